@@ -1,0 +1,1 @@
+"""Data models of snnc: ``Network``, ``IntegerNetwork``, ``Deployment``; they decide nothing."""

@@ -1,0 +1,195 @@
+"""``Deployment``: an integer program placed on a machine, ready to run.
+
+Global *source ids* number everything that can send: first the elements of every input (in
+``network`` execution order), then the neurons of every population.  All tables are flat arrays
+over cores, neurons, axons or synapses, so that simulators never touch Python objects per spike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from snnc.ir.arrays import IntArray, frozen, size_of
+from snnc.ir.errors import ModelError
+from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.neuron import Neuron
+from snnc.ir.nodes import Input
+from snnc.ir.target import Target
+from snnc.ir.topology import Mesh, mesh_of
+
+
+@dataclass(frozen=True)
+class SourceSpace:
+    """Numbering of senders: ``first[name]`` is the id of element 0 of an input or population."""
+
+    first: Mapping[str, int]
+    size: Mapping[str, int]
+    total: int
+
+    @staticmethod
+    def of(network: IntegerNetwork) -> SourceSpace:
+        """The numbering of a network's inputs and populations."""
+        first: dict[str, int] = {}
+        size: dict[str, int] = {}
+        total = 0
+        senders: tuple[Input | Neuron, ...] = (*network.of_type(Input), *network.populations)
+        for node in senders:
+            first[node.name] = total
+            size[node.name] = size_of(node.shape)
+            total += size[node.name]
+        return SourceSpace(first, size, total)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Logical to physical time.
+
+    Logical step ``s`` of population ``p`` happens in tick ``period * s + offset[p]``; inputs have
+    offset 0 unless listed.  A spike sent in tick t is integrated in tick ``t + min_delay + extra``
+    with the extra delay of the axon it arrives on (inputs: ``t + extra``).  A population updates
+    its state only in its own ticks of the window [offset, offset + period * timesteps).
+    """
+
+    timesteps: int
+    period: int
+    offset: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        if self.timesteps < 1 or self.period < 1 or min(self.offset.values(), default=0) < 0:
+            raise ModelError("timesteps and period are positive, offsets not negative", found=self)
+
+    @property
+    def ticks(self) -> int:
+        """Ticks of one sample, from the first input to the last output."""
+        return self.period * (self.timesteps - 1) + 1 + max(self.offset.values(), default=0)
+
+
+@dataclass(frozen=True, eq=False)
+class CoreTables:
+    """Memory images of all used cores, concatenated.
+
+    Attributes:
+        location: [cores, 3] router x, router y (joined mesh) and slot at the router.
+        neuron_ptr: [cores + 1] slice of the neuron tables per core.
+        neuron_source: [neurons] global source id of each neuron; its parameters are those of its
+            population and element.
+        axon_ptr: [cores + 1] slice of the input-axon tables per core.
+        axon_source: [axons] source id an axon listens to, rising within a core.
+        axon_delay: [axons] extra ticks beyond the minimum.
+        axon_encoding: [axons] index into the target's encodings.
+        synapse_ptr: [axons + 1] row of each axon.
+        synapse_target: [synapses] neuron slot within the core.
+        synapse_weight: [synapses] weight mantissa.
+    """
+
+    location: IntArray
+    neuron_ptr: IntArray
+    neuron_source: IntArray
+    axon_ptr: IntArray
+    axon_source: IntArray
+    axon_delay: IntArray
+    axon_encoding: IntArray
+    synapse_ptr: IntArray
+    synapse_target: IntArray
+    synapse_weight: IntArray
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            array = frozen(getattr(self, name))
+            if array.dtype.kind not in "iu":
+                raise ModelError("core tables hold integers", where=name, found=array.dtype)
+            object.__setattr__(self, name, array)
+
+    @property
+    def count(self) -> int:
+        """Number of used cores."""
+        return int(self.location.shape[0])
+
+
+@dataclass(frozen=True, eq=False)
+class RouteTables:
+    """Multicast trees ("nets") and who sends on which.
+
+    A net starts at a router (of the sending core, or of the host port) and covers a tree of
+    routers.  On a machine without multicast every net is one path to one core.
+
+    Attributes:
+        net_core: [nets] sending core, or -1 for the host port.
+        branch_ptr: [nets + 1] slice of the tree nodes per net.
+        branch_router: [branches] router of a tree node; the first of a net is its root.
+        branch_parent: [branches] index within the net of the parent node, -1 for the root.
+        delivery_ptr: [nets + 1] slice of the deliveries per net.
+        delivery_branch: [deliveries] tree node (index within the net) where a copy leaves.
+        delivery_core: [deliveries] core that receives it.
+        send_ptr: [sources + 1] slice of ``send_net`` per source id.
+        send_net: [sends] nets on which one spike of the source is sent, one packet each.
+    """
+
+    net_core: IntArray
+    branch_ptr: IntArray
+    branch_router: IntArray
+    branch_parent: IntArray
+    delivery_ptr: IntArray
+    delivery_branch: IntArray
+    delivery_core: IntArray
+    send_ptr: IntArray
+    send_net: IntArray
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            object.__setattr__(self, name, frozen(getattr(self, name)))
+
+    @property
+    def nets(self) -> int:
+        """Number of nets."""
+        return int(self.net_core.size)
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """Proof that routing cannot deadlock: a topological order of the channel-dependency graph.
+
+    Attributes:
+        channels: [channels, 3] from-router, to-router, virtual channel, in an order in which
+            every packet's path only ever goes forward (Dally & Seitz, IEEE ToC 36(5), 1987).
+        assumptions: facts about the machine the proof rests on.
+    """
+
+    channels: IntArray
+    assumptions: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "channels", frozen(self.channels))
+
+
+@dataclass(frozen=True, eq=False)
+class Deployment:
+    """Everything needed to run, check and explain a compiled network.
+
+    Attributes:
+        provenance: versions, model and target hashes, options, seed, dialect assumptions.
+        report: what the compiler measured and decided (see ``docs/report.md``); JSON values only.
+    """
+
+    network: IntegerNetwork
+    target: Target
+    chips: int
+    schedule: Schedule
+    cores: CoreTables
+    routes: RouteTables
+    certificate: Certificate
+    provenance: Mapping[str, Any]
+    report: Mapping[str, Any]
+
+    @cached_property
+    def sources(self) -> SourceSpace:
+        """Numbering of senders."""
+        return SourceSpace.of(self.network)
+
+    @cached_property
+    def mesh(self) -> Mesh:
+        """The joined router mesh."""
+        return mesh_of(self.target, self.chips)

@@ -1,0 +1,193 @@
+"""Definitional expansion of an integer network into populations and synapse matrices.
+
+Between two populations an integer network may have any chain of linear operators (pool, conv,
+reshape, add, delay).  Their composition is one integer matrix per logical delay: exact by
+linearity, and what both a chip and a fast simulator work with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from snnc.ir.arrays import IntArray, Shape, size_of
+from snnc.ir.errors import UnsupportedError
+from snnc.ir.integer_network import IntegerNetwork, IntegerNode
+from snnc.ir.neuron import Neuron
+from snnc.ir.nodes import Add, Delay, Index, Input, Linear, Output, Pool
+from snnc.ir.weights import Conv, Dense, Weights
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """All synapses from one source to one population with one logical delay, rows by source.
+
+    ``target[row_ptr[i]:row_ptr[i+1]]`` are the flat neuron indices that source element i reaches,
+    ``weight`` the integers it adds there ``delay`` steps later (before ``input_shift``).
+    """
+
+    source: str
+    population: str
+    delay: int
+    row_ptr: IntArray
+    target: IntArray
+    weight: IntArray
+    targets: int
+
+    @property
+    def synapses(self) -> int:
+        """Number of stored synapses."""
+        return int(self.target.size)
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """An integer network as populations and projections.
+
+    ``readout`` maps each output to the population it reads.
+    """
+
+    inputs: tuple[Input, ...]
+    populations: tuple[Neuron, ...]
+    projections: tuple[Projection, ...]
+    readout: dict[str, str]
+
+
+def expand(network: IntegerNetwork) -> Expansion:
+    """Expand a network; raises ``UnsupportedError`` at an operator that is not linear."""
+    cache: dict[str, dict[tuple[str, int], sparse.csr_array]] = {}
+    projections = []
+    for neuron in network.populations:
+        for (source, delay), matrix in sorted(_terms(network, neuron.inputs[0], cache).items()):
+            by_source = sparse.csr_array(matrix.T)
+            by_source.sum_duplicates()
+            by_source.eliminate_zeros()
+            by_source.sort_indices()
+            projections.append(
+                Projection(
+                    source,
+                    neuron.name,
+                    delay,
+                    by_source.indptr.astype(np.int64),
+                    by_source.indices.astype(np.int32),
+                    by_source.data.astype(np.int64),
+                    neuron.size,
+                )
+            )
+    readout = {}
+    for output in network.of_type(Output):
+        source = output.inputs[0]
+        if not isinstance(network.node[source], Neuron):
+            raise UnsupportedError(
+                "an output must read a population on a chip",
+                where=output.name,
+                found=f"{type(network.node[source]).__name__} {source}",
+                remedy="the legalize stage inserts readout populations",
+            )
+        readout[output.name] = source
+    return Expansion(network.of_type(Input), network.populations, tuple(projections), readout)
+
+
+def _terms(
+    network: IntegerNetwork,
+    name: str,
+    cache: dict[str, dict[tuple[str, int], sparse.csr_array]],
+) -> dict[tuple[str, int], sparse.csr_array]:
+    """Matrices [elements of ``name``, elements of source] by (source, delay)."""
+    if name in cache:
+        return cache[name]
+    node = network.node[name]
+    if isinstance(node, Input | Neuron):
+        return {(name, 0): sparse.eye_array(size_of(node.shape), dtype=np.int64, format="csr")}
+    operands = [_terms(network, source, cache) for source in node.inputs]
+    result: dict[tuple[str, int], sparse.csr_array] = {}
+    for position, terms in enumerate(operands):
+        matrix = _matrix(network, node, position)
+        late = node.steps if isinstance(node, Delay) else 0
+        for (source, delay), inner in terms.items():
+            product = inner if matrix is None else matrix @ inner
+            key = (source, delay + late)
+            result[key] = product if key not in result else result[key] + product
+    cache[name] = result
+    return result
+
+
+def _matrix(network: IntegerNetwork, node: IntegerNode, position: int) -> sparse.csr_array | None:
+    """The operator as a matrix on its operand ``position``; None is the identity."""
+    shape = network.shapes[node.inputs[position]]
+    if isinstance(node, Linear):
+        return weight_matrix(node.weights, shape)
+    if isinstance(node, Pool) and node.op == "sum":
+        channels = shape[0]
+        ones = np.ones((channels, 1, *node.kernel), np.int64)
+        once = (1,) * len(node.kernel)
+        return weight_matrix(Conv(ones, node.stride, node.padding, once, channels), shape)
+    if isinstance(node, Index):
+        return _index_matrix(node, position, [network.shapes[s] for s in node.inputs])
+    if isinstance(node, Add | Delay):
+        return None
+    raise UnsupportedError(
+        f"{type(node).__name__} is not a synapse: no chip core here computes it",
+        where=node.name,
+        remedy="the reference simulator runs it; see docs/ir.md for what maps to cores",
+    )
+
+
+def _index_matrix(node: Index, position: int, shapes: list[Shape]) -> sparse.csr_array | None:
+    if node.index is None:
+        return None
+    first = sum(size_of(shape) for shape in shapes[:position])
+    size = size_of(shapes[position])
+    mine = np.flatnonzero((node.index >= first) & (node.index < first + size))
+    entries = (np.ones(mine.size, np.int64), (mine, node.index[mine] - first))
+    return sparse.csr_array(entries, shape=(node.index.size, size))
+
+
+def weight_matrix(weights: Weights, shape: Shape) -> sparse.csr_array:
+    """Any linear operator on an input of ``shape`` as an integer matrix [outputs, inputs]."""
+    if isinstance(weights, Dense):
+        return sparse.csr_array(weights.values)
+    if isinstance(weights, Conv):
+        return _conv_matrix(weights, shape)
+    triple = (weights.values, weights.column, weights.row_ptr)
+    return sparse.csr_array(triple, shape=(weights.row_ptr.size - 1, weights.inputs))
+
+
+def _conv_matrix(conv: Conv, shape: Shape) -> sparse.csr_array:
+    """Unroll a convolution: one entry per (output element, kernel tap inside the image)."""
+    out_shape = conv.output_shape("conv", shape)
+    out_channels, in_per_group = conv.values.shape[:2]
+    extent, out_extent = shape[1:], out_shape[1:]
+    spatial_in, spatial_out = size_of(extent), size_of(out_extent)
+    rows, columns, taps = _window_pairs(conv, extent, out_extent)
+    kernel = conv.values.reshape(out_channels, in_per_group, -1)
+    group_out = out_channels // conv.groups
+    o, i = np.meshgrid(np.arange(out_channels), np.arange(in_per_group), indexing="ij")
+    source_channel = (o // group_out) * in_per_group + i
+    row = (o[..., None] * spatial_out + rows).reshape(-1)
+    column = (source_channel[..., None] * spatial_in + columns).reshape(-1)
+    value = kernel[:, :, taps].reshape(-1)
+    size = (out_channels * spatial_out, shape[0] * spatial_in)
+    return sparse.csr_array((value, (row, column)), shape=size)
+
+
+def _window_pairs(
+    conv: Conv, extent: Shape, out_extent: Shape
+) -> tuple[IntArray, IntArray, IntArray]:
+    """(output position, input position, kernel tap) of every window tap inside the image."""
+    out_index = np.indices(out_extent).reshape(len(extent), -1)
+    tap_index = np.indices(conv.kernel).reshape(len(extent), -1)
+    position = np.zeros((out_index.shape[1], tap_index.shape[1]), np.int64)
+    inside = np.ones(position.shape, bool)
+    for axis, n in enumerate(extent):
+        x = (
+            out_index[axis][:, None] * conv.stride[axis]
+            + tap_index[axis][None, :] * conv.dilation[axis]
+            - conv.padding[axis][0]
+        )
+        inside &= (x >= 0) & (x < n)
+        position = position * n + x
+    rows, taps = np.nonzero(inside)
+    return rows, position[rows, taps], taps

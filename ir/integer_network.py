@@ -1,0 +1,175 @@
+"""``IntegerNetwork``: the contract of the whole toolchain.
+
+Thirteen primitives with exact integer semantics in logical time: Input (after encoding), Linear,
+Add, Rescale, Neuron, Mul, MatMul, Reduce, Pool, Index, Delay, Lut, Output (before decoding).
+``simulators.reference`` is their definition; every other execution must equal it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+
+from snnc.ir.arrays import Shape, size_of
+from snnc.ir.errors import ModelError
+from snnc.ir.graph import by_name, topological_order
+from snnc.ir.neuron import Neuron
+from snnc.ir.nodes import (
+    Add,
+    Delay,
+    Index,
+    Input,
+    Linear,
+    Lut,
+    MatMul,
+    Mul,
+    Output,
+    Pool,
+    Reduce,
+    Rescale,
+)
+from snnc.ir.shapes import check_terminals, infer_shapes
+from snnc.ir.types import ValueType, events, signed_integer
+from snnc.ir.weights import Conv, Dense, Weights
+
+IntegerNode = (
+    Input | Output | Linear | Add | Rescale | Neuron | Mul | MatMul | Reduce | Pool | Index
+    | Delay | Lut
+)  # fmt: skip
+T = TypeVar("T")
+ACCUMULATOR_LIMIT = 2**62
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerNetwork:
+    """A validated graph of exact integer operators.
+
+    Attributes:
+        name: for people, usually the model file's stem.
+        nodes: in any order; ``order`` is the execution order within a step.
+        assumptions: dialect decisions and approximations, carried from the ``Network``.
+    """
+
+    name: str
+    nodes: tuple[IntegerNode, ...]
+    assumptions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_terminals(self.name, self.nodes)
+        for node in self.nodes:
+            if isinstance(node, Linear) and node.weights.values.dtype.kind != "i":
+                raise ModelError("integer weights are required", where=node.name)
+        _ = self.order, self.shapes, self.types
+
+    @cached_property
+    def node(self) -> dict[str, IntegerNode]:
+        """Nodes by name."""
+        return by_name(self.nodes)
+
+    @cached_property
+    def order(self) -> tuple[IntegerNode, ...]:
+        """Nodes in execution order within one step; delays come first."""
+        delays = frozenset(n.name for n in self.nodes if isinstance(n, Delay))
+        return topological_order(self.nodes, delays)
+
+    @cached_property
+    def shapes(self) -> dict[str, Shape]:
+        """Shape of every node's output."""
+        return infer_shapes(self.nodes, Neuron)
+
+    @cached_property
+    def types(self) -> dict[str, ValueType]:
+        """Value type of every node's output: the proof that no accumulator overflows."""
+        neurons = frozenset(n.name for n in self.nodes if isinstance(n, Neuron))
+        types: dict[str, ValueType] = {
+            n.name: _neuron_type(n) for n in self.nodes if isinstance(n, Neuron)
+        }
+        for node in topological_order(self.nodes, neurons):
+            if node.name not in types:
+                operands = [types[source] for source in node.inputs]
+                types[node.name] = _type(node, operands, self.shapes)
+        return types
+
+    def of_type(self, kind: type[T]) -> tuple[T, ...]:
+        """All nodes of one class, in execution order."""
+        return tuple(node for node in self.order if isinstance(node, kind))
+
+    @property
+    def populations(self) -> tuple[Neuron, ...]:
+        """The neuron populations, in execution order."""
+        return self.of_type(Neuron)
+
+
+def _neuron_type(node: Neuron) -> ValueType:
+    if node.emit == "state":
+        bound = max(node.state_range.high, -node.state_range.low)
+        return signed_integer(bound, node.grid)
+    if node.levels + node.negative_levels == 0:
+        raise ModelError("a neuron without thresholds never fires", where=node.name)
+    return events(-node.negative_levels, node.levels)
+
+
+def linear_bound(weights: Weights, magnitude: int) -> int:
+    """Largest |W x| for inputs of absolute value <= magnitude: max row sum of |W|."""
+    size = np.abs(weights.values)
+    if isinstance(weights, Dense | Conv):
+        row_sums = size.reshape(size.shape[0], -1).sum(axis=1)
+    else:
+        row_sums = np.bincount(
+            np.repeat(np.arange(weights.row_ptr.size - 1), np.diff(weights.row_ptr)),
+            weights=size,
+            minlength=1,
+        )
+    return int(row_sums.max()) * magnitude
+
+
+def _type(node: IntegerNode, operands: list[ValueType], shapes: Mapping[str, Shape]) -> ValueType:
+    if isinstance(node, Input):
+        return node.type
+    first = operands[0]
+    bound = first.magnitude
+    if isinstance(node, Linear):
+        bound = linear_bound(node.weights, bound)
+    elif isinstance(node, Add):
+        if all(t.is_event and t.grid == first.grid for t in operands):
+            return events(sum(t.low for t in operands), sum(t.high for t in operands), first.grid)
+        bound = sum(t.magnitude for t in operands)
+    elif isinstance(node, Mul | MatMul):
+        if not any(t.is_event for t in operands):
+            raise ModelError(
+                "a product needs at least one event operand",
+                where=node.name,
+                found=", ".join(map(str, operands)),
+            )
+        bound = bound * operands[1].magnitude
+        if isinstance(node, Mul) and all(t.is_event for t in operands):
+            return events(-bound if any(t.low < 0 for t in operands) else 0, bound)
+        if isinstance(node, MatMul):
+            bound *= shapes[node.inputs[0]][-2 if node.transpose_a else -1]
+    elif isinstance(node, Pool):
+        windows = size_of(node.kernel) if node.op == "sum" else 1
+        if first.is_event:
+            return events(first.low * windows, first.high * windows, first.grid)
+        bound *= windows
+    elif isinstance(node, Reduce):
+        shape = shapes[node.inputs[0]]
+        terms = size_of(tuple(shape[axis] for axis in node.axes)) if node.op == "sum" else 1
+        if first.is_event:
+            return events(first.low * terms, first.high * terms, first.grid)
+        bound *= terms
+    elif isinstance(node, Rescale):
+        return ValueType("int", node.bits, node.grid)
+    elif isinstance(node, Lut):
+        low, high = int(node.table.min()), int(node.table.max())
+        return events(low, high) if high > 0 else signed_integer(-low)
+    elif isinstance(node, Output | Index | Delay):
+        return first
+    if bound > ACCUMULATOR_LIMIT:
+        raise ModelError(
+            "an accumulator could overflow 63 bits", where=node.name, found=f"|value| <= {bound}"
+        )
+    return signed_integer(bound)

@@ -1,0 +1,242 @@
+"""Operators that the real and the integer network have in common.
+
+All shapes exclude batch and time.  In an integer network every operator below is exact integer
+arithmetic without rounding; only ``Rescale`` and the leak of a neuron round.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from snnc.ir.arrays import IntArray, RealArray, Shape, integers, reals, size_of
+from snnc.ir.errors import ModelError
+from snnc.ir.types import ValueType
+from snnc.ir.weights import Weights, window_shape
+
+Readout = Literal["sum", "max", "last"]
+Rounding = Literal["floor", "toward_zero", "half_even"]
+
+
+@dataclass(frozen=True)
+class Input:
+    """Where data enters; ``type`` is what one element may hold in one time step."""
+
+    name: str
+    shape: Shape
+    type: ValueType
+    inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the user sees.  The prediction is argmax over elements of ``readout`` over time."""
+
+    name: str
+    inputs: tuple[str, ...]
+    readout: Readout = "sum"
+
+
+@dataclass(frozen=True)
+class Linear:
+    """``y[t] = W x[t]``; the bias of a layer lives in the neuron it feeds."""
+
+    name: str
+    inputs: tuple[str, ...]
+    weights: Weights
+
+
+@dataclass(frozen=True)
+class Add:
+    """Elementwise sum of two or more tensors of one shape (integer network: of one grid)."""
+
+    name: str
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Mul:
+    """Elementwise product of two tensors; at least one is an event tensor."""
+
+    name: str
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MatMul:
+    """Batched matrix product over the last two axes, optionally with transposed operands."""
+
+    name: str
+    inputs: tuple[str, ...]
+    transpose_a: bool = False
+    transpose_b: bool = False
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """Sum or maximum over axes, keeping them with extent 1."""
+
+    name: str
+    inputs: tuple[str, ...]
+    op: Literal["sum", "max"]
+    axes: Shape
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Sliding-window sum or maximum per channel, input (channels, *spatial).
+
+    Sum: padded positions contribute 0.  Max: padded positions never win.  An average pool is a
+    sum pool whose 1/k is folded into the next grid.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    op: Literal["sum", "max"]
+    kernel: Shape
+    stride: Shape
+    padding: tuple[tuple[int, int], ...]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Shape of the result for an input of ``shape``."""
+        if len(shape) != len(self.kernel) + 1:
+            raise ModelError(
+                "a pool needs (channels, *spatial)", where=self.name, found=f"input {shape}"
+            )
+        if any(max(ab) >= k for ab, k in zip(self.padding, self.kernel, strict=True)):
+            raise ModelError("pool padding must be smaller than the kernel", where=self.name)
+        once = (1,) * len(self.kernel)
+        extent = window_shape(self.name, shape[1:], self.kernel, self.stride, self.padding, once)
+        return (shape[0], *extent)
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """``y.flat[j] = concat(inputs).flat[index.flat[j]]``, or 0 where the index is -1.
+
+    One primitive for reshape (``index`` is None), transpose, slice, concat, nearest-neighbour
+    upsampling and zero padding.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    shape: Shape
+    index: IntArray | None = None
+
+    def __post_init__(self) -> None:
+        if self.index is not None:
+            object.__setattr__(self, "index", integers(self.name, self.index).reshape(-1))
+
+    def check(self, elements: int) -> None:
+        """Raise unless the indices fit inputs with ``elements`` elements in total."""
+        if self.index is None:
+            if elements != size_of(self.shape):
+                raise ModelError(
+                    "reshape must keep the number of elements",
+                    where=self.name,
+                    found=elements,
+                    allowed=f"{size_of(self.shape)} = {self.shape}",
+                )
+        elif self.index.size != size_of(self.shape) or (
+            self.index.size and not -1 <= self.index.min() <= self.index.max() < elements
+        ):
+            raise ModelError(
+                "the index does not fit its operands",
+                where=self.name,
+                found=f"{self.index.size} entries up to {self.index.max(initial=-1)}",
+                allowed=f"{size_of(self.shape)} entries below {elements}",
+            )
+
+
+@dataclass(frozen=True)
+class Delay:
+    """``y[t] = x[t - steps]``, zero before; the only operator that may close a loop."""
+
+    name: str
+    inputs: tuple[str, ...]
+    steps: int
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ModelError("a delay is at least one step", where=self.name, found=self.steps)
+
+
+@dataclass(frozen=True, eq=False)
+class Rescale:
+    """``y = saturate_b(round((multiplier x) / 2^shift))``, the meeting of two integer grids."""
+
+    name: str
+    inputs: tuple[str, ...]
+    multiplier: IntArray
+    shift: int
+    rounding: Rounding
+    bits: int
+    grid: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "multiplier", integers(self.name, self.multiplier))
+
+
+@dataclass(frozen=True, eq=False)
+class Lut:
+    """``y = table[clip(x - first, 0, len - 1)]``: any function of one small integer."""
+
+    name: str
+    inputs: tuple[str, ...]
+    first: int
+    table: IntArray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "table", integers(self.name, self.table))
+        if self.table.ndim != 1 or not 1 <= self.table.size <= 4096:
+            raise ModelError(
+                "a lookup table has 1 to 4096 entries", where=self.name, found=self.table.shape
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """``y = scale * x``; real network only, folded into weights and thresholds later."""
+
+    name: str
+    inputs: tuple[str, ...]
+    scale: RealArray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", reals(self.name, self.scale))
+
+
+@dataclass(frozen=True, eq=False)
+class Bias:
+    """``y[t] = x[t] + bias``; real network only, folded into the neuron that follows."""
+
+    name: str
+    inputs: tuple[str, ...]
+    bias: RealArray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bias", reals(self.name, self.bias))
+
+
+def operand_count(node: object) -> tuple[int, int]:
+    """Smallest and largest number of operands the operator takes."""
+    if isinstance(node, Input):
+        return (0, 0)
+    if isinstance(node, Add | Index):
+        return (1, np.iinfo(np.int32).max)
+    if isinstance(node, Mul | MatMul):
+        return (2, 2)
+    return (1, 1)
+
+
+def matmul_shape(node: MatMul, a: Shape, b: Shape) -> Shape:
+    """Shape of a batched matrix product."""
+    if len(a) < 2 or len(b) != len(a) or a[:-2] != b[:-2]:
+        raise ModelError("operands do not batch", where=node.name, found=f"{a} and {b}")
+    rows, inner = a[-2:][::-1] if node.transpose_a else a[-2:]
+    inner_b, columns = b[-2:][::-1] if node.transpose_b else b[-2:]
+    if inner != inner_b:
+        raise ModelError("inner extents differ", where=node.name, found=f"{a} and {b}")
+    return (*a[:-2], rows, columns)

@@ -1,0 +1,251 @@
+"""``Target``: one neuromorphic machine as data.  Passes ask it, never the chip's name.
+
+Target files are YAML in ``snnc.backends.targets`` (the schema is this module, see
+``docs/targets.md``).  Every number is a ``Quantity`` with its source and evidence class; a number
+nobody published has ``v: null`` and is reported as "unpriced" or "unchecked", never guessed.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Evidence = Literal[
+    "tool_code", "vendor_code", "vendor_doc", "paper", "paper_quoted", "abstract", "fitted",
+    "derived", "assumed", "unverified", "unknown",
+]  # fmt: skip
+Encoding = Literal["dense", "sparse", "crossbar"]
+
+
+class Record(BaseModel):
+    """Base of all records: immutable, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Quantity(Record):
+    """A number with unit, source key, evidence class and condition; ``v`` None = unknown."""
+
+    v: float | int | None
+    u: str = ""
+    src: str = ""
+    ev: Evidence
+    cond: str = ""
+    note: str = ""
+
+
+class Source(Record):
+    """Where numbers come from."""
+
+    kind: str
+    ref: str
+    read_via: str = ""
+
+
+class Resource(Record):
+    """One capacity of a core.
+
+    ``use`` is an expression over the core's counts: n_neurons, n_compartments, n_axons_in,
+    n_axons_out (one per neuron and destination core), n_synapses, max_fan_in,
+    max_targets_per_neuron, weight_bits, state_bytes.  ``use_per_axon`` instead sums one
+    expression per input axon, by encoding (the cheapest allowed one is taken), over f (entries of
+    the axon's row in that encoding), weight_bits, delay_bits, index_bits.  ``use`` None means the
+    accounting is not public: the fit is "unchecked" above ``lower_bound``.
+    """
+
+    capacity: Quantity
+    use: str | None = None
+    use_per_axon: dict[Encoding, str] | None = None
+    lower_bound: str | None = None
+    note: str = ""
+
+
+class Table(Record):
+    """A table of shared parameter sets ("profiles") of a core; ``key`` names what one entry holds.
+
+    Key words: decay, current_decay, refractory, threshold, reset, weight_bits, weight_exponent.
+    """
+
+    capacity: Quantity
+    key: tuple[str, ...]
+
+
+class WeightFormat(Record):
+    """Integers a synapse can hold."""
+
+    bits: tuple[int, ...]
+    signed: bool = True
+    distinct_per_neuron: int | None = None
+    axon_types: int | None = None
+    note: str = ""
+    src: str = ""
+    ev: Evidence = "unknown"
+
+
+class Core(Record):
+    """What one core offers; ``count`` cores sit at every router."""
+
+    resources: dict[str, Resource]
+    tables: dict[str, Table] = {}
+    encodings: tuple[Encoding, ...]
+    weight: WeightFormat
+    index_bits: tuple[int, ...] = ()
+    max_delay: Quantity = Quantity(v=0, ev="assumed")
+    state_bytes: int = 0
+    max_targets_per_neuron: int | None = None
+
+
+class ResetCost(Record):
+    """Compartments one neuron needs for a reset rule, and who says so."""
+
+    compartments: int = 1
+    src: str = ""
+    ev: Evidence = "unknown"
+    note: str = ""
+
+
+class NeuronModel(Record):
+    """Which part of the neuron normal form the core computes, and in which widths.
+
+    Attributes:
+        comparator: ">" means thresholds of the form ``mantissa << threshold_shift``, fire above.
+        leak: "none", "multiplicative" (``v * (2^bits - d) >> leak_bits``) or "linear".
+        reset: kinds of ``ir.neuron.Reset`` with their cost; "zero" is value 0.
+        levels: largest count in one step; None = unlimited.
+    """
+
+    comparator: Literal[">", ">="]
+    leak: Literal["none", "multiplicative", "linear"]
+    leak_bits: int = 12
+    leak_rounding: Literal["floor", "toward_zero", "half_even"] = "toward_zero"
+    current: bool = False
+    reset: dict[Literal["zero", "value", "subtract", "none", "multiply"], ResetCost]
+    levels: int | None = 1
+    negative_levels: int | None = 0
+    threshold_bits: int = 17
+    threshold_shift: int = 0
+    bias_bits: int | None = 12
+    bias_max_exponent: int = 0
+    refractory_max: int = 0
+    refractory_hold: bool = True
+    adaptation: bool = False
+    state_bits: int
+    state_overflow: Literal["saturate", "wrap"] = "saturate"
+    current_bits: int = 24
+    current_overflow: Literal["saturate", "wrap"] = "wrap"
+    accumulator_bits: int | None = None
+    input_shift: tuple[int, int] = (0, 0)
+    src: str = ""
+    ev: Evidence = "unknown"
+    note: str = ""
+
+
+class Execution(Record):
+    """How time advances.
+
+    ``barrier_s`` maps cores-or-tiles in use to seconds (log-linear between entries);
+    ``cycle_s`` is the time unit of the cycle-level simulator.
+    """
+
+    sync: Literal["barrier", "fixed_tick"]
+    cycle_s: Quantity
+    tick_s: Quantity = Quantity(v=None, u="s", ev="unknown")
+    barrier_s: dict[int, float] = {}
+    barrier_src: str = ""
+    barrier_ev: Evidence = "unknown"
+    min_delay: int = 1
+
+
+class Spike(Record):
+    """What one packet can say."""
+
+    payload_bits: int = 0
+    signed: bool = False
+    packet_bits: Quantity = Quantity(v=None, u="bit", ev="unknown")
+
+
+class Topology(Record):
+    """Routers of one chip as a W x H mesh, ``cores_per_router`` cores at each.
+
+    Chips stand in a row or a near-square grid whose meshes join at the edges.
+    """
+
+    grid: tuple[Annotated[int, Field(ge=1, le=1024)], Annotated[int, Field(ge=1, le=1024)]]
+    cores_per_router: Annotated[int, Field(ge=1, le=64)]
+    usable_cores: Annotated[int, Field(ge=1)]
+    max_chips: Quantity
+    chip_arrangement: Literal["row", "square"] = "square"
+    host_router: tuple[int, int] = (0, 0)
+    defects: tuple[tuple[int, int, int], ...] = ()
+    src: str = ""
+    ev: Evidence = "unknown"
+
+
+class Noc(Record):
+    """Network-on-chip: routing, buffering and speed.  Cycles are ``Execution.cycle_s``."""
+
+    routing: Literal["xy"] = "xy"
+    multicast: bool
+    buffer_packets: Quantity
+    injection_packets: Quantity = Quantity(v=16, u="packet", ev="assumed")
+    receive_packets: Quantity = Quantity(v=16, u="packet", ev="assumed")
+    packets_per_cycle: Quantity = Quantity(v=1, u="packet/cycle", ev="assumed")
+    chip_link_cycles: Quantity = Quantity(v=None, u="cycle/packet", ev="unknown")
+
+
+class Cost(Record):
+    """Energy (J) and latency (s) of one event; either may be unknown."""
+
+    energy: float | None = None
+    latency: float | None = None
+    src: str = ""
+    ev: Evidence = "unknown"
+    note: str = ""
+
+
+EventKind = Literal[
+    "synapse_op_dense", "synapse_op_sparse", "neuron_access", "neuron_update", "spike_generate",
+    "message_out", "message_in", "hop_ew", "hop_ns", "hop_chip", "host_in", "all_in_synaptic_event",
+]  # fmt: skip
+
+
+class CostTable(Record):
+    """Costs of one evidence family.
+
+    ``per_term`` prices single events; ``all_in`` prices a synaptic event with everything in it;
+    the two never add.  ``unpriced`` prints counts and no joule.
+    """
+
+    scope: Literal["per_term", "all_in", "unpriced"]
+    events: dict[EventKind, Cost] = {}
+    note: str = ""
+
+
+class Target(Record):
+    """A complete machine description."""
+
+    schema_: Literal["snnc-target/1"] = Field(alias="schema")
+    id: str
+    name: str
+    summary: str
+    aliases: tuple[str, ...] = ()
+    sources: dict[str, Source]
+    execution: Execution
+    spike: Spike
+    topology: Topology
+    core: Core
+    neuron: NeuronModel
+    noc: Noc
+    cost_sets: dict[str, CostTable]
+    default_cost: str
+    static_w_per_chip: Quantity = Quantity(v=None, u="W", ev="unknown")
+    errata: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @property
+    def costs(self) -> CostTable:
+        """The default cost table."""
+        return self.cost_sets[self.default_cost]

@@ -1,0 +1,1 @@
+"""Executions of an integer network: reference (the definition), functional (fast), cycle-level."""

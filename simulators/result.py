@@ -1,0 +1,112 @@
+"""What every simulator returns, and how two results are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from snnc.ir.arrays import IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Events:
+    """Nonzero outputs of one population, sorted by (sample, step, index).
+
+    Attributes:
+        sample, step, index: int32, which sample, logical step and flat neuron.
+        value: int32, the count (or the state of a readout population).
+    """
+
+    sample: IntArray
+    step: IntArray
+    index: IntArray
+    value: IntArray
+
+    @staticmethod
+    def from_dense(raster: IntArray, first_step: int = 0) -> Events:
+        """Collect the nonzero entries of [samples, steps, neurons]."""
+        sample, step, index = np.nonzero(raster)
+        value = raster[sample, step, index]
+        parts = (sample, step + first_step, index, value)
+        return Events(*(part.astype(np.int32) for part in parts))
+
+    @staticmethod
+    def join(parts: list[Events]) -> Events:
+        """Concatenate and sort."""
+        if not parts:
+            return Events(*(np.zeros(0, np.int32) for _ in range(4)))
+        sample, step, index, value = (
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("sample", "step", "index", "value")
+        )
+        order = np.lexsort((index, step, sample))
+        return Events(sample[order], step[order], index[order], value[order])
+
+    @property
+    def count(self) -> int:
+        """Number of spikes: the sum of absolute counts."""
+        return int(np.abs(self.value.astype(np.int64)).sum())
+
+    def mismatches(self, other: Events) -> int:
+        """Number of (sample, step, neuron) entries in which the two differ."""
+        mine, theirs = self._rows(), other._rows()
+        if mine.shape == theirs.shape and bool((mine == theirs).all()):
+            return 0
+        keys = np.concatenate([mine[:, :3], theirs[:, :3]])
+        signed = np.concatenate([mine[:, 3], -theirs[:, 3]])
+        unique, inverse = np.unique(keys, axis=0, return_inverse=True)
+        total = np.zeros(len(unique), np.int64)
+        np.add.at(total, inverse.reshape(-1), signed)
+        return int(np.count_nonzero(total))
+
+    def _rows(self) -> IntArray:
+        columns = (self.sample, self.step, self.index, self.value)
+        rows: IntArray = np.stack([c.astype(np.int64) for c in columns], axis=1)
+        return rows
+
+
+@dataclass(frozen=True, eq=False)
+class RunResult:
+    """Outcome of running a batch of samples.
+
+    Attributes:
+        outputs: by output name, int64 [samples, steps, *shape]: what the output reads per step.
+        spikes: by population name, for the populations that were recorded.
+        spike_counts: by population, int64 [samples]: total absolute counts per sample.
+    """
+
+    outputs: Mapping[str, IntArray]
+    spikes: Mapping[str, Events]
+    spike_counts: Mapping[str, IntArray]
+
+    def mismatches(self, other: RunResult) -> dict[str, int]:
+        """Differing entries per population recorded by both, and per output."""
+        result = {
+            name: events.mismatches(other.spikes[name])
+            for name, events in self.spikes.items()
+            if name in other.spikes
+        }
+        for name, values in self.outputs.items():
+            theirs = other.outputs[name]
+            same_shape = values.shape == theirs.shape
+            result[f"output {name}"] = (
+                int(np.count_nonzero(values != theirs)) if same_shape else int(values.size)
+            )
+        return result
+
+
+def decode(values: IntArray, readout: str) -> IntArray:
+    """Reduce [samples, steps, *shape] over time: "sum", "max" or "last"; [samples, elements]."""
+    flat = values.reshape(values.shape[0], values.shape[1], -1)
+    if readout == "sum":
+        result: IntArray = flat.sum(axis=1)
+        return result
+    return flat.max(axis=1) if readout == "max" else flat[:, -1]
+
+
+def predictions(values: IntArray, readout: str) -> IntArray:
+    """Class per sample: argmax of the decoded output, lowest index on ties."""
+    result: IntArray = np.argmax(decode(values, readout), axis=1)
+    return result
