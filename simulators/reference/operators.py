@@ -91,12 +91,12 @@ def convolution(conv: Conv, x: Any) -> Any:
     out_shape = conv.output_shape("conv", x.shape[1:])
     padded = np.pad(x, [(0, 0), (0, 0), *conv.padding])
     groups, group_out = conv.groups, out_shape[0] // conv.groups
-    kernel = conv.values.reshape(groups, group_out, -1, *conv.kernel)
+    kernel = conv.values.reshape(groups, group_out, conv.values.shape[1], -1)
     y = np.zeros((samples, groups, group_out, int(np.prod(out_shape[1:]))), x.dtype)
-    for tap in itertools.product(*(range(k) for k in conv.kernel)):
+    for position, tap in enumerate(itertools.product(*(range(k) for k in conv.kernel))):
         window = padded[_window(tap, conv.stride, conv.dilation, out_shape[1:])]
         window = window.reshape(samples, groups, conv.values.shape[1], -1)
-        y += np.matmul(kernel[(..., *tap)], window)
+        y += np.matmul(kernel[..., position], window)
     return y.reshape(samples, *out_shape)
 
 
