@@ -110,7 +110,7 @@ class RealState:
             self.v = v
             return v
         if n.reset_timing == "snntorch_subtract":
-            before = self.s  # the reset of the previous step comes first
+            before = self._spikes(self.v)  # a potential still above threshold resets again
             v = v - before * k["threshold"]
             self.s = self._spikes(v)
             v = v - (self.s - before) * k["threshold"]
