@@ -40,9 +40,8 @@ def _topology(target: Target) -> Iterator[str]:
     if not (0 <= x < width and 0 <= y < height):
         yield f"topology.host_router: ({x}, {y}) is outside the {width} x {height} grid"
     for defect in topology.defects:
-        if any(
-            not 0 <= d < n for d, n in zip(defect, (*topology.grid, _slots(target)), strict=True)
-        ):
+        size = (width, height, topology.cores_per_router)
+        if any(not 0 <= place < limit for place, limit in zip(defect, size, strict=True)):
             yield f"topology.defects: {defect} is outside the grid"
 
 
