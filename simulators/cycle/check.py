@@ -101,7 +101,7 @@ def _check_routes(deployment: Deployment) -> None:
     position = np.arange(nodes) - np.repeat(routes.branch_ptr[:-1], size)
     parent = routes.branch_parent
     _require(parent.size == nodes, "branch_parent", "one parent per tree node")
-    tree = (parent < position) & (parent >= 0) == (position > 0)
+    tree = ((parent >= 0) == (position > 0)) & (parent < position)
     _require(bool(tree.all()), "branch_parent", "a node before its parent, or a second root")
     net = np.repeat(np.arange(routes.nets), np.diff(routes.delivery_ptr))
     _require(routes.delivery_branch.size == deliveries, "delivery_branch", "one per delivery")

@@ -281,9 +281,7 @@ def _transmit(noc: NocTables, state: NocState, out: int, send: int, now: int) ->
 
 
 @kernel
-def _enqueue(
-    noc: NocTables, state: NocState, queue: int, node: int, send: int, ready: int
-) -> None:
+def _enqueue(noc: NocTables, state: NocState, queue: int, node: int, send: int, ready: int) -> None:
     """Put a packet into a queue with room; it may be read from ``ready`` on."""
     slot = noc.entry_ptr[queue] + (state.head[queue] + state.fill[queue]) % noc.capacity[queue]
     state.entry_node[slot] = node

@@ -118,9 +118,7 @@ def describe(deployment: Deployment) -> Machine:
     host_nets = routes.net_core < 0
     host_routers = np.unique(roots[host_nets]).astype(np.int64)
     cores = deployment.cores.count
-    net_sender = np.where(
-        host_nets, cores + np.searchsorted(host_routers, roots), routes.net_core
-    )
+    net_sender = np.where(host_nets, cores + np.searchsorted(host_routers, roots), routes.net_core)
     rate = known(deployment.target.noc.packets_per_cycle, "noc.packets_per_cycle")
     return Machine(
         pairs.astype(np.int64).reshape(-1, 2),
