@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from snnc.compiler.frontends.nir.build import build
+from snnc.compiler.frontends.nir.build import Builder
 from snnc.compiler.frontends.nir.dialect import choose
 from snnc.compiler.frontends.nir.graph import clean
 from snnc.compiler.frontends.nir.hdf5 import read_file
@@ -40,7 +40,7 @@ def lower(raw: RawFile, options: NirOptions) -> Network:
     graph = clean(raw, notes)
     try:
         dialect = choose(graph, options, notes)
-        return build(graph, dialect, options.transpose_linear, notes)
+        return Builder(graph, dialect, options.transpose_linear, notes).network()
     except ModelError as error:
         if raw.name in error.where:
             raise
