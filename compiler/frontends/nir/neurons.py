@@ -118,14 +118,12 @@ def _threshold(p: _Parameters, operand: str, context: Context) -> RealNeuron:
     """z = [x > threshold]: a neuron that forgets everything at once; NIR says strictly above."""
     zero, one = np.zeros(()), np.ones(())
     threshold = p.positive("threshold")
-    return RealNeuron(
-        p.node.name, (operand,), p.shape, zero, one, zero, threshold, reset="none"
-    )
+    return RealNeuron(p.node.name, (operand,), p.shape, zero, one, zero, threshold, reset="none")
 
 
 def _integrator(p: _Parameters, operand: str, context: Context) -> RealNeuron:
     """dv/dt = r I.  r = 1 and r = 1/dt both mean ``v += I``: exporters disagree on the unit."""
-    r, dt = p.get("r", 1.0), context.dialect.dt
+    r, dt = p.get("r"), context.dialect.dt
     gain = _unit(r * dt)
     if (r == 1).all():
         gain = np.ones(())
@@ -136,9 +134,9 @@ def _integrator(p: _Parameters, operand: str, context: Context) -> RealNeuron:
 
 def _leaky(p: _Parameters, operand: str, context: Context) -> RealNeuron:
     cuba = p.node.kind.startswith("Cuba")
-    tau, r = p.positive("tau_mem" if cuba else "tau"), p.get("r", 1.0)
+    tau, r = p.positive("tau_mem" if cuba else "tau"), p.get("r")
     rate = _rate(p, "tau_mem" if cuba else "tau", tau, context)
-    leak = p.get("v_leak", 0.0)
+    leak = p.get("v_leak")
     integration = context.dialect.integration
     current_decay = current_gain = None
     gain = _unit(rate * r)
@@ -206,9 +204,7 @@ def _population(
     )  # fmt: skip
 
 
-def _reset(
-    p: _Parameters, context: Context
-) -> tuple[ResetRule, RealArray | None, ResetTiming]:
+def _reset(p: _Parameters, context: Context) -> tuple[ResetRule, RealArray | None, ResetTiming]:
     dialect = context.dialect
     value = p.get("v_reset", 0.0)
     timing: ResetTiming = dialect.recurrent_timing if context.recurrent else "now"
