@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,7 +117,7 @@ def mlp(sizes: tuple[int, ...] = (20, 100, 60, 10), seed: int = 0) -> IntegerNet
     rng = np.random.default_rng(seed)
     nodes: list[object] = [Input("in", (sizes[0],), BIN)]
     last = "in"
-    for k, (into, out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for k, (into, out) in enumerate(itertools.pairwise(sizes)):
         nodes += [Linear(f"d{k}", (last,), dense(rng, out, into)), fire(f"n{k}", f"d{k}", (out,))]
         last = f"n{k}"
     return IntegerNetwork("mlp", (*nodes, Output("out", (last,))))  # type: ignore[arg-type]
