@@ -10,6 +10,7 @@ from snnc.compiler.partition.limits import Limits
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.tally import Pieces, slots
 from snnc.compiler.partition.wiring import Wiring
+from snnc.compiler.traffic import weighted
 from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import CoreTables
 from snnc.ir.errors import CapacityError, CompilerBugError
@@ -179,7 +180,7 @@ def encode(
     shift = np.array([p.input_shift for p in wiring.populations])
     population = _population_of_rows(tables, meter)
     meter.add_rows(counts, pieces, tables.axon_delay.astype(np.int64), shift[population])
-    choice = np.zeros(pieces.count.size, np.int64)
+    choice: IntArray = np.zeros(pieces.count.size, np.int64)
     for wall in meter.limits.walls:
         if wall.per_axon:
             _, choice = meter.row_cost(wall, counts, pieces, tables.axon_delay.astype(np.int64))
@@ -230,11 +231,12 @@ def _population_of_rows(tables: CoreTables, meter: Meter) -> IntArray:
     core = np.repeat(np.arange(tables.count), np.diff(tables.axon_ptr))
     slot = tables.synapse_target[tables.synapse_ptr[:-1]]
     neuron = tables.neuron_source[tables.neuron_ptr[core] + slot] - meter.wiring.first_neuron
-    return np.searchsorted(meter.first, neuron, side="right") - 1
+    population: IntArray = np.searchsorted(meter.first, neuron, side="right") - 1
+    return population
 
 
 def _sum(index: IntArray, value: IntArray, size: int) -> IntArray:
-    return np.bincount(index, weights=value, minlength=size).astype(np.int64)
+    return weighted(index, value.astype(np.float64), size).astype(np.int64)
 
 
 def _largest(index: IntArray, value: IntArray, size: int) -> IntArray:

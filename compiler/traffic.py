@@ -49,6 +49,11 @@ class Traffic:
         return np.repeat(self.net_core, size), self.dest, np.repeat(self.rate, size)
 
 
+def weighted(index: IntArray, weight: RealArray, size: int) -> RealArray:
+    """Sum of the weights of every index: ``np.bincount`` that stays real when empty."""
+    return np.bincount(index, weights=weight, minlength=size).astype(np.float64)
+
+
 def traffic(
     source: IntArray,
     dest: IntArray,
@@ -75,7 +80,7 @@ def traffic(
     return Traffic(
         cores,
         unique // cores - 1,
-        np.bincount(net, weights=rate[source], minlength=unique.size),
+        weighted(net, rate[source], unique.size),
         np.arange(unique.size + 1),
         unique % cores,
         np.searchsorted(source, np.arange(core_of.size + 1)),
@@ -104,7 +109,7 @@ def _trees(
     return Traffic(
         cores,
         core_of[chosen],
-        np.bincount(net, weights=rate[senders], minlength=chosen.size),
+        weighted(net, rate[senders], chosen.size),
         dest_ptr,
         flat,
         np.concatenate([[0], np.cumsum(sends)]),

@@ -12,8 +12,8 @@ import numpy as np
 
 from snnc.backends.targets.expression import evaluate, names_in
 from snnc.ir.arrays import IntArray
-from snnc.ir.errors import CapacityError
-from snnc.ir.neuron import Neuron, flat, flat_ladder
+from snnc.ir.errors import UnsupportedError
+from snnc.ir.neuron import MEMORYLESS, Neuron, flat, flat_ladder
 from snnc.ir.target import Encoding, Target
 
 Counts = Mapping[str, IntArray]
@@ -81,7 +81,8 @@ class Limits:
         if wall.expression is None:
             return counts[wall.name]
         value = evaluate(wall.expression, {name: counts[name] for name in wall.names})
-        return np.broadcast_to(np.asarray(value), counts["n_neurons"].shape)
+        used: IntArray = np.broadcast_to(np.asarray(value), counts["n_neurons"].shape)
+        return used
 
     def usage(self, counts: Counts) -> dict[str, IntArray]:
         """Amount used of every wall, per cluster."""
@@ -98,46 +99,25 @@ class Limits:
         return good
 
 
-def weight_bits(target: Target, largest: int) -> int:
-    """Smallest width of the target that holds a weight of absolute value ``largest``.
-
-    ``WeightFormat.bits`` count the sign of a signed format (an int8 weight is 8 bits).
-    """
-    need = max(1, int(largest).bit_length() + int(target.core.weight.signed))
-    return min(
-        (b for b in target.core.weight.bits if b >= need), default=max(target.core.weight.bits)
-    )
-
-
-def index_bits(target: Target, neurons: IntArray) -> IntArray:
-    """Smallest allowed width of a target index, per number of neurons in the core."""
-    need = np.frexp(np.maximum(neurons, 1) - 1)[1].astype(np.int64)
-    allowed = np.array(sorted(b for b in target.core.index_bits if b > 0), np.int64)
-    if not allowed.size:
-        return need
-    return allowed[np.minimum(np.searchsorted(allowed, need), allowed.size - 1)]
-
-
 def compartments(target: Target, neuron: Neuron) -> int:
     """Compartments one neuron of the population takes, by its reset rule.
 
     Raises:
-        CapacityError: the target does not offer the reset rule.
+        UnsupportedError: the target does not offer the reset rule.
     """
-    kind = neuron.reset.kind
-    zero = kind == "value" and not neuron.reset.amount.any()
-    cost = target.neuron.reset.get("zero" if zero else kind)
-    if zero and cost is None:
-        cost = target.neuron.reset.get("value")
-    if neuron.emit == "state" or not neuron.levels:
-        return cost.compartments if cost else 1
+    if neuron.emit == "state":
+        return 1
+    offered = target.neuron.reset
+    cost = offered.get(neuron.reset.kind)
+    if neuron.reset.kind == "value" and not neuron.reset.amount.any():
+        cost = offered.get("zero", cost)
     if cost is None:
-        raise CapacityError(
-            "the target has no core for this reset rule",
+        raise UnsupportedError(
+            "the target's cores have no such reset rule",
             where=neuron.name,
-            found=kind,
-            allowed=", ".join(target.neuron.reset),
-            remedy="the legalize stage reports what the target can express",
+            found=neuron.reset.kind,
+            allowed=", ".join(offered),
+            remedy="the legalize stage tells what the target can express",
         )
     return cost.compartments
 
@@ -173,12 +153,10 @@ def _profile(node: Neuron, bits: int, words: tuple[str, ...]) -> IntArray:
 
 
 def _columns(node: Neuron, bits: int, word: str) -> tuple[IntArray, ...]:
-    if word == "decay":
-        return flat(node.leak.multiplier, node.shape), _constant(node, node.leak.shift)
-    if word == "current_decay":
-        if node.current is None:
-            return _constant(node, -1), _constant(node, -1)
-        return flat(node.current.multiplier, node.shape), _constant(node, node.current.shift)
+    if word in ("decay", "current_decay"):
+        # No current is a current that forgets at once.
+        leak = node.leak if word == "decay" else node.current or MEMORYLESS
+        return (flat(leak.multiplier, node.shape) << (30 - leak.shift),)
     if word == "reset":
         kind = ("subtract", "value", "none", "multiply").index(node.reset.kind)
         return _constant(node, kind), flat(node.reset.amount, node.shape)

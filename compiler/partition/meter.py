@@ -8,15 +8,14 @@ from functools import cached_property
 
 import numpy as np
 
+from snnc.backends.targets.capacity import index_bits, weight_bits
 from snnc.backends.targets.expression import evaluate
 from snnc.compiler.partition.limits import (
     Counts,
     Limit,
     Limits,
     compartments,
-    index_bits,
     profile_keys,
-    weight_bits,
 )
 from snnc.compiler.partition.tally import Pieces, distinct
 from snnc.compiler.partition.wiring import Wiring
@@ -35,8 +34,10 @@ class Meter:
     def bits(self) -> tuple[int, ...]:
         """Weight width of every population."""
         target = self.limits.target
+        widest = max(target.core.weight.bits)
         return tuple(
-            weight_bits(target, int(np.abs(f.weight).max(initial=1))) for f in self.wiring.fanin
+            weight_bits(target, int(np.abs(f.weight).max(initial=0)), node.input_shift) or widest
+            for f, node in zip(self.wiring.fanin, self.wiring.populations, strict=True)
         )
 
     @cached_property
@@ -102,7 +103,7 @@ class Meter:
     ) -> None:
         """Add what depends on the encoding of every row: memory, and tables of row formats."""
         clusters = counts["n_neurons"].size
-        choice = np.zeros(pieces.count.size, np.int64)
+        choice: IntArray = np.zeros(pieces.count.size, np.int64)
         for wall in self.limits.walls:
             if wall.per_axon:
                 cost, choice = self.row_cost(wall, counts, pieces, delay)

@@ -99,11 +99,11 @@ class _Clusters:
         parts, base = [], 0
         for member in members:
             key, pieces, shift = self.rows(member)
-            first = pieces.first.astype(np.int64) + base
-            columns = (key, pieces.count, first, first + pieces.span, np.full(key.size, shift))
+            start = pieces.first.astype(np.int64) + base
+            columns = (key, pieces.count, start, start + pieces.span, np.full(key.size, shift))
             parts.append(columns)
             base += int(self.counts["n_neurons"][member])
-        key, count, low, high, shift = (np.concatenate(c) for c in zip(*parts, strict=True))
+        key, count, low, high, exponents = (np.concatenate(c) for c in zip(*parts, strict=True))
         unique, inverse = np.unique(key, return_inverse=True)
         total = np.bincount(inverse, weights=count).astype(np.int64)
         first = np.full(unique.size, np.iinfo(np.int64).max)
@@ -111,7 +111,7 @@ class _Clusters:
         exponent = np.zeros(unique.size, np.int64)
         np.minimum.at(first, inverse, low)
         np.maximum.at(last, inverse, high)
-        exponent[inverse] = shift
+        exponent[inverse] = exponents
         return unique, total, first, last, exponent
 
     def _neurons(self, members: list[int]) -> IntArray:

@@ -76,15 +76,13 @@ def candidates(meter: Meter, population: int, least: int) -> list[Tiling]:
         least: number of clusters below which no tiling can be feasible.
     """
     found: list[Tiling] = []
-    measured = 0
     shape = meter.wiring.populations[population].shape or (1,)
-    for blocks in _orderly(shape, least):
+    for measured, blocks in enumerate(_orderly(shape, least)):
         if found and (size_of(blocks) > 2 * found[0].clusters or len(found) > SPARE_CANDIDATES):
             break
         if measured >= MOST_MEASURED:
             break
         tiling = measure(meter, population, blocks, block_label(shape, blocks))
-        measured += 1
         if meter.limits.fits(tiling.counts).all():
             found.append(tiling)
     if not found:

@@ -6,7 +6,7 @@ one input axon and one row of synapse memory.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.deployment import SourceSpace
 from snnc.ir.errors import CompilerBugError
-from snnc.ir.expand import Expansion, Projection
+from snnc.ir.expand import Expansion
 from snnc.ir.neuron import Neuron
 
 
@@ -88,10 +88,7 @@ def wire(
         CompilerBugError: a projection has no extra delay.
     """
     fanin = tuple(
-        _fanin(
-            [p for p in expansion.projections if p.population == node.name], sources, extra_delay
-        )
-        for node in expansion.populations
+        _fanin(expansion, node.name, sources, extra_delay) for node in expansion.populations
     )
     rate = np.ones(sources.total)
     for name, values in (rates or {}).items():
@@ -101,12 +98,15 @@ def wire(
 
 
 def _fanin(
-    projections: list[Projection],
+    expansion: Expansion,
+    population: str,
     sources: SourceSpace,
     extra_delay: Mapping[tuple[str, str, int], int],
 ) -> Fanin:
     source, delay, length, target, weight = [], [], [], [], []
-    for projection in projections:
+    for projection in expansion.projections:
+        if projection.population != population:
+            continue
         key = (projection.source, projection.population, projection.delay)
         if key not in extra_delay:
             raise CompilerBugError("the retiming misses a projection", where=" -> ".join(key[:2]))
@@ -127,5 +127,5 @@ def _fanin(
     )
 
 
-def _join(parts: list[IntArray], dtype: type) -> IntArray:
+def _join(parts: Sequence[IntArray], dtype: type) -> IntArray:
     return np.concatenate(parts).astype(dtype, copy=False) if parts else np.zeros(0, dtype)

@@ -44,7 +44,8 @@ def _net_cost(
     begin, end = dest_ptr[net], dest_ptr[net + 1]
     if end - begin == 1:
         r = router[dest[begin]]
-        return abs(r % width - x0) + abs(r // width - y0)
+        distance: int = abs(r % width - x0) + abs(r // width - y0)
+        return distance
     left, right = x0, x0
     for d in range(begin, end):
         x = router[dest[d]] % width

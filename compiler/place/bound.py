@@ -11,6 +11,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from snnc.compiler.place.problem import Problem
+from snnc.compiler.traffic import weighted
 from snnc.ir.arrays import IntArray, RealArray
 
 ASSIGNMENT_CORES = 400
@@ -34,11 +35,11 @@ def _heaviest(problem: Problem) -> tuple[RealArray, RealArray]:
     """([cores, partners] flows in falling order, [cores] flow from the host)."""
     sender, dest, weight = problem.flow
     host = sender < 0
-    host_rate = np.bincount(dest[host], weights=weight[host], minlength=problem.cores)
+    host_rate = weighted(dest[host], weight[host], problem.cores)
     a, b, w = sender[~host], dest[~host], weight[~host]
     key = np.minimum(a, b) * problem.cores + np.maximum(a, b)
     pair, index = np.unique(key, return_inverse=True)
-    total = np.bincount(index.reshape(-1), weights=w, minlength=pair.size)
+    total = weighted(index.reshape(-1), w, pair.size)
     core = np.concatenate([pair // problem.cores, pair % problem.cores])
     value = np.concatenate([total, total])
     order = np.lexsort((-value, core))

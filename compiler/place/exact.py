@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from ortools.sat.python import cp_model
 
 from snnc.compiler.place.anneal import cost_of
 from snnc.compiler.place.problem import Problem
 from snnc.ir.arrays import IntArray
 
+BoolArray = npt.NDArray[np.bool_]
 LARGEST_COEFFICIENT = 1_000_000
-MODEL_SIZE = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +90,7 @@ class _Positions:
         for k, router in enumerate(self.used):
             model.add(sum(row[k] for row in self.here) <= int(problem.sites.room[router]))
 
-    def count(self, core: int, inside: IntArray) -> Any:
+    def count(self, core: int, inside: BoolArray) -> Any:
         """1 when the core sits on one of the routers ``inside`` [used routers, Boolean]."""
         if core < 0:
             return int(inside[np.searchsorted(self.used, self.problem.host)])

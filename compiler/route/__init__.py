@@ -8,7 +8,7 @@ import numpy as np
 
 from snnc.compiler.route.certificate import certify
 from snnc.compiler.route.trees import grow
-from snnc.compiler.traffic import Traffic
+from snnc.compiler.traffic import Traffic, weighted
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.deployment import Certificate, RouteTables
 from snnc.ir.errors import UnsupportedError
@@ -76,5 +76,5 @@ def _loads(tables: RouteTables, rate: RealArray, routers: int) -> tuple[IntArray
     parent = tables.branch_ptr[net[inner]] + tables.branch_parent[inner]
     key = tables.branch_router[parent].astype(np.int64) * routers + tables.branch_router[inner]
     unique, channel = np.unique(key, return_inverse=True)
-    load = np.bincount(channel.reshape(-1), weights=rate[net[inner]], minlength=unique.size)
+    load = weighted(channel.reshape(-1), rate[net[inner]], unique.size)
     return np.stack([unique // routers, unique % routers], axis=1), load
