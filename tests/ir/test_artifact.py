@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.deployments import tiny_deployment
+from support.tiny import tiny_deployment
 
 from snnc.ir import artifact
 from snnc.ir.atomic import atomic_file

@@ -33,13 +33,17 @@ class InputOptions:
         bin_us: width of a time bin of recordings, in microseconds.
         seed: of the poisson encoder.
         labels: label file of recordings.
+        usual_encode, usual_bin_us: what holds where ``encode`` or ``bin_us`` is None, e.g. what
+            the network was calibrated with; they do not object to data they do not apply to.
     """
 
     timesteps: int | None = None
     encode: Encoding | None = None
-    bin_us: int = 1000
+    bin_us: int | None = None
     seed: int = 0
     labels: Path | None = None
+    usual_encode: Encoding | None = None
+    usual_bin_us: int = 1000
 
     def __post_init__(self) -> None:
         for name, value in (("timesteps", self.timesteps), ("bin-us", self.bin_us)):
@@ -47,13 +51,23 @@ class InputOptions:
                 raise OptionError("must be at least 1", where=f"--{name}", found=value)
         if self.seed < 0:
             raise OptionError("must not be negative", where="--seed", found=self.seed)
-        if self.encode not in (None, "direct", "poisson", "latency"):
+        if self.coding not in (None, "direct", "poisson", "latency"):
             raise OptionError(
                 "unknown encoding",
                 where="--encode",
-                found=self.encode,
+                found=self.coding,
                 allowed="direct, poisson, latency",
             )
+
+    @property
+    def coding(self) -> Encoding | None:
+        """Coding applied to static values."""
+        return self.encode or self.usual_encode
+
+    @property
+    def bin_width(self) -> int:
+        """Microseconds per time step of recordings."""
+        return self.usual_bin_us if self.bin_us is None else self.bin_us
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +94,7 @@ class Dataset:
         if self._recordings is not None:
             (name, shape), *_ = self._shapes.items()
             chosen = self._recordings.recordings[start:stop]
-            bins = [bin_events(r, shape, self.steps, self._options.bin_us) for r in chosen]
+            bins = [bin_events(r, shape, self.steps, self._options.bin_width) for r in chosen]
             return {name: np.stack(bins)}
         return {name: self._cut(name, array[start:stop], start) for name, array in
                 self._arrays.items()}  # fmt: skip
@@ -88,8 +102,9 @@ class Dataset:
     def _cut(self, name: str, array: AnyArray, start: int) -> AnyArray:
         if array.ndim == len(self._shapes[name]) + 2:
             return array[:, : self.steps]
-        assert self._options.encode is not None
-        return encode(array, self._options.encode, self.steps, self._options.seed, start)
+        coding = self._options.coding
+        assert coding is not None  # checked on loading
+        return encode(array, coding, self.steps, self._options.seed, start)
 
 
 def load(
@@ -125,14 +140,14 @@ def _from_recordings(
     found = read_recordings(path, options.labels, limit)
     for recording in found.recordings:
         check_sensor(inputs[0].shape, recording)
-    longest = max(int(r.time_us.max()) for r in found.recordings) // options.bin_us + 1
+    longest = max(int(r.time_us.max()) for r in found.recordings) // options.bin_width + 1
     steps = longest if options.timesteps is None else options.timesteps
-    late = sum(late_events(r, steps, options.bin_us) for r in found.recordings)
+    late = sum(late_events(r, steps, options.bin_width) for r in found.recordings)
     notes = list(found.notes)
     if late:
         total = sum(r.x.size for r in found.recordings)
         notes.append(
-            f"{late} of {total} events lie after step {steps} of {options.bin_us} us and are cut"
+            f"{late} of {total} events lie after step {steps} of {options.bin_width} us and are cut"
         )
     return Dataset(
         len(found.recordings), steps, found.labels, tuple(notes),
@@ -184,7 +199,7 @@ def _check_array(where: str, array: AnyArray, shape: Shape, options: InputOption
             found=array.shape,
             allowed=f"[samples, steps, {extent}] or static [samples, {extent}]",
         )
-    if axes == 1 and options.encode is None:
+    if axes == 1 and options.coding is None:
         raise InputError(
             "static values need an encoding into time",
             where=where,
@@ -213,6 +228,8 @@ def _steps(
             raise InputError(
                 "static values need a number of steps", where=str(path), remedy="add --timesteps"
             )
+        if options.encode is None:
+            return options.timesteps, (f"static values: {options.coding} coding, as calibrated",)
         return options.timesteps, ()
     present = lengths.pop()
     wanted = options.timesteps or present
