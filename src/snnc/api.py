@@ -7,7 +7,6 @@ Heavy libraries (Numba, OR-Tools) are imported inside the functions that need th
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -257,9 +256,7 @@ def demo(
 class _CalibrationSource:
     """Loads calibration data once the network's inputs are known; measures rates on it."""
 
-    def __init__(
-        self, path: AnyPath | None, inputs: InputOptions, options: CompileOptions
-    ) -> None:
+    def __init__(self, path: AnyPath | None, inputs: InputOptions, options: CompileOptions) -> None:
         self.path = None if path is None else Path(path)
         steps = inputs.timesteps if options.timesteps is None else options.timesteps
         self.inputs = dataclasses.replace(inputs, timesteps=steps)
@@ -293,9 +290,7 @@ def _with_inputs(deployment: Deployment, source: _CalibrationSource) -> Deployme
     used = None
     if source.path is not None:
         used = {"encode": source.inputs.encode, "bin_us": source.inputs.bin_width}
-    return dataclasses.replace(
-        deployment, provenance={**deployment.provenance, "inputs": used}
-    )
+    return dataclasses.replace(deployment, provenance={**deployment.provenance, "inputs": used})
 
 
 def _deployment(deployment: AnyPath | Deployment) -> Deployment:

@@ -129,9 +129,7 @@ def verification(
     return Verification(structure.as_dict(), equality)
 
 
-def measure_rates(
-    network: IntegerNetwork, target: Target, data: Dataset
-) -> dict[str, RealArray]:
+def measure_rates(network: IntegerNetwork, target: Target, data: Dataset) -> dict[str, RealArray]:
     """Mean packets per sample of every input element and neuron.
 
     A count of c is c packets where a packet is a bare spike, one packet where it has a payload.

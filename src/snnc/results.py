@@ -1,6 +1,6 @@
 """What the functions of ``snnc`` return: frozen records that become the ``--json`` objects.
 
-Every ``as_dict`` has ``schema``, a name with a version; the fields are listed in ``docs/report.md``.
+Every ``as_dict`` has ``schema``, a name with a version; ``docs/report.md`` lists the fields.
 """
 
 from __future__ import annotations

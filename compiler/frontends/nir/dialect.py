@@ -91,9 +91,7 @@ def choose(graph: Graph, options: NirOptions, notes: Notes) -> Dialect:
     return chosen
 
 
-def _record(
-    chosen: Dialect, options: NirOptions, notes: Notes, why: str, dt_why: str
-) -> None:
+def _record(chosen: Dialect, options: NirOptions, notes: Notes, why: str, dt_why: str) -> None:
     def source(given: object) -> str:
         return "given" if given is not None else f"default of {chosen.name}"
 

@@ -134,9 +134,7 @@ def _dangling(raw: RawFile, name: str, kind: str, edge: Edge, found: list[str]) 
             allowed=", ".join(sorted(found)),
         )
     if name in raw.graphs:
-        return ModelError(
-            f"the subgraph has no {kind} node to connect to", where=place, found=name
-        )
+        return ModelError(f"the subgraph has no {kind} node to connect to", where=place, found=name)
     near = name.rpartition(".")[0]
     same = [n for n in raw.nodes if n.rpartition(".")[0] == near]
     return ModelError(
@@ -160,9 +158,7 @@ def _bypass(graph: Graph) -> Graph:
             continue
         sources, targets = producers.pop(name), consumers.pop(name)
         if name in sources:
-            raise ModelError(
-                "a loop in which nothing keeps state", where=graph.nodes[name].where()
-            )
+            raise ModelError("a loop in which nothing keeps state", where=graph.nodes[name].where())
         for source in sources:
             consumers[source] = [t for t in consumers[source] if t != name] + targets * (
                 consumers[source].count(name)
@@ -188,8 +184,10 @@ def _check_ends(graph: Graph, notes: Notes) -> None:
                 where=node.where(),
                 remedy="connect the nested graph in the outer 'edges'",
             )
-        if not graph.producers[name] and node.kind != "Input" and (
-            has_input or node.kind == "Output"
+        if (
+            not graph.producers[name]
+            and node.kind != "Input"
+            and (has_input or node.kind == "Output")
         ):
             raise ModelError(
                 "disconnected: no edge leads to this node",

@@ -60,7 +60,9 @@ def guess(graph: Graph) -> tuple[str, str]:
     """
     known = Constants.of(graph)
     traced = bool(graph.of_kind("Conv2d", "Affine", "Linear")) and all(
-        _FX_NAME.fullmatch(n) for n, node in graph.nodes.items() if node.kind not in ("Input", "Output")
+        _FX_NAME.fullmatch(n)
+        for n, node in graph.nodes.items()
+        if node.kind not in ("Input", "Output")
     )
     if known.tau.size:
         return _guess_leaky(graph, known, traced)

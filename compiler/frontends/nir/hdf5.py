@@ -57,7 +57,9 @@ def _check_file(path: Path) -> int:
         with path.open("rb") as stream:
             start = stream.read(16)
     except OSError as error:
-        raise ModelFileError("cannot open the file", where=str(path), found=error.strerror) from error
+        raise ModelFileError(
+            "cannot open the file", where=str(path), found=error.strerror
+        ) from error
     if size > MAX_FILE_BYTES:
         raise ModelFileError(
             "the file is too large", where=str(path), found=size, allowed=f"{MAX_FILE_BYTES} bytes"
@@ -188,8 +190,10 @@ class _Reader:
         if data.is_virtual or data.external:
             raise ModelFileError("data outside the file are not read", where=where)
         text = h5py.check_string_dtype(data.dtype) is not None
-        if data.shape is None or len(data.shape) > MAX_RANK or (
-            not text and (data.dtype.kind not in "fiub" or data.dtype.itemsize > 8)
+        if (
+            data.shape is None
+            or len(data.shape) > MAX_RANK
+            or (not text and (data.dtype.kind not in "fiub" or data.dtype.itemsize > 8))
         ):
             raise ModelFileError(
                 "not a plain array of numbers",
@@ -219,7 +223,9 @@ class _Reader:
     def name_text(self, text: str, where: str) -> str:
         """Refuse texts that no node name or type can be."""
         if len(text) > MAX_TEXT:
-            raise ModelFileError("a text is too long", where=where, found=len(text), allowed=MAX_TEXT)
+            raise ModelFileError(
+                "a text is too long", where=where, found=len(text), allowed=MAX_TEXT
+            )
         return text
 
     def charge(self, size: int, where: str) -> None:

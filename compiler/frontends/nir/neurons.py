@@ -118,9 +118,7 @@ def _threshold(p: _Parameters, operand: str, context: Context) -> RealNeuron:
     """z = [x > threshold]: a neuron that forgets everything at once; NIR says strictly above."""
     zero, one = np.zeros(()), np.ones(())
     threshold = p.positive("threshold")
-    return RealNeuron(
-        p.node.name, (operand,), p.shape, zero, one, zero, threshold, reset="none"
-    )
+    return RealNeuron(p.node.name, (operand,), p.shape, zero, one, zero, threshold, reset="none")
 
 
 def _integrator(p: _Parameters, operand: str, context: Context) -> RealNeuron:
@@ -206,9 +204,7 @@ def _population(
     )  # fmt: skip
 
 
-def _reset(
-    p: _Parameters, context: Context
-) -> tuple[ResetRule, RealArray | None, ResetTiming]:
+def _reset(p: _Parameters, context: Context) -> tuple[ResetRule, RealArray | None, ResetTiming]:
     dialect = context.dialect
     value = p.get("v_reset", 0.0)
     timing: ResetTiming = dialect.recurrent_timing if context.recurrent else "now"

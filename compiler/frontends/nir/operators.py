@@ -113,7 +113,9 @@ def _conv(node: RawNode, shape: Shape) -> Conv:
             "the weight has the wrong number of axes",
             where=node.where("weight"),
             found=weight.shape,
-            allowed="[out, in / groups" + ", kernel]" * (axes == 1) + ", height, width]" * (axes == 2),
+            allowed="[out, in / groups"
+            + ", kernel]" * (axes == 1)
+            + ", height, width]" * (axes == 2),
         )
     stride, dilation = node.vector("stride", axes, 1), node.vector("dilation", axes, 1)
     groups = node.vector("groups", 1, 1)[0]
@@ -158,7 +160,10 @@ def _padding(
         return tuple((0, 0) for _ in kernel)
     if text != "same":
         raise ModelError(
-            "unknown padding", where=node.where("padding"), found=text, allowed="same, valid, numbers"
+            "unknown padding",
+            where=node.where("padding"),
+            found=text,
+            allowed="same, valid, numbers",
         )
     if max(stride) > 1:
         raise UnsupportedError(
@@ -229,7 +234,9 @@ def lower_delay(
             return (Index(node.name, (operand,), shape),)
         return (Delay(node.name, (operand,), count),)
     names = [f"{node.name}.{int(k)}" if k else operand for k in different]
-    delays = [Delay(name, (operand,), int(k)) for name, k in zip(names, different, strict=True) if k]
+    delays = [
+        Delay(name, (operand,), int(k)) for name, k in zip(names, different, strict=True) if k
+    ]
     source = np.searchsorted(different, steps).reshape(-1) * size_of(shape)
     index = source + np.arange(size_of(shape))
     return (*delays, Index(node.name, tuple(names), shape, index))

@@ -66,8 +66,9 @@ def compile_command(
     model: Model,
     target: Annotated[
         Optional[str],  # noqa: UP045 - typer reads the annotation at run time
-        typer.Option(help="Chip: a name from `snnc targets`, or a .yaml file.",
-                     show_default="loihi1"),
+        typer.Option(
+            help="Chip: a name from `snnc targets`, or a .yaml file.", show_default="loihi1"
+        ),
     ] = None,
     output: Annotated[
         Optional[Path],  # noqa: UP045
@@ -348,7 +349,7 @@ def demo_command(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Compile the shipped digits network for Loihi and run real test images on the emulated chip."""
+    """Compile the shipped digits network and run real test images on the emulated chip."""
     from snnc.cli import compiling, running
 
     stages = compiling.Stages(show=not as_json)

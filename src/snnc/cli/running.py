@@ -16,7 +16,8 @@ from snnc.reporting.numbers import quantity, share
 from snnc.results import RunReport
 
 if TYPE_CHECKING:
-    from snnc.running import Backend, Progress as OnProgress  # fmt: skip
+    from snnc.running import Backend
+    from snnc.running import Progress as OnProgress
 
 _BACKENDS = ("cycle", "functional", "reference")
 
