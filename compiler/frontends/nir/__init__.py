@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from snnc.compiler.frontends.nir.build import build
+from snnc.compiler.frontends.nir.build import Builder
+from snnc.compiler.frontends.nir.describe import describe
 from snnc.compiler.frontends.nir.dialect import choose
 from snnc.compiler.frontends.nir.graph import clean
 from snnc.compiler.frontends.nir.hdf5 import read_file
@@ -13,7 +14,7 @@ from snnc.compiler.frontends.nir.record import Notes, RawFile
 from snnc.ir.errors import ModelError
 from snnc.ir.network import Network
 
-__all__ = ["NirOptions", "lower", "read"]
+__all__ = ["NirOptions", "describe", "lower", "read"]
 
 
 def read(path: Path, options: NirOptions | None = None) -> Network:
@@ -40,7 +41,7 @@ def lower(raw: RawFile, options: NirOptions) -> Network:
     graph = clean(raw, notes)
     try:
         dialect = choose(graph, options, notes)
-        return build(graph, dialect, options.transpose_linear, notes)
+        return Builder(graph, dialect, options.transpose_linear, notes).network()
     except ModelError as error:
         if raw.name in error.where:
             raise

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from snnc.compiler.frontends.nir.guess import guess, time_step
 from snnc.compiler.frontends.nir.graph import Graph
+from snnc.compiler.frontends.nir.guess import guess, time_step
 from snnc.compiler.frontends.nir.options import NirOptions
 from snnc.compiler.frontends.nir.record import Notes
 from snnc.ir.real_neuron import Comparator, ResetTiming
@@ -71,7 +71,8 @@ def choose(graph: Graph, options: NirOptions, notes: Notes) -> Dialect:
     Raises:
         UnsupportedError: under "auto", a file of an exporter known not to be reproducible.
     """
-    name, why = options.dialect, "given"
+    name: str = options.dialect
+    why = "given"
     if options.dialect == "auto":
         name, why = guess(graph)
         why = f"guessed: {why}"

@@ -68,7 +68,7 @@ def guess(graph: Graph) -> tuple[str, str]:
         return _guess_leaky(graph, known, traced)
     if not known.free.size:
         return "nir", "no neuron says otherwise"
-    if (known.free > 1).all() and np.ptp(known.free) == 0:
+    if _inverse_step(known.free) is not None:
         return "spikingjelly", f"IF with r = 1/dt = {known.free[0]:g}"
     integrators = [graph.nodes[name] for name in graph.of_kind("IF")]
     if (known.free == 1).all() and integrators:
@@ -117,8 +117,9 @@ def time_step(graph: Graph, dialect: str, default: float) -> tuple[float, str]:
             return dt, "from r = tau/dt"
         if (tau >= 1).all():
             return 1.0, "time constants of 1 and more count steps"
-    elif free.size and (free > 1).all() and np.ptp(free) == 0:
-        return 1 / float(free[0]), "from r = 1/dt"
+    step = _inverse_step(free)
+    if step is not None and not tau.size:
+        return step, "from r = 1/dt"
     return default, f"default of {dialect}"
 
 
@@ -126,5 +127,13 @@ def _step_where(known: Constants, formula: Callable[[float], RealArray]) -> floa
     """The usual time step for which ``r`` follows the formula in every population."""
     for dt in STEPS:
         if np.allclose(known.r, formula(dt), rtol=1e-5, atol=0):
+            return dt
+    return None
+
+
+def _inverse_step(free: RealArray) -> float | None:
+    """The usual time step below 1 of which every ``r`` of I and IF is the inverse."""
+    for dt in STEPS:
+        if dt < 1 and free.size and np.allclose(free * dt, 1, rtol=1e-5, atol=0):
             return dt
     return None

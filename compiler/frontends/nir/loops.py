@@ -86,16 +86,16 @@ def _back_edges(graph: Graph, edges: tuple[Edge, ...]) -> set[Edge]:
         opened = {start}
         while path:
             name, rest = path[-1]
-            target = next(rest, None)
-            if target is None:
+            following = next(rest, None)
+            if following is None:
                 path.pop()
                 opened.discard(name)
-            elif target in opened:
-                found.add((name, target))
-            elif target not in done:
-                done.add(target)
-                opened.add(target)
-                path.append((target, iter(targets[target])))
+            elif following in opened:
+                found.add((name, following))
+            elif following not in done:
+                done.add(following)
+                opened.add(following)
+                path.append((following, iter(targets[following])))
     return found
 
 

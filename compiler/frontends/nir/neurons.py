@@ -123,7 +123,7 @@ def _threshold(p: _Parameters, operand: str, context: Context) -> RealNeuron:
 
 def _integrator(p: _Parameters, operand: str, context: Context) -> RealNeuron:
     """dv/dt = r I.  r = 1 and r = 1/dt both mean ``v += I``: exporters disagree on the unit."""
-    r, dt = p.get("r", 1.0), context.dialect.dt
+    r, dt = p.get("r"), context.dialect.dt
     gain = _unit(r * dt)
     if (r == 1).all():
         gain = np.ones(())
@@ -134,9 +134,9 @@ def _integrator(p: _Parameters, operand: str, context: Context) -> RealNeuron:
 
 def _leaky(p: _Parameters, operand: str, context: Context) -> RealNeuron:
     cuba = p.node.kind.startswith("Cuba")
-    tau, r = p.positive("tau_mem" if cuba else "tau"), p.get("r", 1.0)
+    tau, r = p.positive("tau_mem" if cuba else "tau"), p.get("r")
     rate = _rate(p, "tau_mem" if cuba else "tau", tau, context)
-    leak = p.get("v_leak", 0.0)
+    leak = p.get("v_leak")
     integration = context.dialect.integration
     current_decay = current_gain = None
     gain = _unit(rate * r)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 
 from snnc.compiler.frontends.nir.record import Notes, RawNode
@@ -15,6 +13,8 @@ from snnc.ir.weights import Conv, Dense, Sparse, Weights
 
 LINEAR = ("Affine", "Linear", "Conv1d", "Conv2d")
 POOLS = ("SumPool2d", "AvgPool2d")
+# The operators a node becomes, and the shape behind them.
+Lowered = tuple[tuple[RealNode, ...], Shape]
 
 
 def tail(node: RawNode) -> str:
@@ -24,16 +24,14 @@ def tail(node: RawNode) -> str:
     return f"{node.name}.mean" if node.kind == "AvgPool2d" else node.name
 
 
-def lower_linear(
-    node: RawNode, operand: str, shape: Shape, transpose: bool
-) -> tuple[RealNode, ...]:
+def lower_linear(node: RawNode, operand: str, shape: Shape, transpose: bool) -> Lowered:
     """Affine, Linear, Conv1d, Conv2d: weights, then the bias if it is not zero."""
     weights = _conv(node, shape) if node.kind.startswith("Conv") else _dense(node, shape, transpose)
     linear = Linear(node.name, (operand,), weights)
-    if not _has_bias(node):
-        return (linear,)
-    bias = node.real("bias")
     out = weights.output_shape(node.where("weight"), shape)
+    if not _has_bias(node):
+        return (linear,), out
+    bias = node.real("bias")
     if node.kind.startswith("Conv"):
         bias = _channel_bias(node, bias, out)
     elif bias.size != 1 and bias.shape != out:
@@ -43,7 +41,7 @@ def lower_linear(
             found=f"bias {bias.shape}, output {out}",
             allowed=f"{out}",
         )
-    return linear, Bias(tail(node), (node.name,), bias)
+    return (linear, Bias(tail(node), (node.name,), bias)), out
 
 
 def _has_bias(node: RawNode) -> bool:
@@ -71,7 +69,7 @@ def matrix(node: RawNode, transpose: bool) -> RealArray:
             found=weight.shape,
             allowed="[..., out, in]",
         )
-    return cast(RealArray, np.swapaxes(weight, -1, -2)) if transpose else weight
+    return np.swapaxes(weight, -1, -2) if transpose else weight
 
 
 def _dense(node: RawNode, shape: Shape, transpose: bool) -> Weights:
@@ -117,8 +115,8 @@ def _conv(node: RawNode, shape: Shape) -> Conv:
             + ", kernel]" * (axes == 1)
             + ", height, width]" * (axes == 2),
         )
-    stride, dilation = node.vector("stride", axes, 1), node.vector("dilation", axes, 1)
-    groups = node.vector("groups", 1, 1)[0]
+    stride, dilation = node.vector("stride", axes), node.vector("dilation", axes)
+    groups = node.vector("groups", 1)[0]
     _check_conv_input(node, weight, groups, shape)
     padding = _padding(node, weight.shape[2:], stride, dilation)
     return Conv(weight, stride, padding, dilation, groups)
@@ -155,7 +153,7 @@ def _padding(
 ) -> tuple[tuple[int, int], ...]:
     text = node.text("padding")
     if text is None:
-        return tuple((p, p) for p in node.vector("padding", len(kernel), 0))
+        return tuple((p, p) for p in node.vector("padding", len(kernel)))
     if text == "valid":
         return tuple((0, 0) for _ in kernel)
     if text != "same":
@@ -176,22 +174,23 @@ def _padding(
     return tuple((total // 2, total - total // 2) for total in totals)
 
 
-def lower_pool(node: RawNode, operand: str, shape: Shape) -> tuple[RealNode, ...]:
+def lower_pool(node: RawNode, operand: str, shape: Shape) -> Lowered:
     """SumPool2d, or AvgPool2d as a sum and a scale (padded positions count, as in PyTorch)."""
     if len(shape) != 3:
         raise ModelError(
             "a 2-D pool needs (channels, height, width)", where=node.where(), found=f"input {shape}"
         )
-    kernel = node.vector("kernel_size", 2)
-    stride = node.vector("stride", 2) if node.has("stride") else kernel
-    padding = tuple((p, p) for p in node.vector("padding", 2, 0))
+    kernel, stride = node.vector("kernel_size", 2), node.vector("stride", 2)
+    padding = tuple((p, p) for p in node.vector("padding", 2))
     pool = Pool(node.name, (operand,), "sum", kernel, stride, padding)
+    out = pool.output_shape(shape)
     if node.kind == "SumPool2d":
-        return (pool,)
-    return pool, Scale(tail(node), (node.name,), np.asarray(1 / size_of(kernel)))
+        return (pool,), out
+    mean = Scale(tail(node), (node.name,), np.asarray(1 / size_of(kernel)))
+    return (pool, mean), out
 
 
-def lower_scale(node: RawNode, operand: str, shape: Shape) -> tuple[RealNode, ...]:
+def lower_scale(node: RawNode, operand: str, shape: Shape) -> Lowered:
     """Scale: one factor per element (or one for all)."""
     scale = node.real("scale")
     if scale.size == 1:
@@ -202,13 +201,13 @@ def lower_scale(node: RawNode, operand: str, shape: Shape) -> tuple[RealNode, ..
             where=node.where("scale"),
             found=f"scale {scale.shape}, input {shape}",
         )
-    return (Scale(node.name, (operand,), scale),)
+    return (Scale(node.name, (operand,), scale),), shape
 
 
 def flattened(node: RawNode, shape: Shape, shift: int = 0) -> Shape | None:
     """Shape after Flatten with ``start_dim - shift``; None where the axes do not exist."""
-    start = node.integers("start_dim", 0)[0]
-    end = node.integers("end_dim", -1)[0]
+    start = node.integers("start_dim")[0]
+    end = node.integers("end_dim")[0]
     start = start - shift if start >= 0 else start + len(shape)
     end = end - shift if end >= 0 else end + len(shape)
     if not 0 <= start <= end < len(shape):
@@ -216,9 +215,7 @@ def flattened(node: RawNode, shape: Shape, shift: int = 0) -> Shape | None:
     return (*shape[:start], size_of(shape[start : end + 1]), *shape[end + 1 :])
 
 
-def lower_delay(
-    node: RawNode, operand: str, shape: Shape, dt: float, notes: Notes
-) -> tuple[RealNode, ...]:
+def lower_delay(node: RawNode, operand: str, shape: Shape, dt: float, notes: Notes) -> Lowered:
     """Delay in whole steps; several different delays become one each and a selection."""
     steps = delay_steps(node, dt, notes)
     if steps.size != 1 and steps.shape != shape:
@@ -231,15 +228,15 @@ def lower_delay(
     if different.size == 1:
         count = int(different[0])
         if count == 0:
-            return (Index(node.name, (operand,), shape),)
-        return (Delay(node.name, (operand,), count),)
+            return (Index(node.name, (operand,), shape),), shape
+        return (Delay(node.name, (operand,), count),), shape
     names = [f"{node.name}.{int(k)}" if k else operand for k in different]
     delays = [
         Delay(name, (operand,), int(k)) for name, k in zip(names, different, strict=True) if k
     ]
     source = np.searchsorted(different, steps).reshape(-1) * size_of(shape)
     index = source + np.arange(size_of(shape))
-    return (*delays, Index(node.name, tuple(names), shape, index))
+    return (*delays, Index(node.name, tuple(names), shape, index)), shape
 
 
 def delay_steps(node: RawNode, dt: float, notes: Notes | None = None) -> RealArray:
