@@ -95,6 +95,8 @@ class Findings:
 
     def many(self, rule: Rule, total: int, first: Iterable[Violation]) -> None:
         """Note ``total`` violations of which only the first are worded."""
+        if not total:
+            return
         kept = max(0, KEPT_PER_RULE - self.broken.get(rule, 0))
         self.broken[rule] = self.broken.get(rule, 0) + total
         self.violations += list(first)[:kept]
