@@ -30,7 +30,7 @@ Float64 = npt.NDArray[np.float64]
 
 KINDS: tuple[EventKind, ...] = get_args(EventKind)
 ALL_IN: EventKind = "all_in_synaptic_event"
-_AT = {kind: number for number, kind in enumerate(KINDS)}
+_AT: dict[str, int] = {kind: number for number, kind in enumerate(KINDS)}
 
 
 class Activity(NamedTuple):
@@ -221,7 +221,7 @@ def latencies(target: Target) -> Float64:
     return seconds
 
 
-def latency_of(target: Target, kind: EventKind) -> float:
+def latency_of(target: Target, kind: str) -> float:
     """Seconds of one event; 0 when unknown (it is then listed as unpriced)."""
     return float(np.nan_to_num(latencies(target)[_AT[kind]]))
 

@@ -97,26 +97,32 @@ def new_state(noc: NocTables) -> NocState:
         return np.zeros(size, np.int64)
 
     return NocState(
-        zeros(queues + ports + senders + cores),
-        zeros(1),
-        *(zeros(queues) for _ in range(4)),
-        np.zeros(slots, np.int32),
-        np.zeros(slots, np.int32),
-        zeros(slots),
-        *(zeros(ports) for _ in range(4)),
-        np.zeros(waiters, np.int32),
-        np.zeros(waiters, np.int32),
-        zeros(senders),
-        zeros(senders),
-        np.zeros(senders),
-        zeros(cores),
-        zeros(cores),
-        zeros(cores),
-        np.zeros(cores),
-        zeros(received),
-        zeros(received),
-        zeros(ports),
-        zeros(8),
+        heap=zeros(queues + ports + senders + cores),
+        heap_size=zeros(1),
+        fill=zeros(queues),
+        head=zeros(queues),
+        next_read=zeros(queues),
+        pending=zeros(queues),
+        entry_node=np.zeros(slots, np.int32),
+        entry_send=np.zeros(slots, np.int32),
+        entry_ready=zeros(slots),
+        port_free=zeros(ports),
+        waiting=zeros(ports),
+        wait_head=zeros(ports),
+        scheduled=zeros(ports),
+        waiter_queue=np.zeros(waiters, np.int32),
+        waiter_out=np.zeros(waiters, np.int32),
+        released=zeros(senders),
+        stalled=zeros(senders),
+        shift=np.zeros(senders),
+        receive_fill=zeros(cores),
+        receive_head=zeros(cores),
+        busy=zeros(cores),
+        receive_end=np.zeros(cores),
+        receive_reach=zeros(received),
+        receive_time=zeros(received),
+        load=zeros(ports),
+        total=zeros(8),
     )
 
 
@@ -153,7 +159,7 @@ def drain(noc: NocTables, state: NocState, releases: Releases) -> int:
             _finish(noc, state, code - queues - ports - senders, now)
     if releases.send.size and _stuck(state, releases):
         return -1
-    return state.total[LAST]
+    return int(state.total[LAST])
 
 
 @kernel
@@ -161,10 +167,7 @@ def _stuck(state: NocState, releases: Releases) -> bool:
     for sender in range(state.released.size):
         if state.released[sender] < releases.ptr[sender + 1]:
             return True
-    for queue in range(state.fill.size):
-        if state.fill[queue] > 0:
-            return True
-    return False
+    return bool(state.fill.sum() > 0)
 
 
 @kernel
@@ -199,7 +202,7 @@ def _pop(heap: Int64, size: Int64) -> int:
         i = child
         child = 2 * i + 1
     heap[i] = key
-    return top
+    return int(top)
 
 
 @kernel
@@ -210,8 +213,8 @@ def _schedule(noc: NocTables, state: NocState, time: int, code: int) -> None:
 @kernel
 def _has_room(noc: NocTables, state: NocState, port: int) -> bool:
     if port < noc.channels:
-        return state.fill[port] < noc.capacity[port]
-    return state.receive_fill[port - noc.channels] < noc.receive_capacity
+        return bool(state.fill[port] < noc.capacity[port])
+    return bool(state.receive_fill[port - noc.channels] < noc.receive_capacity)
 
 
 @kernel

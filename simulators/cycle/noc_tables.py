@@ -214,8 +214,8 @@ def _outputs(routes: RouteTables, machine: Machine) -> tuple[Int64, Int32, Int32
     delivery = np.concatenate([position, np.full(child.size, -1)])
     order = np.argsort(node, kind="stable")
     counts = np.bincount(node, minlength=routes.branch_router.size)
-    columns = (column[order].astype(np.int32) for column in (port, following, delivery))
-    return (_starts(counts), *columns)
+    columns = np.stack([port, following, delivery])[:, order].astype(np.int32)
+    return _starts(counts), columns[0], columns[1], columns[2]
 
 
 def _speeds(target: Target, machine: Machine, cores: int) -> tuple[Int64, Int64]:

@@ -181,7 +181,8 @@ def senders_of_negative(deployment: Deployment) -> tuple[str, ...]:
     """Inputs and populations that can send negative counts."""
     network, routes, sources = deployment.network, deployment.routes, deployment.sources
     names = []
-    for node in (*network.of_type(Input), *network.populations):
+    nodes: tuple[Input | Neuron, ...] = (*network.of_type(Input), *network.populations)
+    for node in nodes:
         first = sources.first[node.name]
         sent = routes.send_ptr[first + sources.size[node.name]] > routes.send_ptr[first]
         if isinstance(node, Neuron):

@@ -92,7 +92,8 @@ class Timeline:
     @property
     def tick_cycles(self) -> Float64:
         """[samples, ticks + 1] the longest part of each tick; empty without timing."""
-        return self.parts.max(axis=2)
+        longest: Float64 = self.parts.max(axis=2)
+        return longest
 
 
 def collect(

@@ -154,26 +154,28 @@ class _Logbook:
         events, counts, outputs = {}, {}, {}
         for name, population in self._populations.items():
             mine = owner == self._layout.names.index(name)
-            each = self._events(population, *(column[mine] for column in columns))
-            size = np.abs(each.value.astype(np.int64))
-            counts[name] = np.bincount(each.sample, size, self._samples).astype(np.int64)
+            each = self._logical(name, *(column[mine] for column in columns))
+            counts[name] = np.zeros(self._samples, np.int64)
+            np.add.at(counts[name], each[0], np.abs(each[3]))
             for output, read in self._outputs.items():
                 if read == name:
-                    outputs[output] = self._dense(population, each)
+                    outputs[output] = self._dense(population, *each)
             if name in recorded:
-                events[name] = each
+                events[name] = Events.join([Events(*(c.astype(np.int32) for c in each))])
         return RunResult(outputs, events, counts)
 
-    def _events(
-        self, population: Neuron, sample: Any, tick: Any, source: Any, value: Any
-    ) -> Events:
-        step = (tick - self._schedule.offset.get(population.name, 0)) // self._schedule.period
-        index = source - self._first[population.name]
-        return Events.join([Events(*(c.astype(np.int32) for c in (sample, step, index, value)))])
+    def _logical(
+        self, name: str, sample: Int64, tick: Int64, source: Int32, value: Int64
+    ) -> tuple[Int64, Int64, Int64, Int64]:
+        """Sample, logical step, neuron and value."""
+        step = (tick - self._schedule.offset.get(name, 0)) // self._schedule.period
+        return sample, step, source.astype(np.int64) - self._first[name], value
 
-    def _dense(self, population: Neuron, events: Events) -> Int64:
+    def _dense(
+        self, population: Neuron, sample: Int64, step: Int64, index: Int64, value: Int64
+    ) -> Int64:
         dense = np.zeros((self._samples, self._steps, size_of(population.shape)), np.int64)
-        dense[events.sample, events.step, events.index] = events.value
+        dense[sample, step, index] = value
         return dense.reshape(self._samples, self._steps, *population.shape)
 
 
