@@ -134,7 +134,8 @@ class NeuronModel(Record):
         levels: largest count in one step; None = unlimited.
         threshold_bits, bias_bits: width of the mantissa beside any sign; ``bias_bits`` None = no
             bias.
-        state_bits, current_bits, accumulator_bits: widths in two's complement, sign included.
+        state_bits, current_bits, accumulator_bits: widths in two's complement, sign included;
+            the accumulator holds the summed input after ``input_shift``.
     """
 
     comparator: Literal[">", ">="]

@@ -81,7 +81,10 @@ def _thresholds(neuron: Neuron, model: NeuronModel) -> Iterator[Problem]:
 
 
 def _leaks(neuron: Neuron, model: NeuronModel) -> Iterator[Problem]:
-    yield from _leak("leak", neuron.leak, model, model.leak_multiplier)
+    forgets = neuron.emit == "state" and not neuron.leak.multiplier.any()
+    # The state of a readout without memory is its input, which a core with a current shows there.
+    if not (forgets and model.current):
+        yield from _leak("leak", neuron.leak, model, model.leak_multiplier)
     if neuron.current is not None and not model.current:
         yield "current", "a synaptic current", "none"
     elif model.current:
@@ -150,8 +153,9 @@ def _range_problems(
     """States saturate or wrap as the core does, or provably never get that far."""
     if model.accumulator_bits is not None:
         limit = 1 << (model.accumulator_bits - 1)
-        if drive.low < -limit or drive.high >= limit:
-            found = f"sums of {drive.low} to {drive.high}"
+        low, high = drive.low << neuron.input_shift, drive.high << neuron.input_shift
+        if low < -limit or high >= limit:
+            found = f"sums of {low} to {high}"
             yield "input", found, f"{model.accumulator_bits} bits"
     current, state = state_bounds(neuron, drive, timesteps)
     if neuron.current is not None:

@@ -341,6 +341,7 @@ def test_a_neuron_the_core_cannot_compute_is_named(
         (LOIHI, {"bias": (GatedBias(np.array(4095)), GatedBias(np.array(1), 3))}),
         (LOIHI, {"refractory": 62, "refractory_hold": True}),
         (LOIHI, {"state_range": StateRange(-(2**40), 2**40)}),
+        (LOIHI, {"emit": "state", "thresholds": np.zeros(0, np.int64), "leak": Leak(np.array(0))}),
         (TOY, {"reset": Reset("none")}),
         (TOY, {"leak": Leak(np.array(0))}),
         (TOY, {"adaptation": Adaptation("step", np.array(1))}),
@@ -355,6 +356,12 @@ def test_sums_that_could_wrap_in_the_accumulator_are_refused(loihi: Deployment) 
     report = examine(replace(loihi, target=modified(LOIHI, "neuron.accumulator_bits", 10)))
     assert set(report.broken) == {"neuron"}
     assert report.violations[0].where == "a.input"
+
+
+def test_the_accumulator_holds_the_shifted_input() -> None:
+    assert broken(small_deployment(LOIHI, small_network(input_shift=10))) == set()
+    report = examine(small_deployment(LOIHI, small_network(input_shift=14)))
+    assert [v.where for v in report.violations] == ["b.input"]
 
 
 def test_a_population_without_offset_breaks_the_schedule(toy: Deployment) -> None:
