@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from support.nets import HandRetiming
+
 from snnc.compiler.map import Mapping
 from snnc.ir.deployment import Deployment, SourceSpace
 from snnc.ir.expand import expand
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.target import Target
-from support.nets import HandRetiming
 
 
 def deployment(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,11 +44,20 @@ def longest_path_retiming(expansion: Expansion, timesteps: int = 8) -> HandRetim
     return HandRetiming(Schedule(timesteps, 1, offset), extra)
 
 
-def fire(name: str, source: str, shape: tuple[int, ...], threshold: object = 64) -> Neuron:
+def fire(name: str, source: str, shape: tuple[int, ...], threshold: object = 65) -> Neuron:
     """Integrate-and-fire with reset to zero."""
     levels = np.atleast_1d(np.asarray(threshold))
     ladder = levels.reshape(1, -1, *(1,) * (len(shape) - 1)) if levels.size > 1 else levels
     return Neuron(name, (source,), shape, ladder, ZERO)
+
+
+def with_input_shift(network: IntegerNetwork, shift: int) -> IntegerNetwork:
+    """The same network with another weight exponent in every neuron."""
+    nodes = [
+        replace(node, input_shift=shift) if isinstance(node, Neuron) else node
+        for node in network.nodes
+    ]
+    return IntegerNetwork(network.name, tuple(nodes))
 
 
 def conv(rng: np.random.Generator, out: int, into: int, k: int, s: int = 1, p: int = 1) -> Conv:
@@ -68,7 +77,7 @@ def cnn_sinabs(seed: int = 0, thresholds: int = 16) -> IntegerNetwork:
     rng = np.random.default_rng(seed)
 
     def levels(channels: int) -> object:
-        return 600 + np.arange(channels) % thresholds
+        return 641 + 64 * (np.arange(channels) % thresholds)
 
     def pool(name: str, source: str) -> Pool:
         return Pool(name, (source,), "sum", (2, 2), (2, 2), ((0, 0), (0, 0)))
@@ -87,9 +96,9 @@ def cnn_sinabs(seed: int = 0, thresholds: int = 16) -> IntegerNetwork:
             pool("p3", "n3"),
             Index("flat", ("p3",), (128,)),
             Linear("d1", ("flat",), dense(rng, 256, 128)),
-            fire("n4", "d1", (256,), 600),
+            fire("n4", "d1", (256,), 641),
             Linear("d2", ("n4",), dense(rng, 10, 256)),
-            fire("n5", "d2", (10,), 600),
+            fire("n5", "d2", (10,), 641),
             Output("out", ("n5",)),
         ),
     )
@@ -103,10 +112,10 @@ def small_conv(seed: int = 0) -> IntegerNetwork:
         (
             Input("in", (1, 8, 8), BIN),
             Linear("c1", ("in",), conv(rng, 4, 1, 3)),
-            fire("n1", "c1", (4, 8, 8), 100),
+            fire("n1", "c1", (4, 8, 8), 129),
             Index("flat", ("n1",), (256,)),
             Linear("d1", ("flat",), dense(rng, 10, 256, 0.5)),
-            fire("n2", "d1", (10,), 200),
+            fire("n2", "d1", (10,), 193),
             Output("out", ("n2",)),
         ),
     )
