@@ -110,7 +110,7 @@ class Compilation:
         return network
 
     def _quantize(self) -> quantize.Quantized:
-        options = quantize.QuantizeOptions(weight_bits=self.options.weight_bits)
+        options = quantize.QuantizeOptions(self.options.weight_bits, self.timesteps)
         values = self.calibration.values if self.calibration else None
         return quantize.quantize(self.results["normalise"], self.target, options, values)
 

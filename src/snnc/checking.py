@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from snnc.backends import targets
 from snnc.compiler.frontends import nir
 from snnc.compiler.frontends.nir.build import SUPPORTED
 from snnc.compiler.frontends.nir.hdf5 import read_file
 from snnc.compiler.frontends.nir.record import RawFile
+from snnc.compiler.legalize import findings
 from snnc.compiler.options import CompileOptions
 from snnc.compiler.pipeline import nir_options
 from snnc.ir.errors import SnncError
 from snnc.ir.network import Network, RealNode
+from snnc.ir.target import Target
 from snnc.results import CheckReport, Inspection, NodeVerdict
 
 _WHOLE = "(network)"
@@ -24,25 +27,23 @@ _WHOLE = "(network)"
 
 def check_model(path: Path, target: str | None, options: CompileOptions) -> CheckReport:
     """The verdict on every node of a file; see ``snnc.check``."""
-    from snnc.backends import targets
-
     machine = None if target is None else targets.load(target)
     raw = read_file(path)
-    refused = dict(_unknown_kinds(raw))
+    found = dict(_unknown_kinds(raw))
     assumptions: Mapping[str, str] = {}
-    if not refused:
+    if not found:
         try:
             network = nir.lower(raw, nir_options(options))
             assumptions = network.assumptions
             if machine is not None:
-                refused |= _refused_by_target(raw, network, machine, options)
+                found |= _by_target(raw, network, machine)
         except SnncError as error:
-            refused |= {verdict.node: verdict for verdict in [_verdict(raw, error)]}
+            found |= {verdict.node: verdict for verdict in [_verdict(raw, error)]}
     rows = [
-        refused.pop(name, NodeVerdict(name, node.kind, "ok")) for name, node in raw.nodes.items()
+        found.pop(name, NodeVerdict(name, node.kind, "ok")) for name, node in raw.nodes.items()
     ]
     named = None if machine is None else machine.id
-    return CheckReport(path.name, named, (*rows, *refused.values()), assumptions)
+    return CheckReport(path.name, named, (*rows, *found.values()), assumptions)
 
 
 def inspect_model(path: Path, options: CompileOptions) -> Inspection:
@@ -65,26 +66,21 @@ def _unknown_kinds(raw: RawFile) -> Iterator[tuple[str, NodeVerdict]]:
             )  # fmt: skip
 
 
-def _refused_by_target(
-    raw: RawFile, network: Network, machine: Any, options: CompileOptions
-) -> dict[str, NodeVerdict]:
-    """Quantize without data and ask the legalizer about every population."""
-    from snnc.compiler.legalize import findings
-    from snnc.compiler.normalise import normalise
-    from snnc.compiler.quantize import QuantizeOptions, quantize
-
-    chosen = QuantizeOptions(weight_bits=options.weight_bits)
-    integer = quantize(normalise(network), machine, chosen, None).network
-    verdicts = (_from_finding(raw, finding) for finding in findings(integer, machine))
-    return {verdict.node: verdict for verdict in verdicts}
-
-
-def _from_finding(raw: RawFile, finding: Any) -> NodeVerdict:
-    kind = raw.nodes[finding.node].kind if finding.node in raw.nodes else ""
-    return NodeVerdict(
-        finding.node, kind, "refused", finding.problem, str(finding.found), str(finding.allowed),
-        finding.remedy,
-    )  # fmt: skip
+def _by_target(raw: RawFile, network: Network, machine: Target) -> dict[str, NodeVerdict]:
+    """What the target says about the nodes it does not simply accept, problems joined per node."""
+    result: dict[str, NodeVerdict] = {}
+    for finding in findings(network, machine):
+        if finding.kind == "ok":
+            continue
+        kind = raw.nodes[finding.node].kind if finding.node in raw.nodes else finding.operator
+        before = result.get(finding.node)
+        problem = f"{before.problem}; {finding.reason}" if before else finding.reason
+        refused = finding.kind == "refused" or (before is not None and before.verdict == "refused")
+        remedy = finding.remedy or (before.remedy if before else "")
+        result[finding.node] = NodeVerdict(
+            finding.node, kind, "refused" if refused else "assumed", problem, remedy=remedy
+        )
+    return result
 
 
 def _verdict(raw: RawFile, error: SnncError) -> NodeVerdict:

@@ -157,7 +157,7 @@ class Verification:
 
 @dataclass(frozen=True)
 class NodeVerdict:
-    """What the compiler says about one node; ``verdict`` is "ok" or "refused"."""
+    """What the compiler says about one node; ``verdict`` is "ok", "assumed" or "refused"."""
 
     node: str
     kind: str
@@ -180,7 +180,7 @@ class CheckReport:
     @property
     def ok(self) -> bool:
         """No node is refused."""
-        return all(node.verdict == "ok" for node in self.nodes)
+        return all(node.verdict != "refused" for node in self.nodes)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON object ``snnc-check/1``."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
-import click
 import typer
 
 from snnc import api
@@ -39,8 +38,8 @@ app = typer.Typer(
 )
 
 
-def command() -> click.Command:
-    """The whole command line as a Click command."""
+def command() -> Any:
+    """The whole command line as a Click command (of Click, or of Typer's own copy)."""
     return typer.main.get_command(app)
 
 

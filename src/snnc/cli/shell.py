@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-import click
+import typer
 from rich.console import Console
 from rich.text import Text
 
@@ -55,19 +55,21 @@ def _run(words: list[str]) -> int:
         return code if isinstance(code, int) else 0
     except SnncError as error:
         return _refuse(error.as_dict(), as_json)
-    except click.ClickException as error:
-        return _refuse(_usage(error), as_json)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         err().print("interrupted; nothing was written")
         return INTERRUPTED
     except BrokenPipeError:  # the reader, e.g. head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # the help has been printed
+            return WRONG
+        if hasattr(error, "format_message"):  # a ClickException, of Click or of Typer's own copy
+            return _refuse(_usage(error), as_json)
         return _defect(error, as_json, debug)
 
 
-def _usage(error: click.ClickException) -> dict[str, str]:
+def _usage(error: Any) -> dict[str, str]:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "snnc"
     return {

@@ -50,7 +50,7 @@ def show_check(console: Console, result: CheckReport) -> None:
     for name in ("node", "type", "verdict", "why"):
         table.add_column(name)
     for node in result.nodes:
-        style = "green" if node.verdict == "ok" else "bold red"
+        style = {"ok": "green", "assumed": "yellow"}.get(node.verdict, "bold red")
         why = [node.problem] if node.problem else []
         for label, value in (("found", node.found), ("allowed", node.allowed),
                              ("what to do", node.remedy)):  # fmt: skip
