@@ -114,7 +114,7 @@ def decode(value: Any, arrays: Mapping[str, AnyArray]) -> Any:
         return cls(**fields)
     except SnncError as error:
         raise ArtifactError("a record is not valid", where=str(kind), found=str(error)) from error
-    except (TypeError, ValueError, AttributeError, IndexError) as error:
+    except (TypeError, ValueError, AttributeError, LookupError, OverflowError) as error:
         raise ArtifactError("a record is malformed", where=str(kind), found=str(error)) from error
 
 
