@@ -66,7 +66,7 @@ def test_rounding_is_right_for_every_small_number(mode: Rounding) -> None:
 # --- operators ----------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 def test_convolution_equals_scipy(data: Any) -> None:
     stride, dilation = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 2))
