@@ -383,16 +383,19 @@ def _sweep(k: Int64, work: Workspace, sums: IntArray, p: int, index: Int32) -> i
     v = fast.v[first:last]
     if k[MODE] == LEAKY:
         _leak(v, fast.multiplier[first:last], k[LEAK_SHIFT], k[TRUNCATE], k[EVEN])
-    if k[BIASED]:
-        v += fast.bias[first:last]
-    shift = k[SHIFT]
-    for i in range(size):
-        v[i] += sums[i] << shift
-        sums[i] = 0
+    _add(v, sums, fast.bias[first:last], k[SHIFT])
     _fire(v, fast.threshold[first:last], fast.added[first:last], k[LOW], k[HIGH], k[KEEP], fired)
     n, again = _collect(fired, size, index)
     work.pending[p] = again
     return n
+
+
+@kernel
+def _add(v: IntArray, sums: IntArray, bias: IntArray, shift: int) -> None:
+    """Integrate and consume the input sums."""
+    for i in range(v.size):
+        v[i] += (sums[i] << shift) + bias[i]
+        sums[i] = 0
 
 
 @kernel
