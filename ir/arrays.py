@@ -13,6 +13,7 @@ IntArray = npt.NDArray[np.integer[Any]]
 RealArray = npt.NDArray[np.floating[Any]]
 AnyArray = npt.NDArray[Any]
 Shape = tuple[int, ...]
+_INT64_MAX = np.iinfo(np.int64).max
 
 
 def size_of(shape: Shape) -> int:
@@ -39,6 +40,8 @@ def integers(where: str, array: npt.ArrayLike) -> Any:
     raw = np.asarray(array)
     if raw.dtype.kind not in "iub":
         raise ModelError("integer values are required", where=where, found=raw.dtype)
+    if raw.dtype.kind == "u" and raw.size and int(raw.max()) > _INT64_MAX:
+        raise ModelError("integers must fit 64 bits with sign", where=where, found=raw.max())
     return frozen(raw, np.int64)
 
 

@@ -1,6 +1,7 @@
 """Frozen dataclasses to JSON and arrays, and back, without executing anything.
 
-A dataclass becomes ``{"$": "ClassName", field: value, ...}``, an array ``{"$array": "a7"}``.
+A dataclass becomes ``{"$": "ClassName", field: value, ...}``, an array ``{"$array": "a7"}`` with
+``"dtype"`` when it is stored in fewer bits than it had: simulators rely on wide integers.
 Reading constructs only the classes listed in ``_CLASSES``, whose constructors validate.
 """
 
@@ -48,13 +49,17 @@ _CLASSES: dict[str, type[Any]] = {
     )
 }  # fmt: skip
 
+_WIDE = ("int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+
 
 def encode(value: object, arrays: dict[str, AnyArray]) -> Any:
     """JSON form of a value; arrays are appended to ``arrays`` under running names."""
     if isinstance(value, np.ndarray):
         name = f"a{len(arrays)}"
         arrays[name] = narrow(value)
-        return {"$array": name}
+        if arrays[name].dtype == value.dtype:
+            return {"$array": name}
+        return {"$array": name, "dtype": value.dtype.name}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         name = type(value).__name__
         if _CLASSES.get(name) is not type(value):
@@ -95,10 +100,7 @@ def decode(value: Any, arrays: Mapping[str, AnyArray]) -> Any:
     if not isinstance(value, dict):
         return value
     if "$array" in value:
-        name = value["$array"]
-        if name not in arrays:
-            raise ArtifactError("an array is missing", where=str(name))
-        return arrays[name]
+        return _array(value, arrays)
     if "$" not in value:
         return {key: decode(item, arrays) for key, item in value.items()}
     kind = value["$"]
@@ -112,5 +114,16 @@ def decode(value: Any, arrays: Mapping[str, AnyArray]) -> Any:
         return cls(**fields)
     except SnncError as error:
         raise ArtifactError("a record is not valid", where=str(kind), found=str(error)) from error
-    except (TypeError, ValueError, AttributeError, IndexError) as error:
+    except (TypeError, ValueError, AttributeError, LookupError, OverflowError) as error:
         raise ArtifactError("a record is malformed", where=str(kind), found=str(error)) from error
+
+
+def _array(value: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> AnyArray:
+    name, dtype = value["$array"], value.get("dtype")
+    if name not in arrays:
+        raise ArtifactError("an array is missing", where=str(name))
+    if dtype is None:
+        return arrays[name]
+    if dtype not in _WIDE:
+        raise ArtifactError("unknown array type", where=name, found=dtype, allowed=", ".join(_WIDE))
+    return arrays[name].astype(dtype)

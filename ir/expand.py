@@ -136,13 +136,14 @@ def _matrix(network: IntegerNetwork, node: IntegerNode, position: int) -> sparse
 
 
 def _index_matrix(node: Index, position: int, shapes: list[Shape]) -> sparse.csr_array | None:
-    if node.index is None:
+    if node.index is None and len(shapes) == 1:
         return None
     first = sum(size_of(shape) for shape in shapes[:position])
     size = size_of(shapes[position])
-    mine = np.flatnonzero((node.index >= first) & (node.index < first + size))
-    entries = (np.ones(mine.size, np.int64), (mine, node.index[mine] - first))
-    return sparse.csr_array(entries, shape=(node.index.size, size))
+    index = np.arange(size_of(node.shape)) if node.index is None else node.index
+    mine = np.flatnonzero((index >= first) & (index < first + size))
+    entries = (np.ones(mine.size, np.int64), (mine, index[mine] - first))
+    return sparse.csr_array(entries, shape=(index.size, size))
 
 
 def weight_matrix(weights: Weights, shape: Shape) -> sparse.csr_array:

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from snnc.ir.arrays import Shape, size_of
+from snnc.ir.arrays import IntArray, Shape, size_of
 from snnc.ir.errors import ModelError
 from snnc.ir.graph import by_name, topological_order
 from snnc.ir.neuron import Neuron
@@ -92,6 +92,9 @@ class IntegerNetwork:
             if node.name not in types:
                 operands = [types[source] for source in node.inputs]
                 types[node.name] = _type(node, operands, self.shapes)
+        for neuron in self.nodes:
+            if isinstance(neuron, Neuron):
+                _check_membrane(neuron, types[neuron.inputs[0]])
         return types
 
     def of_type(self, kind: type[T]) -> tuple[T, ...]:
@@ -119,11 +122,9 @@ def linear_bound(weights: Weights, magnitude: int) -> int:
     if isinstance(weights, Dense | Conv):
         row_sums = size.reshape(size.shape[0], -1).sum(axis=1)
     else:
-        row_sums = np.bincount(
-            np.repeat(np.arange(weights.row_ptr.size - 1), np.diff(weights.row_ptr)),
-            weights=size,
-            minlength=1,
-        )
+        rows = np.repeat(np.arange(weights.row_ptr.size - 1), np.diff(weights.row_ptr))
+        row_sums = np.zeros(weights.row_ptr.size - 1, np.int64)
+        np.add.at(row_sums, rows, size)  # bincount would sum in floating point
     return int(row_sums.max()) * magnitude
 
 
@@ -162,14 +163,39 @@ def _type(node: IntegerNode, operands: list[ValueType], shapes: Mapping[str, Sha
             return events(first.low * terms, first.high * terms, first.grid)
         bound *= terms
     elif isinstance(node, Rescale):
+        _check_bound(node.name, _largest(node.multiplier) * bound)
         return ValueType("int", node.bits, node.grid)
     elif isinstance(node, Lut):
         low, high = int(node.table.min()), int(node.table.max())
         return events(low, high) if high > 0 else signed_integer(-low)
     elif isinstance(node, Output | Index | Delay):
         return first
+    _check_bound(node.name, bound)
+    return signed_integer(bound)
+
+
+def _check_bound(where: str, bound: int) -> None:
     if bound > ACCUMULATOR_LIMIT:
         raise ModelError(
-            "an accumulator could overflow 63 bits", where=node.name, found=f"|value| <= {bound}"
+            "an accumulator could overflow 63 bits", where=where, found=f"|value| <= {bound}"
         )
-    return signed_integer(bound)
+
+
+def _largest(values: IntArray) -> int:
+    return max(int(values.max(initial=0)), -int(values.min(initial=0)))
+
+
+def _check_membrane(n: Neuron, x: ValueType) -> None:
+    """No intermediate of the neuron's equations leaves 63 bits, whatever the input."""
+    current = x.magnitude << n.input_shift
+    if n.current is not None:
+        kept = max(n.current_range.high, -n.current_range.low)
+        _check_bound(n.name, _largest(n.current.multiplier) * kept + current)
+        current = kept
+    kept = max(n.state_range.high, -n.state_range.low)
+    bias = sum(_largest(b.value) for b in n.bias)
+    _check_bound(n.name, _largest(n.leak.multiplier) * kept + current + bias)
+    if n.reset.kind == "multiply":
+        _check_bound(n.name, max(abs(n.reset.up), abs(n.reset.down)) * kept)
+    levels = max(n.levels, n.negative_levels)
+    _check_bound(n.name, kept + _largest(n.reset.amount) * levels)

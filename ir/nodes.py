@@ -177,6 +177,12 @@ class Rescale:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "multiplier", integers(self.name, self.multiplier))
+        if not 0 <= self.shift <= 62 or not 2 <= self.bits <= 63:
+            raise ModelError(
+                "a rescale shifts by 0..62 and saturates to 2..63 bits",
+                where=self.name,
+                found=f"shift {self.shift}, {self.bits} bits",
+            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ from snnc.ir.nodes import (
     Output,
     Pool,
     Reduce,
+    Rescale,
     Scale,
     matmul_shape,
     operand_count,
@@ -82,12 +83,15 @@ def _shape(node: Any, operands: list[Shape]) -> Shape:
         node.check(sum(size_of(shape) for shape in operands))
         return node.shape
     if isinstance(node, Reduce):
-        if not node.axes or not all(0 <= axis < len(first) for axis in node.axes):
-            raise ModelError("no such axis", where=node.name, found=node.axes, allowed=first)
+        distinct = len(set(node.axes)) == len(node.axes)
+        if not node.axes or not distinct or not all(0 <= a < len(first) for a in node.axes):
+            raise ModelError("no such axes", where=node.name, found=node.axes, allowed=first)
         return tuple(1 if axis in node.axes else n for axis, n in enumerate(first))
     if isinstance(node, MatMul):
         return matmul_shape(node, first, operands[1])
     if isinstance(node, Scale | Bias):
         values = node.scale if isinstance(node, Scale) else node.bias
         check_broadcast(node.name, np.asarray(values), first)
+    if isinstance(node, Rescale):
+        check_broadcast(node.name, node.multiplier, first)
     return first  # Scale, Bias, Rescale, Lut, Delay, Output keep the shape

@@ -16,7 +16,8 @@ class Events:
 
     Attributes:
         sample, step, index: int32, which sample, logical step and flat neuron.
-        value: int32, the count (or the state of a readout population).
+        value: the count (or the state of a readout population), int64
+            because a state may need more than 32 bits.
     """
 
     sample: IntArray
@@ -29,8 +30,8 @@ class Events:
         """Collect the nonzero entries of [samples, steps, neurons]."""
         sample, step, index = np.nonzero(raster)
         value = raster[sample, step, index]
-        parts = (sample, step + first_step, index, value)
-        return Events(*(part.astype(np.int32) for part in parts))
+        s, t, i = (part.astype(np.int32) for part in (sample, step + first_step, index))
+        return Events(s, t, i, value.astype(np.int64))
 
     @staticmethod
     def join(parts: list[Events]) -> Events:

@@ -1,3 +1,42 @@
-"""snnc: compile trained spiking neural networks to neuromorphic chips, bit-exactly."""
+"""snnc: compile trained spiking neural networks to neuromorphic chips, bit-exactly.
+
+Every command of the ``snnc`` program is a function here: ``compile``, ``run``, ``report``,
+``verify``, ``check``, ``inspect``, ``targets``, ``demo``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from snnc.api import check, compile, demo, inspect, report, run, targets, verify
+    from snnc.compiler.options import CompileOptions
+    from snnc.inputs import InputOptions
+    from snnc.ir.errors import SnncError
+
+__all__ = [
+    "CompileOptions", "InputOptions", "SnncError", "__version__", "check", "compile", "demo",
+    "inspect", "report", "run", "targets", "verify",
+]  # fmt: skip
+
+_HOME = {
+    "CompileOptions": "snnc.compiler.options",
+    "InputOptions": "snnc.inputs",
+    "SnncError": "snnc.ir.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public names on first use: ``import snnc`` itself loads nothing heavy."""
+    if name not in __all__:
+        raise AttributeError(f"module 'snnc' has no attribute {name!r}")
+    value = getattr(import_module(_HOME.get(name, "snnc.api")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

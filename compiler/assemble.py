@@ -1,0 +1,267 @@
+"""Assembly: memory images of all cores from a partition."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from snnc.compiler.partition.limits import Limits
+from snnc.compiler.partition.meter import Meter
+from snnc.compiler.partition.tally import Pieces, slots
+from snnc.compiler.partition.wiring import Wiring
+from snnc.compiler.traffic import weighted
+from snnc.ir.arrays import IntArray
+from snnc.ir.deployment import CoreTables
+from snnc.ir.errors import CapacityError, CompilerBugError
+from snnc.ir.jit import kernel
+from snnc.ir.target import Target
+
+
+def assemble(wiring: Wiring, core: IntArray, cores: int) -> CoreTables:
+    """Core tables without locations and encodings (both zero).
+
+    Args:
+        wiring: the expanded network.
+        core: [neurons] core of every neuron.
+        cores: number of cores.
+    """
+    slot = slots(core, cores)
+    order = np.argsort(core, kind="stable")
+    neuron_ptr = _pointers(np.bincount(core, minlength=cores))
+    keys, lengths = _axon_keys(wiring, core, cores)
+    unique, inverse = np.unique(keys, return_inverse=True)
+    row_size = np.bincount(inverse, weights=lengths, minlength=unique.size).astype(np.int64)
+    row_ptr = _pointers(row_size)
+    target, weight = _fill(wiring, core, slot, inverse.reshape(-1), row_ptr)
+    span = _key_span(wiring)
+    return CoreTables(
+        location=np.zeros((cores, 3), np.int32),
+        neuron_ptr=neuron_ptr,
+        neuron_source=order + wiring.first_neuron,
+        axon_ptr=np.searchsorted(unique // span, np.arange(cores + 1)).astype(np.int64),
+        axon_source=(unique % span) // _delays(wiring),
+        axon_delay=((unique % span) % _delays(wiring)).astype(np.int32),
+        axon_encoding=np.zeros(unique.size, np.int8),
+        synapse_ptr=row_ptr,
+        synapse_target=target,
+        synapse_weight=weight,
+    )
+
+
+def _pointers(counts: IntArray) -> IntArray:
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def _delays(wiring: Wiring) -> int:
+    return 1 + max((int(f.delay.max(initial=0)) for f in wiring.fanin), default=0)
+
+
+def _key_span(wiring: Wiring) -> int:
+    return wiring.sources.total * _delays(wiring)
+
+
+def _axon_keys(wiring: Wiring, core: IntArray, cores: int) -> tuple[IntArray, IntArray]:
+    """(core, source, delay) of every piece of a row, as one number, and its synapses.
+
+    Pieces come in the order in which ``_place`` meets them again.
+    """
+    keys, lengths = [], []
+    delays, span = _delays(wiring), _key_span(wiring)
+    first = 0
+    for fanin, node in zip(wiring.fanin, wiring.populations, strict=True):
+        local = core[first : first + node.size]
+        axon, where, count = _pieces(fanin.row_ptr, fanin.target, local, cores)
+        keys.append(where * span + fanin.source[axon] * delays + fanin.delay[axon])
+        lengths.append(count)
+        first += node.size
+    return np.concatenate(keys), np.concatenate(lengths)
+
+
+@kernel
+def _pieces(
+    row_ptr: IntArray, target: IntArray, core: IntArray, cores: int
+) -> tuple[IntArray, IntArray, IntArray]:
+    """(axon, core, synapses) of every piece, axon by axon in order of first touch."""
+    stamp = np.full(cores, -1, np.int64)
+    where = np.zeros(cores, np.int64)
+    pieces = 0
+    for axon in range(row_ptr.size - 1):
+        for k in range(row_ptr[axon], row_ptr[axon + 1]):
+            c = core[target[k]]
+            if stamp[c] != axon:
+                stamp[c] = axon
+                pieces += 1
+    owner = np.empty(pieces, np.int64)
+    place = np.empty(pieces, np.int64)
+    count = np.zeros(pieces, np.int64)
+    stamp[:] = -1
+    pieces = 0
+    for axon in range(row_ptr.size - 1):
+        for k in range(row_ptr[axon], row_ptr[axon + 1]):
+            c = core[target[k]]
+            if stamp[c] != axon:
+                stamp[c] = axon
+                where[c] = pieces
+                owner[pieces] = axon
+                place[pieces] = c
+                pieces += 1
+            count[where[c]] += 1
+    return owner, place, count
+
+
+@kernel
+def _place(
+    row_ptr: IntArray,
+    source_target: IntArray,
+    source_weight: IntArray,
+    core: IntArray,
+    slot: IntArray,
+    row: IntArray,
+    cursor: IntArray,
+    stamp: IntArray,
+    where: IntArray,
+    target: IntArray,
+    weight: IntArray,
+) -> int:
+    """Copy one population's synapses into their rows; returns the pieces met."""
+    pieces = 0
+    stamp[:] = -1
+    for axon in range(row_ptr.size - 1):
+        for k in range(row_ptr[axon], row_ptr[axon + 1]):
+            neuron = source_target[k]
+            c = core[neuron]
+            if stamp[c] != axon:
+                stamp[c] = axon
+                where[c] = row[pieces]
+                pieces += 1
+            p = cursor[where[c]]
+            cursor[where[c]] += 1
+            target[p] = slot[neuron]
+            weight[p] = source_weight[k]
+    return pieces
+
+
+def _fill(
+    wiring: Wiring, core: IntArray, slot: IntArray, row: IntArray, row_ptr: IntArray
+) -> tuple[IntArray, IntArray]:
+    """Synapses row by row; populations come in order, so slots rise within a row."""
+    target = np.empty(row_ptr[-1], np.int32)
+    weight = np.empty(row_ptr[-1], np.int32)
+    cursor = row_ptr[:-1].copy()
+    cores = int(core.max(initial=-1)) + 1
+    stamp, where = np.empty(cores, np.int64), np.empty(cores, np.int64)
+    first, met = 0, 0
+    for fanin, node in zip(wiring.fanin, wiring.populations, strict=True):
+        part = slice(first, first + node.size)
+        met += _place(
+            fanin.row_ptr, fanin.target, fanin.weight, core[part], slot[part], row[met:],
+            cursor, stamp, where, target, weight,
+        )  # fmt: skip
+        first += node.size
+    if met != row.size or not np.array_equal(cursor, row_ptr[1:]):
+        raise CompilerBugError("assembly lost synapses", found=met, allowed=row.size)
+    return target, weight
+
+
+def encode(
+    tables: CoreTables, wiring: Wiring, target: Target
+) -> tuple[CoreTables, dict[str, tuple[IntArray, int]]]:
+    """Choose the cheapest encoding of every axon and measure every core exactly.
+
+    Returns:
+        The tables with encodings, and (use per core, capacity) by resource.
+
+    Raises:
+        CapacityError: a core exceeds a limit (a merge or a tiling was measured too low).
+    """
+    meter = Meter(wiring, Limits.of(target))
+    pieces, counts = _count(tables, meter)
+    shift = np.array([p.input_shift for p in wiring.populations])
+    population = _population_of_rows(tables, meter)
+    meter.add_rows(counts, pieces, tables.axon_delay.astype(np.int64), shift[population])
+    choice: IntArray = np.zeros(pieces.count.size, np.int64)
+    for wall in meter.limits.walls:
+        if wall.per_axon:
+            _, choice = meter.row_cost(wall, counts, pieces, tables.axon_delay.astype(np.int64))
+    _check(meter, counts, tables)
+    usage = {w.name: (meter.limits.use(w, counts), w.capacity) for w in meter.limits.walls}
+    return replace(tables, axon_encoding=choice.astype(np.int8)), usage
+
+
+def _count(tables: CoreTables, meter: Meter) -> tuple[Pieces, dict[str, IntArray]]:
+    cores = tables.count
+    neurons = np.diff(tables.neuron_ptr)
+    core_of_axon = np.repeat(np.arange(cores), np.diff(tables.axon_ptr))
+    count = np.diff(tables.synapse_ptr)
+    first = tables.synapse_target[tables.synapse_ptr[:-1]].astype(np.int64)
+    last = tables.synapse_target[tables.synapse_ptr[1:] - 1].astype(np.int64)
+    pieces = Pieces(core_of_axon, np.arange(count.size), count, last - first + 1, first)
+    local = tables.neuron_source - meter.wiring.first_neuron
+    core_of_neuron = np.repeat(np.arange(cores), neurons)
+    population = np.searchsorted(meter.first, local, side="right") - 1
+    pairs = sent_pairs(tables)
+    sends = np.bincount(pairs[0], minlength=meter.wiring.sources.total)
+    per_neuron = sends[tables.neuron_source]
+    counts: dict[str, IntArray] = {
+        "n_neurons": neurons,
+        "n_compartments": _sum(core_of_neuron, meter.neuron_cost[population], cores),
+        "n_axons_in": np.diff(tables.axon_ptr),
+        "n_axons_out": _sum(core_of_neuron, per_neuron, cores),
+        "n_synapses": _sum(core_of_axon, count, cores),
+        "max_fan_in": _largest(core_of_neuron, meter.fan_in[local], cores),
+        "max_targets_per_neuron": _largest(core_of_neuron, per_neuron, cores),
+        "weight_bits": _largest(core_of_neuron, np.array(meter.bits)[population], cores),
+        "state_bytes": neurons * meter.limits.target.core.state_bytes,
+    }
+    for name, key in meter.tables.items():
+        pair = np.unique(core_of_neuron * (int(key.max(initial=0)) + 1) + key[local])
+        counts[name] = np.bincount(pair // (int(key.max(initial=0)) + 1), minlength=cores)
+    return pieces, counts
+
+
+def sent_pairs(tables: CoreTables) -> tuple[IntArray, IntArray]:
+    """(source id, destination core) of every packet one spike of each source needs."""
+    core = np.repeat(np.arange(tables.count), np.diff(tables.axon_ptr))
+    pairs = np.unique(tables.axon_source.astype(np.int64) * max(tables.count, 1) + core)
+    return pairs // max(tables.count, 1), pairs % max(tables.count, 1)
+
+
+def _population_of_rows(tables: CoreTables, meter: Meter) -> IntArray:
+    core = np.repeat(np.arange(tables.count), np.diff(tables.axon_ptr))
+    slot = tables.synapse_target[tables.synapse_ptr[:-1]]
+    neuron = tables.neuron_source[tables.neuron_ptr[core] + slot] - meter.wiring.first_neuron
+    population: IntArray = np.searchsorted(meter.first, neuron, side="right") - 1
+    return population
+
+
+def _sum(index: IntArray, value: IntArray, size: int) -> IntArray:
+    return weighted(index, value.astype(np.float64), size).astype(np.int64)
+
+
+def _largest(index: IntArray, value: IntArray, size: int) -> IntArray:
+    result = np.zeros(size, np.int64)
+    np.maximum.at(result, index, value)
+    return result
+
+
+def _check(meter: Meter, counts: dict[str, IntArray], tables: CoreTables) -> None:
+    bad = np.flatnonzero(~meter.limits.fits(counts))
+    if bad.size == 0:
+        return
+    core = int(bad[0])
+    over = [
+        f"{w.name} {int(meter.limits.use(w, counts)[core])} of {w.capacity}"
+        for w in meter.limits.walls
+        if meter.limits.use(w, counts)[core] > w.capacity
+    ]
+    most = meter.limits.target.core.max_targets_per_neuron
+    if most is not None and counts["max_targets_per_neuron"][core] > most:
+        over.append(f"targets per neuron {int(counts['max_targets_per_neuron'][core])} of {most}")
+    source = int(tables.neuron_source[tables.neuron_ptr[core]])
+    raise CapacityError(
+        "a core exceeds its limits after assembly",
+        where=f"core {core} (first neuron: source {source})",
+        found="; ".join(over),
+        remedy="this is a defect of the partitioner: please report the network",
+    )

@@ -1,0 +1,141 @@
+"""Expected traffic and energy of a deployment, from spike rates and its tables alone.
+
+Counts are exact for the given rates: what a spike costs in packets, hops and synaptic operations
+is known from the tables.  Prices are the target's; an event without a price stays "unpriced".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+
+from snnc.ir.arrays import IntArray, RealArray
+from snnc.ir.deployment import Deployment
+from snnc.ir.nodes import Input
+from snnc.ir.target import EventKind, Target
+
+
+@dataclass(frozen=True, eq=False)
+class Traffic:
+    """Expected load per sample.
+
+    Attributes:
+        channels: [channels, 2] from-router, to-router, for channels that carry anything.
+        load: [channels] packets per sample.
+        counts: expected events per sample by cost-table name.
+    """
+
+    channels: IntArray
+    load: RealArray
+    counts: Mapping[str, float]
+
+
+def rate_vector(deployment: Deployment, rates: Mapping[str, RealArray]) -> RealArray:
+    """Expected spikes per sample of every source id; sources without a rate count 0."""
+    space = deployment.sources
+    vector = np.zeros(space.total)
+    for name, values in rates.items():
+        first = space.first[name]
+        vector[first : first + space.size[name]] = np.asarray(values).reshape(-1)
+    return vector
+
+
+def traffic(deployment: Deployment, rates: Mapping[str, RealArray]) -> Traffic:
+    """Packets per channel and events per sample for given spikes per sample and source."""
+    vector = rate_vector(deployment, rates)
+    packets = _packets_per_net(deployment, vector)
+    channels, load = _channel_loads(deployment, packets)
+    return Traffic(channels, load, _counts(deployment, vector, packets, channels, load))
+
+
+def priced(target: Target, counts: Mapping[str, float]) -> dict[str, Any]:
+    """Energy of counted events: ``terms``, ``total_j`` of the priced ones and ``unpriced`` names.
+
+    ``total_j`` is None when nothing that happened has a price.
+    """
+    table = target.costs
+    if table.scope == "all_in":
+        operations = counts.get("synapse_op_dense", 0.0) + counts.get("synapse_op_sparse", 0.0)
+        counts = {"all_in_synaptic_event": operations}
+    terms = [_term(target, event, count) for event, count in counts.items() if count]
+    known = [term["energy_j"] for term in terms if term["energy_j"] is not None]
+    return {
+        "cost_set": target.default_cost,
+        "scope": table.scope,
+        "note": table.note,
+        "terms": terms,
+        "total_j": sum(known) if known else None,
+        "unpriced": [term["event"] for term in terms if term["energy_j"] is None],
+    }
+
+
+def _term(target: Target, event: str, count: float) -> dict[str, Any]:
+    kind: EventKind = event  # type: ignore[assignment]
+    cost = target.costs.events.get(kind)
+    each = cost.energy if cost is not None else None
+    return {
+        "event": event,
+        "count": float(count),
+        "energy_j": None if each is None else float(count * each),
+        "evidence": cost.ev if cost is not None else "unknown",
+    }
+
+
+def _packets_per_net(deployment: Deployment, vector: RealArray) -> RealArray:
+    routes = deployment.routes
+    sender = np.repeat(np.arange(vector.size), np.diff(routes.send_ptr))
+    result: RealArray = np.bincount(
+        routes.send_net, weights=vector[sender], minlength=routes.nets
+    ).astype(np.float64)
+    return result
+
+
+def _channel_loads(deployment: Deployment, packets: RealArray) -> tuple[IntArray, RealArray]:
+    """Sum the packets of all nets over each directed pair of neighbouring routers."""
+    routes, routers = deployment.routes, deployment.mesh.routers
+    net = np.repeat(np.arange(routes.nets), np.diff(routes.branch_ptr))
+    inner = routes.branch_parent >= 0
+    parent = routes.branch_router[(routes.branch_ptr[:-1][net] + routes.branch_parent)[inner]]
+    key = parent.astype(np.int64) * routers + routes.branch_router[inner]
+    unique, inverse = np.unique(key, return_inverse=True)
+    load = np.bincount(inverse, weights=packets[net[inner]], minlength=unique.size)
+    used = load > 0
+    return np.stack([unique // routers, unique % routers], axis=1)[used], load[used]
+
+
+def _counts(
+    deployment: Deployment,
+    vector: RealArray,
+    packets: RealArray,
+    channels: IntArray,
+    load: RealArray,
+) -> dict[str, float]:
+    cores, routes, mesh = deployment.cores, deployment.routes, deployment.mesh
+    row = np.diff(cores.synapse_ptr)
+    operations = vector[cores.axon_source] * row
+    encodings = np.array(deployment.target.core.encodings)
+    sparse = encodings[cores.axon_encoding] == "sparse"
+    x, y = channels % mesh.width, channels // mesh.width
+    chip = (y // mesh.chip_height) * (mesh.width // mesh.chip_width) + x // mesh.chip_width
+    between = chip[:, 0] != chip[:, 1]
+    east_west = (y[:, 0] == y[:, 1]) & ~between
+    from_host = routes.net_core < 0
+    inputs = sum(deployment.sources.size[n.name] for n in deployment.network.of_type(Input))
+    counts = {
+        "synapse_op_dense": operations[~sparse].sum(),
+        "synapse_op_sparse": operations[sparse].sum(),
+        "neuron_access": float(cores.neuron_source.size * deployment.schedule.ticks),
+        "neuron_update": float(cores.neuron_source.size * deployment.schedule.timesteps),
+        "spike_generate": vector[inputs:].sum(),
+        "message_out": packets[~from_host].sum(),
+        "message_in": (packets * np.diff(routes.delivery_ptr)).sum(),
+        "hop_ew": load[east_west].sum(),
+        "hop_ns": load[~east_west & ~between].sum(),
+        "hop_chip": load[between].sum(),
+        "host_in": packets[from_host].sum(),
+    }
+    assert set(counts) < set(get_args(EventKind))
+    return {name: float(value) for name, value in counts.items()}

@@ -1,0 +1,142 @@
+"""Mapping: partition, assemble, place and route, with a report of what it cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping as Table
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from snnc.compiler.assemble import assemble, encode, sent_pairs
+from snnc.compiler.mapping_report import mapping_report
+from snnc.compiler.partition import partition
+from snnc.compiler.partition.wiring import Wiring, wire
+from snnc.compiler.place import Effort, Problem, place, sites_of
+from snnc.compiler.route import route
+from snnc.compiler.traffic import Traffic, traffic
+from snnc.ir.arrays import RealArray
+from snnc.ir.deployment import Certificate, CoreTables, RouteTables, Schedule, SourceSpace
+from snnc.ir.errors import OptionError
+from snnc.ir.expand import Expansion, expand
+from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.target import Target
+from snnc.ir.topology import mesh_of
+
+
+class Retimed(Protocol):
+    """What mapping needs of ``snnc.compiler.retime.Retiming``."""
+
+    @property
+    def schedule(self) -> Schedule:
+        """Logical to physical time."""
+
+    @property
+    def extra_delay(self) -> Table[tuple[str, str, int], int]:
+        """Ticks beyond the minimum by (source, population, logical delay)."""
+
+
+@dataclass(frozen=True)
+class MapOptions:
+    """How hard to try.
+
+    Attributes:
+        seed: equal seeds give equal mappings, unless the time limit strikes.
+        time_limit_s: wall-clock limit of placement.
+        effort: "low", "normal" (about a second for a chip) or "high".
+    """
+
+    seed: int = 0
+    time_limit_s: float = 5.0
+    effort: Effort = "normal"
+
+    def __post_init__(self) -> None:
+        if self.effort not in ("low", "normal", "high"):
+            raise OptionError(
+                "unknown effort", where="effort", found=self.effort, allowed="low, normal, high"
+            )
+        if not self.time_limit_s > 0:
+            raise OptionError(
+                "the time limit must be positive", where="--time-limit", found=self.time_limit_s
+            )
+        if self.seed < 0:
+            raise OptionError("a seed is not negative", where="--seed", found=self.seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Mapping:
+    """A network on a machine: what a ``Deployment`` takes over, and the report."""
+
+    cores: CoreTables
+    routes: RouteTables
+    certificate: Certificate
+    report: dict[str, Any]
+
+
+class _Clock:
+    """Seconds per stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] = round(now - self._last, 4)
+        self._last = now
+
+
+def map_network(
+    network: IntegerNetwork,
+    retiming: Retimed,
+    target: Target,
+    chips: int = 1,
+    rates: Table[str, RealArray] | None = None,
+    options: MapOptions | None = None,
+    expansion: Expansion | None = None,
+) -> Mapping:
+    """Map a legalized network onto chips of a target.
+
+    Args:
+        network: legal for the target.
+        retiming: its schedule and extra delays.
+        target: machine description; the only source of constraints.
+        chips: number of chips, joined into one mesh.
+        rates: expected packets per sample of every element, by input or population name; those
+            not listed count one packet per element.
+        options: seed, effort and time limit.
+        expansion: ``expand(network)``, when the caller already has it.
+
+    Raises:
+        CapacityError: it does not fit; the text names resource, layer and number of chips.
+        OptionError: an option or the number of chips is not allowed.
+    """
+    chosen = options or MapOptions()
+    mesh = mesh_of(target, chips)
+    clock = _Clock()
+    parts = expansion or expand(network)
+    clock.lap("expand")
+    wiring = wire(parts, SourceSpace.of(network), retiming.extra_delay, rates)
+    division = partition(wiring, target, chips, chosen.seed)
+    clock.lap("partition")
+    tables, usage = encode(assemble(wiring, division.core, division.cores), wiring, target)
+    flow = _flow(wiring, tables, target)
+    clock.lap("assemble")
+    problem = Problem.of(flow, sites_of(target, mesh), mesh.router(*target.topology.host_router))
+    placement = place(problem, chosen.seed, chosen.effort, chosen.time_limit_s)
+    clock.lap("place")
+    routing = route(flow, placement.router, target, mesh)
+    clock.lap("route")
+    tables = replace(tables, location=placement.location.astype(np.int32))
+    report = mapping_report(wiring, tables, usage, division, placement, flow, routing, mesh)
+    report["seconds"] = clock.seconds
+    return Mapping(tables, routing.tables, routing.certificate, report)
+
+
+def _flow(wiring: Wiring, tables: CoreTables, target: Target) -> Traffic:
+    source, dest = sent_pairs(tables)
+    core_of = np.full(wiring.sources.total, -1, np.int64)
+    core = np.repeat(np.arange(tables.count), np.diff(tables.neuron_ptr))
+    core_of[tables.neuron_source] = core
+    return traffic(source, dest, core_of, tables.count, wiring.rate, target.noc.multicast)

@@ -1,0 +1,89 @@
+"""Two linear operators in a row become one: a core multiplies once between two spikes."""
+
+from __future__ import annotations
+
+from scipy import sparse
+
+from snnc.compiler.normalise.matrices import operator_matrix, to_sparse
+from snnc.ir.arrays import size_of
+from snnc.ir.errors import UnsupportedError
+from snnc.ir.expand import weight_matrix
+from snnc.ir.network import Network, RealNode
+from snnc.ir.nodes import Add, Bias, Delay, Index, Input, Linear, Pool
+from snnc.ir.real_neuron import RealNeuron
+from snnc.ir.weights import Dense
+
+Terms = dict[tuple[str, int], sparse.csr_array]
+
+
+def merge_chains(network: Network) -> Network:
+    """Replace every linear operator that reads another one by their product.
+
+    Raises:
+        UnsupportedError: a maximum or a delayed bias lies between the two.
+    """
+    nodes: list[RealNode] = []
+    for node in network.nodes:
+        if isinstance(node, Linear) and _reads_linear(network, node):
+            nodes.extend(_merged(network, node))
+        else:
+            nodes.append(node)
+    return Network(network.name, tuple(nodes), network.assumptions)
+
+
+def _reads_linear(network: Network, node: Linear) -> bool:
+    seen: set[str] = set()
+    waiting = list(node.inputs)
+    while waiting:
+        source = network.node[waiting.pop()]
+        if isinstance(source, Linear):
+            return True
+        if source.name not in seen and not isinstance(source, Input | RealNeuron):
+            seen.add(source.name)
+            waiting.extend(source.inputs)
+    return False
+
+
+def _merged(network: Network, node: Linear) -> list[RealNode]:
+    terms = sorted(_terms(network, node.name).items())
+    shape = network.shapes[node.name]
+    nodes: list[RealNode] = []
+    last: list[str] = []
+    for position, ((source, delay), matrix) in enumerate(terms):
+        name = node.name if len(terms) == 1 and not delay else f"{node.name}.{position}"
+        flat = len(shape) == 1 and len(network.shapes[source]) == 1
+        weights = Dense(matrix.toarray()) if flat else to_sparse(sparse.csr_array(matrix), shape)
+        nodes.append(Linear(name, (source,), weights))
+        if delay:
+            nodes.append(Delay(f"{name}.delay", (name,), delay))
+            name += ".delay"
+        last.append(name)
+    if last != [node.name]:
+        nodes.append(Add(node.name, tuple(last)))
+    return nodes
+
+
+def _terms(network: Network, name: str) -> Terms:
+    """Matrices [elements of ``name``, elements of source] by (source, delay)."""
+    node = network.node[name]
+    size = size_of(network.shapes[name])
+    if isinstance(node, Input | RealNeuron):
+        return {(name, 0): sparse.eye_array(size, format="csr")}
+    if isinstance(node, Bias) or (isinstance(node, Pool) and node.op == "max"):
+        raise UnsupportedError(
+            "a bias before a delay, or a maximum, lies between two linear operators",
+            where=name,
+            remedy="put a neuron between them, or the bias behind the delay (--loop-delay)",
+        )
+    result: Terms = {}
+    shapes = [network.shapes[s] for s in node.inputs]
+    for position, source in enumerate(node.inputs):
+        for (origin, delay), inner in _terms(network, source).items():
+            product = inner
+            if isinstance(node, Linear):
+                product = weight_matrix(node.weights, shapes[0]) @ inner
+            elif isinstance(node, Pool | Index):
+                product = operator_matrix(node, position, shapes) @ inner
+            key = (origin, delay + (node.steps if isinstance(node, Delay) else 0))
+            result[key] = product if key not in result else result[key] + product
+    return result

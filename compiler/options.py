@@ -1,0 +1,97 @@
+"""Everything a compilation depends on besides its model and calibration files."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from snnc.ir.errors import OptionError
+
+
+@dataclass(frozen=True)
+class CompileOptions:
+    """Options of ``snnc compile``, stored in every artifact; equal options give equal bytes.
+
+    Attributes:
+        target: shipped name or path of a target file.
+        timesteps: logical steps per sample; None takes the calibration data's.
+        weight_bits: width of a weight mantissa.
+        chips: chips joined into one mesh.
+        seed: of the mapper's search.
+        time_limit_s: of each exact solver run in the mapper.
+        dialect, dt, reset, threshold, loop_delay, transpose_linear: what a ``.nir`` file does
+            not say, see ``snnc.compiler.frontends.nir.NirOptions``.
+        calibration_samples: how many samples of the calibration data are used.
+    """
+
+    target: str = "loihi1"
+    timesteps: int | None = None
+    weight_bits: int = 8
+    chips: int = 1
+    seed: int = 0
+    time_limit_s: float = 5.0
+    dialect: str = "auto"
+    dt: float | None = None
+    reset: str | None = None
+    threshold: str | None = None
+    loop_delay: str | None = None
+    transpose_linear: bool = False
+    calibration_samples: int = 8
+
+    def __post_init__(self) -> None:
+        for name in ("timesteps", "weight_bits", "chips", "calibration_samples"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise OptionError("must be at least 1", where=_flag(name), found=value)
+        if self.seed < 0:
+            raise OptionError("must not be negative", where="--seed", found=self.seed)
+        for name in ("time_limit_s", "dt"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise OptionError("must be positive", where=_flag(name), found=value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON object of all fields."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> CompileOptions:
+        """Inverse of ``to_dict``.
+
+        Raises:
+            OptionError: an unknown field or a value of the wrong type.
+        """
+        known = {field.name: str(field.type) for field in dataclasses.fields(CompileOptions)}
+        for name, value in values.items():
+            if name not in known:
+                raise OptionError(
+                    "unknown option in the configuration",
+                    where=name,
+                    allowed=", ".join(known),
+                )
+            if not _fits(value, known[name]):
+                raise OptionError(
+                    "an option in the configuration has the wrong type",
+                    where=name,
+                    found=value,
+                    allowed=known[name],
+                )
+        return CompileOptions(**values)
+
+
+def _fits(value: object, annotation: str) -> bool:
+    kinds: dict[str, tuple[type, ...]] = {
+        "bool": (bool,),
+        "int": (int,),
+        "float": (int, float),
+        "str": (str,),
+        "None": (type(None),),
+    }
+    allowed = [kind for part in annotation.split(" | ") for kind in kinds[part]]
+    return isinstance(value, tuple(allowed)) and isinstance(value, bool) == (annotation == "bool")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.removesuffix("_s").replace("_", "-")

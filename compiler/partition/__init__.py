@@ -1,0 +1,140 @@
+"""Partition: neurons to core-sized clusters under all constraints of a target at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from snnc.compiler.partition import explain
+from snnc.compiler.partition.bounds import core_bound
+from snnc.compiler.partition.limits import Limits
+from snnc.compiler.partition.meter import Meter
+from snnc.compiler.partition.pack import Packing, pack
+from snnc.compiler.partition.select import Selection, select
+from snnc.compiler.partition.tiling import Tiling, candidates
+from snnc.compiler.partition.wiring import Wiring
+from snnc.ir.arrays import IntArray
+from snnc.ir.target import Target
+
+REPAIR_ROUNDS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """Which core every neuron sits on.
+
+    Attributes:
+        core: [neurons] core index, in order of each core's first neuron.
+        cores: number of cores.
+        report: lower bound, how it was found, and the tiling of every population.
+    """
+
+    core: IntArray
+    cores: int
+    report: dict[str, Any]
+
+
+def partition(wiring: Wiring, target: Target, chips: int = 1, seed: int = 0) -> Partition:
+    """Cut populations into clusters and share cores between small ones.
+
+    Args:
+        wiring: the expanded network.
+        target: whose core limits hold.
+        chips: chips available.
+        seed: of the solvers.
+
+    Raises:
+        CapacityError: a neuron fits no core, output axons cannot suffice, or cores run out.
+    """
+    meter = Meter(wiring, Limits.of(target))
+    selection = _choose(meter, seed)
+    everything = range(len(wiring.populations))
+    bound, binding = core_bound(meter, everything)
+    packing = pack(meter, selection.tilings, bound, seed)
+    core = _renumber(_neuron_core(selection.tilings, packing))
+    report = _report(meter, selection, packing, bound, binding)
+    result = Partition(core, packing.cores, report)
+    if packing.cores > explain.cores_per_chip(target) * chips:
+        raise explain.too_many(
+            target, packing.cores, chips, _largest(report), _fullest(meter, selection.tilings)
+        )
+    return result
+
+
+def _choose(meter: Meter, seed: int) -> Selection:
+    """One tiling per population; finer ones are added while output axons do not suffice."""
+    options = [_options(meter, p) for p in range(len(meter.wiring.populations))]
+    for _ in range(REPAIR_ROUNDS):
+        selection = select(meter, options, seed)
+        if selection is not None:
+            return selection
+        for population, tilings in enumerate(options):
+            finest = max(t.clusters for t in tilings)
+            if finest < meter.wiring.populations[population].size:
+                tilings += candidates(meter, population, 2 * finest)
+    raise explain.outputs(meter, [min(t, key=lambda x: x.clusters) for t in options])
+
+
+def _options(meter: Meter, population: int) -> list[Tiling]:
+    least, _ = core_bound(meter, range(population, population + 1))
+    least = min(least, meter.wiring.populations[population].size)
+    tilings = candidates(meter, population, least)
+    if not tilings:
+        raise explain.lonely(meter, population)
+    return tilings
+
+
+def _neuron_core(tilings: Sequence[Tiling], packing: Packing) -> IntArray:
+    first = np.cumsum([0, *(t.clusters for t in tilings)])
+    return np.concatenate([packing.core[first[k] + t.label] for k, t in enumerate(tilings)])
+
+
+def _renumber(core: IntArray) -> IntArray:
+    """Number cores by their first neuron."""
+    _, first, inverse = np.unique(core, return_index=True, return_inverse=True)
+    rank = np.empty(first.size, np.int64)
+    rank[np.argsort(first, kind="stable")] = np.arange(first.size)
+    return rank[inverse.reshape(-1)]
+
+
+def _report(
+    meter: Meter, selection: Selection, packing: Packing, bound: int, binding: str
+) -> dict[str, Any]:
+    return {
+        "cores": packing.cores,
+        "cores_lower_bound": bound,
+        "cores_bound_by": binding,
+        "clusters": sum(t.clusters for t in selection.tilings),
+        "selection": selection.status,
+        "packing": packing.status,
+        "populations": [
+            {
+                "name": meter.wiring.populations[t.population].name,
+                "shape": list(meter.wiring.populations[t.population].shape),
+                "clusters": t.clusters,
+                "blocks": list(t.blocks),
+            }
+            for t in selection.tilings
+        ],
+        "unchecked": list(meter.limits.unchecked),
+    }
+
+
+def _largest(report: dict[str, Any]) -> tuple[str, int]:
+    entry = max(report["populations"], key=lambda row: row["clusters"])
+    return str(entry["name"]), int(entry["clusters"])
+
+
+def _fullest(meter: Meter, tilings: Sequence[Tiling]) -> tuple[str, float]:
+    """The resource whose walls are fullest on average over all clusters."""
+    fills: dict[str, list[float]] = {}
+    for tiling in tilings:
+        for wall in meter.limits.walls:
+            use = meter.limits.use(wall, tiling.counts) / max(wall.capacity, 1)
+            fills.setdefault(wall.name, []).extend(use.tolist())
+    mean = {name: float(np.mean(values)) for name, values in fills.items()}
+    name = max(mean, key=lambda n: mean[n])
+    return name, mean[name]

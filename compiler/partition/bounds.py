@@ -1,0 +1,70 @@
+"""Lower bounds on the number of cores: no assignment of neurons can use fewer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from snnc.compiler.partition.limits import Limit
+from snnc.compiler.partition.meter import Meter
+from snnc.compiler.partition.tally import Pieces
+from snnc.ir.arrays import IntArray
+
+ADDITIVE = frozenset({"n_neurons", "n_compartments", "n_synapses", "state_bytes"})
+
+
+def core_bound(meter: Meter, populations: range) -> tuple[int, str]:
+    """Smallest number of cores for some populations, and the resource that says so."""
+    best, name = 1, "one core"
+    totals = _totals(meter, populations)
+    for wall in meter.limits.walls:
+        need = _need(meter, wall, totals, populations)
+        cores = math.ceil(need / wall.capacity) if wall.capacity else 1
+        if cores > best:
+            best, name = cores, wall.name
+    return best, name
+
+
+def _totals(meter: Meter, populations: range) -> Mapping[str, IntArray]:
+    neurons = [meter.wiring.populations[p].size for p in populations]
+    cost = meter.neuron_cost[populations.start : populations.stop]
+    totals = {
+        "n_neurons": sum(neurons),
+        "n_compartments": int(np.dot(neurons, cost)),
+        "n_synapses": sum(meter.wiring.fanin[p].synapses for p in populations),
+        "state_bytes": sum(neurons) * meter.limits.target.core.state_bytes,
+        "n_axons_in": _axons(meter, populations),
+    }
+    return {name: np.array([value]) for name, value in totals.items()}
+
+
+def _axons(meter: Meter, populations: range) -> int:
+    """Distinct (source, delay): each needs an input axon on at least one core."""
+    fanin = [meter.wiring.fanin[p] for p in populations]
+    keys = np.concatenate([f.source * 4096 + f.delay for f in fanin])
+    return int(np.unique(keys).size)
+
+
+def _need(meter: Meter, wall: Limit, totals: Mapping[str, IntArray], populations: range) -> float:
+    if wall.per_axon:
+        return sum(_memory(meter, wall, p) for p in populations)
+    if wall.expression is None:
+        return 0.0
+    if wall.names <= ADDITIVE or wall.expression.strip() == "n_axons_in":
+        return float(meter.limits.use(wall, totals)[0])
+    return 0.0
+
+
+def _memory(meter: Meter, wall: Limit, population: int) -> float:
+    """Synapses times the cheapest cost per synapse of any row length without index or delay."""
+    fanin = meter.wiring.fanin[population]
+    longest = int(np.diff(fanin.row_ptr).max(initial=1))
+    f = np.arange(1, min(longest, 4096) + 1)
+    zero = np.zeros(f.size, np.int64)
+    row = Pieces(zero, zero, f, f, zero)
+    one = np.ones(1, np.int64)
+    counts = {"n_neurons": one, "weight_bits": one * meter.bits[population]}
+    cost, _ = meter.row_cost(wall, counts, row, zero)
+    return float((cost / f).min()) * fanin.synapses

@@ -1,0 +1,95 @@
+"""Say why a network does not fit: resource, layer, need against limit, and what would help."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from snnc.compiler.partition.limits import Counts, Limits
+from snnc.compiler.partition.meter import Meter
+from snnc.compiler.partition.select import neuron_reach
+from snnc.compiler.partition.tiling import Tiling, measure
+from snnc.ir.errors import CapacityError
+from snnc.ir.target import Target
+
+
+def lonely(meter: Meter, population: int) -> CapacityError:
+    """A single neuron of this population overflows a core of its own."""
+    node = meter.wiring.populations[population]
+    alone = measure(meter, population, (node.size,), np.arange(node.size))
+    name, need, limit, unit = _worst(meter.limits, alone.counts)
+    fan_in = int(meter.fan_in[meter.first[population] : meter.first[population + 1]].max())
+    return CapacityError(
+        f"a single neuron does not fit a core of {meter.limits.target.id}",
+        where=node.name,
+        found=f"{name}: {need:,}{unit} for one neuron with {fan_in:,} inputs",
+        allowed=f"{limit:,}{unit} per core: {need - limit:,}{unit} too many",
+        remedy="no number of chips would do: cut the layer's fan-in (prune, pool or split it) "
+        "or choose a target with larger cores",
+    )
+
+
+def _worst(limits: Limits, counts: Counts) -> tuple[str, int, int, str]:
+    """The wall exceeded by the largest factor."""
+    rows = [
+        (int(use.max()) / max(w.capacity, 1), w.name, int(use.max()), w.capacity, w.unit)
+        for w in limits.walls
+        for use in [limits.use(w, counts)]
+    ]
+    _, name, need, limit, unit = max(rows)
+    return name, need, limit, f" {unit}" if unit else ""
+
+
+def outputs(meter: Meter, finest: list[Tiling]) -> CapacityError:
+    """No combination of tilings leaves some neurons enough output axons or targets."""
+    worst, name = 0, ""
+    for producer in finest:
+        reach = sum(neuron_reach(meter, producer.population, consumer) for consumer in finest)
+        if int(np.max(reach, initial=0)) > worst:
+            worst = int(np.max(reach))
+            name = meter.wiring.populations[producer.population].name
+    most = meter.limits.target.core.max_targets_per_neuron
+    walls = [w for w in meter.limits.walls if "n_axons_out" in w.names]
+    limit = most if most is not None else min((w.capacity for w in walls), default=0)
+    resource = "targets per neuron" if most is not None else walls[0].name
+    return CapacityError(
+        f"the neurons of a layer must reach more cores than {meter.limits.target.id} allows",
+        where=name,
+        found=f"{resource}: a neuron of {name} reaches {worst} cores",
+        allowed=f"{limit} per {'neuron' if most is not None else 'core'}",
+        remedy="no number of chips would do: make the layers it feeds smaller so that they take "
+        "fewer cores, or choose a target with more output axons",
+    )
+
+
+def too_many(
+    target: Target, need: int, chips: int, largest: tuple[str, int], binding: tuple[str, float]
+) -> CapacityError:
+    """More clusters than cores.
+
+    Args:
+        need: cores needed.
+        largest: the population with most cores, and how many.
+        binding: the fullest resource of the used cores, and its mean fill (0 to 1).
+    """
+    usable = cores_per_chip(target)
+    available = usable * chips
+    enough = -(-need // usable)
+    limit = target.topology.max_chips.v
+    possible = limit is None or enough <= limit
+    remedy = f"--chips {enough} would do" if possible else (
+        f"no number of chips would do: {enough} are needed, {limit:g} can be joined"
+    )  # fmt: skip
+    return CapacityError(
+        f"the network needs more cores than {chips} chip{'s' * (chips > 1)} of {target.id} offer",
+        where=f"{largest[0]} ({largest[1]} of {need} cores)",
+        found=f"{need} cores; binding resource {binding[0]}, {binding[1]:.0%} full on average",
+        allowed=f"{available} cores: {need - available} too many",
+        remedy=remedy,
+    )
+
+
+def cores_per_chip(target: Target) -> int:
+    """Cores of one chip that work and may be used."""
+    width, height = target.topology.grid
+    total = width * height * target.topology.cores_per_router - len(set(target.topology.defects))
+    return min(total, target.topology.usable_cores)

@@ -1,0 +1,139 @@
+"""Choose one tiling per population: fewest clusters, then least traffic, output axons respected.
+
+How many output axons a cluster needs depends on how its consumers are cut, so the choice is made
+for all populations together by CP-SAT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ortools.sat.python import cp_model
+
+from snnc.compiler.partition.meter import Meter
+from snnc.compiler.partition.tiling import Tiling
+from snnc.ir.arrays import IntArray
+
+TRAFFIC_SCALE = 10_000
+SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The chosen tilings, and what the solver says of them."""
+
+    tilings: tuple[Tiling, ...]
+    status: str
+
+
+def select(meter: Meter, options: Sequence[Sequence[Tiling]], seed: int) -> Selection | None:
+    """Pick one tiling per population, or None when no combination has enough output axons."""
+    model = cp_model.CpModel()
+    chosen = [[model.new_bool_var("") for _ in tilings] for tilings in options]
+    for variables in chosen:
+        model.add_exactly_one(variables)
+    for population, tilings in enumerate(options):
+        for number, tiling in enumerate(tilings):
+            _limit_outputs(model, meter, options, chosen, tiling, chosen[population][number])
+    if meter.limits.target.core.max_targets_per_neuron is not None:
+        _limit_targets(model, meter, options, chosen)
+    model.minimize(_objective(meter, options, chosen))
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = 1  # one worker, one seed: the same answer every time
+    solver.parameters.random_seed = seed
+    solver.parameters.max_time_in_seconds = SECONDS
+    status = solver.solve(model)
+    if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        return None
+    picked = tuple(
+        next(t for t, v in zip(tilings, variables, strict=True) if solver.boolean_value(v))
+        for tilings, variables in zip(options, chosen, strict=True)
+    )
+    return Selection(picked, "optimal" if status == cp_model.OPTIMAL else "feasible")
+
+
+def _objective(
+    meter: Meter, options: Sequence[Sequence[Tiling]], chosen: Sequence[Sequence[Any]]
+) -> Any:
+    """Clusters first; the rate-weighted number of (source, cluster) pairs breaks ties."""
+    rate = meter.wiring.rate
+    traffic = [[float(rate @ t.reach) for t in tilings] for tilings in options]
+    total = sum(max(values) for values in traffic) or 1.0
+    return sum(
+        (t.clusters * (TRAFFIC_SCALE + 1) + int(TRAFFIC_SCALE * value / total)) * variable
+        for tilings, values, variables in zip(options, traffic, chosen, strict=True)
+        for t, value, variable in zip(tilings, values, variables, strict=True)
+    )
+
+
+def _limit_outputs(
+    model: cp_model.CpModel,
+    meter: Meter,
+    options: Sequence[Sequence[Tiling]],
+    chosen: Sequence[Sequence[Any]],
+    producer: Tiling,
+    active: Any,
+) -> None:
+    """If ``producer`` is chosen, its consumers' tilings leave every cluster enough axons."""
+    room = output_room(meter, producer)
+    if room is None:
+        return
+    terms = [
+        (reach, variable)
+        for tilings, variables in zip(options, chosen, strict=True)
+        for consumer, variable in zip(tilings, variables, strict=True)
+        if (reach := pairs_sent(meter, producer, consumer)).any()
+    ]
+    for cluster in range(producer.clusters):
+        weights = [(int(reach[cluster]), variable) for reach, variable in terms]
+        if sum(w for w, _ in weights) > room[cluster]:
+            used = sum(w * variable for w, variable in weights)
+            model.add(used <= int(room[cluster])).only_enforce_if(active)
+
+
+def pairs_sent(meter: Meter, producer: Tiling, consumer: Tiling) -> IntArray:
+    """[clusters of producer] (neuron, destination cluster) pairs towards one consumer."""
+    reach = neuron_reach(meter, producer.population, consumer)
+    return np.bincount(producer.label, weights=reach, minlength=producer.clusters).astype(np.int64)
+
+
+def neuron_reach(meter: Meter, population: int, consumer: Tiling) -> IntArray:
+    """[neurons of population] clusters of ``consumer`` each one reaches."""
+    first = meter.wiring.first_neuron + meter.first
+    return consumer.reach[first[population] : first[population + 1]]
+
+
+def output_room(meter: Meter, tiling: Tiling) -> IntArray | None:
+    """[clusters] largest n_axons_out that breaks no wall; None when nothing limits it."""
+    walls = [w for w in meter.limits.walls if "n_axons_out" in w.names]
+    if not walls:
+        return None
+    low = np.full(tiling.clusters, -1, np.int64)
+    high = np.full(tiling.clusters, 2**40, np.int64)
+    while (high - low > 1).any():
+        middle = (low + high) // 2
+        counts = {**tiling.counts, "n_axons_out": middle}
+        good = np.all([meter.limits.use(w, counts) <= w.capacity for w in walls], axis=0)
+        low, high = np.where(good, middle, low), np.where(good, high, middle)
+    return low
+
+
+def _limit_targets(
+    model: cp_model.CpModel,
+    meter: Meter,
+    options: Sequence[Sequence[Tiling]],
+    chosen: Sequence[Sequence[Any]],
+) -> None:
+    """No neuron may reach more cores than it has target entries."""
+    most = meter.limits.target.core.max_targets_per_neuron
+    flat = [
+        (t, v) for ts, vs in zip(options, chosen, strict=True) for t, v in zip(ts, vs, strict=True)
+    ]
+    first = meter.wiring.first_neuron
+    reach = np.stack([t.reach[first:] for t, _ in flat], axis=1)
+    for row in np.unique(reach, axis=0):
+        if row.sum() > most:
+            model.add(sum(int(n) * v for n, (_, v) in zip(row, flat, strict=True) if n) <= most)

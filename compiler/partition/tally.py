@@ -1,0 +1,97 @@
+"""Counting kernels: what every cluster of a population needs, from its axons alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from snnc.compiler.partition.wiring import Fanin
+from snnc.ir.arrays import IntArray
+from snnc.ir.jit import kernel
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """Rows of axons cut at cluster borders; sorted by cluster, then axon.
+
+    Attributes:
+        cluster: [pieces] cluster index.
+        axon: [pieces] index into the population's ``Fanin``.
+        count: [pieces] synapses of the row within the cluster.
+        span: [pieces] neuron slots from the first to the last of them.
+        first: [pieces] first slot.
+    """
+
+    cluster: IntArray
+    axon: IntArray
+    count: IntArray
+    span: IntArray
+    first: IntArray
+
+
+@kernel
+def _cut(
+    row_ptr: IntArray, target: IntArray, label: IntArray, slot: IntArray, clusters: int
+) -> tuple[IntArray, IntArray, IntArray, IntArray, IntArray]:
+    """Count (axon, cluster) pairs, then fill them cluster by cluster."""
+    axons = row_ptr.size - 1
+    stamp = np.full(clusters, -1, np.int64)
+    ptr = np.zeros(clusters + 1, np.int64)
+    for axon in range(axons):
+        for k in range(row_ptr[axon], row_ptr[axon + 1]):
+            c = label[target[k]]
+            if stamp[c] != axon:
+                stamp[c] = axon
+                ptr[c + 1] += 1
+    for c in range(clusters):
+        ptr[c + 1] += ptr[c]
+    pairs = ptr[clusters]
+    cluster = np.empty(pairs, np.int32)
+    owner = np.empty(pairs, np.int32)
+    count = np.zeros(pairs, np.int32)
+    low = np.empty(pairs, np.int32)
+    high = np.empty(pairs, np.int32)
+    stamp[:] = -1
+    place = np.zeros(clusters, np.int64)
+    for axon in range(axons):
+        for k in range(row_ptr[axon], row_ptr[axon + 1]):
+            c = label[target[k]]
+            s = slot[target[k]]
+            if stamp[c] != axon:
+                stamp[c] = axon
+                place[c] = ptr[c]
+                ptr[c] += 1
+                p = place[c]
+                cluster[p] = c
+                owner[p] = axon
+                low[p] = s
+                high[p] = s
+            p = place[c]
+            count[p] += 1
+            low[p] = min(low[p], s)
+            high[p] = max(high[p], s)
+    return cluster, owner, count, high - low + 1, low
+
+
+def cut(fanin: Fanin, label: IntArray, clusters: int) -> Pieces:
+    """Cut all rows of a population by a cluster label per neuron."""
+    slot = slots(label, clusters)
+    cluster, axon, count, span, first = _cut(fanin.row_ptr, fanin.target, label, slot, clusters)
+    return Pieces(cluster, axon, count, span, first)
+
+
+def slots(label: IntArray, clusters: int) -> IntArray:
+    """Position of every neuron within its cluster, by rising neuron number."""
+    order = np.argsort(label, kind="stable")
+    size = np.bincount(label, minlength=clusters)
+    result = np.empty(label.size, np.int64)
+    result[order] = np.arange(label.size) - np.repeat(np.cumsum(size) - size, size)
+    return result
+
+
+def distinct(label: IntArray, key: IntArray, clusters: int) -> IntArray:
+    """Number of distinct ``key`` values per cluster."""
+    width = int(key.max(initial=0)) + 1
+    pairs = np.unique(label.astype(np.int64) * width + key)
+    return np.bincount(pairs // width, minlength=clusters)

@@ -1,0 +1,131 @@
+"""The network as the mapper sees it: axons into each population, as flat arrays.
+
+An *axon* is a (source id, extra delay) pair; on every core that holds some of its targets it costs
+one input axon and one row of synapse memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from snnc.ir.arrays import IntArray, RealArray
+from snnc.ir.deployment import SourceSpace
+from snnc.ir.errors import CompilerBugError
+from snnc.ir.expand import Expansion
+from snnc.ir.neuron import Neuron
+
+
+@dataclass(frozen=True, eq=False)
+class Fanin:
+    """All axons that reach one population, rows of all its projections one after another.
+
+    Attributes:
+        source: [axons] global source id.
+        delay: [axons] extra ticks.
+        row_ptr: [axons + 1] slice of ``target`` and ``weight`` per axon; no row is empty.
+        target: [synapses] flat neuron within the population.
+        weight: [synapses] mantissa.
+    """
+
+    source: IntArray
+    delay: IntArray
+    row_ptr: IntArray
+    target: IntArray
+    weight: IntArray
+
+    @property
+    def synapses(self) -> int:
+        """Number of synapses."""
+        return int(self.target.size)
+
+
+@dataclass(frozen=True, eq=False)
+class Wiring:
+    """Populations, what reaches them, and how often every source fires.
+
+    Attributes:
+        sources: numbering of senders.
+        rate: [sources] expected packets per sample.
+        populations: in execution order; their neurons have consecutive source ids.
+        fanin: one per population.
+    """
+
+    sources: SourceSpace
+    rate: RealArray
+    populations: tuple[Neuron, ...]
+    fanin: tuple[Fanin, ...]
+
+    @property
+    def first_neuron(self) -> int:
+        """Source id of the first neuron: the number of input elements."""
+        return self.sources.total - sum(p.size for p in self.populations)
+
+    @property
+    def neurons(self) -> int:
+        """Number of neurons."""
+        return self.sources.total - self.first_neuron
+
+
+def wire(
+    expansion: Expansion,
+    sources: SourceSpace,
+    extra_delay: Mapping[tuple[str, str, int], int],
+    rates: Mapping[str, RealArray] | None,
+) -> Wiring:
+    """Collect the axons of every population.
+
+    Args:
+        expansion: populations and projections.
+        sources: numbering of senders of the same network.
+        extra_delay: ticks by (source, population, logical delay).
+        rates: expected packets per sample of each element, by input or population name; a sender
+            that is not listed counts one packet per element.
+
+    Raises:
+        CompilerBugError: a projection has no extra delay.
+    """
+    fanin = tuple(
+        _fanin(expansion, node.name, sources, extra_delay) for node in expansion.populations
+    )
+    rate = np.ones(sources.total)
+    for name, values in (rates or {}).items():
+        first = sources.first[name]
+        rate[first : first + sources.size[name]] = np.reshape(values, -1)
+    return Wiring(sources, rate, expansion.populations, fanin)
+
+
+def _fanin(
+    expansion: Expansion,
+    population: str,
+    sources: SourceSpace,
+    extra_delay: Mapping[tuple[str, str, int], int],
+) -> Fanin:
+    source, delay, length, target, weight = [], [], [], [], []
+    for projection in expansion.projections:
+        if projection.population != population:
+            continue
+        key = (projection.source, projection.population, projection.delay)
+        if key not in extra_delay:
+            raise CompilerBugError("the retiming misses a projection", where=" -> ".join(key[:2]))
+        rows = np.diff(projection.row_ptr)
+        used = np.flatnonzero(rows)
+        source.append(sources.first[projection.source] + used)
+        delay.append(np.full(used.size, extra_delay[key], np.int64))
+        length.append(rows[used])
+        target.append(projection.target)
+        weight.append(projection.weight)
+    row_ptr = np.concatenate([[0], np.cumsum(_join(length, np.int64))])
+    return Fanin(
+        _join(source, np.int64),
+        _join(delay, np.int64),
+        row_ptr.astype(np.int64),
+        _join(target, np.int32),
+        _join(weight, np.int64),
+    )
+
+
+def _join(parts: Sequence[IntArray], dtype: type) -> IntArray:
+    return np.concatenate(parts).astype(dtype, copy=False) if parts else np.zeros(0, dtype)

@@ -1,0 +1,273 @@
+"""Simulated annealing on sites: swap moves with O(degree) cost updates (Kirkpatrick 1983; the
+shrinking window follows VPR, Betz & Rose 1997)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from snnc.compiler.place.baselines import hilbert, random_sites, row_major
+from snnc.compiler.place.problem import Problem
+from snnc.ir.arrays import IntArray, RealArray
+from snnc.ir.jit import kernel
+
+TEMPERATURES = 60
+COLDEST = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A site for every core, its cost, and whether the search ran to its planned end."""
+
+    site: IntArray
+    cost: float
+    complete: bool
+
+
+@kernel
+def _net_cost(
+    net: int,
+    net_core: IntArray,
+    dest_ptr: IntArray,
+    dest: IntArray,
+    router: IntArray,
+    host: int,
+    width: int,
+    low: IntArray,
+    high: IntArray,
+) -> int:
+    """Edges of the XY tree of one net; ``low``/``high`` are scratch per mesh column."""
+    root = host if net_core[net] < 0 else router[net_core[net]]
+    x0, y0 = root % width, root // width
+    begin, end = dest_ptr[net], dest_ptr[net + 1]
+    if end - begin == 1:
+        r = router[dest[begin]]
+        distance: int = abs(r % width - x0) + abs(r // width - y0)
+        return distance
+    left, right = x0, x0
+    for d in range(begin, end):
+        x = router[dest[d]] % width
+        left = min(left, x)
+        right = max(right, x)
+    for x in range(left, right + 1):
+        low[x] = y0
+        high[x] = y0
+    for d in range(begin, end):
+        r = router[dest[d]]
+        x, y = r % width, r // width
+        low[x] = min(low[x], y)
+        high[x] = max(high[x], y)
+    edges = right - left
+    for x in range(left, right + 1):
+        edges += high[x] - low[x]
+    return edges
+
+
+@kernel
+def _all_costs(
+    net_core: IntArray,
+    dest_ptr: IntArray,
+    dest: IntArray,
+    router: IntArray,
+    host: int,
+    width: int,
+) -> IntArray:
+    low, high = np.zeros(width, np.int64), np.zeros(width, np.int64)
+    cost = np.zeros(net_core.size, np.int64)
+    for net in range(net_core.size):
+        cost[net] = _net_cost(net, net_core, dest_ptr, dest, router, host, width, low, high)
+    return cost
+
+
+def tree_hops(problem: Problem, site: IntArray) -> IntArray:
+    """[nets] tree edges of every net for a placement."""
+    router = problem.sites.router[site]
+    return _all_costs(
+        problem.net_core, problem.dest_ptr, problem.dest, router, problem.host, problem.sites.width
+    )
+
+
+def cost_of(problem: Problem, site: IntArray) -> float:
+    """Weighted hops of a placement."""
+    return float(problem.weight @ tree_hops(problem, site))
+
+
+@kernel
+def _random(state: IntArray) -> float:
+    """xorshift64* (Vigna 2016) in [0, 1): the same on every machine and library version."""
+    x = np.uint64(state[0])
+    x ^= x >> np.uint64(12)
+    x ^= x << np.uint64(25)
+    x ^= x >> np.uint64(27)
+    state[0] = x
+    return float((x * np.uint64(2685821657736338717)) >> np.uint64(11)) / 9007199254740992.0
+
+
+@kernel
+def _sweep(
+    moves: int,
+    temperature: float,
+    window: int,
+    site: IntArray,
+    occupant: IntArray,
+    site_router: IntArray,
+    site_at: IntArray,
+    slots: int,
+    width: int,
+    height: int,
+    host: int,
+    net_core: IntArray,
+    dest_ptr: IntArray,
+    dest: IntArray,
+    weight: RealArray,
+    pin_ptr: IntArray,
+    pin_net: IntArray,
+    router: IntArray,
+    net_cost: IntArray,
+    state: IntArray,
+) -> tuple[float, float, int, int]:
+    """Moves at one temperature; returns (cost change, uphill proposed, uphill count, accepted)."""
+    low, high = np.zeros(width, np.int64), np.zeros(width, np.int64)
+    stamp = np.full(net_core.size, -1, np.int64)
+    touched = np.zeros(net_core.size, np.int64)
+    fresh = np.zeros(net_core.size, np.int64)
+    change, uphill, steps, accepted = 0.0, 0.0, 0, 0
+    cores = site.size
+    for move in range(moves):
+        a = min(int(_random(state) * cores), cores - 1)
+        old = site[a]
+        r = site_router[old]
+        x = r % width + int(_random(state) * (2 * window + 1)) - window
+        y = r // width + int(_random(state) * (2 * window + 1)) - window
+        if x < 0 or y < 0 or x >= width or y >= height:
+            continue
+        new = site_at[(y * width + x) * slots + min(int(_random(state) * slots), slots - 1)]
+        if new < 0 or site_router[new] == r:
+            continue
+        b = occupant[new]
+        router[a] = site_router[new]
+        if b >= 0:
+            router[b] = r
+        count = 0
+        delta = 0.0
+        for side in range(2):
+            core = a if side == 0 else b
+            if core < 0:
+                continue
+            for k in range(pin_ptr[core], pin_ptr[core + 1]):
+                net = pin_net[k]
+                if stamp[net] != move:
+                    stamp[net] = move
+                    cost = _net_cost(net, net_core, dest_ptr, dest, router, host, width, low, high)
+                    touched[count] = net
+                    fresh[count] = cost
+                    count += 1
+                    delta += weight[net] * (cost - net_cost[net])
+        if delta > 0:
+            uphill += delta
+            steps += 1
+        if delta <= 0 or (temperature > 0 and _random(state) < np.exp(-delta / temperature)):
+            accepted += 1
+            change += delta
+            for k in range(count):
+                net_cost[touched[k]] = fresh[k]
+            site[a] = new
+            occupant[new] = a
+            occupant[old] = b
+            if b >= 0:
+                site[b] = old
+        else:
+            router[a] = r
+            if b >= 0:
+                router[b] = site_router[new]
+    return change, uphill, steps, accepted
+
+
+class _Walk:
+    """One annealing walk: the mutable state between temperatures."""
+
+    def __init__(self, problem: Problem, site: IntArray, seed: int) -> None:
+        sites = problem.sites
+        self.problem = problem
+        self.site = site.astype(np.int64).copy()
+        self.occupant = np.full(sites.count, -1, np.int64)
+        self.occupant[self.site] = np.arange(problem.cores)
+        self.site_at = np.full(sites.routers * sites.slots, -1, np.int64)
+        self.site_at[sites.router * sites.slots + sites.slot] = np.arange(sites.count)
+        self.router = sites.router[self.site].copy()
+        self.net_cost = tree_hops(problem, self.site)
+        words = np.random.SeedSequence(seed).generate_state(1, np.uint64)
+        self.state = words | np.uint64(1)
+
+    @property
+    def cost(self) -> float:
+        """Weighted hops now."""
+        return float(self.problem.weight @ self.net_cost)
+
+    def sweep(self, moves: int, temperature: float, window: int) -> tuple[float, int, int]:
+        """(uphill sum, uphill count, accepted) of some moves."""
+        p, s = self.problem, self.problem.sites
+        pin_ptr, pin_net = p.pins
+        _, uphill, steps, accepted = _sweep(
+            moves, temperature, window, self.site, self.occupant, s.router, self.site_at, s.slots,
+            s.width, s.routers // s.width, p.host, p.net_core, p.dest_ptr, p.dest, p.weight,
+            pin_ptr, pin_net, self.router, self.net_cost, self.state,
+        )  # fmt: skip
+        return uphill, steps, accepted
+
+
+def anneal(
+    problem: Problem, seed: int = 0, moves_per_core: int = 20_000, time_limit_s: float = 5.0
+) -> Placed:
+    """Best of several annealed starts; never worse than the best start.
+
+    Args:
+        problem: what to place.
+        seed: of the moves and the random start; equal seeds give equal results unless the time
+            limit strikes.
+        moves_per_core: effort, over all starts.
+        time_limit_s: wall-clock limit; ``Placed.complete`` says whether it struck.
+    """
+    deadline = time.monotonic() + time_limit_s
+    starts = (row_major(problem), hilbert(problem), random_sites(problem, seed))
+    best = min(
+        (Placed(site, cost_of(problem, site), True) for site in starts), key=lambda p: p.cost
+    )
+    moves = _budget(problem, moves_per_core) // len(starts)
+    for number, site in enumerate(starts):
+        best = _better(best, _anneal_one(problem, site, (seed << 8) + number, moves, deadline))
+    return best
+
+
+def _budget(problem: Problem, moves_per_core: int) -> int:
+    return max(1000, min(moves_per_core * problem.cores, 50_000_000))
+
+
+def _better(a: Placed, b: Placed) -> Placed:
+    winner = a if a.cost <= b.cost else b
+    return Placed(winner.site, winner.cost, a.complete and b.complete)
+
+
+def _anneal_one(
+    problem: Problem, start: IntArray, seed: int, moves: int, deadline: float
+) -> Placed:
+    walk = _Walk(problem, start, seed)
+    best = Placed(walk.site.copy(), walk.cost, True)
+    reach = max(problem.sites.width, problem.sites.routers // problem.sites.width)
+    trial = _Walk(problem, start, seed)
+    uphill, steps, _ = trial.sweep(max(200, moves // 100), np.inf, reach)
+    if steps == 0:
+        return best
+    hot = uphill / steps
+    cooling = COLDEST ** (1 / (TEMPERATURES - 1))
+    for level in range(TEMPERATURES + 1):
+        if time.monotonic() > deadline:
+            return Placed(best.site, best.cost, False)
+        temperature = hot * cooling**level if level < TEMPERATURES else 0.0
+        window = max(1, round(reach * (1 - level / TEMPERATURES)))
+        walk.sweep(moves // TEMPERATURES, temperature, window)
+        if walk.cost < best.cost * (1 - 1e-12):
+            best = Placed(walk.site.copy(), walk.cost, True)
+    return best

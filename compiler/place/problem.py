@@ -1,0 +1,136 @@
+"""The placement problem: cores onto sites of a mesh, nets to be kept short."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from snnc.compiler.traffic import Traffic
+from snnc.ir.arrays import IntArray, RealArray
+from snnc.ir.errors import CapacityError
+from snnc.ir.target import Target
+from snnc.ir.topology import Mesh
+
+
+@dataclass(frozen=True, eq=False)
+class Sites:
+    """Where cores can be.
+
+    Attributes:
+        router: [sites] router of each usable core site.
+        slot: [sites] its slot at the router.
+        width: routers per row.
+        routers: number of routers.
+        slots: sites per router on the chip, usable or not.
+    """
+
+    router: IntArray
+    slot: IntArray
+    width: int
+    routers: int
+    slots: int
+
+    @property
+    def count(self) -> int:
+        """Number of usable sites."""
+        return int(self.router.size)
+
+    @cached_property
+    def xy(self) -> IntArray:
+        """[sites, 2]."""
+        return np.stack([self.router % self.width, self.router // self.width], axis=1)
+
+    @cached_property
+    def room(self) -> IntArray:
+        """[routers] usable sites per router."""
+        return np.bincount(self.router, minlength=self.routers)
+
+
+def sites_of(target: Target, mesh: Mesh) -> Sites:
+    """Usable core sites of all chips.
+
+    Defects (x, y, slot of a chip) hold on every chip; of the rest at most ``usable_cores`` per
+    chip are used, those closest to the chip's host corner.
+    """
+    slots = mesh.cores_per_router
+    width, height = mesh.chip_width, mesh.chip_height
+    y, x, slot = (a.reshape(-1) for a in np.indices((height, width, slots)))
+    dead = {(dx, dy, ds) for dx, dy, ds in target.topology.defects}
+    alive = np.array([(a, b, c) not in dead for a, b, c in zip(x, y, slot, strict=True)])
+    host_x, host_y = target.topology.host_router
+    distance = np.abs(x - host_x) + np.abs(y - host_y)
+    order = np.lexsort((slot, x, y, distance))
+    order = order[alive[order]][: target.topology.usable_cores]
+    chips = [
+        (cx * width, cy * height)
+        for cy in range(mesh.height // height)
+        for cx in range(mesh.width // width)
+    ]
+    router = [(y[order] + oy) * mesh.width + x[order] + ox for ox, oy in chips]
+    rank = np.argsort(np.concatenate(router), kind="stable")
+    all_slots = np.tile(slot[order], len(chips))
+    flat = np.concatenate(router)
+    rank = np.lexsort((all_slots, flat))
+    return Sites(flat[rank], all_slots[rank], mesh.width, mesh.routers, slots)
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Cores, sites, nets with weights, and the router of the host port.
+
+    A net's cost is its weight times the edges of its XY tree (one destination: the distance).
+    """
+
+    sites: Sites
+    host: int
+    cores: int
+    net_core: IntArray
+    dest_ptr: IntArray
+    dest: IntArray
+    weight: RealArray
+
+    @staticmethod
+    def of(traffic: Traffic, sites: Sites, host: int) -> Problem:
+        """The problem of placing the cores of some traffic.
+
+        Raises:
+            CapacityError: there are more cores than sites.
+        """
+        if traffic.cores > sites.count:
+            raise CapacityError(
+                "more cores are needed than the machine has",
+                where="placement",
+                found=f"{traffic.cores} cores",
+                allowed=f"{sites.count} usable sites",
+                remedy="add chips (--chips)",
+            )
+        return Problem(
+            sites, host, traffic.cores, traffic.net_core, traffic.dest_ptr, traffic.dest,
+            traffic.rate,
+        )  # fmt: skip
+
+    @cached_property
+    def pins(self) -> tuple[IntArray, IntArray]:
+        """(pointers [cores + 1], nets): the nets every core takes part in, each once."""
+        net = np.repeat(np.arange(self.net_core.size), np.diff(self.dest_ptr))
+        core = np.concatenate([self.dest, self.net_core[self.net_core >= 0]])
+        owner = np.concatenate([net, np.flatnonzero(self.net_core >= 0)])
+        pairs = np.unique(core * max(self.net_core.size, 1) + owner)
+        core, owner = pairs // max(self.net_core.size, 1), pairs % max(self.net_core.size, 1)
+        return np.searchsorted(core, np.arange(self.cores + 1)), owner
+
+    @cached_property
+    def flow(self) -> tuple[IntArray, IntArray, RealArray]:
+        """(core, core, weight) such that sum of weight x distance never exceeds the cost.
+
+        A tree has at least as many edges as its farthest destination is away, hence as the mean
+        distance of its destinations; the weight of a net is shared among them.
+        """
+        net = np.repeat(np.arange(self.net_core.size), np.diff(self.dest_ptr))
+        sender = self.net_core[net]
+        away = sender != self.dest
+        count = np.bincount(net[away], minlength=self.net_core.size)
+        share = self.weight[net] / np.maximum(count[net], 1)
+        return sender[away], self.dest[away], share[away]

@@ -1,0 +1,268 @@
+"""Logical zero-delay time to ticks: offsets, extra delays and the period of the program.
+
+A chip needs ``min_delay`` ticks from a spike to its integration, the framework none.  With
+``offset[p]`` the tick of population p's first step and ``K`` ticks per logical step, a projection
+(source, p, d) takes ``K d + offset[p] - offset[source]`` ticks.  What exceeds the minimum is held
+in an axonal delay line.  Offsets are the solution of a system of difference constraints with
+least delay storage (Leiserson & Saxe, "Retiming synchronous circuitry", Algorithmica 6, 1991,
+problem "OPT2"), solved by CP-SAT.  Biases follow by themselves: nothing updates before its window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ortools.sat.python import cp_model
+
+from snnc.ir.deployment import Schedule
+from snnc.ir.errors import CompilerBugError, OptionError, UnsupportedError
+from snnc.ir.expand import Expansion, expand
+from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.target import Target
+
+Key = tuple[str, str, int]
+
+
+@dataclass(frozen=True)
+class Retiming:
+    """When everything happens.
+
+    Attributes:
+        schedule: timesteps, period and the offset of every population (inputs: 0, not listed).
+        extra_delay: ticks beyond the minimum, by (source, population, logical delay).
+        report: period, latency per output, delay storage, solver status; JSON values only.
+    """
+
+    schedule: Schedule
+    extra_delay: Mapping[Key, int]
+    report: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Edge:
+    """A projection as a constraint: ``period * delay + offset[to] - offset[from] >= least``."""
+
+    key: Key
+    elements: int
+    least: int
+
+    @property
+    def source(self) -> str:
+        return self.key[0]
+
+    @property
+    def population(self) -> str:
+        return self.key[1]
+
+    @property
+    def delay(self) -> int:
+        return self.key[2]
+
+    def extra(self, period: int, offset: Mapping[str, int]) -> int:
+        """Ticks beyond the minimum under a schedule; inputs have offset 0."""
+        start = offset.get(self.source, 0)
+        return period * self.delay + offset[self.population] - start - self.least
+
+
+def retime(
+    network: IntegerNetwork,
+    target: Target,
+    timesteps: int,
+    *,
+    balance: bool = True,
+    expansion: Expansion | None = None,
+) -> Retiming:
+    """Schedule a network whose operators are all expandable.
+
+    Args:
+        network: in logical time.
+        target: gives ``execution.min_delay`` and ``core.max_delay``.
+        timesteps: logical steps of one sample.
+        balance: False leaves every extra delay 0, as a mapper without retiming does; the spikes
+            are then wrong wherever two paths of different length meet.
+        expansion: ``expand(network)``, when the caller already has it.
+
+    Raises:
+        OptionError: ``timesteps`` < 1.
+        UnsupportedError: an edge must be held longer than the target's longest delay.
+    """
+    if timesteps < 1:
+        raise OptionError("at least one time step", where="--timesteps", found=timesteps)
+    parts = expansion or expand(network)
+    names = tuple(p.name for p in parts.populations)
+    edges = _edges(parts, target.execution.min_delay)
+    period = _period(names, edges, target.execution.min_delay)
+    if balance:
+        offset, status = _solve(names, edges, period, target)
+        extra = {edge.key: edge.extra(period, offset) for edge in edges}
+    else:
+        offset, status = _longest_paths(names, edges, period), "not balanced"
+        extra = {edge.key: 0 for edge in edges}
+    schedule = Schedule(timesteps, period, offset)
+    return Retiming(schedule, extra, _report(parts, edges, schedule, extra, status))
+
+
+def _edges(parts: Expansion, min_delay: int) -> tuple[_Edge, ...]:
+    inputs = {node.name for node in parts.inputs}
+    return tuple(
+        _Edge(
+            (p.source, p.population, p.delay),
+            int(np.count_nonzero(np.diff(p.row_ptr))),
+            0 if p.source in inputs else min_delay,
+        )
+        for p in parts.projections
+    )
+
+
+def _period(names: tuple[str, ...], edges: tuple[_Edge, ...], min_delay: int) -> int:
+    """Smallest K such that every cycle has K x (its logical delays) >= (its minimum ticks)."""
+    longest = max(1, min_delay * len(names))
+    low, high = 1, longest  # a cycle has at most len(names) hops and at least one logical delay
+    while low < high:
+        middle = (low + high) // 2
+        if _feasible(names, edges, middle):
+            high = middle
+        else:
+            low = middle + 1
+    if not _feasible(names, edges, low):
+        raise CompilerBugError("a loop without logical delay reached the retimer", found=names)
+    return low
+
+
+def _feasible(names: tuple[str, ...], edges: tuple[_Edge, ...], period: int) -> bool:
+    offset = _relax(names, edges, period, len(names) + 1)
+    return all(edge.extra(period, offset) >= 0 for edge in edges)
+
+
+def _relax(
+    names: tuple[str, ...], edges: tuple[_Edge, ...], period: int, rounds: int
+) -> dict[str, int]:
+    """Bellman-Ford: the smallest offsets that satisfy the lower bounds, if a solution exists."""
+    offset = dict.fromkeys(names, 0)
+    for _ in range(rounds):
+        changed = False
+        for edge in edges:
+            missing = -edge.extra(period, offset)
+            if missing > 0 and edge.source != edge.population:
+                offset[edge.population] += missing
+                changed = True
+        if not changed:
+            break
+    return offset
+
+
+def _longest_paths(names: tuple[str, ...], edges: tuple[_Edge, ...], period: int) -> dict[str, int]:
+    return _relax(names, edges, period, len(names) + 1)
+
+
+@dataclass(frozen=True)
+class _Model:
+    """The constraint model; ``excess`` relaxes the longest delay to explain infeasibility."""
+
+    cp: cp_model.CpModel
+    offset: Mapping[str, Any]
+    extra: Mapping[Key, Any]
+    excess: Mapping[Key, Any]
+
+    def storage(self, edges: tuple[_Edge, ...]) -> Any:
+        return sum(edge.elements * self.extra[edge.key] for edge in edges)
+
+
+def _model(
+    names: tuple[str, ...], edges: tuple[_Edge, ...], period: int, longest: int | None, relax: bool
+) -> _Model:
+    cp = cp_model.CpModel()
+    # In an optimal vertex every offset hangs on a chain of tight constraints.
+    span = max((edge.least + period * edge.delay for edge in edges), default=0) + (longest or 0)
+    horizon = (len(names) + 1) * (span + 1)
+    limit = horizon + span if longest is None or relax else longest
+    offset = {name: cp.new_int_var(0, horizon, name) for name in names}
+    extra, excess = {}, {}
+    for edge in edges:
+        held = cp.new_int_var(0, limit, "")
+        start = offset.get(edge.source, 0)
+        cp.add(held == period * edge.delay + offset[edge.population] - start - edge.least)
+        extra[edge.key] = held
+        if relax and longest is not None:
+            excess[edge.key] = cp.new_int_var(0, limit, "")
+            cp.add(held - excess[edge.key] <= longest)
+    return _Model(cp, offset, extra, excess)
+
+
+def _solver() -> cp_model.CpSolver:
+    solver = cp_model.CpSolver()
+    solver.parameters.num_workers = 1  # one worker and one seed: the same schedule every time
+    solver.parameters.random_seed = 0
+    solver.parameters.max_time_in_seconds = 60.0
+    return solver
+
+
+def _solve(
+    names: tuple[str, ...], edges: tuple[_Edge, ...], period: int, target: Target
+) -> tuple[dict[str, int], str]:
+    """Least delay storage first, then the smallest offsets (unique: solutions form a lattice)."""
+    limit = target.core.max_delay.v
+    longest = None if limit is None else int(limit)
+    model = _model(names, edges, period, longest, relax=False)
+    solver = _solver()
+    storage = model.storage(edges)
+    model.cp.minimize(storage)
+    first = solver.solve(model.cp)
+    if first == cp_model.INFEASIBLE:
+        raise _too_long(names, edges, period, target)
+    if first not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        raise CompilerBugError("the retimer found no schedule", found=solver.status_name(first))
+    model.cp.add(storage == round(solver.objective_value))
+    model.cp.minimize(sum(model.offset.values()))
+    second = solver.solve(model.cp)
+    offset = {name: int(solver.value(variable)) for name, variable in model.offset.items()}
+    proven = first == second == cp_model.OPTIMAL
+    return offset, "optimal" if proven else "feasible"
+
+
+def _too_long(
+    names: tuple[str, ...], edges: tuple[_Edge, ...], period: int, target: Target
+) -> UnsupportedError:
+    """Name the edges that need the longest delays: those that cannot be cured by others."""
+    limit = int(target.core.max_delay.v or 0)
+    model = _model(names, edges, period, limit, relax=True)
+    model.cp.minimize(sum(model.excess.values()))
+    solver = _solver()
+    solver.solve(model.cp)
+    needs = {key: int(solver.value(model.extra[key])) for key in model.excess}
+    guilty = [f"{a} -> {b} needs {n}" for (a, b, _), n in needs.items() if n > limit]
+    return UnsupportedError(
+        "a skip or delayed connection must wait longer than the target's axons can hold a spike",
+        where="; ".join(guilty[:6]),
+        found=f"up to {max(needs.values(), default=0)} extra ticks",
+        allowed=f"{limit} extra ticks on {target.id} (core.max_delay)",
+        remedy="shorten the branch that is skipped, or choose a target with longer axonal delays",
+    )
+
+
+def _report(
+    parts: Expansion,
+    edges: tuple[_Edge, ...],
+    schedule: Schedule,
+    extra: Mapping[Key, int],
+    status: str,
+) -> dict[str, Any]:
+    storage = sum(edge.elements * extra[edge.key] for edge in edges)
+    delayed = [
+        {"source": e.source, "population": e.population, "logical_delay": e.delay,
+         "extra_ticks": extra[e.key], "elements": e.elements}
+        for e in edges if extra[e.key]
+    ]  # fmt: skip
+    return {
+        "period": schedule.period,
+        "ticks_per_sample": schedule.ticks,
+        "latency_ticks": {name: schedule.offset[p] for name, p in parts.readout.items()},
+        "offset": dict(schedule.offset),
+        "delayed": delayed,
+        "delay_storage": storage,
+        "longest_extra_delay": max(extra.values(), default=0),
+        "solver": status,
+    }

@@ -1,0 +1,222 @@
+"""The report inside an artifact: what was compiled, where it lies, what it is expected to cost.
+
+Schema ``snnc-report/1``, field by field in ``docs/report.md``.  JSON values only, and nothing
+that differs between two equal compilations (no times, no paths).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from snnc.compiler import estimate
+from snnc.ir.arrays import IntArray, RealArray
+from snnc.ir.deployment import Deployment
+from snnc.ir.nodes import Input, Output
+
+SCHEMA = "snnc-report/1"
+
+
+def summarize(
+    draft: Deployment,
+    checked: Mapping[str, Any],
+    stages: Mapping[str, Any],
+    rates: Mapping[str, RealArray] | None,
+) -> Deployment:
+    """The deployment with its report.
+
+    Args:
+        draft: verified, without report.
+        checked: what the independent checker found: utilization, unchecked resources.
+        stages: results by stage name; their ``report`` mappings are taken over.
+        rates: packets per sample of every element, or None when no data was given.
+    """
+    owner = _owners(draft)
+    # Seconds differ from run to run; the placement carries what "cores" says.
+    mapped = stages["map"].report
+    kept = {name: value for name, value in mapped.items() if name not in ("seconds", "cores")}
+    report = {
+        "schema": SCHEMA,
+        "network": _network(draft),
+        "target": _target(draft),
+        "assumptions": dict(draft.provenance["assumptions"]),
+        "layers": _layers(draft, owner, rates),
+        "placement": _placement(draft, owner, mapped["cores"]),
+        "schedule": _schedule(draft),
+        "quantize": dict(stages["quantize"].report),
+        "retime": dict(stages["retime"].report),
+        "map": kept,
+        "check": dict(checked),
+        "approximations": _approximations(stages["quantize"].report),
+        "unchecked": _unchecked(checked, mapped),
+        "traffic": _traffic(draft, rates),
+        "certificate": {
+            "channels": int(draft.certificate.channels.shape[0]),
+            "statement": "the channels are listed in an order in which every packet only goes "
+            "forward, so no cycle of waiting packets can form",
+            "assumptions": list(draft.certificate.assumptions),
+        },
+    }
+    return dataclasses.replace(draft, report=report)
+
+
+def _approximations(quantized: Mapping[str, Any]) -> list[str]:
+    """What was not exact, in words; only what the user asked for may be here."""
+    return [str(line) for line in quantized.get("approximations", ())]
+
+
+def _unchecked(checked: Mapping[str, Any], mapped: Mapping[str, Any]) -> list[str]:
+    """What no one can check because the target does not say it, each once."""
+    return list(dict.fromkeys([*checked["unchecked"], *map(str, mapped["unchecked"])]))
+
+
+def _owners(deployment: Deployment) -> IntArray:
+    """[neurons in the tables] index of the population each belongs to."""
+    firsts = [deployment.sources.first[p.name] for p in deployment.network.populations]
+    result: IntArray = (
+        np.searchsorted(np.array(firsts), deployment.cores.neuron_source, side="right") - 1
+    )
+    return result
+
+
+def _network(deployment: Deployment) -> dict[str, Any]:
+    network, cores = deployment.network, deployment.cores
+    return {
+        "name": network.name,
+        "inputs": [
+            {"name": n.name, "shape": list(n.shape), "type": str(n.type)}
+            for n in network.of_type(Input)
+        ],
+        "outputs": [
+            {
+                "name": n.name,
+                "shape": list(network.shapes[n.name]),
+                "population": n.inputs[0],
+                "readout": n.readout,
+            }
+            for n in network.of_type(Output)
+        ],
+        "populations": len(network.populations),
+        "neurons": int(cores.neuron_source.size),
+        "synapses": int(cores.synapse_target.size),
+    }
+
+
+def _target(deployment: Deployment) -> dict[str, Any]:
+    mesh, target = deployment.mesh, deployment.target
+    return {
+        "id": target.id,
+        "name": target.name,
+        "chips": deployment.chips,
+        "mesh": [mesh.width, mesh.height],
+        "chip_mesh": [mesh.chip_width, mesh.chip_height],
+        "cores_per_router": mesh.cores_per_router,
+        "cores_used": deployment.cores.count,
+        "cores_available": target.topology.usable_cores * deployment.chips,
+        "unknown": list(target.unknown),
+    }
+
+
+def _layers(
+    deployment: Deployment, owner: IntArray, rates: Mapping[str, RealArray] | None
+) -> list[dict[str, Any]]:
+    cores = deployment.cores
+    core_of_neuron = np.repeat(np.arange(cores.count), np.diff(cores.neuron_ptr))
+    synapses = _synapses_per_population(deployment, owner)
+    layers = []
+    for index, population in enumerate(deployment.network.populations):
+        mine = np.unique(core_of_neuron[owner == index])
+        spikes = None if rates is None else float(np.sum(rates[population.name]))
+        layers.append(
+            {
+                "name": population.name,
+                "shape": list(population.shape),
+                "neurons": population.size,
+                "synapses": int(synapses[index]),
+                "cores": mine.tolist(),
+                "offset": int(deployment.schedule.offset.get(population.name, 0)),
+                "spikes_per_sample": spikes,
+            }
+        )
+    return layers
+
+
+def _synapses_per_population(deployment: Deployment, owner: IntArray) -> IntArray:
+    """Stored synapses by the population they feed."""
+    cores = deployment.cores
+    per_axon = np.diff(cores.synapse_ptr)
+    core_of_axon = np.repeat(np.arange(cores.count), np.diff(cores.axon_ptr))
+    first = np.repeat(cores.neuron_ptr[:-1][core_of_axon], per_axon)
+    fed = owner[first + cores.synapse_target]
+    result: IntArray = np.bincount(fed, minlength=len(deployment.network.populations))
+    return result
+
+
+def _placement(
+    deployment: Deployment, owner: IntArray, mapped: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    cores, mesh = deployment.cores, deployment.mesh
+    names = [p.name for p in deployment.network.populations]
+    synapses = cores.synapse_ptr[cores.axon_ptr]
+    placement = []
+    for core in range(cores.count):
+        x, y, slot = (int(value) for value in cores.location[core])
+        mine = owner[cores.neuron_ptr[core] : cores.neuron_ptr[core + 1]]
+        counts = np.bincount(mine, minlength=len(names))
+        placement.append(
+            {
+                "core": core,
+                "x": x,
+                "y": y,
+                "slot": slot,
+                "chip": mesh.chip(mesh.router(x, y)),
+                "populations": {names[k]: int(counts[k]) for k in np.flatnonzero(counts)},
+                "neurons": int(mine.size),
+                "axons": int(cores.axon_ptr[core + 1] - cores.axon_ptr[core]),
+                "synapses": int(synapses[core + 1] - synapses[core]),
+                "use": mapped[core]["use"],
+            }
+        )
+    return placement
+
+
+def _schedule(deployment: Deployment) -> dict[str, Any]:
+    schedule = deployment.schedule
+    return {
+        "timesteps": schedule.timesteps,
+        "period": schedule.period,
+        "ticks": schedule.ticks,
+        "latency_ticks": {
+            n.name: int(schedule.offset.get(n.inputs[0], 0))
+            for n in deployment.network.of_type(Output)
+        },
+        "offset": {name: int(value) for name, value in schedule.offset.items()},
+    }
+
+
+def _traffic(deployment: Deployment, rates: Mapping[str, RealArray] | None) -> dict[str, Any]:
+    """Expected load and energy per sample; without data there is nothing to expect."""
+    if rates is None:
+        return {
+            "basis": "no calibration data: spike rates are not known, so traffic and energy are "
+            "not estimated",
+            "channels": [],
+            "energy": None,
+        }
+    found = estimate.traffic(deployment, rates)
+    counts = found.counts
+    return {
+        "basis": "mean packets per sample on the calibration data",
+        "packets": counts["message_out"] + counts["host_in"],
+        "hops": counts["hop_ew"] + counts["hop_ns"] + counts["hop_chip"],
+        "synaptic_events": counts["synapse_op_dense"] + counts["synapse_op_sparse"],
+        "busiest_channel": float(found.load.max(initial=0.0)),
+        "channels": [
+            [int(a), int(b), round(float(load), 3)]
+            for (a, b), load in zip(found.channels, found.load, strict=True)
+        ],
+        "energy": estimate.priced(deployment.target, counts),
+    }

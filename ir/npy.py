@@ -1,0 +1,73 @@
+"""NumPy's ``.npy`` format for untrusted bytes: no pickle, no allocation beyond the bytes given.
+
+``numpy.load`` allocates what the header claims before it reads; a 100-byte file may claim a
+terabyte.  Here the header must agree with the length of the data first.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+
+from snnc.ir.arrays import AnyArray, size_of
+from snnc.ir.errors import SnncError
+
+_HEADER_LIMIT = 4096
+
+
+def write_npy(array: AnyArray) -> bytes:
+    """The bytes of a version-1.0 ``.npy`` file, little-endian and in C order."""
+    buffer = io.BytesIO()
+    ordered = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    np.lib.format.write_array(
+        buffer, ordered.reshape(array.shape), version=(1, 0), allow_pickle=False
+    )
+    return buffer.getvalue()
+
+
+def read_npy(data: bytes, where: str, error: type[SnncError]) -> AnyArray:
+    """Read a numeric array; read-only view of ``data``.
+
+    Raises:
+        error: not a ``.npy``, pickled objects, a non-numeric dtype, or a length that does not fit.
+    """
+    shape, fortran, dtype, start = _header(data, where, error)
+    if dtype.hasobject or dtype.kind not in "iufb":
+        raise error(
+            "an array may hold only numbers",
+            where=where,
+            found="pickled Python objects" if dtype.hasobject else dtype,
+            allowed="integers, floats, booleans",
+            remedy="save plain numeric arrays; snnc never unpickles a file",
+        )
+    size = size_of(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or size != len(data) - start:
+        raise error(
+            "the array's length does not match its header",
+            where=where,
+            found=f"{len(data) - start} bytes",
+            allowed=f"{size} bytes for {shape} of {dtype}",
+        )
+    flat = np.frombuffer(data, dtype, size_of(shape), start)
+    array: AnyArray = flat.reshape(shape, order="F" if fortran else "C")
+    return array
+
+
+def _header(
+    data: bytes, where: str, error: type[SnncError]
+) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    stream = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, fortran, dtype = read(stream, max_header_size=_HEADER_LIMIT)
+    except (ValueError, KeyError, TypeError, SyntaxError, EOFError, RecursionError) as cause:
+        raise error(
+            "not a readable .npy array", where=where, found=str(cause).split("\n")[0][:200]
+        ) from cause
+    return shape, fortran, dtype, stream.tell()

@@ -1,0 +1,322 @@
+"""The functions of ``import snnc``, one per command.
+
+Heavy libraries (Numba, OR-Tools) are imported inside the functions that need them, so that
+``import snnc``, ``snnc --help`` and ``snnc report`` start at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snnc.compiler.options import CompileOptions
+from snnc.inputs import Dataset, InputOptions, load
+from snnc.ir import artifact
+from snnc.ir.atomic import check_writable
+from snnc.ir.errors import OptionError
+from snnc.ir.nodes import Input
+from snnc.results import (
+    CheckReport,
+    CompileResult,
+    Demo,
+    Inspection,
+    Report,
+    RunReport,
+    Verification,
+)
+
+if TYPE_CHECKING:
+    from snnc.compiler.pipeline import Calibration
+    from snnc.ir.arrays import RealArray
+    from snnc.ir.deployment import Deployment
+    from snnc.ir.integer_network import IntegerNetwork
+    from snnc.ir.network import Network
+    from snnc.ir.target import Target
+    from snnc.running import Backend, Progress
+
+AnyPath = str | Path
+OnStage = Callable[[str, float | None], None]
+COMPARED = 2
+"""Samples that ``run`` compares with the reference unless told otherwise."""
+
+
+def _silent(*_: object) -> None:
+    """For callers that show no progress."""
+
+
+def compile(
+    model: AnyPath,
+    options: CompileOptions | None = None,
+    *,
+    output: AnyPath | None = None,
+    calibration: AnyPath | None = None,
+    inputs: InputOptions | None = None,
+    build_dir: AnyPath | None = None,
+    dump_ir: AnyPath | None = None,
+    stop_after: str | None = None,
+    on_stage: OnStage = _silent,
+) -> CompileResult:
+    """Compile a trained network for a chip.
+
+    Args:
+        model: ``.nir`` file.
+        options: target, time steps, widths, seed, dialect; see ``CompileOptions``.
+        output: ``.snnc`` file to write; None keeps the deployment in memory only.
+        calibration: typical data (``.npz``, recordings): value ranges and spike rates.
+        inputs: how the calibration data becomes time steps.
+        build_dir: folder that receives log, times, IR of every stage, configuration and report.
+        dump_ir: folder that receives the IR after every stage.
+        stop_after: last stage to run, one of ``snnc.compiler.pipeline.STAGES``.
+        on_stage: called as (stage, None) at a stage's start, (stage, seconds) at its end.
+
+    Raises:
+        SnncError: what is wrong with model, data, options or output, and what to do.
+    """
+    from snnc.build_folder import BuildFolder
+    from snnc.compiler.pipeline import STAGES, Compilation, check_stage
+
+    options = options or CompileOptions()
+    check_stage(stop_after)
+    if output is not None:
+        check_writable(Path(output))
+    source = _CalibrationSource(calibration, inputs or InputOptions(), options)
+    folder = None if build_dir is None else BuildFolder(Path(build_dir))
+    job = Compilation(
+        Path(model),
+        options,
+        source,
+        Path(dump_ir) if dump_ir is not None else folder and folder.ir,
+        on_stage,
+    )
+    deployment = job.run(stop_after)
+    if deployment is not None:
+        deployment = _with_inputs(deployment, source)
+        if output is not None:
+            artifact.write(deployment, Path(output))
+    written = Path(output) if output is not None and deployment is not None else None
+    last = [stage for stage in STAGES if stage in job.results][-1]
+    result = CompileResult(deployment, written, job.seconds, last, source.notes)
+    if folder is not None:
+        folder.write(Path(model), options, result)
+    return result
+
+
+def report(path: AnyPath) -> Report:
+    """Read the report of an artifact, in milliseconds.
+
+    Raises:
+        ArtifactError: not an artifact, damaged, or of a newer format.
+    """
+    found = artifact.read_report(Path(path))
+    return Report(Path(path).name, found.report, found.provenance)
+
+
+def run(
+    deployment: AnyPath | Deployment,
+    input: AnyPath,
+    *,
+    backend: Backend = "cycle",
+    samples: int | None = None,
+    inputs: InputOptions | None = None,
+    compare: int = COMPARED,
+    trace: AnyPath | None = None,
+    on_progress: Progress = _silent,
+) -> RunReport:
+    """Run an artifact on data.
+
+    Args:
+        deployment: ``.snnc`` file, or a deployment in memory.
+        input: ``.npz``, N-MNIST recording, or a folder or zip of recordings.
+        backend: "cycle" (time and energy), "functional" (fast) or "reference" (the definition).
+        samples: run only the first so many.
+        inputs: how data becomes time steps; what it leaves open is as the network was compiled.
+        compare: compare the backend with the reference on the first so many samples.
+        trace: ``.npz`` file that receives the spikes of every population.
+        on_progress: called as (samples done, samples in total).
+
+    Raises:
+        SnncError: what is wrong with artifact, data or options, and what to do.
+    """
+    from snnc.execution import execute
+
+    if compare < 0:
+        raise OptionError("must not be negative", where="--compare", found=compare)
+    if trace is not None:
+        check_writable(Path(trace))
+    program = _deployment(deployment)
+    data = _data(program, input, inputs or InputOptions(), samples)
+    path = None if trace is None else Path(trace)
+    return execute(program, data, backend, compare, path, on_progress)
+
+
+def verify(
+    deployment: AnyPath | Deployment,
+    input: AnyPath | None = None,
+    *,
+    samples: int = COMPARED,
+    seed: int = 0,
+    inputs: InputOptions | None = None,
+) -> Verification:
+    """Check a deployment independently of how it was made.
+
+    Structure: capacities, routes, certificate, synapses, schedule.  Equality: reference,
+    functional and cycle simulators on the given data, or on random legal input.
+
+    Raises:
+        SnncError: the artifact or data cannot be read; broken rules do not raise.
+    """
+    from snnc.execution import verification
+
+    program = _deployment(deployment)
+    data = None
+    if input is not None:
+        data = _data(program, input, inputs or InputOptions(), samples)
+    return verification(program, data, samples, seed)
+
+
+def check(
+    model: AnyPath, target: str | None = None, options: CompileOptions | None = None
+) -> CheckReport:
+    """Say node by node whether a model can be compiled, without compiling it.
+
+    Args:
+        model: ``.nir`` file.
+        target: also ask whether this target's neurons can express it.
+        options: dialect and widths.
+
+    Raises:
+        SnncError: the file cannot be read as a network at all.
+    """
+    from snnc.checking import check_model
+
+    return check_model(Path(model), target, options or CompileOptions())
+
+
+def inspect(model: AnyPath, options: CompileOptions | None = None) -> Inspection:
+    """Show a model as the frontend understands it: nodes, shapes, parameters, assumptions.
+
+    Raises:
+        SnncError: the file cannot be read as a network.
+    """
+    from snnc.checking import inspect_model
+
+    return inspect_model(Path(model), options or CompileOptions())
+
+
+def targets(name: str | None = None) -> Mapping[str, Any]:
+    """Describe one target completely, or all of them by id, name and summary.
+
+    Raises:
+        TargetError: unknown name (with suggestions) or invalid description.
+    """
+    from snnc.backends import targets as library
+
+    if name is not None:
+        target = library.load(name)
+        return {"schema": "snnc-target/1", **target.model_dump(mode="json", by_alias=True)}
+    found = [library.load(known) for known in library.names()]
+    rows = [{"id": t.id, "name": t.name, "summary": t.summary} for t in found]
+    return {"schema": "snnc-targets/1", "targets": rows}
+
+
+def demo(
+    output: AnyPath | None = None,
+    *,
+    samples: int | None = None,
+    on_stage: OnStage = _silent,
+    on_compiled: Callable[[CompileResult], None] = _silent,
+    on_progress: Progress = _silent,
+) -> Demo:
+    """Compile the shipped digits network for ``loihi1`` and run its test images on the chip.
+
+    Args:
+        output: keep the artifact here.
+        samples: run only the first so many images; all are compared with the reference.
+        on_stage, on_progress: as in ``compile`` and ``run``.
+        on_compiled: called between the two.
+    """
+    data = files("snnc") / "demo_data"
+    with as_file(data / "digits_cnn.nir") as model, as_file(data / "digits_test.npz") as images:
+        inputs = InputOptions(encode="direct")
+        options = CompileOptions(target="loihi1", timesteps=10)
+        compiled = compile(
+            model, options, output=output, calibration=images, inputs=inputs, on_stage=on_stage
+        )
+        on_compiled(compiled)
+        assert compiled.deployment is not None  # no stop_after
+        ran = run(
+            compiled.deployment, images, samples=samples, compare=10**9, on_progress=on_progress
+        )
+    return Demo(compiled, ran)
+
+
+class _CalibrationSource:
+    """Loads calibration data once the network's inputs are known; measures rates on it."""
+
+    def __init__(self, path: AnyPath | None, inputs: InputOptions, options: CompileOptions) -> None:
+        self.path = None if path is None else Path(path)
+        steps = inputs.timesteps if options.timesteps is None else options.timesteps
+        self.inputs = dataclasses.replace(inputs, timesteps=steps)
+        self.limit = options.calibration_samples
+        self.data: Dataset | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was cut or assumed while loading."""
+        return () if self.data is None else self.data.notes
+
+    def __call__(self, network: Network) -> Calibration | None:
+        from snnc.compiler.pipeline import Calibration
+
+        if self.path is None:
+            return None
+        data = load(self.path, network.of_type(Input), self.inputs, self.limit)
+        self.data = data
+        values = {name: v.astype(float) for name, v in data.batch(0, data.samples).items()}
+        return Calibration(values, data.steps, self._measure)
+
+    def _measure(self, network: IntegerNetwork, target: Target) -> dict[str, RealArray]:
+        from snnc.execution import measure_rates
+
+        assert self.data is not None
+        return measure_rates(network, target, self.data)
+
+
+def _with_inputs(deployment: Deployment, source: _CalibrationSource) -> Deployment:
+    """Record how the calibration data was encoded, so that ``run`` can do the same."""
+    used = None
+    if source.path is not None:
+        used = {"encode": source.inputs.encode, "bin_us": source.inputs.bin_width}
+    return dataclasses.replace(deployment, provenance={**deployment.provenance, "inputs": used})
+
+
+def _deployment(deployment: AnyPath | Deployment) -> Deployment:
+    if isinstance(deployment, str | Path):
+        return artifact.read(Path(deployment))
+    return deployment
+
+
+def _data(
+    deployment: Deployment, path: AnyPath, inputs: InputOptions, samples: int | None
+) -> Dataset:
+    """Load data as the network was compiled for, where the options leave it open."""
+    steps = deployment.schedule.timesteps
+    if inputs.timesteps not in (None, steps):
+        raise OptionError(
+            "the artifact runs a fixed number of time steps",
+            where="--timesteps",
+            found=inputs.timesteps,
+            allowed=steps,
+            remedy="compile again with another --timesteps",
+        )
+    compiled_for: Mapping[str, Any] = deployment.provenance.get("inputs") or {}
+    chosen = dataclasses.replace(
+        inputs,
+        timesteps=steps,
+        usual_encode=compiled_for.get("encode") or inputs.usual_encode,
+        usual_bin_us=compiled_for.get("bin_us") or inputs.usual_bin_us,
+    )
+    return load(Path(path), deployment.network.of_type(Input), chosen, samples)

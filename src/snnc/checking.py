@@ -1,0 +1,129 @@
+"""``snnc check`` and ``snnc inspect``: what the compiler makes of a model, node by node."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnc.backends import targets
+from snnc.compiler.frontends import nir
+from snnc.compiler.frontends.nir.build import SUPPORTED
+from snnc.compiler.frontends.nir.hdf5 import read_file
+from snnc.compiler.frontends.nir.record import RawFile
+from snnc.compiler.legalize import findings
+from snnc.compiler.options import CompileOptions
+from snnc.compiler.pipeline import nir_options
+from snnc.ir.errors import SnncError
+from snnc.ir.network import Network, RealNode
+from snnc.ir.target import Target
+from snnc.results import CheckReport, Inspection, NodeVerdict
+
+_WHOLE = "(network)"
+
+
+def check_model(path: Path, target: str | None, options: CompileOptions) -> CheckReport:
+    """The verdict on every node of a file; see ``snnc.check``."""
+    machine = None if target is None else targets.load(target)
+    raw = read_file(path)
+    found = dict(_unknown_kinds(raw))
+    assumptions: Mapping[str, str] = {}
+    if not found:
+        try:
+            network = nir.lower(raw, nir_options(options))
+            assumptions = network.assumptions
+            if machine is not None:
+                found |= _by_target(raw, network, machine)
+        except SnncError as error:
+            found |= {verdict.node: verdict for verdict in [_verdict(raw, error)]}
+    rows = [
+        found.pop(name, NodeVerdict(name, node.kind, "ok")) for name, node in raw.nodes.items()
+    ]
+    named = None if machine is None else machine.id
+    return CheckReport(path.name, named, (*rows, *found.values()), assumptions)
+
+
+def inspect_model(path: Path, options: CompileOptions) -> Inspection:
+    """The network of a file; see ``snnc.inspect``."""
+    network = nir.read(path, nir_options(options))
+    rows = tuple(_described(network, node) for node in network.order)
+    return Inspection(path.name, rows, network.assumptions)
+
+
+def _unknown_kinds(raw: RawFile) -> Iterator[tuple[str, NodeVerdict]]:
+    for name, node in raw.nodes.items():
+        if node.kind not in SUPPORTED:
+            yield (
+                name,
+                NodeVerdict(
+                    name, node.kind, "refused", "unknown node type",
+                    allowed=", ".join(sorted(SUPPORTED)),
+                    remedy="replace the layer before exporting",
+                ),
+            )  # fmt: skip
+
+
+def _by_target(raw: RawFile, network: Network, machine: Target) -> dict[str, NodeVerdict]:
+    """What the target says about the nodes it does not simply accept, problems joined per node."""
+    result: dict[str, NodeVerdict] = {}
+    for finding in findings(network, machine):
+        if finding.kind == "ok":
+            continue
+        kind = raw.nodes[finding.node].kind if finding.node in raw.nodes else finding.operator
+        before = result.get(finding.node)
+        problem = f"{before.problem}; {finding.reason}" if before else finding.reason
+        refused = finding.kind == "refused" or (before is not None and before.verdict == "refused")
+        remedy = finding.remedy or (before.remedy if before else "")
+        result[finding.node] = NodeVerdict(
+            finding.node, kind, "refused" if refused else "assumed", problem, remedy=remedy
+        )
+    return result
+
+
+def _verdict(raw: RawFile, error: SnncError) -> NodeVerdict:
+    """An error as a verdict on the node it names, or on the network."""
+    named = [name for name in raw.nodes if _names(error.where, name)]
+    node = max(named, key=len) if named else _WHOLE
+    kind = raw.nodes[node].kind if named else ""
+    return NodeVerdict(
+        node, kind, "refused", error.problem, error.found, error.allowed, error.remedy
+    )
+
+
+def _names(where: str, node: str) -> bool:
+    words = where.replace("'", " ").replace(":", " ").replace(";", " ").replace(",", " ").split()
+    return node in words or any(word.startswith(f"{node}.") for word in words)
+
+
+def _described(network: Network, node: RealNode) -> dict[str, Any]:
+    skipped = ("name", "inputs")
+    fields = {
+        field.name: _brief(getattr(node, field.name))
+        for field in dataclasses.fields(node)
+        if field.name not in skipped
+    }
+    return {
+        "name": node.name,
+        "kind": type(node).__name__,
+        "inputs": list(node.inputs),
+        "output_shape": list(network.shapes[node.name]),
+        "parameters": {name: value for name, value in fields.items() if value is not None},
+    }
+
+
+def _brief(value: object) -> Any:
+    """A parameter for people: arrays as shape and range, records by their fields."""
+    if isinstance(value, np.ndarray):
+        if value.size == 1:
+            return value.reshape(-1)[0].item()
+        low, high = value.min().item(), value.max().item()
+        return low if low == high else {"shape": list(value.shape), "min": low, "max": high}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: _brief(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"kind": type(value).__name__, **fields}
+    if isinstance(value, tuple):
+        return [_brief(item) for item in value]
+    return value

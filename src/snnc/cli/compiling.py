@@ -1,0 +1,51 @@
+"""What ``snnc compile`` shows: the stages while they run, then the report."""
+
+from __future__ import annotations
+
+from rich.status import Status
+
+from snnc.cli import shell
+from snnc.reporting.terminal import show_report
+from snnc.results import CompileResult, Report
+
+
+class Stages:
+    """Shows the running stage on stderr; silent where nobody looks."""
+
+    def __init__(self, *, show: bool) -> None:
+        console = shell.err()
+        self._status: Status | None = None
+        if show and console.is_terminal:
+            self._status = console.status("starting")
+            self._status.start()
+
+    def __call__(self, stage: str, seconds: float | None) -> None:
+        """Called by the pipeline at a stage's start and end."""
+        if self._status is None:
+            return
+        if seconds is None:
+            self._status.update(stage)
+        else:
+            self._status.console.print(f"[dim]{stage:<12}{seconds:7.2f} s[/dim]")
+
+    def close(self) -> None:
+        """Remove the status line."""
+        if self._status is not None:
+            self._status.stop()
+
+
+def show(result: CompileResult) -> None:
+    """Print the outcome: report, notes, file."""
+    console = shell.out()
+    if result.deployment is None:
+        console.print(f"stopped after {result.stopped_after}; no artifact")
+        return
+    name = "" if result.artifact is None else result.artifact.name
+    report = Report(name, result.deployment.report, result.deployment.provenance)
+    show_report(console, report)
+    for note in result.notes:
+        console.print(f"calibration: {note}", style="yellow", markup=False, highlight=False)
+    seconds = sum(result.seconds.values())
+    if result.artifact is not None:
+        size = result.artifact.stat().st_size
+        console.print(f"wrote [bold]{result.artifact}[/bold], {size / 1e6:.2f} MB, {seconds:.2f} s")

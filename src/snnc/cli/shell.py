@@ -1,0 +1,119 @@
+"""What surrounds every command: errors on one screen, exit codes, nothing but JSON under --json.
+
+Exit codes: 0 done; 1 ``check`` or ``verify`` says no; 2 something is wrong with model, data,
+options or files; 70 a defect in snnc; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from snnc.ir.errors import SnncError
+
+NO, WRONG, DEFECT, INTERRUPTED = 1, 2, 70, 130
+ERROR_SCHEMA = "snnc-error/1"
+
+
+def out() -> Console:
+    """Results, on stdout."""
+    return Console()
+
+
+def err() -> Console:
+    """Progress and errors, on stderr."""
+    return Console(stderr=True)
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """Write one JSON object, and nothing else, to stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(_run(words))
+
+
+def _run(words: list[str]) -> int:
+    as_json, debug = "--json" in words, "--debug" in words
+    try:
+        from snnc.cli.app import command
+
+        code = command().main(words, prog_name="snnc", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except SnncError as error:
+        return _refuse(error.as_dict(), as_json)
+    except (KeyboardInterrupt, typer.Abort):
+        err().print("interrupted; nothing was written")
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader, e.g. head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # the help has been printed
+            return WRONG
+        if hasattr(error, "format_message"):  # a ClickException, of Click or of Typer's own copy
+            return _refuse(_usage(error), as_json)
+        return _defect(error, as_json, debug)
+
+
+def _usage(error: Any) -> dict[str, str]:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "snnc"
+    return {
+        "error": "option",
+        "problem": error.format_message(),
+        "where": path,
+        "found": "",
+        "allowed": "",
+        "remedy": f"{path} --help shows all options",
+    }
+
+
+def _refuse(error: Mapping[str, str], as_json: bool) -> int:
+    """Print an error; exit code 2."""
+    if as_json:
+        print_json({"schema": ERROR_SCHEMA, **error})
+        return WRONG
+    text = Text()
+    text.append("error: ", style="bold red")
+    if error["where"]:
+        text.append(f"{error['where']}: ", style="bold")
+    text.append(error["problem"])
+    for label, key in (("found", "found"), ("allowed", "allowed"), ("what to do", "remedy")):
+        if error[key]:
+            text.append(f"\n  {label + ':':<12}", style="cyan")
+            text.append(error[key])
+    err().print(text, soft_wrap=True)
+    return WRONG
+
+
+def _defect(error: Exception, as_json: bool, debug: bool) -> int:
+    """An unexpected exception is a defect in snnc: say so shortly; the details only on request."""
+    where = f"{type(error).__name__}: {str(error)[:200]}"
+    remedy = "please report it, with the command and the file written by --debug"
+    if debug:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="snnc-", suffix=".log", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(f"{' '.join(sys.argv)}\n")
+            traceback.print_exception(error, file=file)
+        remedy = f"please report it, with the command and {file.name}"
+    _refuse(
+        {"error": "internal", "problem": "internal error, a defect in snnc", "where": "",
+         "found": where, "allowed": "", "remedy": remedy},
+        as_json,
+    )  # fmt: skip
+    return DEFECT

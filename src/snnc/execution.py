@@ -1,0 +1,158 @@
+"""The work behind ``snnc.run`` and ``snnc.verify``, and the spike rates the mapper wants."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from snnc.inputs import Dataset, integer_batch
+from snnc.ir.arrays import IntArray, RealArray
+from snnc.ir.deployment import Deployment
+from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.nodes import Input
+from snnc.ir.target import Target
+from snnc.results import RunReport, Verification
+from snnc.running import (
+    Backend,
+    Comparison,
+    Progress,
+    Tally,
+    batches,
+    compare,
+    head,
+    random_inputs,
+    simulate,
+)
+from snnc.simulators import functional, reference
+from snnc.simulators.result import Events, RunResult
+from snnc.traces import write_trace
+
+
+@dataclass
+class _Equality:
+    """Counts differences from the reference on the first ``wanted`` samples of a run."""
+
+    wanted: int
+    samples: int = 0
+    spikes: int = 0
+    mismatches: int = 0
+
+    @property
+    def open(self) -> int:
+        """Samples still to compare."""
+        return max(0, self.wanted - self.samples)
+
+    def add(self, network: IntegerNetwork, inputs: dict[str, IntArray], result: RunResult) -> None:
+        """Compare the first open samples of a batch."""
+        first = {name: values[: self.open] for name, values in inputs.items()}
+        truth = reference.run(network, first)
+        count = len(next(iter(first.values())))
+        self.mismatches += sum(truth.mismatches(head(result, count)).values())
+        self.spikes += sum(int(counts.sum()) for counts in truth.spike_counts.values())
+        self.samples += count
+
+
+def execute(
+    deployment: Deployment,
+    data: Dataset,
+    backend: Backend,
+    compared: int,
+    trace: Path | None,
+    on_progress: Progress,
+) -> RunReport:
+    """Run all samples on one backend, comparing the first with the reference on the way."""
+    tally, equality = Tally(), _Equality(0 if backend == "reference" else compared)
+    results: list[RunResult] = []
+    started = time.perf_counter()
+    for inputs in batches(deployment, data, on_progress):
+        everything = trace is not None or equality.open
+        result, cycle = simulate(
+            deployment, inputs, backend, None if everything else (), trace=trace is not None
+        )
+        tally.add(deployment, result)
+        tally.cycle += [] if cycle is None else [cycle]
+        results += [] if trace is None else [result]
+        if equality.open:
+            equality.add(deployment.network, inputs, result)
+    seconds = time.perf_counter() - started
+    if trace is not None:
+        write_trace(trace, results, [c.trace for c in tally.cycle])
+    return RunReport(
+        backend=backend,
+        target=deployment.target.id,
+        samples=data.samples,
+        steps=data.steps,
+        ticks=deployment.schedule.ticks,
+        predictions={n: tuple(np.concatenate(p).tolist()) for n, p in tally.predicted.items()},
+        labels=None if data.labels is None else tuple(data.labels.tolist()),
+        spikes=tally.spikes,
+        compared=_comparison(equality, backend, data.steps),
+        cycle=tally.cycle_summary(),
+        notes=data.notes,
+        seconds=seconds,
+    )
+
+
+def _comparison(equality: _Equality, backend: Backend, steps: int) -> Comparison | None:
+    if not equality.samples:
+        return None
+    return Comparison(
+        ("reference", backend),
+        equality.samples,
+        steps,
+        equality.spikes,
+        {backend: equality.mismatches},
+        "the first samples of the data",
+    )
+
+
+def verification(
+    deployment: Deployment, data: Dataset | None, samples: int, seed: int
+) -> Verification:
+    """Independent checker, then equality of all simulators; the latter only if the first holds."""
+    from snnc.compiler.verify import examine
+
+    structure = examine(deployment)
+    if not structure.ok:
+        return Verification(structure.as_dict(), None)
+    if data is None:
+        inputs = random_inputs(deployment, samples, seed)
+        description = f"random legal input, seed {seed}"
+    else:
+        nodes = deployment.network.of_type(Input)
+        inputs = integer_batch(data.batch(0, min(samples, data.samples)), nodes)
+        description = "the first samples of the data"
+    equality = compare(deployment, inputs, ("functional", "cycle"), description)
+    return Verification(structure.as_dict(), equality)
+
+
+def measure_rates(network: IntegerNetwork, target: Target, data: Dataset) -> dict[str, RealArray]:
+    """Mean packets per sample of every input element and neuron.
+
+    A count of c is c packets where a packet is a bare spike, one packet where it has a payload.
+    """
+    nodes = network.of_type(Input)
+    inputs = integer_batch(data.batch(0, data.samples), nodes)
+    result = functional.run(network, inputs)
+    single = target.spike.payload_bits > 0
+    rates = {name: _input_rate(values, single) for name, values in inputs.items()}
+    for population in network.populations:
+        events = result.spikes[population.name]
+        rates[population.name] = _event_rate(events, population.size, data.samples, single)
+    return rates
+
+
+def _input_rate(values: IntArray, single: bool) -> RealArray:
+    packets = (values != 0) if single else np.abs(values)
+    rate: RealArray = packets.sum(axis=1, dtype=np.int64).mean(axis=0).reshape(-1)
+    return rate
+
+
+def _event_rate(events: Events, size: int, samples: int, single: bool) -> RealArray:
+    weights = None if single else np.abs(events.value).astype(np.float64)
+    counts = np.bincount(events.index, weights=weights, minlength=size)
+    rate: RealArray = counts / samples
+    return rate

@@ -1,0 +1,310 @@
+"""One view of all input data: samples that can be cut into batches of dense real arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from snnc.inputs.encode import Encoding, encode
+from snnc.inputs.npz import read_npz
+from snnc.inputs.recordings import (
+    RecordingSet,
+    bin_events,
+    check_sensor,
+    is_recording,
+    late_events,
+    read_recordings,
+)
+from snnc.ir.arrays import AnyArray, IntArray, Shape
+from snnc.ir.errors import InputError, OptionError
+from snnc.ir.nodes import Input
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """How data becomes time steps.
+
+    Attributes:
+        timesteps: steps per sample; None takes what the data has.
+        encode: coding of static values; None when the data has a time axis.
+        bin_us: width of a time bin of recordings, in microseconds.
+        seed: of the poisson encoder.
+        labels: label file of recordings.
+        usual_encode, usual_bin_us: what holds where ``encode`` or ``bin_us`` is None, e.g. what
+            the network was calibrated with; they do not object to data they do not apply to.
+    """
+
+    timesteps: int | None = None
+    encode: Encoding | None = None
+    bin_us: int | None = None
+    seed: int = 0
+    labels: Path | None = None
+    usual_encode: Encoding | None = None
+    usual_bin_us: int = 1000
+
+    def __post_init__(self) -> None:
+        for name, value in (("timesteps", self.timesteps), ("bin-us", self.bin_us)):
+            if value is not None and value < 1:
+                raise OptionError("must be at least 1", where=f"--{name}", found=value)
+        if self.seed < 0:
+            raise OptionError("must not be negative", where="--seed", found=self.seed)
+        if self.coding not in (None, "direct", "poisson", "latency"):
+            raise OptionError(
+                "unknown encoding",
+                where="--encode",
+                found=self.coding,
+                allowed="direct, poisson, latency",
+            )
+
+    @property
+    def coding(self) -> Encoding | None:
+        """Coding applied to static values."""
+        return self.encode or self.usual_encode
+
+    @property
+    def bin_width(self) -> int:
+        """Microseconds per time step of recordings."""
+        return self.usual_bin_us if self.bin_us is None else self.bin_us
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Samples for every input of a network.
+
+    Attributes:
+        samples, steps: extent of the data.
+        labels: class per sample, if known.
+        notes: what was cut, converted or assumed while loading; for people.
+    """
+
+    samples: int
+    steps: int
+    labels: IntArray | None
+    notes: tuple[str, ...]
+    _shapes: Mapping[str, Shape]
+    _arrays: Mapping[str, AnyArray]
+    _recordings: RecordingSet | None
+    _options: InputOptions
+
+    def batch(self, start: int, stop: int) -> dict[str, AnyArray]:
+        """Samples [start, stop) as [samples, steps, *shape] by input name, as given."""
+        if self._recordings is not None:
+            (name, shape), *_ = self._shapes.items()
+            chosen = self._recordings.recordings[start:stop]
+            bins = [bin_events(r, shape, self.steps, self._options.bin_width) for r in chosen]
+            return {name: np.stack(bins)}
+        return {name: self._cut(name, array[start:stop], start) for name, array in
+                self._arrays.items()}  # fmt: skip
+
+    def _cut(self, name: str, array: AnyArray, start: int) -> AnyArray:
+        if array.ndim == len(self._shapes[name]) + 2:
+            return array[:, : self.steps]
+        coding = self._options.coding
+        assert coding is not None  # checked on loading
+        return encode(array, coding, self.steps, self._options.seed, start)
+
+
+def load(
+    path: Path, inputs: Sequence[Input], options: InputOptions, limit: int | None = None
+) -> Dataset:
+    """Load data for the given inputs of a network; at most ``limit`` samples.
+
+    Raises:
+        InputError: unreadable, wrong keys, shapes or types (found, allowed and remedy say more).
+        OptionError: an option that does not apply to this data.
+    """
+    if not path.exists():
+        raise InputError("no such file or folder", where=str(path), remedy="check the path")
+    if limit is not None and limit < 1:
+        raise OptionError("must be at least 1", where="--samples", found=limit)
+    if is_recording(path):
+        return _from_recordings(path, inputs, options, limit)
+    return _from_npz(path, inputs, options, limit)
+
+
+def _from_recordings(
+    path: Path, inputs: Sequence[Input], options: InputOptions, limit: int | None
+) -> Dataset:
+    if len(inputs) != 1:
+        raise InputError(
+            "recordings feed exactly one input",
+            where=str(path),
+            found=f"{len(inputs)} inputs: {', '.join(i.name for i in inputs)}",
+            remedy="give the data as .npz with one key per input",
+        )
+    if options.encode is not None:
+        raise OptionError("recordings have a time axis already", where="--encode")
+    found = read_recordings(path, options.labels, limit)
+    for recording in found.recordings:
+        check_sensor(inputs[0].shape, recording)
+    longest = max(int(r.time_us.max()) for r in found.recordings) // options.bin_width + 1
+    steps = longest if options.timesteps is None else options.timesteps
+    late = sum(late_events(r, steps, options.bin_width) for r in found.recordings)
+    notes = list(found.notes)
+    if late:
+        total = sum(r.x.size for r in found.recordings)
+        notes.append(
+            f"{late} of {total} events lie after step {steps} of {options.bin_width} us and are cut"
+        )
+    return Dataset(
+        len(found.recordings), steps, found.labels, tuple(notes),
+        {inputs[0].name: inputs[0].shape}, {}, found, options,
+    )  # fmt: skip
+
+
+def _from_npz(
+    path: Path, inputs: Sequence[Input], options: InputOptions, limit: int | None
+) -> Dataset:
+    if options.labels is not None:
+        raise OptionError(
+            "labels of a .npz are its key y", where="--labels", remedy="drop the option"
+        )
+    arrays = read_npz(path)
+    shapes = {node.name: node.shape for node in inputs}
+    data = {name: array[:limit] for name, array in _by_input(path, arrays, list(shapes)).items()}
+    for name, array in data.items():
+        _check_array(f"{path}:{name}", array, shapes[name], options)
+    counts = {len(array) for array in data.values()}
+    if len(counts) != 1:
+        raise InputError("inputs differ in samples", where=str(path), found=sorted(counts))
+    steps, notes = _steps(path, data, shapes, options)
+    samples = counts.pop()
+    labels = _labels(path, arrays, limit, samples)
+    return Dataset(samples, steps, labels, notes, shapes, data, None, options)
+
+
+def _by_input(path: Path, arrays: dict[str, AnyArray], names: list[str]) -> dict[str, AnyArray]:
+    if all(name in arrays for name in names):
+        return {name: arrays[name] for name in names}
+    if len(names) == 1 and "x" in arrays:
+        return {names[0]: arrays["x"]}
+    raise InputError(
+        "the file lacks data for an input",
+        where=str(path),
+        found=f"keys {', '.join(sorted(arrays)) or 'none'}",
+        allowed=f"x, or {names[0]}" if len(names) == 1 else ", ".join(names),
+    )
+
+
+def _check_array(where: str, array: AnyArray, shape: Shape, options: InputOptions) -> None:
+    axes = array.ndim - len(shape)
+    if axes not in (1, 2) or array.shape[axes:] != shape or 0 in array.shape:
+        extent = ", ".join(map(str, shape))
+        raise InputError(
+            "input data has the wrong shape",
+            where=where,
+            found=array.shape,
+            allowed=f"[samples, steps, {extent}] or static [samples, {extent}]",
+        )
+    if axes == 1 and options.coding is None:
+        raise InputError(
+            "static values need an encoding into time",
+            where=where,
+            found=f"shape {array.shape} without a time axis",
+            remedy="add --encode direct, poisson or latency (and --timesteps)",
+        )
+    if axes == 2 and options.encode is not None:
+        raise OptionError(
+            "the data has a time axis already",
+            where="--encode",
+            found=f"{where} of shape {array.shape}",
+            remedy="drop the option",
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError("input data must be finite", where=where, found="NaN or infinity")
+
+
+def _steps(
+    path: Path, data: dict[str, AnyArray], shapes: Mapping[str, Shape], options: InputOptions
+) -> tuple[int, tuple[str, ...]]:
+    lengths = {a.shape[1] for name, a in data.items() if a.ndim == len(shapes[name]) + 2}
+    if len(lengths) > 1:
+        raise InputError("inputs differ in steps", where=str(path), found=sorted(lengths))
+    if not lengths:
+        if options.timesteps is None:
+            raise InputError(
+                "static values need a number of steps", where=str(path), remedy="add --timesteps"
+            )
+        if options.encode is None:
+            return options.timesteps, (f"static values: {options.coding} coding, as calibrated",)
+        return options.timesteps, ()
+    present = lengths.pop()
+    wanted = options.timesteps or present
+    if wanted > present:
+        raise InputError(
+            "the data has too few time steps",
+            where=str(path),
+            found=present,
+            allowed=f"at least {wanted}",
+            remedy="give longer data, or compile with a smaller --timesteps",
+        )
+    cut = f"{present - wanted} of {present} time steps are cut" if wanted < present else ""
+    return wanted, (cut,) if cut else ()
+
+
+def _labels(
+    path: Path, arrays: dict[str, AnyArray], limit: int | None, samples: int
+) -> IntArray | None:
+    if "y" not in arrays:
+        return None
+    y = arrays["y"][:limit] if arrays["y"].ndim else arrays["y"]
+    if y.shape != (samples,) or y.dtype.kind not in "iu":
+        raise InputError(
+            "y is one class per sample",
+            where=f"{path}:y",
+            found=f"{y.dtype} {y.shape}",
+            allowed=f"integers [{samples}]",
+        )
+    result: IntArray = y.astype(np.int64)
+    return result
+
+
+def integer_batch(values: Mapping[str, AnyArray], inputs: Sequence[Input]) -> dict[str, IntArray]:
+    """Put real values on the integer grids of a network's inputs.
+
+    Event inputs must lie on the grid exactly; ``int`` and ``frame`` inputs are rounded to the
+    nearest grid point, ties to even (their grid was chosen from calibration data).
+
+    Raises:
+        InputError: an event value off the grid, or any value outside the input's type.
+    """
+    return {node.name: _on_grid(values[node.name], node) for node in inputs}
+
+
+def _on_grid(values: AnyArray, node: Input) -> IntArray:
+    plain = values.dtype.kind in "iub" and all(step == 1.0 for step in node.type.grid)
+    if plain:
+        result: IntArray = values
+    else:
+        grid = np.asarray(node.type.grid)
+        if grid.size > 1:  # one step per channel, the axis after samples and steps
+            grid = grid.reshape(-1, *(1,) * (len(node.shape) - 1))
+        scaled = values.astype(np.float64) / grid
+        result = np.round(scaled).astype(np.int64)
+        off = int(np.count_nonzero(np.abs(scaled - result) > 1e-9 * np.maximum(1, np.abs(scaled))))
+        if node.type.is_event and off:
+            raise InputError(
+                "input values are not whole events",
+                where=node.name,
+                found=f"{off} of {values.size} values, e.g. {_example(values, scaled, result):g}",
+                allowed=f"whole multiples of {', '.join(f'{s:g}' for s in node.type.grid[:3])}",
+                remedy="encode the values (--encode poisson or latency), or calibrate with them",
+            )
+    low, high = int(result.min(initial=0)), int(result.max(initial=0))
+    if low < node.type.low or high > node.type.high:
+        raise InputError(
+            "input values leave the range the network was compiled for",
+            where=node.name,
+            found=f"[{low}, {high}]",
+            allowed=f"{node.type} = [{node.type.low}, {node.type.high}]",
+            remedy="compile with --calibration data that covers this range",
+        )
+    return result
+
+
+def _example(values: AnyArray, scaled: AnyArray, rounded: AnyArray) -> float:
+    worst = int(np.argmax(np.abs(scaled - rounded)))
+    return float(values.reshape(-1)[worst])

@@ -1,0 +1,1 @@
+"""Reports of artifacts for people: terminal and one self-contained HTML file."""

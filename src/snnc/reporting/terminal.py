@@ -1,0 +1,152 @@
+"""The report of an artifact in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from snnc.reporting.mesh import PALETTE, Mesh
+from snnc.reporting.numbers import bar, count, quantity
+from snnc.results import Report
+
+_CORES_SHOWN = 40
+
+
+def show_report(console: Console, found: Report) -> None:
+    """Print all sections."""
+    report = found.report
+    console.print(_summary(found))
+    console.print(_layers(report))
+    console.print(_cores(report))
+    _show_map(console, report)
+    _show_traffic(console, report["traffic"])
+    for title, lines in _texts(report):
+        if lines:
+            console.print(Text(title, style="bold"))
+            for line in lines:
+                console.print(f"  {line}", markup=False, highlight=False)
+
+
+def _summary(found: Report) -> Table:
+    report = found.report
+    net, target, schedule = report["network"], report["target"], report["schedule"]
+    table = Table(
+        title=f"{escape(net['name'])} on {escape(target['name'])}",
+        show_header=False, title_justify="left", min_width=60,
+    )  # fmt: skip
+    table.add_column(style="cyan")
+    table.add_column()
+    width, height = target["mesh"]
+    latency = ", ".join(f"{name} {ticks}" for name, ticks in schedule["latency_ticks"].items())
+    used, available = target["cores_used"], target["cores_available"]
+    rows = {
+        "network": f"{net['populations']} populations, {net['neurons']:,} neurons, "
+        f"{net['synapses']:,} stored synapses",
+        "inputs": ", ".join(f"{n['name']} {tuple(n['shape'])} {n['type']}" for n in net["inputs"]),
+        "cores": f"{used} of {available} on {target['chips']} chip(s), {width} x {height} routers",
+        "time": f"{schedule['timesteps']} steps = {schedule['ticks']} ticks per sample, "
+        f"{schedule['period']} tick(s) per step",
+        "latency": f"{latency} ticks from input to output",
+        "deadlock": f"certified free over {report['certificate']['channels']} channels",
+        "snnc": _versions(found.provenance),
+    }
+    for label, value in rows.items():
+        table.add_row(label, escape(value))
+    return table
+
+
+def _versions(provenance: Mapping[str, Any]) -> str:
+    version = provenance["versions"]["snnc"]
+    return f"{version}, seed {provenance['options']['seed']}, model {provenance['model']['name']}"
+
+
+def _layers(report: Mapping[str, Any]) -> Table:
+    table = Table(title="layers", title_justify="left")
+    for name in ("population", "shape"):
+        table.add_column(name)
+    for name in ("neurons", "synapses", "cores", "first tick", "spikes/sample"):
+        table.add_column(name, justify="right")
+    for row in report["layers"]:
+        table.add_row(
+            escape(row["name"]), str(tuple(row["shape"])), count(row["neurons"]),
+            count(row["synapses"]), str(len(row["cores"])), str(row["offset"]),
+            "-" if row["spikes_per_sample"] is None else f"{row['spikes_per_sample']:,.1f}",
+        )  # fmt: skip
+    return table
+
+
+def _cores(report: Mapping[str, Any]) -> Table:
+    cores = report["placement"]
+    resources = [name for name, (_, capacity) in cores[0]["use"].items() if capacity]
+    table = Table(title="core occupancy", title_justify="left")
+    table.add_column("core", justify="right")
+    table.add_column("x,y,slot")
+    table.add_column("holds")
+    for name in resources:
+        table.add_column(name, justify="right")
+    for core in cores[:_CORES_SHOWN]:
+        held = ", ".join(f"{name} {n}" for name, n in core["populations"].items())
+        fills = [core["use"][name][0] / core["use"][name][1] for name in resources]
+        table.add_row(
+            str(core["core"]), f"{core['x']},{core['y']},{core['slot']}", escape(held),
+            *(f"{bar(fill, 6)} {100 * fill:3.0f} %" for fill in fills),
+        )  # fmt: skip
+    if len(cores) > _CORES_SHOWN:
+        table.caption = f"and {len(cores) - _CORES_SHOWN} more; all are in --json and --html"
+    return table
+
+
+def _show_map(console: Console, report: Mapping[str, Any]) -> None:
+    """The mesh: one cell per router, one coloured digit per core, a dot for an idle one."""
+    mesh = Mesh.of(report)
+    console.print(Text("placement", style="bold"), Text("(one character per core)", style="dim"))
+    for y in mesh.rows:
+        line = Text("  ")
+        for x in mesh.columns:
+            line.append("[", style="dim")
+            for core in mesh.at(x, y):
+                colour = "dim" if core is None else PALETTE[mesh.colour(core) % len(PALETTE)]
+                line.append("." if core is None else mesh.letter(core), style=colour)
+            line.append("]", style="dim")
+        console.print(line)
+    legend = Text("  ")
+    for index, name in enumerate(mesh.names):
+        legend.append(f"{Mesh.symbol(index)} {name}  ", style=PALETTE[index % len(PALETTE)])
+    console.print(legend)
+
+
+def _show_traffic(console: Console, traffic: Mapping[str, Any]) -> None:
+    console.print(Text("traffic and energy", style="bold"), Text(traffic["basis"], style="dim"))
+    energy = traffic["energy"]
+    if energy is None:
+        return
+    console.print(
+        f"  {traffic['packets']:,.0f} packets, {traffic['hops']:,.0f} hops, "
+        f"{traffic['synaptic_events']:,.0f} synaptic events per sample; "
+        f"busiest channel {traffic['busiest_channel']:,.0f} packets",
+        highlight=False,
+    )
+    table = Table(title=f"energy per sample ({energy['scope']} prices)", title_justify="left")
+    table.add_column("event")
+    for name in ("count", "energy", "evidence"):
+        table.add_column(name, justify="right")
+    for term in energy["terms"]:
+        table.add_row(
+            term["event"], count(term["count"]), quantity(term["energy_j"], "J"), term["evidence"]
+        )
+    table.add_section()
+    rest = f" + {len(energy['unpriced'])} unpriced" if energy["unpriced"] else ""
+    table.add_row("sum", "", quantity(energy["total_j"], "J") + rest, "")
+    console.print(table)
+
+
+def _texts(report: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    yield "assumptions about the model", [f"{k}: {v}" for k, v in report["assumptions"].items()]
+    yield "the certificate assumes", list(report["certificate"]["assumptions"])
+    yield "approximations", list(report["approximations"])
+    yield "unchecked: the target does not say", list(report["unchecked"])

@@ -1,0 +1,232 @@
+"""What the functions of ``snnc`` return: frozen records that become the ``--json`` objects.
+
+Every ``as_dict`` has ``schema``, a name with a version; ``docs/report.md`` lists the fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # imports cost time that `snnc --help` need not spend
+    from snnc.ir.deployment import Deployment
+    from snnc.running import Comparison
+
+
+@dataclass(frozen=True, eq=False)
+class CompileResult:
+    """Outcome of ``snnc.compile``.
+
+    Attributes:
+        deployment: None when ``stop_after`` ended the compilation early.
+        artifact: the file written, if any.
+        seconds: wall time per stage.
+        stopped_after: the last stage that ran.
+        notes: what happened to the calibration data.
+    """
+
+    deployment: Deployment | None
+    artifact: Path | None
+    seconds: Mapping[str, float]
+    stopped_after: str
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON object ``snnc-compile/1``."""
+        return {
+            "schema": "snnc-compile/1",
+            "artifact": None if self.artifact is None else str(self.artifact),
+            "stopped_after": self.stopped_after,
+            "seconds": {stage: round(value, 4) for stage, value in self.seconds.items()},
+            "notes": list(self.notes),
+            "report": None if self.deployment is None else dict(self.deployment.report),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """Outcome of ``snnc.report``: the compiler's report and the provenance of an artifact."""
+
+    artifact: str
+    report: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON object: the report (``snnc-report/1``) with ``provenance`` added."""
+        return {**self.report, "artifact": self.artifact, "provenance": dict(self.provenance)}
+
+
+@dataclass(frozen=True, eq=False)
+class RunReport:
+    """Outcome of ``snnc.run``.
+
+    Attributes:
+        backend: simulator that produced everything but ``compared``.
+        samples, steps: samples run and logical steps of each.
+        ticks: ticks per sample on the chip.
+        predictions: by output, one class per sample.
+        labels: classes given with the data, if any.
+        spikes: by population, over all samples.
+        compared: equality with the reference on the first samples; None when not asked for.
+        cycle: time, energy and traffic; only from the cycle simulator.
+        notes: what was cut, converted or assumed about the data.
+        seconds: wall time of the simulation on this computer.
+    """
+
+    backend: str
+    target: str
+    samples: int
+    steps: int
+    ticks: int
+    predictions: Mapping[str, tuple[int, ...]]
+    labels: tuple[int, ...] | None
+    spikes: Mapping[str, int]
+    compared: Comparison | None
+    cycle: Mapping[str, Any] | None
+    notes: tuple[str, ...]
+    seconds: float
+
+    @property
+    def correct(self) -> int | None:
+        """Samples whose prediction (by the first output) is their label."""
+        if self.labels is None:
+            return None
+        first = next(iter(self.predictions.values()))
+        return sum(p == y for p, y in zip(first, self.labels, strict=True))
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of correct samples, None without labels."""
+        return None if self.correct is None else self.correct / self.samples
+
+    @property
+    def mismatches(self) -> int | None:
+        """Differences from the reference, None when nothing was compared."""
+        return None if self.compared is None else self.compared.total
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON object ``snnc-run/1``."""
+        return {
+            "schema": "snnc-run/1",
+            "backend": self.backend,
+            "target": self.target,
+            "samples": self.samples,
+            "steps": self.steps,
+            "ticks_per_sample": self.ticks,
+            "correct": self.correct,
+            "accuracy": self.accuracy,
+            "predictions": {name: list(classes) for name, classes in self.predictions.items()},
+            "labels": None if self.labels is None else list(self.labels),
+            "spikes": dict(self.spikes),
+            "mismatches": self.mismatches,
+            "compared": None if self.compared is None else self.compared.as_dict(),
+            "cycle": None if self.cycle is None else dict(self.cycle),
+            "notes": list(self.notes),
+            "seconds": round(self.seconds, 4),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Verification:
+    """Outcome of ``snnc.verify``.
+
+    Attributes:
+        structure: report of the independent checker (capacities, routes, certificate, ...).
+        equality: all simulators against the reference; None when the structure is broken.
+    """
+
+    structure: Mapping[str, Any]
+    equality: Comparison | None
+
+    @property
+    def ok(self) -> bool:
+        """Every rule holds and all simulators agree."""
+        return bool(self.structure["ok"]) and self.equality is not None and not self.equality.total
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON object ``snnc-verify/1``."""
+        return {
+            "schema": "snnc-verify/1",
+            "ok": self.ok,
+            "structure": dict(self.structure),
+            "equality": None if self.equality is None else self.equality.as_dict(),
+        }
+
+
+@dataclass(frozen=True)
+class NodeVerdict:
+    """What the compiler says about one node; ``verdict`` is "ok", "assumed" or "refused"."""
+
+    node: str
+    kind: str
+    verdict: str
+    problem: str = ""
+    found: str = ""
+    allowed: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class CheckReport:
+    """Outcome of ``snnc.check``: the node-by-node verdict."""
+
+    model: str
+    target: str | None
+    nodes: tuple[NodeVerdict, ...]
+    assumptions: Mapping[str, str]
+
+    @property
+    def ok(self) -> bool:
+        """No node is refused."""
+        return all(node.verdict != "refused" for node in self.nodes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON object ``snnc-check/1``."""
+        return {
+            "schema": "snnc-check/1",
+            "ok": self.ok,
+            "model": self.model,
+            "target": self.target,
+            "nodes": [asdict(node) for node in self.nodes],
+            "assumptions": dict(self.assumptions),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """Outcome of ``snnc.inspect``: the network as the frontend understood it.
+
+    Attributes:
+        nodes: per node: name, kind, inputs, shape, parameters.
+    """
+
+    model: str
+    nodes: tuple[Mapping[str, Any], ...]
+    assumptions: Mapping[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON object ``snnc-inspect/1``."""
+        return {
+            "schema": "snnc-inspect/1",
+            "model": self.model,
+            "nodes": [dict(node) for node in self.nodes],
+            "assumptions": dict(self.assumptions),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Demo:
+    """Outcome of ``snnc.demo``: the shipped network compiled, reported and run."""
+
+    compiled: CompileResult
+    run: RunReport
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON object ``snnc-demo/1``."""
+        return {
+            "schema": "snnc-demo/1",
+            "compile": self.compiled.as_dict(),
+            "run": self.run.as_dict(),
+        }

@@ -1,0 +1,223 @@
+"""Running a deployment on one of its simulators, batch by batch, and comparing two of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from snnc.inputs import Dataset, integer_batch
+from snnc.ir.arrays import AnyArray, IntArray, size_of
+from snnc.ir.deployment import Deployment
+from snnc.ir.errors import OptionError
+from snnc.ir.nodes import Input, Output
+from snnc.simulators import cycle, functional, reference
+from snnc.simulators.cycle.result import CycleResult, spread
+from snnc.simulators.result import Events, RunResult, predictions
+
+Backend = Literal["cycle", "functional", "reference"]
+BACKENDS: tuple[Backend, ...] = ("cycle", "functional", "reference")
+BATCH_BYTES = 64 << 20
+"""Input bytes held as 64-bit integers at a time, which bounds the memory of a run."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Tally:
+    """What a run adds up over its batches.
+
+    Attributes:
+        predicted: by output, classes per sample.
+        spikes: by population, spikes over all samples.
+        cycle: results of the cycle simulator, one per batch.
+    """
+
+    predicted: dict[str, list[IntArray]] = field(default_factory=dict)
+    spikes: dict[str, int] = field(default_factory=dict)
+    cycle: list[CycleResult] = field(default_factory=list)
+
+    def add(self, deployment: Deployment, result: RunResult) -> None:
+        """Take over predictions and spike counts of a batch."""
+        for output in deployment.network.of_type(Output):
+            classes = predictions(result.outputs[output.name], output.readout)
+            self.predicted.setdefault(output.name, []).append(classes)
+        for name, counts in result.spike_counts.items():
+            self.spikes[name] = self.spikes.get(name, 0) + int(counts.sum())
+
+    def cycle_summary(self) -> dict[str, Any] | None:
+        """Time, energy and traffic of all batches together; None without a cycle simulation."""
+        return merge(self.cycle) if self.cycle else None
+
+
+def merge(results: Sequence[CycleResult]) -> dict[str, Any]:
+    """Cycle results of several batches of one deployment as one JSON object."""
+    samples = sum(r.samples for r in results)
+    dynamic = np.concatenate([r.energy.dynamic for r in results])
+    unpriced: dict[tuple[str, str], int] = {}
+    for entry in (entry for r in results for entry in r.unpriced):
+        key = (entry.kind, entry.quantity)
+        unpriced[key] = unpriced.get(key, 0) + entry.count
+    return {
+        "samples": samples,
+        "ticks_per_sample": results[0].ticks,
+        "timing": _timing(results),
+        "energy": {
+            "scope": results[0].energy.scope,
+            "dynamic_j_per_sample": spread(dynamic),
+            "static_j_per_sample": _static(results),
+            "dynamic_j_by_kind": _summed([r.energy.by_kind for r in results]),
+            "dynamic_j_by_layer": _summed([r.energy.by_layer for r in results]),
+        },
+        "events": _summed([r.counts for r in results]),
+        "packets": sum(r.packets for r in results),
+        "hops": sum(r.hops for r in results),
+        "stray_inputs": sum(r.stray_inputs for r in results),
+        "unpriced": [
+            {"kind": kind, "quantity": quantity, "count": count}
+            for (kind, quantity), count in unpriced.items()
+        ],
+        "notes": list(results[0].notes),
+    }
+
+
+def _timing(results: Sequence[CycleResult]) -> dict[str, Any] | None:
+    found = [r.timing for r in results if r.timing is not None]
+    if not found:
+        return None
+    return {
+        "cycle_s": found[0].cycle_s,
+        "seconds_per_sample": spread(np.concatenate([t.seconds for t in found])),
+        "cycles_per_sample": spread(np.concatenate([t.cycles for t in found])),
+        "tick_cycles": spread(np.concatenate([t.tick_cycles.reshape(-1) for t in found])),
+        "barrier_s": found[0].barrier_s,
+        "limited_by": _summed([t.limited_by for t in found]),
+        "deadline_misses": sum(t.deadline_misses for t in found),
+        "peak_channel_queue": max(t.peak_channel_queue for t in found),
+        "stall_cycles": sum(t.stall_cycles for t in found),
+    }
+
+
+def _static(results: Sequence[CycleResult]) -> dict[str, float] | None:
+    parts = [r.energy.static for r in results if r.energy.static is not None]
+    return spread(np.concatenate(parts)) if len(parts) == len(results) else None
+
+
+def _summed(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: sum(table[name] for table in tables) for name in tables[0]}
+
+
+def head(result: RunResult, samples: int) -> RunResult:
+    """The first samples of a result."""
+    spikes = {}
+    for name, e in result.spikes.items():
+        end = int(np.searchsorted(e.sample, samples))
+        spikes[name] = Events(e.sample[:end], e.step[:end], e.index[:end], e.value[:end])
+    return RunResult(
+        {name: values[:samples] for name, values in result.outputs.items()},
+        spikes,
+        {name: counts[:samples] for name, counts in result.spike_counts.items()},
+    )
+
+
+def simulate(
+    deployment: Deployment,
+    inputs: Mapping[str, IntArray],
+    backend: Backend,
+    record: tuple[str, ...] | None,
+    *,
+    trace: bool = False,
+) -> tuple[RunResult, CycleResult | None]:
+    """Run one batch; the second value is the ``CycleResult`` of the cycle simulator, else None.
+
+    Raises:
+        OptionError: an unknown backend.
+    """
+    if backend == "reference":
+        return reference.run(deployment.network, inputs, record), None
+    if backend == "functional":
+        return functional.run(deployment.network, inputs, record), None
+    if backend == "cycle":
+        result = cycle.run(deployment, inputs, record, trace=trace)
+        return result.result, result
+    raise OptionError(
+        "unknown backend", where="--backend", found=backend, allowed=", ".join(BACKENDS)
+    )
+
+
+def batches(
+    deployment: Deployment, data: Dataset, on_progress: Progress
+) -> Iterator[dict[str, IntArray]]:
+    """Integer inputs of successive samples, sized so that memory stays bounded."""
+    nodes = deployment.network.of_type(Input)
+    bytes_each = 8 * data.steps * sum(size_of(node.shape) for node in nodes)
+    size = max(1, min(data.samples, BATCH_BYTES // bytes_each))
+    for start in range(0, data.samples, size):
+        stop = min(data.samples, start + size)
+        on_progress(start, data.samples)
+        yield integer_batch(data.batch(start, stop), nodes)
+    on_progress(data.samples, data.samples)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Equality of simulators on some samples.
+
+    Attributes:
+        backends: the first is the truth the others are compared with.
+        mismatches: by backend, differing entries (sample, step, neuron or output element).
+        spikes: spikes of the truth, over all populations.
+        input: what was run, for people.
+    """
+
+    backends: tuple[str, ...]
+    samples: int
+    steps: int
+    spikes: int
+    mismatches: Mapping[str, int]
+    input: str
+
+    @property
+    def total(self) -> int:
+        """All mismatches."""
+        return sum(self.mismatches.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return dataclasses.asdict(self)
+
+
+def compare(
+    deployment: Deployment,
+    inputs: Mapping[str, AnyArray],
+    backends: tuple[Backend, ...],
+    description: str,
+) -> Comparison:
+    """Run the reference and other backends on the same inputs and count what differs."""
+    truth, _ = simulate(deployment, inputs, "reference", None)
+    mismatches = {}
+    for backend in backends:
+        other, _ = simulate(deployment, inputs, backend, None)
+        mismatches[backend] = sum(truth.mismatches(other).values())
+    samples, steps = next(iter(inputs.values())).shape[:2]
+    spikes = sum(int(counts.sum()) for counts in truth.spike_counts.values())
+    return Comparison(
+        ("reference", *backends), int(samples), int(steps), spikes, mismatches, description
+    )
+
+
+def random_inputs(deployment: Deployment, samples: int, seed: int) -> dict[str, IntArray]:
+    """Legal random inputs: event inputs a tenth full, others uniform over their type."""
+    random = np.random.default_rng(seed)
+    steps = deployment.schedule.timesteps
+    inputs = {}
+    for node in deployment.network.of_type(Input):
+        shape = (samples, steps, *node.shape)
+        values = random.integers(node.type.low, node.type.high + 1, shape)
+        if node.type.is_event:
+            values *= random.random(shape) < 0.1
+        inputs[node.name] = values
+    return inputs

@@ -1,0 +1,214 @@
+"""One suite over all placement engines, and what each promises beyond."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from snnc.backends.targets import load
+from snnc.compiler.place import cost_of, place
+from snnc.compiler.place.anneal import anneal
+from snnc.compiler.place.baselines import hilbert, random_sites, row_major
+from snnc.compiler.place.bound import lower_bound
+from snnc.compiler.place.exact import solve
+from snnc.compiler.place.problem import Problem, Sites, sites_of
+from snnc.compiler.traffic import Traffic
+from snnc.ir.arrays import IntArray
+from snnc.ir.errors import CapacityError
+from snnc.ir.target import Target
+from snnc.ir.topology import mesh_of
+
+Engine = Callable[[Problem], IntArray]
+ENGINES: dict[str, Engine] = {
+    "row-major": row_major,
+    "hilbert": hilbert,
+    "random": lambda p: random_sites(p, 1),
+    "annealing": lambda p: anneal(p, 1, 500).site,
+    "cp-sat": lambda p: solve(p, row_major(p), 0.0, 0.2, 0, 5.0).site,
+    "all": lambda p: _sites_from(p, place(p, 1, "low")),
+}
+
+
+def _sites_from(problem: Problem, placement: object) -> IntArray:
+    location = placement.location  # type: ignore[attr-defined]
+    router = location[:, 1] * problem.sites.width + location[:, 0]
+    key = problem.sites.router * problem.sites.slots + problem.sites.slot
+    return np.searchsorted(key, router * problem.sites.slots + location[:, 2])
+
+
+def toy(**topology: object) -> Target:
+    data = load("toy-mesh").model_dump(by_alias=True)
+    data["topology"] |= topology
+    return Target.model_validate(data)
+
+
+def problem_of(target: Target, traffic: Traffic, chips: int = 1) -> Problem:
+    mesh = mesh_of(target, chips)
+    host = mesh.router(*target.topology.host_router)
+    return Problem.of(traffic, sites_of(target, mesh), host)
+
+
+def unicast(cores: int, edges: list[tuple[int, int, float]]) -> Traffic:
+    sender, dest, rate = (np.array(column) for column in zip(*edges, strict=True))
+    nothing = np.zeros(0, np.int64)
+    return Traffic(
+        cores, sender.astype(np.int64), rate.astype(float), np.arange(len(edges) + 1),
+        dest.astype(np.int64), nothing, nothing,
+    )  # fmt: skip
+
+
+def multicast(cores: int, nets: list[tuple[int, list[int], float]]) -> Traffic:
+    sender = np.array([n[0] for n in nets])
+    dest_ptr = np.cumsum([0, *(len(n[1]) for n in nets)])
+    dest = np.array([d for n in nets for d in n[1]])
+    nothing = np.zeros(0, np.int64)
+    rate = np.array([n[2] for n in nets], float)
+    return Traffic(cores, sender, rate, dest_ptr, dest, nothing, nothing)
+
+
+def random_traffic(cores: int, seed: int, fan: int = 1) -> Traffic:
+    rng = np.random.default_rng(seed)
+    nets = []
+    for _ in range(2 * cores):
+        dest = np.sort(rng.choice(cores, min(fan, cores), replace=False)).tolist()
+        nets.append((int(rng.integers(-1, cores)), dest, float(rng.integers(1, 20))))
+    return multicast(cores, nets)
+
+
+def is_legal(problem: Problem, site: IntArray) -> bool:
+    return (
+        site.size == problem.cores
+        and np.unique(site).size == site.size
+        and 0 <= site.min(initial=0) <= site.max(initial=0) < problem.sites.count
+    )
+
+
+def true_cost(problem: Problem, site: IntArray) -> float:
+    """Edges of the union of XY paths, walked one by one."""
+    width = problem.sites.width
+    total = 0.0
+    for net, sender in enumerate(problem.net_core):
+        root = problem.host if sender < 0 else int(problem.sites.router[site[sender]])
+        edges = set()
+        for dest in problem.dest[problem.dest_ptr[net] : problem.dest_ptr[net + 1]]:
+            here, goal = root, int(problem.sites.router[site[dest]])
+            while here != goal:
+                dx, dy = goal % width - here % width, goal // width - here // width
+                step = here + (int(np.sign(dx)) if dx else int(np.sign(dy)) * width)
+                edges.add((here, step))
+                here = step
+        total += problem.weight[net] * len(edges)
+    return total
+
+
+def brute_force(problem: Problem) -> float:
+    sites = range(problem.sites.count)
+    return min(
+        cost_of(problem, np.array(choice))
+        for choice in itertools.permutations(sites, problem.cores)
+    )
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_one_core_alone_is_placed(engine: str) -> None:
+    problem = problem_of(toy(), unicast(1, [(-1, 0, 1.0)]))
+    assert is_legal(problem, ENGINES[engine](problem))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_silent_cores_are_placed(engine: str) -> None:
+    problem = problem_of(toy(), unicast(4, [(0, 1, 0.0)]))
+    assert is_legal(problem, ENGINES[engine](problem))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("fan", [1, 3])
+def test_a_full_chip_is_placed(engine: str, fan: int) -> None:
+    target = toy(grid=(3, 3), usable_cores=9)
+    problem = problem_of(target, random_traffic(9, 0, fan))
+    assert is_legal(problem, ENGINES[engine](problem))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_dead_cores_stay_empty(engine: str) -> None:
+    target = toy(grid=(2, 2), usable_cores=4, defects=((0, 0, 0), (1, 1, 0)))
+    problem = problem_of(target, random_traffic(2, 0))
+    routers = problem.sites.router[ENGINES[engine](problem)]
+    assert sorted(routers) == [1, 2]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_no_more_than_the_usable_cores_of_every_chip_are_used(engine: str) -> None:
+    target = toy(grid=(2, 2), usable_cores=3)
+    problem = problem_of(target, random_traffic(6, 0), chips=2)
+    mesh = mesh_of(target, 2)
+    chips = [mesh.chip(int(r)) for r in problem.sites.router[ENGINES[engine](problem)]]
+    assert sorted(chips) == [0, 0, 0, 1, 1, 1]
+
+
+def test_too_many_cores_are_refused() -> None:
+    with pytest.raises(CapacityError, match="5 cores") as caught:
+        problem_of(toy(grid=(2, 2), usable_cores=4), random_traffic(5, 0))
+    assert "4 usable sites" in str(caught.value)
+
+
+@pytest.mark.parametrize("engine", ["annealing", "cp-sat", "all"])
+def test_a_core_that_only_hears_the_host_sits_at_the_host(engine: str) -> None:
+    target = toy(host_router=(2, 1))
+    problem = problem_of(target, unicast(2, [(-1, 0, 9.0), (0, 1, 1.0)]))
+    site = ENGINES[engine](problem)
+    assert problem.sites.xy[site[0]].tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("fan", [1, 2])
+def test_cp_sat_equals_brute_force_on_tiny_meshes(seed: int, fan: int) -> None:
+    target = toy(grid=(3, 2), usable_cores=6, cores_per_router=1)
+    problem = problem_of(target, random_traffic(4, seed, fan))
+    solved = solve(problem, row_major(problem), 0.0, 20.0, 0, 20.0)
+    assert solved.cost == brute_force(problem)
+    assert solved.bound == pytest.approx(solved.cost)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("fan", [1, 3])
+def test_the_lower_bound_is_never_above_the_optimum(seed: int, fan: int) -> None:
+    target = toy(grid=(2, 2), usable_cores=8, cores_per_router=2)
+    problem = problem_of(target, random_traffic(5, seed, fan))
+    assert lower_bound(problem) <= brute_force(problem) + 1e-9
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("fan", [1, 4])
+def test_annealing_is_never_worse_than_any_of_its_starts(seed: int, fan: int) -> None:
+    problem = problem_of(toy(), random_traffic(14, seed, fan))
+    found = anneal(problem, seed, 50)
+    starts = (row_major(problem), hilbert(problem), random_sites(problem, seed))
+    assert found.cost <= min(cost_of(problem, s) for s in starts)
+    assert found.cost == pytest.approx(true_cost(problem, found.site))
+
+
+def test_annealing_depends_only_on_its_seed() -> None:
+    problem = problem_of(toy(), random_traffic(14, 0, 2))
+    first, second = (anneal(problem, 3, 300).site for _ in range(2))
+    assert np.array_equal(first, second)
+
+
+def test_an_exhausted_time_limit_is_reported() -> None:
+    problem = problem_of(toy(), random_traffic(14, 0))
+    placement = place(problem, 0, "high", 1e-6)
+    assert not placement.complete
+    assert is_legal(problem, _sites_from(problem, placement))
+
+
+def test_the_hilbert_curve_visits_neighbours() -> None:
+    sites = np.arange(64)
+    problem = Problem(
+        Sites(sites, np.zeros(64, np.int64), 8, 64, 1), 0, 64, *([np.zeros(0, np.int64)] * 3),
+        np.zeros(0),
+    )  # fmt: skip
+    xy = problem.sites.xy[hilbert(problem)]
+    assert (np.abs(np.diff(xy, axis=0)).sum(axis=1) == 1).all()

@@ -1,0 +1,279 @@
+"""The network-on-chip against hand-computed times, conservation and deadlock."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.simple_mapping import Options, Path, route_tables, simple_mapping, x_then_y
+from support.small_targets import quantity, small_target
+
+from snnc.ir.deployment import Deployment
+from snnc.ir.errors import SimulationError, TargetError
+from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.neuron import GatedBias, Neuron, Reset
+from snnc.ir.nodes import Input, Linear, Output
+from snnc.ir.target import Target
+from snnc.ir.topology import Mesh
+from snnc.ir.types import BIN
+from snnc.ir.weights import Dense
+from snnc.simulators import cycle
+from snnc.simulators.cycle import noc, noc_tables
+from snnc.simulators.cycle.noc_tables import NocTables
+from snnc.simulators.cycle.timing import barrier_seconds
+
+Packet = tuple[int, int, float]
+"""Sending core (one per router, in router order), which of its sends, time."""
+
+
+def machine_with(
+    target: Target, destinations: dict[int, list[int]], chips: int = 1, path: Path = x_then_y
+) -> Deployment:
+    """One core with one neuron per router; ``destinations`` are the cores that hear a core."""
+    routers = target.topology.grid[0] * target.topology.grid[1] * chips
+    one = Dense(np.ones((routers, 1), np.int64))
+    nodes = (
+        Input("x", (1,), BIN),
+        Linear("w", ("x",), one),
+        Neuron("a", ("w",), (routers,), np.array([1]), Reset("value")),
+        Output("out", ("a",)),
+    )
+    deployment = simple_mapping(
+        IntegerNetwork("machine", nodes), target, 1, chips, Options(neurons_per_core=1)
+    )
+    listeners = [np.zeros(0, np.int64)] + [
+        np.array(destinations.get(core, []), np.int64) for core in range(routers)
+    ]
+    routes = route_tables(
+        deployment.network, deployment.sources, target, deployment.mesh, deployment.cores,
+        listeners, path,
+    )  # fmt: skip
+    return replace(deployment, routes=routes)
+
+
+class Outcome(NamedTuple):
+    last: int
+    tables: NocTables
+    state: noc.NocState
+    receive_end: np.ndarray
+
+
+def drain(deployment: Deployment, packets: list[Packet], service: float = 0.0) -> Outcome:
+    """Send packets in the given order per core."""
+    machine = noc_tables.describe(deployment)
+    routes = deployment.routes
+    reaches = int(np.diff(routes.delivery_ptr)[routes.send_net].sum())
+    tables = noc_tables.build(deployment, machine, np.full(reaches, service))
+    state = noc.new_state(tables)
+    ordered = sorted(packets, key=lambda packet: packet[0])
+    sends = [int(routes.send_ptr[1 + core]) + which for core, which, _ in ordered]
+    counts = np.bincount([p[0] for p in ordered], minlength=machine.senders)
+    releases = noc.Releases(
+        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        np.array(sends, np.int32),
+        np.array([float(p[2]) for p in ordered]),
+    )
+    last = noc.drain(tables, state, releases)
+    return Outcome(last, tables, state, state.receive_end.copy())
+
+
+def test_one_packet_takes_the_sum_of_its_hops() -> None:
+    """Released at 5; two hops along X of 2 cycles, one along Y of 3; then 4 cycles of service."""
+    deployment = machine_with(small_target(3, 2), {0: [5]})
+    outcome = drain(deployment, [(0, 0, 5.0)], service=4.0)
+    assert outcome.last == 5 + 2 + 2 + 3
+    assert outcome.receive_end[5] == 16.0
+    assert outcome.state.total[noc.HOPS] == 3
+
+
+def test_a_packet_to_its_own_router_crosses_no_channel() -> None:
+    deployment = machine_with(small_target(2, 1), {0: [0]})
+    outcome = drain(deployment, [(0, 0, 3.0)])
+    assert (outcome.last, outcome.state.total[noc.HOPS]) == (3, 0)
+
+
+def test_a_release_between_two_cycles_waits_for_the_next_one() -> None:
+    deployment = machine_with(small_target(2, 1), {0: [1]})
+    assert drain(deployment, [(0, 0, 3.2)]).last == 4 + 2
+
+
+def test_two_packets_for_one_channel_leave_one_cycle_apart() -> None:
+    """Both want (1,0) -> (2,0) at cycle 2; the one in the network asked first."""
+    deployment = machine_with(small_target(3, 1), {0: [2], 1: [2]})
+    outcome = drain(deployment, [(0, 0, 0.0), (1, 0, 2.0)])
+    assert outcome.last == 5
+    assert outcome.state.load[: outcome.tables.channels].tolist() == [1, 2]
+
+
+def test_a_full_receive_queue_blocks_the_sender() -> None:
+    """One place in every queue, 10 cycles of service, four packets over one hop of 2 cycles.
+
+    Packet 1 is taken at 2; packet 2 arrives at 4 and waits in the receive queue; packet 3 arrives
+    at 6 and enters when packet 1 is done, at 12; packet 4 starts then and enters at 22.
+    """
+    target = small_target(2, 1, buffer=1, receive=1)
+    outcome = drain(machine_with(target, {0: [1]}), [(0, 0, 0.0)] * 4, service=10.0)
+    assert outcome.last == 22
+    assert outcome.receive_end[1] == 42.0
+    assert outcome.state.total[noc.PEAK_CHANNEL] == 1
+    assert outcome.state.total[noc.PEAK_RECEIVE] == 1
+
+
+def test_the_head_of_a_queue_blocks_the_packets_behind_it() -> None:
+    """Core 0 sends to slow core 1 three times, then to core 2: the last one cannot overtake."""
+    target = small_target(3, 1, multicast=False, buffer=1, receive=1)
+    deployment = machine_with(target, {0: [1, 2]})
+    alone = drain(deployment, [(0, 1, 0.0)], service=10.0)
+    behind = drain(deployment, [(0, 0, 0.0)] * 3 + [(0, 1, 0.0)], service=10.0)
+    assert alone.last == 4
+    # Packet 3 leaves the queue at (1,0) at 12; packet 4 then needs two hops.
+    assert behind.last == 12 + 2 + 2
+
+
+def test_a_sweep_that_finds_its_injection_queue_full_waits() -> None:
+    target = small_target(2, 1, buffer=1, receive=1, injection=1)
+    packets = [(0, 0, float(t)) for t in (0, 0, 0, 1, 30)]
+    outcome = drain(machine_with(target, {0: [1]}), packets, service=10.0)
+    # Packet 3 finds a place at 2 (2 late), packet 4 is then planned for 3 and gets one at 4;
+    # packet 5 is 3 late: it leaves at 33 and arrives at 35, behind four services of 10.
+    assert outcome.state.shift[0] == 3.0
+    assert outcome.last == 35
+    assert outcome.receive_end[1] == 2 + 5 * 10
+
+
+def test_a_multicast_packet_crosses_every_tree_channel_once() -> None:
+    deployment = machine_with(small_target(3, 3), {0: [2, 5, 8, 1]})
+    outcome = drain(deployment, [(0, 0, 0.0)])
+    assert outcome.state.total[noc.HOPS] == 4
+    assert outcome.state.total[noc.DELIVERED] == 4
+    assert outcome.last == 2 + 2 + 3 + 3
+
+
+def test_a_blocked_branch_does_not_hold_back_the_others() -> None:
+    target = small_target(3, 1, buffer=1, receive=1)
+    deployment = machine_with(target, {0: [1, 2], 1: [1]})
+    own = [(1, 0, 0.0)] * 2  # keep core 1 busy until 20 and its receive queue full until 10
+    outcome = drain(deployment, [*own, (0, 0, 0.0)], service=10.0)
+    assert outcome.receive_end[2] == 4 + 10
+    assert outcome.last == 10
+
+
+def test_a_chip_boundary_is_slower() -> None:
+    """The link takes 20 cycles per packet: arrivals at 20 and 40."""
+    target = small_target(1, 1, chip_link_cycles=20)
+    outcome = drain(machine_with(target, {0: [1]}, chips=2), [(0, 0, 0.0)] * 2)
+    assert outcome.last == 40
+    ordinary = small_target(1, 1)
+    deployment = machine_with(ordinary, {0: [1]}, chips=2)
+    assert drain(deployment, [(0, 0, 0.0)] * 2).last == 11
+    assert "chip_link_cycles is unknown" in noc_tables.describe(deployment).notes[0]
+
+
+def test_two_packets_per_cycle_need_half_the_time() -> None:
+    fast = small_target(2, 1, packets_per_cycle=2, buffer=64, injection=64)
+    slow = small_target(2, 1, buffer=64, injection=64)
+    packets = [(0, 0, 0.0)] * 21
+    unit = noc_tables.describe(machine_with(fast, {0: [1]})).resolution
+    assert drain(machine_with(fast, {0: [1]}), packets).last / unit == 2 + 10
+    assert drain(machine_with(slow, {0: [1]}), packets).last == 2 + 20
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), buffer=st.integers(1, 4), receive=st.integers(1, 3))
+def test_every_packet_arrives_everywhere_once(seed: int, buffer: int, receive: int) -> None:
+    rng = np.random.default_rng(seed)
+    target = small_target(
+        3, 3, multicast=bool(seed % 2), buffer=buffer, receive=receive, injection=2
+    )
+    hears = {c: sorted(rng.choice(9, rng.integers(1, 5), replace=False)) for c in range(9)}
+    deployment = machine_with(target, hears)
+    routes = deployment.routes
+    packets, copies, hops = [], 0, 0
+    for core in rng.integers(0, 9, 120):
+        which = int(rng.integers(routes.send_ptr[1 + core + 1] - routes.send_ptr[1 + core]))
+        net = routes.send_net[routes.send_ptr[1 + core] + which]
+        copies += int(np.diff(routes.delivery_ptr)[net])
+        hops += int(np.diff(routes.branch_ptr)[net]) - 1
+        packets.append((int(core), which, 0.0))
+    outcome = drain(deployment, packets, service=float(rng.integers(0, 6)))
+    total = outcome.state.total
+    assert outcome.last >= 0
+    assert (total[noc.INJECTED], total[noc.DELIVERED], total[noc.HOPS]) == (120, copies, hops)
+    assert total[noc.PEAK_CHANNEL] <= buffer
+    assert total[noc.PEAK_RECEIVE] <= receive
+    again = drain(deployment, packets, service=0.0)
+    assert again.state.load.tolist() == outcome.state.load.tolist()
+
+
+def clockwise(mesh: Mesh, start: int, end: int) -> list[int]:
+    """Always around the ring of a 2 x 2 mesh: a turn that XY forbids closes the cycle."""
+    ring = [0, 1, 3, 2]
+    path = [start]
+    while path[-1] != end:
+        path.append(ring[(ring.index(path[-1]) + 1) % 4])
+    return path
+
+
+def ring_deployment(path: Path) -> tuple[Deployment, dict[str, np.ndarray]]:
+    """Four cores whose neurons fire in every step and reach the core at the other corner."""
+    opposite = np.array([3, 2, 1, 0])
+    weights = np.zeros((4, 4), np.int64)
+    weights[opposite, np.arange(4)] = 1
+    on = GatedBias(np.array(5))
+    nodes = (
+        Input("x", (4,), BIN),
+        Linear("wx", ("x",), Dense(np.eye(4, dtype=np.int64))),
+        Neuron("a", ("wx",), (4,), np.array([1]), Reset("value"), bias=(on,)),
+        Linear("wa", ("a",), Dense(weights)),
+        Neuron("b", ("wa",), (4,), np.array([1]), Reset("value")),
+        Output("out", ("b",)),
+    )
+    network = IntegerNetwork("ring", nodes)
+    target = small_target(2, 2, buffer=1, injection=1, receive=1)
+    deployment = simple_mapping(
+        network, target, 4, options=Options(neurons_per_core=2, interleave=True), path=path
+    )
+    return deployment, {"x": np.zeros((1, 4, 4), np.int64)}
+
+
+def test_a_ring_of_channels_deadlocks_and_the_error_names_it() -> None:
+    deployment, inputs = ring_deployment(clockwise)
+    with pytest.raises(SimulationError, match="deadlocked") as caught:
+        cycle.run(deployment, inputs)
+    text = str(caught.value)
+    assert text.startswith("sample 0, tick 0: ")
+    for hop in ("(0,0)->(1,0)", "(1,0)->(1,1)", "(1,1)->(0,1)", "(0,1)->(0,0)"):
+        assert hop in text
+    assert "4 packets stuck" in text
+
+
+def test_the_same_traffic_on_xy_routes_completes() -> None:
+    deployment, inputs = ring_deployment(x_then_y)
+    result = cycle.run(deployment, inputs)
+    assert result.counts["message_out"] == 4 * 4
+    assert result.timing is not None
+
+
+def test_without_timing_nothing_moves_so_nothing_deadlocks() -> None:
+    deployment, inputs = ring_deployment(clockwise)
+    assert cycle.run(deployment, inputs, timing=False).timing is None
+
+
+def test_a_machine_without_buffer_sizes_has_no_timing() -> None:
+    deployment, inputs = ring_deployment(x_then_y)
+    unknown = deployment.target.noc.model_copy(
+        update={"buffer_packets": type(deployment.target.noc.buffer_packets)(**quantity(None))}
+    )
+    target = deployment.target.model_copy(update={"noc": unknown})
+    with pytest.raises(TargetError, match=r"noc.buffer_packets: timing needs a positive number"):
+        cycle.run(replace(deployment, target=target), inputs)
+
+
+def test_the_barrier_is_linear_in_the_logarithm_of_the_tiles() -> None:
+    execution = small_target(barrier={1: 100e-9, 4: 300e-9}).execution
+    values = [barrier_seconds(execution, tiles) for tiles in (1, 2, 4, 9)]
+    assert values == pytest.approx([100e-9, 200e-9, 300e-9, 300e-9])
