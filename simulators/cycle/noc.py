@@ -206,6 +206,12 @@ def _pop(heap: Int64, size: Int64) -> int:
 
 
 @kernel
+def _wrapped(place: int, size: int) -> int:
+    """Place in a ring, for places below twice its size; a division would cost more."""
+    return place - size if place >= size else place
+
+
+@kernel
 def _schedule(noc: NocTables, state: NocState, time: int, code: int) -> None:
     _push(state.heap, state.heap_size, (time << noc.bits) | code)
 
@@ -239,7 +245,7 @@ def _head(noc: NocTables, state: NocState, releases: Releases, queue: int, now: 
         else:
             first = noc.wait_ptr[port]
             size = noc.wait_ptr[port + 1] - first
-            place = first + (state.wait_head[port] + state.waiting[port]) % size
+            place = first + _wrapped(state.wait_head[port] + state.waiting[port], size)
             state.waiter_queue[place] = queue
             state.waiter_out[place] = out
             state.waiting[port] += 1
@@ -257,7 +263,7 @@ def _port(noc: NocTables, state: NocState, releases: Releases, port: int, now: i
     first = noc.wait_ptr[port]
     place = first + state.wait_head[port]
     queue, out = state.waiter_queue[place], state.waiter_out[place]
-    state.wait_head[port] = (state.wait_head[port] + 1) % (noc.wait_ptr[port + 1] - first)
+    state.wait_head[port] = _wrapped(state.wait_head[port] + 1, noc.wait_ptr[port + 1] - first)
     state.waiting[port] -= 1
     send = state.entry_send[noc.entry_ptr[queue] + state.head[queue]]
     _transmit(noc, state, out, send, now)
@@ -286,7 +292,8 @@ def _transmit(noc: NocTables, state: NocState, out: int, send: int, now: int) ->
 @kernel
 def _enqueue(noc: NocTables, state: NocState, queue: int, node: int, send: int, ready: int) -> None:
     """Put a packet into a queue with room; it may be read from ``ready`` on."""
-    slot = noc.entry_ptr[queue] + (state.head[queue] + state.fill[queue]) % noc.capacity[queue]
+    place = _wrapped(state.head[queue] + state.fill[queue], noc.capacity[queue])
+    slot = noc.entry_ptr[queue] + place
     state.entry_node[slot] = node
     state.entry_send[slot] = send
     state.entry_ready[slot] = ready
@@ -298,7 +305,7 @@ def _enqueue(noc: NocTables, state: NocState, queue: int, node: int, send: int, 
 @kernel
 def _leave(noc: NocTables, state: NocState, releases: Releases, queue: int, now: int) -> None:
     """All copies of the head are on their way: free its place and tell who waits for it."""
-    state.head[queue] = (state.head[queue] + 1) % noc.capacity[queue]
+    state.head[queue] = _wrapped(state.head[queue] + 1, noc.capacity[queue])
     state.fill[queue] -= 1
     state.next_read[queue] = now + noc.interval
     if state.fill[queue] > 0:
@@ -350,7 +357,8 @@ def _receive(noc: NocTables, state: NocState, core: int, reach: int, now: int) -
         _serve(noc, state, core, reach, now)
         return
     first = core * noc.receive_capacity
-    place = first + (state.receive_head[core] + state.receive_fill[core]) % noc.receive_capacity
+    last = _wrapped(state.receive_head[core] + state.receive_fill[core], noc.receive_capacity)
+    place = first + last
     state.receive_reach[place] = reach
     state.receive_time[place] = now
     state.receive_fill[core] += 1
@@ -372,7 +380,7 @@ def _finish(noc: NocTables, state: NocState, core: int, now: int) -> None:
     if state.receive_fill[core] == 0:
         return
     place = core * noc.receive_capacity + state.receive_head[core]
-    state.receive_head[core] = (state.receive_head[core] + 1) % noc.receive_capacity
+    state.receive_head[core] = _wrapped(state.receive_head[core] + 1, noc.receive_capacity)
     state.receive_fill[core] -= 1
     _serve(noc, state, core, state.receive_reach[place], state.receive_time[place])
     _wake(noc, state, noc.channels + core, now)
