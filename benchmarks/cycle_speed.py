@@ -114,10 +114,10 @@ def network_only() -> None:
     )
     machine = noc_tables.describe(deployment)
     reaches = deployment.routes.send_net.size
-    tables = noc_tables.build(deployment, machine, np.full(reaches, 0.0))
+    tables, buffers = noc_tables.build(deployment, machine, np.full(reaches, 0.0))
     for load in (0.01, 0.1, 0.2, 0.3):
         releases = uniform_traffic(machine, load)
-        state = noc.new_state(tables)
+        state = noc.new_state(tables, buffers)
         _, seconds = timed(lambda s=state, r=releases: noc.drain(tables, s, r))  # type: ignore[misc]
         hops, events = (int(state.total[i]) // 2 for i in (noc.HOPS, noc.EVENTS))
         print(f"  {load:5.2f} packets per core and cycle: {hops / seconds:12,.0f} hops/s", end="")

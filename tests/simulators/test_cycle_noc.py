@@ -67,8 +67,8 @@ def drain(deployment: Deployment, packets: list[Packet], service: float = 0.0) -
     machine = noc_tables.describe(deployment)
     routes = deployment.routes
     reaches = int(np.diff(routes.delivery_ptr)[routes.send_net].sum())
-    tables = noc_tables.build(deployment, machine, np.full(reaches, service))
-    state = noc.new_state(tables)
+    tables, buffers = noc_tables.build(deployment, machine, np.full(reaches, service))
+    state = noc.new_state(tables, buffers)
     ordered = sorted(packets, key=lambda packet: packet[0])
     sends = [int(routes.send_ptr[1 + core]) + which for core, which, _ in ordered]
     counts = np.bincount([p[0] for p in ordered], minlength=machine.senders)
