@@ -16,6 +16,10 @@ Evidence = Literal[
     "derived", "assumed", "unverified", "unknown",
 ]  # fmt: skip
 Encoding = Literal["dense", "sparse", "crossbar"]
+TableKey = Literal[
+    "decay", "current_decay", "refractory", "threshold", "reset", "weight_bits",
+    "weight_exponent", "encoding", "delay_bits",
+]  # fmt: skip
 
 
 class Record(BaseModel):
@@ -48,9 +52,10 @@ class Resource(Record):
 
     ``use`` is an expression over the core's counts: n_neurons, n_compartments, n_axons_in,
     n_axons_out (one per neuron and destination core), n_synapses, max_fan_in,
-    max_targets_per_neuron, weight_bits, state_bytes.  ``use_per_axon`` instead sums one
-    expression per input axon, by encoding (the cheapest allowed one is taken), over f (entries of
-    the axon's row in that encoding), weight_bits, delay_bits, index_bits.  ``use`` None means the
+    max_targets_per_neuron, weight_bits, state_bytes (of all its neurons).  ``use_per_axon``
+    instead sums one expression per input axon, by encoding (the cheapest allowed one is taken),
+    over f (entries of the axon's row in that encoding: its synapses, or a dense row's span from
+    the first to the last target), weight_bits, delay_bits, index_bits.  ``use`` None means the
     accounting is not public: the fit is "unchecked" above ``lower_bound``.
     """
 
@@ -64,27 +69,38 @@ class Resource(Record):
 class Table(Record):
     """A table of shared parameter sets ("profiles") of a core; ``key`` names what one entry holds.
 
-    Key words: decay, current_decay, refractory, threshold, reset, weight_bits, weight_exponent.
+    Key words: decay, current_decay, refractory, threshold, reset, weight_bits, weight_exponent,
+    encoding, delay_bits.
     """
 
     capacity: Quantity
-    key: tuple[str, ...]
+    key: tuple[TableKey, ...]
 
 
 class WeightFormat(Record):
-    """Integers a synapse can hold."""
+    """Integers a synapse can hold: in a signed b-bit format -(2^(b-1) - 1) .. 2^(b-1) - 1.
+
+    ``min_bits_plus_shift``: a b-bit format reaches ``input_shift`` F only when b + F is at least
+    this (a chip that keeps mantissas left-aligned cannot place a narrow one low enough).
+    ``axon_types``: every weight is one of so many per neuron, chosen by the type of the axon.
+    """
 
     bits: tuple[int, ...]
     signed: bool = True
     distinct_per_neuron: int | None = None
     axon_types: int | None = None
+    min_bits_plus_shift: int = 0
     note: str = ""
     src: str = ""
     ev: Evidence = "unknown"
 
 
 class Core(Record):
-    """What one core offers; ``count`` cores sit at every router."""
+    """What one core offers.
+
+    ``max_delay`` counts ticks beyond ``Execution.min_delay``; ``index_bits`` are the widths a
+    sparse row may spend on a target's slot.
+    """
 
     resources: dict[str, Resource]
     tables: dict[str, Table] = {}
@@ -110,16 +126,25 @@ class NeuronModel(Record):
 
     Attributes:
         comparator: ">" means thresholds of the form ``mantissa << threshold_shift``, fire above.
-        leak: "none", "multiplicative" (``v * (2^bits - d) >> leak_bits``) or "linear".
+        leak: "none", "multiplicative" (``v * (2^bits - d) >> leak_bits``) or "linear" (a constant
+            per tick, which the normal form calls a bias).
+        leak_multiplier: smallest and largest ``2^bits - d``; None = 0 .. 2^bits.
+        current_multiplier: the same for the current.
         reset: kinds of ``ir.neuron.Reset`` with their cost; "zero" is value 0.
         levels: largest count in one step; None = unlimited.
+        threshold_bits, bias_bits: width of the mantissa beside any sign; ``bias_bits`` None = no
+            bias.
+        state_bits, current_bits, accumulator_bits: widths in two's complement, sign included;
+            the accumulator holds the summed input after ``input_shift``.
     """
 
     comparator: Literal[">", ">="]
     leak: Literal["none", "multiplicative", "linear"]
     leak_bits: int = 12
     leak_rounding: Literal["floor", "toward_zero", "half_even"] = "toward_zero"
+    leak_multiplier: tuple[int, int] | None = None
     current: bool = False
+    current_multiplier: tuple[int, int] | None = None
     reset: dict[Literal["zero", "value", "subtract", "none", "multiply"], ResetCost]
     levels: int | None = 1
     negative_levels: int | None = 0

@@ -1,0 +1,147 @@
+"""Self-check of a target: facts that hold on any real machine.
+
+Used by ``snnc targets NAME`` and by a test over all shipped files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from snnc.backends.targets.audit import AXON_NAMES, CORE_NAMES
+from snnc.backends.targets.expression import evaluate
+from snnc.ir.errors import TargetError
+from snnc.ir.target import Cost, Quantity, Target
+
+_SAMPLES = (1, 64, 200, 1024)
+
+
+def check_target(target: Target) -> list[str]:
+    """Findings about a description, each starting with its field; empty when it is sound."""
+    return [
+        *_topology(target),
+        *_quantities(target),
+        *_expressions(target),
+        *_formats(target),
+        *_costs(target),
+        *_barrier(target),
+    ]
+
+
+def _topology(target: Target) -> Iterator[str]:
+    topology = target.topology
+    width, height = topology.grid
+    cores = width * height * topology.cores_per_router
+    if topology.usable_cores > cores - len(topology.defects):
+        yield (
+            f"topology.usable_cores: {topology.usable_cores}, but {width} x {height} routers with "
+            f"{topology.cores_per_router} cores less {len(topology.defects)} defects are fewer"
+        )
+    x, y = topology.host_router
+    if not (0 <= x < width and 0 <= y < height):
+        yield f"topology.host_router: ({x}, {y}) is outside the {width} x {height} grid"
+    for defect in topology.defects:
+        size = (width, height, topology.cores_per_router)
+        if any(not 0 <= place < limit for place, limit in zip(defect, size, strict=True)):
+            yield f"topology.defects: {defect} is outside the grid"
+
+
+def _positive(target: Target) -> Iterator[tuple[str, Quantity]]:
+    yield "execution.cycle_s", target.execution.cycle_s
+    yield "execution.tick_s", target.execution.tick_s
+    yield "topology.max_chips", target.topology.max_chips
+    for name in ("buffer_packets", "injection_packets", "receive_packets", "packets_per_cycle"):
+        yield f"noc.{name}", getattr(target.noc, name)
+    yield "noc.chip_link_cycles", target.noc.chip_link_cycles
+    yield "spike.packet_bits", target.spike.packet_bits
+    yield "static_w_per_chip", target.static_w_per_chip
+    for name, resource in target.core.resources.items():
+        yield f"core.resources.{name}.capacity", resource.capacity
+    for name, table in target.core.tables.items():
+        yield f"core.tables.{name}.capacity", table.capacity
+
+
+def _quantities(target: Target) -> Iterator[str]:
+    for path, quantity in _positive(target):
+        if quantity.v is not None and not quantity.v > 0:
+            yield f"{path}: {quantity.v} is not positive"
+    delay = target.core.max_delay.v
+    if delay is not None and delay < 0:
+        yield f"core.max_delay: {delay} is negative"
+    if target.execution.min_delay < 0:
+        yield f"execution.min_delay: {target.execution.min_delay} is negative"
+
+
+def _expressions(target: Target) -> Iterator[str]:
+    for name, resource in target.core.resources.items():
+        texts = {"use": resource.use, "lower_bound": resource.lower_bound}
+        for key, text in texts.items():
+            if text is not None:
+                yield from _growing(f"core.resources.{name}.{key}", text, CORE_NAMES)
+        for encoding, text in (resource.use_per_axon or {}).items():
+            path = f"core.resources.{name}.use_per_axon.{encoding}"
+            yield from _growing(path, text, AXON_NAMES)
+            if encoding not in target.core.encodings:
+                yield f"{path}: not in core.encodings"
+        missing = set(target.core.encodings) - set(resource.use_per_axon or target.core.encodings)
+        if missing:
+            yield f"core.resources.{name}.use_per_axon: no formula for {', '.join(missing)}"
+
+
+def _growing(path: str, text: str, names: frozenset[str]) -> Iterator[str]:
+    """Using more never costs less, and never a negative amount."""
+    try:
+        values = [evaluate(text, dict.fromkeys(names, n)) for n in (0, *_SAMPLES)]
+    except TargetError as error:
+        yield f"{path}: {error.problem}"
+        return
+    if min(values) < 0 or sorted(values) != values:
+        yield f"{path}: negative or falling use {values} for counts of 0, {_SAMPLES}"
+
+
+def _formats(target: Target) -> Iterator[str]:
+    neuron, weight = target.neuron, target.core.weight
+    low, high = neuron.input_shift
+    if not 0 <= low <= high <= 30:
+        yield f"neuron.input_shift: {low}..{high} is not a rising range within 0..30"
+    if not weight.bits or min(weight.bits) < 1 or max(weight.bits) > 32:
+        yield f"core.weight.bits: {weight.bits} is not within 1..32"
+    if not neuron.reset:
+        yield "neuron.reset: no reset kind"
+    for name in ("leak_multiplier", "current_multiplier"):
+        span = getattr(neuron, name)
+        if span is not None and not 0 <= span[0] <= span[1] <= 1 << neuron.leak_bits:
+            yield f"neuron.{name}: {span} is not a rising range within 0..2^{neuron.leak_bits}"
+    for name in ("state_bits", "current_bits", "threshold_bits", "leak_bits"):
+        if not 1 <= getattr(neuron, name) <= 62:
+            yield f"neuron.{name}: {getattr(neuron, name)} is not within 1..62"
+    for kind, cost in neuron.reset.items():
+        if cost.compartments < 1:
+            yield f"neuron.reset.{kind}.compartments: {cost.compartments} is not positive"
+
+
+def _costs(target: Target) -> Iterator[str]:
+    if target.default_cost not in target.cost_sets:
+        yield f"default_cost: {target.default_cost!r} is not one of the cost sets"
+    for name, table in target.cost_sets.items():
+        for event, cost in table.events.items():
+            path = f"cost_sets.{name}.events.{event}"
+            yield from _cost(path, cost)
+            if (event == "all_in_synaptic_event") != (table.scope == "all_in"):
+                yield f"{path}: per-term and all-in costs never share a set"
+            if table.scope == "unpriced" and cost.energy is not None:
+                yield f"{path}.energy: a price in an unpriced set"
+
+
+def _cost(path: str, cost: Cost) -> Iterator[str]:
+    for term in ("energy", "latency"):
+        value = getattr(cost, term)
+        if value is not None and value < 0:
+            yield f"{path}.{term}: {value} is negative"
+
+
+def _barrier(target: Target) -> Iterator[str]:
+    times = [target.execution.barrier_s[key] for key in sorted(target.execution.barrier_s)]
+    if any(key < 1 for key in target.execution.barrier_s):
+        yield "execution.barrier_s: keys count cores or tiles, from 1"
+    if any(time < 0 for time in times) or sorted(times) != times:
+        yield f"execution.barrier_s: {times} falls as more of the chip is used"

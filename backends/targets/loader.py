@@ -1,0 +1,152 @@
+"""Reading target files: YAML to ``Target``, with every problem of a file in one error."""
+
+from __future__ import annotations
+
+import difflib
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from snnc.backends.targets.audit import audit
+from snnc.ir.errors import TargetError
+from snnc.ir.target import Target
+
+MAX_BYTES = 256 * 1024
+MAX_PROBLEMS = 20
+_PACKAGE = "snnc.backends.targets"
+
+
+def names() -> tuple[str, ...]:
+    """Names of the shipped targets."""
+    folder = files(_PACKAGE).iterdir()
+    return tuple(sorted(f.name[:-5] for f in folder if f.name.endswith(".yaml")))
+
+
+def load(name_or_path: str | Path) -> Target:
+    """Read a shipped target by name or alias, or any target file by path.
+
+    A string is taken as a path when it ends in ``.yaml``/``.yml`` or contains a slash.
+
+    Raises:
+        TargetError: no such target (with suggestions), an unreadable file, or an invalid
+            description; all problems of the file are listed.
+    """
+    text = str(name_or_path)
+    if isinstance(name_or_path, Path) or "/" in text or text.endswith((".yaml", ".yml")):
+        return _parse(_read(Path(name_or_path)), text)
+    return _shipped(_resolve(text))
+
+
+@lru_cache(maxsize=64)
+def _shipped(name: str) -> Target:
+    content = files(_PACKAGE).joinpath(f"{name}.yaml").read_bytes()
+    return _parse(content, f"{name}.yaml")
+
+
+def _resolve(name: str) -> str:
+    """Shipped name for a name or alias in any case."""
+    wanted = name.strip().lower()
+    known = names()
+    if wanted in known:
+        return wanted
+    aliases = {alias.lower(): key for key in known for alias in _shipped(key).aliases}
+    if wanted in aliases:
+        return aliases[wanted]
+    close = difflib.get_close_matches(wanted, [*known, *aliases], n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    raise TargetError(
+        "unknown target",
+        where="--target",
+        found=name,
+        allowed=", ".join(known),
+        remedy=f"{hint}`snnc targets` lists all; a path to a .yaml file also works",
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise TargetError(
+                "the target file is too large",
+                where=str(path),
+                found=f"{size} bytes",
+                allowed=f"{MAX_BYTES} bytes",
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise TargetError(
+            "the target file cannot be read",
+            where=str(path),
+            found=error.strerror or type(error).__name__,
+            allowed=f"a target file, or one of {', '.join(names())}",
+        ) from error
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML without aliases (exponential bombs) and without duplicate keys."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(
+                None, None, "aliases are not allowed in target files", event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} appears twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _parse(content: bytes, where: str) -> Target:
+    data = _document(content, where)
+    problems = audit(data)
+    target = None
+    try:
+        target = Target.model_validate(data)
+    except ValidationError as error:
+        problems += [f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
+    if target is None or problems:
+        raise _invalid(where, problems)
+    return target
+
+
+def _document(content: bytes, where: str) -> dict[str, Any]:
+    try:
+        # The loader class is a SafeLoader: it builds plain values only.
+        data = yaml.load(content.decode("utf-8"), Loader=_Loader)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise TargetError("the target file is not valid YAML", where=where, found=reason) from error
+    if not isinstance(data, dict):
+        raise TargetError(
+            "a target file is a mapping",
+            where=where,
+            found=type(data).__name__,
+            allowed="schema: snnc-target/1 and the fields of docs/targets.md",
+        )
+    return data
+
+
+def _invalid(where: str, problems: list[str]) -> TargetError:
+    shown = problems[:MAX_PROBLEMS]
+    if len(problems) > MAX_PROBLEMS:
+        shown.append(f"and {len(problems) - MAX_PROBLEMS} more")
+    return TargetError(
+        f"the target description has {len(problems)} problem(s)",
+        where=where,
+        found="\n    ".join(["", *shown]),
+        remedy="see docs/targets.md for the fields and evidence classes",
+    )
