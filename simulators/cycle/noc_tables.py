@@ -221,7 +221,8 @@ def _speeds(target: Target, machine: Machine, cores: int) -> tuple[Int64, Int64]
     latency = np.where(np.abs(step) == 1, horizontal, vertical)
     spacing = np.full(latency.size, ordinary)
     boundary = machine.kind == 2
-    if target.costs.events.get("hop_chip") is not None:
+    crossing = target.costs.events.get("hop_chip")
+    if crossing is not None and crossing.latency is not None:
         latency = np.where(boundary, hop_cycles(target, "hop_chip"), latency)
     link = target.noc.chip_link_cycles.v
     if link is not None:
