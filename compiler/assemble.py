@@ -6,28 +6,28 @@ from dataclasses import replace
 
 import numpy as np
 
-from snnc.compiler.partition.limits import Limits
+from snnc.compiler.partition import Partition
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.tally import Pieces, slots
 from snnc.compiler.partition.wiring import Wiring
 from snnc.compiler.traffic import weighted
 from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import CoreTables
-from snnc.ir.errors import CapacityError, CompilerBugError
+from snnc.ir.errors import CapacityError, CompilerBugError, UnsupportedError
 from snnc.ir.jit import kernel
 from snnc.ir.target import Target
 
 
-def assemble(wiring: Wiring, core: IntArray, cores: int) -> CoreTables:
+def assemble(wiring: Wiring, division: Partition) -> CoreTables:
     """Core tables without locations and encodings (both zero).
 
     Args:
         wiring: the expanded network.
-        core: [neurons] core of every neuron.
-        cores: number of cores.
+        division: core and slot order of every neuron.
     """
-    slot = slots(core, cores)
-    order = np.argsort(core, kind="stable")
+    core, cores = division.core, division.cores
+    slot = slots(core, cores, division.rank)
+    order = np.lexsort((division.rank, core))
     neuron_ptr = _pointers(np.bincount(core, minlength=cores))
     keys, lengths = _axon_keys(wiring, core, cores)
     unique, inverse = np.unique(keys, return_inverse=True)
@@ -145,7 +145,7 @@ def _place(
 def _fill(
     wiring: Wiring, core: IntArray, slot: IntArray, row: IntArray, row_ptr: IntArray
 ) -> tuple[IntArray, IntArray]:
-    """Synapses row by row; populations come in order, so slots rise within a row."""
+    """Synapses row by row, slots rising within a row."""
     target = np.empty(row_ptr[-1], np.int32)
     weight = np.empty(row_ptr[-1], np.int32)
     cursor = row_ptr[:-1].copy()
@@ -161,12 +161,28 @@ def _fill(
         first += node.size
     if met != row.size or not np.array_equal(cursor, row_ptr[1:]):
         raise CompilerBugError("assembly lost synapses", found=met, allowed=row.size)
+    _sort_rows(row_ptr, target, weight)
     return target, weight
 
 
-def encode(
-    tables: CoreTables, wiring: Wiring, target: Target
-) -> tuple[CoreTables, dict[str, tuple[IntArray, int]]]:
+@kernel
+def _sort_rows(row_ptr: IntArray, target: IntArray, weight: IntArray) -> None:
+    """Shell sort of every row (Ciura's gaps): mostly sorted rows, and it compiles quickly."""
+    for row in range(row_ptr.size - 1):
+        first, end = row_ptr[row], row_ptr[row + 1]
+        for gap in (701, 301, 132, 57, 23, 10, 4, 1):
+            for k in range(first + gap, end):
+                slot, value = target[k], weight[k]
+                hole = k
+                while hole >= first + gap and target[hole - gap] > slot:
+                    target[hole] = target[hole - gap]
+                    weight[hole] = weight[hole - gap]
+                    hole -= gap
+                target[hole] = slot
+                weight[hole] = value
+
+
+def encode(tables: CoreTables, meter: Meter) -> tuple[CoreTables, dict[str, tuple[IntArray, int]]]:
     """Choose the cheapest encoding of every axon and measure every core exactly.
 
     Returns:
@@ -175,9 +191,8 @@ def encode(
     Raises:
         CapacityError: a core exceeds a limit (a merge or a tiling was measured too low).
     """
-    meter = Meter(wiring, Limits.of(target))
     pieces, counts = _count(tables, meter)
-    shift = np.array([p.input_shift for p in wiring.populations])
+    shift = np.array([p.input_shift for p in meter.wiring.populations])
     population = _population_of_rows(tables, meter)
     meter.add_rows(counts, pieces, tables.axon_delay.astype(np.int64), shift[population])
     choice: IntArray = np.zeros(pieces.count.size, np.int64)
@@ -185,6 +200,7 @@ def encode(
         if wall.per_axon:
             _, choice = meter.row_cost(wall, counts, pieces, tables.axon_delay.astype(np.int64))
     _check(meter, counts, tables)
+    check_axon_types(tables, meter.limits.target)
     usage = {w.name: (meter.limits.use(w, counts), w.capacity) for w in meter.limits.walls}
     return replace(tables, axon_encoding=choice.astype(np.int8)), usage
 
@@ -243,6 +259,56 @@ def _largest(index: IntArray, value: IntArray, size: int) -> IntArray:
     result = np.zeros(size, np.int64)
     np.maximum.at(result, index, value)
     return result
+
+
+def check_axon_types(tables: CoreTables, target: Target) -> None:
+    """Refuse cores whose axons need more types than the target has.
+
+    Axons of one type use one weight per neuron; types are given first fit, in axon order.
+
+    Raises:
+        UnsupportedError: a core needs more types.
+    """
+    limit = target.core.weight.axon_types
+    if limit is None:
+        return
+    for core in range(tables.count):
+        neurons = int(tables.neuron_ptr[core + 1] - tables.neuron_ptr[core])
+        rows = tables.synapse_ptr[tables.axon_ptr[core] : tables.axon_ptr[core + 1] + 1]
+        used = _axon_types(rows, tables.synapse_target, tables.synapse_weight, neurons)
+        if used > limit:
+            raise UnsupportedError(
+                f"the weights do not fit the axon types of {target.id}",
+                where=f"core {core} (first neuron: source "
+                f"{int(tables.neuron_source[tables.neuron_ptr[core]])})",
+                found=f"{used} types by first fit",
+                allowed=f"{limit} types per core, one weight per neuron and type",
+                remedy="restrict each input's weights to one value per type, as TrueNorth training "
+                "does, or choose another target",
+            )
+
+
+@kernel
+def _axon_types(row_ptr: IntArray, target: IntArray, weight: IntArray, neurons: int) -> int:
+    types = np.zeros((row_ptr.size, neurons), np.int64)
+    used = 0
+    for row in range(row_ptr.size - 1):
+        chosen = used
+        for kind in range(used):
+            fits = True
+            for k in range(row_ptr[row], row_ptr[row + 1]):
+                stored = types[kind, target[k]]
+                if stored != 0 and stored != weight[k]:
+                    fits = False
+                    break
+            if fits:
+                chosen = kind
+                break
+        if chosen == used:
+            used += 1
+        for k in range(row_ptr[row], row_ptr[row + 1]):
+            types[chosen, target[k]] = weight[k]
+    return used
 
 
 def _check(meter: Meter, counts: dict[str, IntArray], tables: CoreTables) -> None:

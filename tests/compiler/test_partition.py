@@ -10,7 +10,7 @@ from snnc.backends.targets import load
 from snnc.compiler.map import MapOptions, map_network
 from snnc.compiler.partition.tally import slots
 from snnc.compiler.partition.tiling import block_label
-from snnc.ir.errors import CapacityError
+from snnc.ir.errors import CapacityError, UnsupportedError
 from snnc.ir.expand import expand
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.nodes import Input, Linear, Output
@@ -116,6 +116,28 @@ def test_at_most_eight_thresholds_share_a_loihi_core() -> None:
     assert max(u for u, _ in used) == 8
 
 
+def typed_layer(types: int) -> IntegerNetwork:
+    """Inputs of several types: input i adds weight 1 + (i modulo types) to every neuron."""
+    values = np.tile(1 + np.arange(40) % types, (30, 1))
+    return IntegerNetwork(
+        "typed",
+        (
+            Input("in", (40,), BIN),
+            Linear("w", ("in",), Dense(values)),
+            nets.fire("n", "w", (30,)),
+            Output("out", ("n",)),
+        ),
+    )
+
+
+def test_four_axon_types_fit_a_truenorth_core_and_five_do_not() -> None:
+    assert report_of(typed_layer(4), load("truenorth"))["cores_used"] == 1
+    with pytest.raises(UnsupportedError, match="axon types of truenorth") as caught:
+        report_of(typed_layer(5), load("truenorth"))
+    assert "5 types by first fit" in str(caught.value)
+    assert "4 types per core" in str(caught.value)
+
+
 def test_small_layers_share_one_core() -> None:
     report = report_of(nets.mlp((8, 10, 10, 10)), load("toy-mesh"))
     assert report["cores_used"] == 1
@@ -138,4 +160,4 @@ def test_an_unconnected_population_still_gets_a_core() -> None:
 def test_blocks_are_near_equal_runs() -> None:
     label = block_label((2, 5), (1, 2)).reshape(2, 5)
     assert label.tolist() == [[0, 0, 0, 1, 1]] * 2
-    assert slots(label.reshape(-1), 2).tolist() == [0, 1, 2, 0, 1, 3, 4, 5, 2, 3]
+    assert slots(label.reshape(-1), 2, np.arange(10)).tolist() == [0, 1, 2, 0, 1, 3, 4, 5, 2, 3]
