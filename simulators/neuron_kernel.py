@@ -1,0 +1,303 @@
+"""The complete neuron normal form of ``snnc.ir.neuron`` as one Numba kernel over flat arrays.
+
+Both fast simulators advance neurons with ``update`` or ``step``.  A population's scalars are one
+row of ``table``; what may differ from neuron to neuron (multipliers, thresholds, biases) is one
+row of ``values`` per *distinct* broadcast position, so a convolution with one threshold per
+channel stores one row per channel.  ``PackedNeurons.take`` reorders neurons without copying
+either, e.g. into the order in which a core holds them.
+
+Arithmetic is int64 with two's-complement wrap-around, as in the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from snnc.ir.arrays import IntArray
+from snnc.ir.jit import kernel
+from snnc.ir.neuron import NO_LEAK, Leak, Neuron
+
+# Columns of ``table``: the scalars of one population.
+(
+    INPUT_SHIFT, LEAK_SHIFT, LEAK_ROUNDING,
+    HAS_CURRENT, CURRENT_SHIFT, CURRENT_ROUNDING, CURRENT_LOW, CURRENT_HIGH, CURRENT_WRAP,
+    LOW, HIGH, WRAP,
+    BIASES, ONSETS, LEVELS, NEGATIVE_LEVELS, EMIT_STATE,
+    RESET, UP, DOWN, REFRACTORY, HOLD,
+    ADAPTATION, ADAPT_SHIFT, ADAPT_ROUNDING, DECREMENT, MAXIMUM, BETA, BETA_SHIFT,
+    COLUMNS,
+) = range(30)  # fmt: skip
+
+# Offsets in a row of ``values``; biases, thresholds and negative thresholds follow LADDERS.
+MULTIPLIER, CURRENT_MULTIPLIER, AMOUNT, ADAPT_MULTIPLIER, GAIN, INITIAL, LADDERS = range(7)
+
+FLOOR, TOWARD_ZERO, HALF_EVEN = range(3)
+SUBTRACT, VALUE, NONE, MULTIPLY = range(4)
+NO_ADAPTATION, DECAY, STEP = range(3)
+
+_ROUNDINGS = {"floor": FLOOR, "toward_zero": TOWARD_ZERO, "half_even": HALF_EVEN}
+_RESETS = {"subtract": SUBTRACT, "value": VALUE, "none": NONE, "multiply": MULTIPLY}
+_ADAPTATIONS = {"decay": DECAY, "step": STEP}
+
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+
+
+class PackedNeurons(NamedTuple):
+    """Parameters of a list of neurons; a named tuple because kernels take it as argument.
+
+    Attributes:
+        kind: int32 [neurons], row of ``table``: the neuron's population.
+        row: int64 [neurons], where the neuron's values begin in ``values``.
+        table: int64 [populations, COLUMNS].
+        values: int64, rows of all populations one after the other.
+        onsets: int64, onsets of gated biases; a population's begin at ``table[kind, ONSETS]``.
+    """
+
+    kind: Int32
+    row: Int64
+    table: Int64
+    values: Int64
+    onsets: Int64
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return int(self.kind.size)
+
+    def take(self, order: IntArray) -> PackedNeurons:
+        """The neurons ``order[0], order[1], ...``; tables are shared."""
+        return self._replace(kind=self.kind[order], row=self.row[order])
+
+
+class State(NamedTuple):
+    """State of a list of neurons, int64 [neurons] each; the letters of ``snnc.ir.neuron``."""
+
+    v: Int64
+    current: Int64
+    a: Int64
+    q: Int64
+
+
+def pack(neurons: Sequence[Neuron]) -> PackedNeurons:
+    """Pack populations one after the other, each in flat (C) order."""
+    kinds, rows, tables = [], [], []
+    values: list[Int64] = []
+    onsets: list[int] = []
+    first = 0
+    for number, neuron in enumerate(neurons):
+        block, position = _value_rows(neuron)
+        kinds.append(np.full(neuron.size, number, np.int32))
+        rows.append(first + position * block.shape[1])
+        tables.append(_scalars(neuron, len(onsets)))
+        values.append(block.reshape(-1))
+        onsets.extend(bias.onset for bias in neuron.bias)
+        first += block.size
+    return PackedNeurons(
+        np.concatenate([np.zeros(0, np.int32), *kinds]),
+        np.concatenate([np.zeros(0, np.int64), *rows]),
+        np.array(tables, np.int64).reshape(-1, COLUMNS),
+        np.concatenate([np.zeros(0, np.int64), *values]),
+        np.array(onsets, np.int64),
+    )
+
+
+def new_state(packed: PackedNeurons) -> State:
+    """State of all neurons at the start of a sample."""
+    state = State(*(np.zeros(packed.size, np.int64) for _ in range(4)))
+    reset(packed, state)
+    return state
+
+
+def _value_rows(neuron: Neuron) -> tuple[Int64, Int64]:
+    """Distinct parameter rows [rows, LADDERS + ...] and the row number of every neuron."""
+    adaptation = neuron.adaptation
+    parameters: list[Any] = [
+        neuron.leak.multiplier,
+        (neuron.current or NO_LEAK).multiplier,
+        neuron.reset.amount,
+        (adaptation.leak if adaptation else NO_LEAK).multiplier,
+        adaptation.gain if adaptation else 0,
+        neuron.initial,
+        *(bias.value for bias in neuron.bias),
+        *neuron.thresholds,
+        *neuron.negative_thresholds,
+    ]
+    shape = np.broadcast_shapes(*(np.shape(p) for p in parameters))
+    shape = (1,) * (len(neuron.shape) - len(shape)) + shape
+    block = np.stack([np.broadcast_to(p, shape).reshape(-1) for p in parameters], axis=1)
+    position = np.arange(block.shape[0]).reshape(shape)
+    return block.astype(np.int64), np.broadcast_to(position, neuron.shape).reshape(-1)
+
+
+def _scalars(n: Neuron, first_onset: int) -> list[int]:
+    """One row of ``table``."""
+    current = n.current or NO_LEAK
+    row = [0] * COLUMNS
+    row[INPUT_SHIFT] = n.input_shift
+    row[LEAK_SHIFT], row[LEAK_ROUNDING] = _leak_scalars(n.leak)
+    row[HAS_CURRENT] = n.current is not None
+    row[CURRENT_SHIFT], row[CURRENT_ROUNDING] = _leak_scalars(current)
+    bounds, wrap = n.current_range, n.current_range.overflow == "wrap"
+    row[CURRENT_LOW], row[CURRENT_HIGH], row[CURRENT_WRAP] = bounds.low, bounds.high, wrap
+    bounds, wrap = n.state_range, n.state_range.overflow == "wrap"
+    row[LOW], row[HIGH], row[WRAP] = bounds.low, bounds.high, wrap
+    row[BIASES], row[ONSETS] = len(n.bias), first_onset
+    row[LEVELS], row[NEGATIVE_LEVELS] = n.levels, n.negative_levels
+    row[EMIT_STATE] = n.emit == "state"
+    row[RESET], row[UP], row[DOWN] = _RESETS[n.reset.kind], n.reset.up, n.reset.down
+    row[REFRACTORY], row[HOLD] = n.refractory, n.refractory_hold
+    if n.adaptation is not None:
+        row[ADAPTATION] = _ADAPTATIONS[n.adaptation.kind]
+        row[ADAPT_SHIFT], row[ADAPT_ROUNDING] = _leak_scalars(n.adaptation.leak)
+        row[DECREMENT], row[MAXIMUM] = n.adaptation.decrement, n.adaptation.maximum
+        row[BETA], row[BETA_SHIFT] = n.adaptation.beta, n.adaptation.beta_shift
+    return row
+
+
+def _leak_scalars(leak: Leak) -> tuple[int, int]:
+    return leak.shift, _ROUNDINGS[leak.rounding]
+
+
+@kernel
+def reset(packed: PackedNeurons, state: State) -> None:
+    """Put all neurons into the state a sample starts with."""
+    state.current[:] = 0
+    state.a[:] = 0
+    state.q[:] = 0
+    for i in range(packed.kind.size):
+        state.v[i] = packed.values[packed.row[i] + INITIAL]
+
+
+@kernel
+def step(
+    packed: PackedNeurons,
+    state: State,
+    first: int,
+    last: int,
+    accumulated: IntArray,
+    t: int,
+    index: Int32,
+    value: Int64,
+) -> int:
+    """Advance the neurons [first, last) by logical step ``t``.
+
+    ``accumulated[i]`` is the input sum of neuron i; it is consumed and set to zero.  Emitted
+    nonzero values are written to ``index`` and ``value`` from their beginning, in rising order
+    (both must hold ``last - first`` entries); returns how many there are.
+    """
+    emitted = 0
+    for i in range(first, last):
+        out = update(packed, state, i, accumulated[i], t)
+        accumulated[i] = 0
+        if out != 0:
+            index[emitted] = i
+            value[emitted] = out
+            emitted += 1
+    return emitted
+
+
+@kernel
+def update(packed: PackedNeurons, state: State, i: int, inputs: int, t: int) -> int:
+    """Advance neuron ``i`` by logical step ``t``; return what it emits (``snnc.ir.neuron``)."""
+    k = packed.table[packed.kind[i]]
+    r = packed.row[i]
+    p = packed.values
+    x = inputs << k[INPUT_SHIFT]
+    if k[HAS_CURRENT]:
+        x += round_shift(
+            p[r + CURRENT_MULTIPLIER] * state.current[i], k[CURRENT_SHIFT], k[CURRENT_ROUNDING]
+        )
+        x = bounded(x, k[CURRENT_LOW], k[CURRENT_HIGH], k[CURRENT_WRAP])
+        state.current[i] = x
+    for b in range(k[BIASES]):
+        if t >= packed.onsets[k[ONSETS] + b]:
+            x += p[r + LADDERS + b]
+    v = round_shift(p[r + MULTIPLIER] * state.v[i], k[LEAK_SHIFT], k[LEAK_ROUNDING]) + x
+    v = bounded(v, k[LOW], k[HIGH], k[WRAP])
+    if k[EMIT_STATE]:
+        state.v[i] = v
+        return v
+
+    c = 0
+    if state.q[i] <= 0:
+        c = _count(k, p, r + LADDERS + k[BIASES], v, state.a[i])
+    elif k[HOLD]:
+        v = p[r + AMOUNT] if k[RESET] == VALUE else 0
+    state.v[i] = bounded(_after(k, p[r + AMOUNT], v, c), k[LOW], k[HIGH], k[WRAP])
+    if k[ADAPTATION] != NO_ADAPTATION:
+        state.a[i] = _adapted(k, p, r, state.a[i], c)
+    if k[REFRACTORY]:
+        state.q[i] = k[REFRACTORY] if c != 0 else max(state.q[i] - 1, 0)
+    return c
+
+
+@kernel
+def round_shift(product: int, shift: int, rounding: int) -> int:
+    """``round(product / 2^shift)``, see ``snnc.simulators.reference.operators``."""
+    if shift == 0:
+        return product
+    if rounding == TOWARD_ZERO:
+        return -(-product >> shift) if product < 0 else product >> shift
+    down = product >> shift
+    if rounding == HALF_EVEN:
+        rest, half = product & ((1 << shift) - 1), 1 << (shift - 1)
+        if rest > half or (rest == half and down & 1 == 1):
+            return down + 1
+    return down
+
+
+@kernel
+def bounded(x: int, low: int, high: int, wrap: int) -> int:
+    """Clip ``x`` into [low, high], or wrap it around."""
+    if low <= x <= high:
+        return x
+    if wrap:
+        return (x - low) % (high - low + 1) + low
+    return low if x < low else high
+
+
+@kernel
+def _count(k: Int64, p: Int64, ladder: int, v: int, a: int) -> int:
+    offset = 0
+    if k[ADAPTATION] != NO_ADAPTATION:
+        offset = (k[BETA] * a) >> k[BETA_SHIFT]
+    c = 0
+    for level in range(k[LEVELS]):
+        if v >= p[ladder + level] + offset:
+            c += 1
+    ladder += k[LEVELS]
+    for level in range(k[NEGATIVE_LEVELS]):
+        if -v >= p[ladder + level]:
+            c -= 1
+    return c
+
+
+@kernel
+def _after(k: Any, amount: int, v: int, c: int) -> int:
+    """The membrane after a spike of count ``c``."""
+    if c == 0:
+        return v
+    if k[RESET] == SUBTRACT:
+        return v - amount * c
+    if k[RESET] == VALUE:
+        return amount
+    if k[RESET] == MULTIPLY:
+        factor: int = k[UP] if c > 0 else k[DOWN]
+        return factor * v
+    return v
+
+
+@kernel
+def _adapted(k: Any, p: Any, r: int, a: int, c: int) -> int:
+    """The threshold state after a step with count ``c``."""
+    if k[ADAPTATION] == DECAY:
+        kept = round_shift(p[r + ADAPT_MULTIPLIER] * a, k[ADAPT_SHIFT], k[ADAPT_ROUNDING])
+        return kept + p[r + GAIN] if c != 0 else kept
+    moved: int = a + p[r + GAIN] if c != 0 else a - k[DECREMENT]
+    maximum: int = k[MAXIMUM]
+    return min(max(moved, 0), maximum)
