@@ -53,8 +53,9 @@ class Resource(Record):
     ``use`` is an expression over the core's counts: n_neurons, n_compartments, n_axons_in,
     n_axons_out (one per neuron and destination core), n_synapses, max_fan_in,
     max_targets_per_neuron, weight_bits, state_bytes (of all its neurons).  ``use_per_axon``
-    instead sums one expression per input axon, by encoding (the cheapest allowed one is taken), over f (entries of
-    the axon's row in that encoding), weight_bits, delay_bits, index_bits.  ``use`` None means the
+    instead sums one expression per input axon, by encoding (the cheapest allowed one is taken),
+    over f (entries of the axon's row in that encoding: its synapses, or a dense row's span from
+    the first to the last target), weight_bits, delay_bits, index_bits.  ``use`` None means the
     accounting is not public: the fit is "unchecked" above ``lower_bound``.
     """
 
@@ -133,7 +134,8 @@ class NeuronModel(Record):
         levels: largest count in one step; None = unlimited.
         threshold_bits, bias_bits: width of the mantissa beside any sign; ``bias_bits`` None = no
             bias.
-        state_bits, current_bits, accumulator_bits: widths in two's complement, sign included.
+        state_bits, current_bits, accumulator_bits: widths in two's complement, sign included;
+            the accumulator holds the summed input after ``input_shift``.
     """
 
     comparator: Literal[">", ">="]

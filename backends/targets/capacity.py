@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from snnc.backends.targets.expression import evaluate
 from snnc.ir.arrays import IntArray
@@ -35,12 +36,11 @@ class Usage:
     exact: bool = True
 
     @property
-    def exceeded(self) -> IntArray:
+    def exceeded(self) -> npt.NDArray[np.bool_]:
         """[cores] bool: even what is known does not fit."""
         if self.available is None:
             return np.zeros(self.used.shape, np.bool_)
-        over: IntArray = self.used > self.available
-        return over
+        return np.asarray(self.used > self.available)
 
     @property
     def kind(self) -> Kind:
@@ -128,5 +128,5 @@ def index_bits(target: Target, n_neurons: IntArray) -> IntArray:
     need = np.frexp(np.maximum(n_neurons, 1) - 1)[1].astype(np.int64)
     allowed = np.array(sorted(target.core.index_bits), np.int64)
     if not allowed.size:
-        return need
-    return allowed[np.minimum(np.searchsorted(allowed, need), allowed.size - 1)]
+        return np.asarray(need)
+    return np.asarray(allowed[np.minimum(np.searchsorted(allowed, need), allowed.size - 1)])

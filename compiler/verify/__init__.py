@@ -1,0 +1,9 @@
+"""The independent checker: a deployment obeys its target and is exactly its network.
+
+It recounts everything from the deployment's tables and shares no code with the mapper.
+"""
+
+from snnc.compiler.verify.checker import examine, verify
+from snnc.compiler.verify.report import RULES, VerifyReport, Violation
+
+__all__ = ["RULES", "VerifyReport", "Violation", "examine", "verify"]

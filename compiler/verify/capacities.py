@@ -1,0 +1,203 @@
+"""Rules "capacity", "profiles", "weights" and "delay": a recount of what every core holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from snnc.backends.targets.capacity import Usage, axon_cost, core_usage, index_bits, weight_bits
+from snnc.compiler.verify.report import Findings, Violation
+from snnc.compiler.verify.subject import Subject, wide
+from snnc.compiler.verify.tables import check_profiles
+from snnc.ir.arrays import IntArray
+from snnc.ir.neuron import Neuron
+from snnc.ir.target import Target
+
+
+def check_capacity(subject: Subject, findings: Findings) -> None:
+    """Recount every resource and every parameter table of every core."""
+    target = subject.deployment.target
+    bits = core_weight_bits(subject)
+    counts = recount(subject, bits)
+    usage = core_usage(target, counts, _axon_use(subject, bits))
+    for name, use in usage.items():
+        findings.count("capacity", use.used.size)
+        if use.kind == "unchecked":
+            findings.unchecked.append(f"core resource {name}: {_why(target, name, use)}")
+        for core in np.flatnonzero(use.exceeded)[:50]:
+            found = f"{use.used[core]} {use.unit} of {name}"
+            findings.add("capacity", subject.core_name(int(core)), found, use.available)
+    most = target.core.max_targets_per_neuron
+    if most is not None:
+        for core in np.flatnonzero(counts["max_targets_per_neuron"] > most)[:50]:
+            found = f"a neuron sends to {counts['max_targets_per_neuron'][core]} cores"
+            findings.add("capacity", subject.core_name(int(core)), found, most)
+    check_profiles(subject, findings, bits)
+
+
+def _why(target: Target, name: str, use: Usage) -> str:
+    if use.available is None:
+        return "the capacity is not public"
+    bound = int(use.used.max(initial=0))
+    known = f"at least {bound} of {use.available} {use.unit} used" if bound else "no lower bound"
+    return f"the accounting is not public; {known}"
+
+
+def recount(subject: Subject, bits: IntArray) -> dict[str, IntArray]:
+    """[cores] every count a resource formula may use, from the tables alone."""
+    cores, target = subject.deployment.cores, subject.deployment.target
+    n = cores.count
+    source = wide(cores.neuron_source)
+    cost = subject.per_source({p.name: compartments(target, p) for p in subject.populations})
+    fan_in = np.bincount(subject.synapse_neuron, minlength=source.size)
+    targets = destinations(subject)[source]
+    neurons = np.diff(wide(cores.neuron_ptr))
+    return {
+        "n_neurons": neurons,
+        "n_compartments": _sum(subject.neuron_core, cost[source], n),
+        "n_axons_in": np.diff(wide(cores.axon_ptr)),
+        "n_axons_out": _sum(subject.neuron_core, targets, n),
+        "n_synapses": np.bincount(subject.axon_core[subject.synapse_axon], minlength=n),
+        "max_fan_in": _most(subject.neuron_core, fan_in, n),
+        "max_targets_per_neuron": _most(subject.neuron_core, targets, n),
+        "weight_bits": bits,
+        "state_bytes": neurons * target.core.state_bytes,
+    }
+
+
+def compartments(target: Target, neuron: Neuron) -> int:
+    """Compartments one neuron takes by its reset rule; 1 where the rule is missing altogether."""
+    kinds = (neuron.reset.kind,)
+    if neuron.reset.kind == "value" and not neuron.reset.amount.any():
+        kinds = ("zero", *kinds)  # type: ignore[assignment]
+    if neuron.emit == "state":
+        return 1
+    costs: Mapping[str, int] = {k: cost.compartments for k, cost in target.neuron.reset.items()}
+    return next((costs[kind] for kind in kinds if kind in costs), 1)
+
+
+def destinations(subject: Subject) -> IntArray:
+    """[sources] copies one spike of each source delivers, over all its nets."""
+    routes = subject.deployment.routes
+    copies = np.diff(wide(routes.delivery_ptr))[wide(routes.send_net)]
+    return _sum(subject.send_source, copies, subject.sources.total)
+
+
+def core_weight_bits(subject: Subject) -> IntArray:
+    """[cores] narrowest weight format for all weights stored in a core (the widest if none)."""
+    cores, target = subject.deployment.cores, subject.deployment.target
+    largest = _most(
+        subject.axon_core[subject.synapse_axon], np.abs(wide(cores.synapse_weight)), cores.count
+    )
+    shift = subject.per_source({p.name: p.input_shift for p in subject.populations})
+    lowest = np.full(cores.count, 64, np.int64)
+    np.minimum.at(lowest, subject.neuron_core, shift[wide(cores.neuron_source)])
+    widest = max(target.core.weight.bits)
+    pairs = zip(largest, lowest, strict=True)
+    found = [weight_bits(target, int(size), int(low)) or widest for size, low in pairs]
+    return np.array(found, np.int64)
+
+
+def delay_width(delay: IntArray) -> IntArray:
+    """Bits of a delay field; none for delay 0."""
+    return np.frexp(delay)[1].astype(np.int64)
+
+
+def _axon_use(subject: Subject, bits: IntArray) -> dict[str, IntArray]:
+    """[cores] sum over input axons of every resource accounted per axon, as encoded."""
+    cores, target = subject.deployment.cores, subject.deployment.target
+    neurons = np.diff(wide(cores.neuron_ptr))
+    entries = row_entries(subject)
+    fields = (
+        bits[subject.axon_core],
+        delay_width(wide(cores.axon_delay)),
+        index_bits(target, neurons)[subject.axon_core],
+    )
+    result = {}
+    for name, resource in target.core.resources.items():
+        if resource.use_per_axon is None:
+            continue
+        cost = np.zeros(cores.axon_source.size, np.int64)
+        for number, encoding in enumerate(target.core.encodings):
+            mine = cores.axon_encoding == number
+            stored = entries[encoding][mine]
+            cost[mine] = axon_cost(resource, encoding, stored, *(f[mine] for f in fields))
+        result[name] = _sum(subject.axon_core, cost, cores.count)
+    return result
+
+
+def row_entries(subject: Subject) -> dict[str, IntArray]:
+    """[axons] entries a row stores, by encoding: a dense row also stores the gaps in its span."""
+    cores = subject.deployment.cores
+    ptr = wide(cores.synapse_ptr)
+    count = np.diff(ptr)
+    filled = np.flatnonzero(count)
+    span = np.zeros(count.size, np.int64)
+    if filled.size:
+        target = wide(cores.synapse_target)
+        high = np.maximum.reduceat(target, ptr[filled])
+        span[filled] = high - np.minimum.reduceat(target, ptr[filled]) + 1
+    neurons = np.diff(wide(cores.neuron_ptr))
+    return {"sparse": count, "dense": span, "crossbar": neurons[subject.axon_core]}
+
+
+def check_delay(subject: Subject, findings: Findings) -> None:
+    """Every axon delay fits the field of the target."""
+    delay = wide(subject.deployment.cores.axon_delay)
+    limit = subject.deployment.target.core.max_delay.v
+    findings.count("delay", delay.size)
+    if limit is None:
+        findings.unchecked.append("axon delay: the largest delay is not public")
+        return
+    for axon in np.flatnonzero(delay > limit)[:50]:
+        core = subject.core_name(int(subject.axon_core[axon]))
+        findings.add("delay", f"axon {axon} of {core}", f"{delay[axon]} extra ticks", limit)
+
+
+def check_weights(subject: Subject, findings: Findings) -> None:
+    """Every weight is in the range of the widest format; distinct weights where limited."""
+    cores, form = subject.deployment.cores, subject.deployment.target.core.weight
+    weight = wide(cores.synapse_weight)
+    high = (1 << (max(form.bits) - int(form.signed))) - 1
+    low = -high if form.signed else 0
+    findings.count("weights", weight.size)
+    for entry in np.flatnonzero((weight < low) | (weight > high))[:50]:
+        axon = subject.synapse_axon[entry]
+        core = subject.core_name(int(subject.axon_core[axon]))
+        where = f"synapse {entry} from {subject.name(int(cores.axon_source[axon]))} in {core}"
+        findings.add("weights", where, weight[entry], f"{low} to {high}")
+    if form.distinct_per_neuron is not None:
+        _distinct(subject, findings, form.distinct_per_neuron)
+
+
+def _distinct(subject: Subject, findings: Findings, limit: int) -> None:
+    cores = subject.deployment.cores
+    pairs = np.stack([subject.synapse_neuron, wide(cores.synapse_weight)], axis=1)
+    neuron = np.unique(pairs, axis=0)[:, 0]
+    distinct = np.bincount(neuron, minlength=cores.neuron_source.size)
+    bad = np.flatnonzero(distinct > limit)
+    findings.many(
+        "weights",
+        bad.size,
+        (
+            Violation(
+                "weights",
+                subject.name(int(cores.neuron_source[slot])),
+                f"{distinct[slot]} distinct weights",
+                f"{limit} per neuron",
+            )
+            for slot in bad[:50]
+        ),
+    )
+
+
+def _sum(index: IntArray, value: IntArray, size: int) -> IntArray:
+    # Float64 sums of bincount are exact here: every total stays far below 2^53.
+    return np.bincount(index, weights=value, minlength=size).astype(np.int64)
+
+
+def _most(index: IntArray, value: IntArray, size: int) -> IntArray:
+    result = np.zeros(size, np.int64)
+    np.maximum.at(result, index, value)
+    return result

@@ -1,0 +1,72 @@
+"""All rules over one deployment."""
+
+from __future__ import annotations
+
+from snnc.compiler.verify.capacities import check_capacity, check_delay, check_weights
+from snnc.compiler.verify.deadlock import check_deadlock
+from snnc.compiler.verify.function import check_function
+from snnc.compiler.verify.nets import check_delivery, check_routes
+from snnc.compiler.verify.neurons import check_neurons
+from snnc.compiler.verify.placing import check_location, check_placement
+from snnc.compiler.verify.report import RULES, Findings, VerifyReport
+from snnc.compiler.verify.structure import check_structure
+from snnc.compiler.verify.subject import Subject
+from snnc.compiler.verify.timing import check_offsets, check_schedule
+from snnc.ir.deployment import Deployment
+from snnc.ir.errors import VerificationError
+from snnc.ir.expand import expand
+
+SHOWN = 8
+
+
+def verify(deployment: Deployment) -> VerifyReport:
+    """Check every rule of ``RULES``.
+
+    Returns:
+        What was checked and what nobody can check.
+
+    Raises:
+        VerificationError: at least one rule is broken; the first violations are listed.
+        UnsupportedError: the network holds an operator that no core computes.
+    """
+    report = examine(deployment)
+    if report.ok:
+        return report
+    total = sum(report.broken.values())
+    shown = [str(violation) for violation in report.violations[:SHOWN]]
+    if total > len(shown):
+        shown.append(f"and {total - len(shown)} more")
+    raise VerificationError(
+        f"the deployment breaks {total} fact(s) of {len(report.broken)} rule(s)",
+        where=deployment.network.name,
+        found="\n    ".join(["", *shown]),
+        allowed="; ".join(RULES[rule] for rule in report.broken),
+        remedy="a compiled file that was not altered never breaks a rule: report it as a bug",
+    )
+
+
+def examine(deployment: Deployment) -> VerifyReport:
+    """Check every rule and report the violations instead of raising.
+
+    Rules that index freely run only when the tables' structure and offsets hold.
+    """
+    subject, findings = Subject(deployment), Findings()
+    check_structure(subject, findings)
+    if "structure" in findings.broken:
+        return findings.report()
+    check_placement(subject, findings)
+    check_location(subject, findings)
+    check_capacity(subject, findings)
+    check_weights(subject, findings)
+    check_delay(subject, findings)
+    check_routes(subject, findings)
+    check_delivery(subject, findings)
+    check_deadlock(subject, findings)
+    check_offsets(subject, findings)
+    if "schedule" in findings.broken:
+        return findings.report()
+    expansion = expand(deployment.network)
+    check_schedule(subject, findings, expansion)
+    check_neurons(subject, findings, expansion)
+    check_function(subject, findings, expansion)
+    return findings.report()

@@ -1,0 +1,148 @@
+"""Rules "routes" and "delivery": nets are legal trees that reach exactly the listening cores."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from snnc.compiler.verify.report import Findings, Violation
+from snnc.compiler.verify.subject import Subject, owner, wide
+from snnc.ir.arrays import IntArray
+
+
+def parent_entry(subject: Subject) -> IntArray:
+    """[branches] index of the parent in the branch tables, -1 for roots."""
+    routes = subject.deployment.routes
+    first = wide(routes.branch_ptr)[owner(routes.branch_ptr)]
+    parent = wide(routes.branch_parent)
+    return np.where(parent < 0, -1, first + parent)
+
+
+def check_routes(subject: Subject, findings: Findings) -> None:
+    """Trees are rooted at their sender, use links of the mesh, and follow the routing rule."""
+    routes = subject.deployment.routes
+    findings.count("routes", routes.branch_router.size)
+    _roots(subject, findings)
+    _edges(subject, findings)
+    _revisits(subject, findings)
+    _exits(subject, findings)
+    if not subject.deployment.target.noc.multicast:
+        _unicast(subject, findings)
+
+
+def _report(subject: Subject, findings: Findings, nets: IntArray, found: str, allowed: str) -> None:
+    nets = np.unique(nets)
+    worded = (Violation("routes", subject.net_name(int(n)), found, allowed) for n in nets[:50])
+    findings.many("routes", nets.size, worded)
+
+
+def _roots(subject: Subject, findings: Findings) -> None:
+    deployment = subject.deployment
+    routes = deployment.routes
+    host = deployment.mesh.router(*deployment.target.topology.host_router)
+    core = wide(routes.net_core)
+    wanted = np.where(core < 0, host, subject.router[np.maximum(core, 0)])
+    root = wide(routes.branch_router)[wide(routes.branch_ptr)[:-1]]
+    wrong = np.flatnonzero(root != wanted)
+    _report(subject, findings, wrong, "the tree starts elsewhere", "the sender's router")
+
+
+def _edges(subject: Subject, findings: Findings) -> None:
+    """Neighbours only; on an XY network nothing turns from y back to x."""
+    routes, mesh = subject.deployment.routes, subject.deployment.mesh
+    router = wide(routes.branch_router)
+    x, y = router % mesh.width, router // mesh.width
+    parent = parent_entry(subject)
+    inner = parent >= 0
+    dx, dy = np.where(inner, x - x[parent], 0), np.where(inner, y - y[parent], 0)
+    net = owner(routes.branch_ptr)
+    apart = inner & (np.abs(dx) + np.abs(dy) != 1)
+    _report(subject, findings, net[apart], "a hop between routers that are not neighbours", "")
+    turned = inner & (dx != 0) & (dy[parent] != 0)
+    _report(subject, findings, net[turned], "a turn from y back to x", "x first, then y")
+
+
+def _revisits(subject: Subject, findings: Findings) -> None:
+    routes = subject.deployment.routes
+    net = owner(routes.branch_ptr)
+    key = net * subject.deployment.mesh.routers + wide(routes.branch_router)
+    unique, times = np.unique(key, return_counts=True)
+    twice = unique[times > 1] // subject.deployment.mesh.routers
+    _report(subject, findings, twice, "a router is visited twice", "a tree")
+
+
+def _exits(subject: Subject, findings: Findings) -> None:
+    """Copies leave at the router of their core, and no branch ends without a delivery."""
+    routes = subject.deployment.routes
+    leaving = wide(routes.branch_ptr)[owner(routes.delivery_ptr)] + wide(routes.delivery_branch)
+    core = wide(routes.delivery_core)
+    wrong = wide(routes.branch_router)[leaving] != subject.router[core]
+    net = owner(routes.delivery_ptr)
+    _report(subject, findings, net[wrong], "a copy leaves at another router than its core's", "")
+    useful = np.zeros(routes.branch_router.size, np.bool_)
+    useful[leaving] = True
+    parent = parent_entry(subject)
+    useful[parent[parent >= 0]] = True
+    dead = owner(routes.branch_ptr)[~useful]
+    _report(subject, findings, dead, "a branch ends without a delivery", "")
+
+
+def _unicast(subject: Subject, findings: Findings) -> None:
+    routes = subject.deployment.routes
+    several = np.flatnonzero(np.diff(wide(routes.delivery_ptr)) != 1)
+    _report(subject, findings, several, "not exactly one delivery", "one: no multicast")
+    parent = parent_entry(subject)
+    children = np.bincount(parent[parent >= 0], minlength=routes.branch_router.size)
+    forked = owner(routes.branch_ptr)[children > 1]
+    _report(subject, findings, forked, "the path forks", "one path: no multicast")
+
+
+def check_delivery(subject: Subject, findings: Findings) -> None:
+    """Every source sends from where it is, to exactly the cores with an axon for it, once each."""
+    cores, routes = subject.deployment.cores, subject.deployment.routes
+    source, net = subject.send_source, wide(routes.send_net)
+    findings.count("delivery", source.size)
+    wrong = np.flatnonzero(wide(routes.net_core)[net] != subject.home[source])
+    findings.many(
+        "delivery",
+        wrong.size,
+        (
+            Violation(
+                "delivery",
+                subject.name(int(source[entry])),
+                f"sends on {subject.net_name(int(net[entry]))}",
+                "nets of its own core (the host port for inputs)",
+            )
+            for entry in wrong[:50]
+        ),
+    )
+    per_net = np.diff(wide(routes.delivery_ptr))
+    copies = per_net[net]
+    begin = np.repeat(wide(routes.delivery_ptr)[net], copies)
+    within = np.arange(copies.sum()) - np.repeat(np.cumsum(copies) - copies, copies)
+    reached = wide(routes.delivery_core)[begin + within]
+    sent = np.repeat(source, copies) * cores.count + reached
+    listening = np.unique(wide(cores.axon_source) * cores.count + subject.axon_core)
+    _compare(subject, findings, sent, listening)
+
+
+def _compare(subject: Subject, findings: Findings, sent: IntArray, listening: IntArray) -> None:
+    unique, times = np.unique(sent, return_counts=True)
+    count = subject.deployment.cores.count
+    for keys, found, allowed in (
+        (unique[times > 1], "receives a spike more than once", "one copy"),
+        (np.setdiff1d(unique, listening), "receives a spike without an axon for it", "no copy"),
+        (np.setdiff1d(listening, unique), "has an axon that no net reaches", "one copy"),
+    ):
+        findings.many(
+            "delivery",
+            keys.size,
+            (
+                Violation(
+                    "delivery",
+                    f"{subject.name(int(key) // count)} at {subject.core_name(int(key) % count)}",
+                    found,
+                    allowed,
+                )
+                for key in keys[:50]
+            ),
+        )

@@ -1,0 +1,113 @@
+"""Rule "structure": tables have their shapes and no index points outside.
+
+The other rules index freely, so they run only when this one holds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from snnc.compiler.verify.report import Findings
+from snnc.compiler.verify.subject import Subject, wide
+from snnc.ir.arrays import IntArray
+
+
+def check_structure(subject: Subject, findings: Findings) -> None:
+    """Check all tables; stops at the first level that does not hold."""
+    before = findings.broken.get("structure", 0)
+    _pointers(subject, findings)
+    if findings.broken.get("structure", 0) == before:
+        _indices(subject, findings)
+
+
+def _pointers(subject: Subject, findings: Findings) -> None:
+    cores, routes = subject.deployment.cores, subject.deployment.routes
+    if cores.location.ndim != 2 or cores.location.shape[1] != 3:
+        findings.add("structure", "cores.location", cores.location.shape, "[cores, 3]")
+        return
+    if subject.deployment.certificate.channels.shape[1:] != (3,):
+        findings.add("structure", "certificate.channels", "not three columns", "[channels, 3]")
+    pointers = (
+        ("cores.neuron_ptr", cores.neuron_ptr, cores.count, cores.neuron_source.size),
+        ("cores.axon_ptr", cores.axon_ptr, cores.count, cores.axon_source.size),
+        ("cores.synapse_ptr", cores.synapse_ptr, cores.axon_source.size, cores.synapse_target.size),
+        ("routes.branch_ptr", routes.branch_ptr, routes.nets, routes.branch_router.size),
+        ("routes.delivery_ptr", routes.delivery_ptr, routes.nets, routes.delivery_core.size),
+        ("routes.send_ptr", routes.send_ptr, subject.sources.total, routes.send_net.size),
+    )
+    for where, ptr, slices, entries in pointers:
+        findings.count("structure", ptr.size)
+        good = ptr.shape == (slices + 1,) and ptr[0] == 0 and ptr[-1] == entries
+        if not good or (np.diff(wide(ptr)) < 0).any():
+            findings.add("structure", where, "malformed pointers", f"{slices} slices of {entries}")
+    for where, array, length in (
+        ("cores.axon_delay", cores.axon_delay, cores.axon_source.size),
+        ("cores.axon_encoding", cores.axon_encoding, cores.axon_source.size),
+        ("cores.synapse_weight", cores.synapse_weight, cores.synapse_target.size),
+        ("routes.branch_parent", routes.branch_parent, routes.branch_router.size),
+        ("routes.delivery_branch", routes.delivery_branch, routes.delivery_core.size),
+    ):
+        if array.shape != (length,):
+            findings.add("structure", where, f"shape {array.shape}", f"[{length}]")
+
+
+def _indices(subject: Subject, findings: Findings) -> None:
+    cores, routes = subject.deployment.cores, subject.deployment.routes
+    encodings = len(subject.deployment.target.core.encodings)
+    neurons = np.diff(wide(cores.neuron_ptr))
+    target_limit = neurons[subject.axon_core[subject.synapse_axon]]
+    branches = np.diff(wide(routes.branch_ptr))
+    delivery_limit = np.repeat(branches, np.diff(wide(routes.delivery_ptr)))
+    total, routers = subject.sources.total, subject.deployment.mesh.routers
+    delays = np.iinfo(np.int32).max
+    for where, array, low, high in (
+        ("cores.neuron_source", cores.neuron_source, 0, total),
+        ("cores.axon_source", cores.axon_source, 0, total),
+        ("cores.axon_delay", cores.axon_delay, 0, delays),
+        ("cores.axon_encoding", cores.axon_encoding, 0, encodings),
+        ("cores.synapse_target", cores.synapse_target, 0, target_limit),
+        ("routes.net_core", routes.net_core, -1, cores.count),
+        ("routes.branch_router", routes.branch_router, 0, routers),
+        ("routes.delivery_branch", routes.delivery_branch, 0, delivery_limit),
+        ("routes.delivery_core", routes.delivery_core, 0, cores.count),
+        ("routes.send_net", routes.send_net, 0, routes.nets),
+    ):
+        _within(findings, where, array, low, high)
+    _parents(subject, findings)
+    same = subject.axon_core[1:] == subject.axon_core[:-1]
+    falls = np.flatnonzero(same & (np.diff(wide(cores.axon_source)) < 0))
+    if falls.size:
+        where = subject.core_name(int(subject.axon_core[falls[0]]))
+        findings.add("structure", where, "input axons are not in rising order of their source")
+
+
+def _within(
+    findings: Findings, where: str, array: IntArray, low: int, high: int | IntArray
+) -> None:
+    findings.count("structure", array.size)
+    values = wide(array)
+    bad = np.flatnonzero((values < low) | (values >= high))
+    if bad.size:
+        entry = int(bad[0])
+        limit = int(np.broadcast_to(np.asarray(high), array.shape)[entry])
+        findings.add("structure", f"{where}[{entry}]", int(values[entry]), f"{low} to {limit - 1}")
+
+
+def _parents(subject: Subject, findings: Findings) -> None:
+    """Every net has a first node without parent, and later nodes whose parent comes before."""
+    routes = subject.deployment.routes
+    ptr = wide(routes.branch_ptr)
+    for empty in np.flatnonzero(np.diff(ptr) < 1).tolist():
+        findings.add("structure", subject.net_name(empty), "an empty tree", "a root")
+    index = np.arange(routes.branch_router.size) - np.repeat(ptr[:-1], np.diff(ptr))
+    parent = wide(routes.branch_parent)
+    good = np.where(index == 0, parent == -1, (parent >= 0) & (parent < index))
+    findings.count("structure", good.size)
+    for entry in np.flatnonzero(~good)[:10].tolist():
+        net = int(np.searchsorted(ptr, entry, side="right")) - 1
+        findings.add(
+            "structure",
+            subject.net_name(net),
+            f"tree node {int(index[entry])} has parent {int(parent[entry])}",
+            "-1 for the root, an earlier node for all others",
+        )

@@ -1,0 +1,118 @@
+"""The deployment under check, with the derived tables that several rules need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from snnc.ir.arrays import IntArray
+from snnc.ir.deployment import Deployment, SourceSpace
+from snnc.ir.neuron import Neuron
+from snnc.ir.nodes import Input
+
+
+def wide(array: IntArray) -> IntArray:
+    """The same numbers as int64, so that differences of stored tables never wrap."""
+    return array.astype(np.int64)
+
+
+def owner(ptr: IntArray) -> IntArray:
+    """Which slice every entry belongs to."""
+    return np.repeat(np.arange(ptr.size - 1), np.diff(wide(ptr)))
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A deployment and its unpacked tables (int64)."""
+
+    deployment: Deployment
+
+    @cached_property
+    def sources(self) -> SourceSpace:
+        """Numbering of senders."""
+        return self.deployment.sources
+
+    @cached_property
+    def populations(self) -> tuple[Neuron, ...]:
+        """The network's populations."""
+        return self.deployment.network.populations
+
+    @cached_property
+    def is_neuron(self) -> npt.NDArray[np.bool_]:
+        """[sources] bool: a neuron, not an input element."""
+        mask = np.zeros(self.sources.total, np.bool_)
+        for node in self.populations:
+            mask[self.span(node)] = True
+        return mask
+
+    def span(self, node: Neuron | Input) -> slice:
+        """Source ids of an input or population."""
+        first = self.sources.first[node.name]
+        return slice(first, first + self.sources.size[node.name])
+
+    def per_source(self, value: dict[str, int], default: int = 0) -> IntArray:
+        """[sources] a number per population, repeated for its neurons."""
+        result = np.full(self.sources.total, default, np.int64)
+        for node in self.populations:
+            result[self.span(node)] = value[node.name]
+        return result
+
+    def name(self, source: int) -> str:
+        """``population[index]`` of a source id."""
+        for name, first in self.sources.first.items():
+            if first <= source < first + self.sources.size[name]:
+                return f"{name}[{source - first}]"
+        return f"source {source}"
+
+    @cached_property
+    def neuron_core(self) -> IntArray:
+        """[neurons] core of every neuron slot."""
+        return owner(self.deployment.cores.neuron_ptr)
+
+    @cached_property
+    def axon_core(self) -> IntArray:
+        """[axons] core of every input axon."""
+        return owner(self.deployment.cores.axon_ptr)
+
+    @cached_property
+    def synapse_axon(self) -> IntArray:
+        """[synapses] axon of every stored synapse."""
+        return owner(self.deployment.cores.synapse_ptr)
+
+    @cached_property
+    def synapse_neuron(self) -> IntArray:
+        """[synapses] index into the neuron tables of the neuron it feeds."""
+        cores = self.deployment.cores
+        first = wide(cores.neuron_ptr)[self.axon_core[self.synapse_axon]]
+        return first + wide(cores.synapse_target)
+
+    @cached_property
+    def home(self) -> IntArray:
+        """[sources] core of every neuron, -1 for inputs and unplaced neurons."""
+        result = np.full(self.sources.total, -1, np.int64)
+        result[wide(self.deployment.cores.neuron_source)] = self.neuron_core
+        return result
+
+    @cached_property
+    def send_source(self) -> IntArray:
+        """[sends] source id of every entry of ``send_net``."""
+        return owner(self.deployment.routes.send_ptr)
+
+    @cached_property
+    def router(self) -> IntArray:
+        """[cores] router of every core."""
+        location = wide(self.deployment.cores.location)
+        return location[:, 1] * self.deployment.mesh.width + location[:, 0]
+
+    def core_name(self, core: int) -> str:
+        """``core 3 at (1, 0, 2)``."""
+        x, y, slot = (int(value) for value in self.deployment.cores.location[core])
+        return f"core {core} at ({x}, {y}, {slot})"
+
+    def net_name(self, net: int) -> str:
+        """``net 7 from core 2``."""
+        core = int(self.deployment.routes.net_core[net])
+        return f"net {net} from {'the host port' if core < 0 else f'core {core}'}"

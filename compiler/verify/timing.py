@@ -1,0 +1,53 @@
+"""Rule "schedule": every spike arrives when its target needs it, and outputs are complete."""
+
+from __future__ import annotations
+
+from snnc.compiler.verify.report import Findings
+from snnc.compiler.verify.subject import Subject
+from snnc.ir.expand import Expansion, Projection
+
+
+def check_offsets(subject: Subject, findings: Findings) -> None:
+    """Every population has an offset, and no name is invented."""
+    offset = subject.deployment.schedule.offset
+    findings.count("schedule", len(subject.populations))
+    for node in subject.populations:
+        if node.name not in offset:
+            findings.add("schedule", node.name, "no offset", "one per population")
+    for name in sorted(set(offset) - set(subject.sources.first)):
+        findings.add("schedule", name, "an offset of something that does not exist")
+
+
+def check_schedule(subject: Subject, findings: Findings, expansion: Expansion) -> None:
+    """Physical delays are possible, and every output's population finishes in the sample."""
+    deployment = subject.deployment
+    schedule, execution = deployment.schedule, deployment.target.execution
+    limit = deployment.target.core.max_delay.v
+    findings.count("schedule", len(expansion.projections))
+    for projection in expansion.projections:
+        least = least_delay(subject, projection)
+        delay = physical_delay(subject, projection)
+        where = f"{projection.source} -> {projection.population} (delay {projection.delay})"
+        if delay < least:
+            findings.add("schedule", where, f"{delay} ticks", f"at least {execution.min_delay}")
+        if limit is not None and delay - least > limit:
+            findings.add("schedule", where, f"{delay} ticks", f"at most {least + limit:g}")
+    last = schedule.ticks
+    for output, name in expansion.readout.items():
+        end = schedule.period * (schedule.timesteps - 1) + schedule.offset[name] + 1
+        if end > last:
+            findings.add("schedule", output, f"read until tick {end}", f"at most {last}")
+
+
+def least_delay(subject: Subject, projection: Projection) -> int:
+    """Ticks that pass at least: inputs are there at once, spikes take the minimal delay."""
+    is_input = projection.source not in {node.name for node in subject.populations}
+    return 0 if is_input else subject.deployment.target.execution.min_delay
+
+
+def physical_delay(subject: Subject, projection: Projection) -> int:
+    """Ticks from sending to integrating that the schedule asks for."""
+    schedule = subject.deployment.schedule
+    offset = schedule.offset
+    shift = offset[projection.population] - offset.get(projection.source, 0)
+    return schedule.period * projection.delay + shift

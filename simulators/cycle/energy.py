@@ -1,0 +1,239 @@
+"""What happened, how often, and what it costs.
+
+Every event of a run follows from three integer vectors, because trees and rows are static:
+packets per source, neurons updated and neurons fired per segment.  Counting is therefore exact
+and costs the kernels nothing.
+
+Prices come from one cost table of the target.  A ``per_term`` table prices single events; an
+``all_in`` table prices a synaptic event with everything in it, so its single events must not be
+added.  An event without a price keeps its count and is listed as unpriced.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, get_args
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from snnc.ir.deployment import Deployment
+from snnc.ir.target import CostTable, EventKind, Target
+from snnc.simulators.cycle.noc_tables import HOP_KINDS, Machine
+from snnc.simulators.cycle.program import Layout, Program
+from snnc.simulators.cycle.result import Unpriced
+from snnc.simulators.neuron_kernel import EMIT_STATE
+
+Int64 = npt.NDArray[np.int64]
+Float64 = npt.NDArray[np.float64]
+
+KINDS: tuple[EventKind, ...] = get_args(EventKind)
+ALL_IN: EventKind = "all_in_synaptic_event"
+_AT = {kind: number for number, kind in enumerate(KINDS)}
+
+
+class Activity(NamedTuple):
+    """What the function kernels counted, for one sample or summed over many.
+
+    Attributes:
+        packets: [sources] packets per net of each source.
+        updated, fired: [segments].
+        ticks: ticks simulated.
+    """
+
+    packets: Int64
+    updated: Int64
+    fired: Int64
+    ticks: int
+
+
+class Counts(NamedTuple):
+    """Events by kind and place.
+
+    Attributes:
+        total: [kinds].
+        by_layer: [kinds, inputs and populations]; synapses belong to the population they feed,
+            packets and hops to the one that sends them.
+        by_core: [kinds, cores + 1]; hops belong to the sending core, the last column is the host.
+    """
+
+    total: Int64
+    by_layer: Int64
+    by_core: Int64
+
+
+@dataclass(frozen=True, eq=False)
+class Counter:
+    """Static tables that turn activity into counts.
+
+    Attributes:
+        program, layout: from ``program.build``.
+        cores: number of cores.
+        segment_size: [segments] neurons.
+        source_core: [sources] sending core, ``cores`` for inputs.
+        hops: [hop kinds, sources] hops of one packet on every net of the source.
+        deliveries: [sources, cores] copies that reach each core.
+        rows: for the dense and the sparse synapse kind, [axons, populations] entries.
+        axon_core: [axons].
+        reach_source: [reaches].
+    """
+
+    program: Program
+    layout: Layout
+    cores: int
+    segment_size: Int64
+    source_core: Int64
+    hops: Int64
+    deliveries: sparse.csr_array
+    rows: tuple[sparse.csr_array, sparse.csr_array]
+    axon_core: Int64
+    reach_source: Int64
+
+    def count(self, activity: Activity) -> Counts:
+        """Exact number of every event."""
+        by_layer = np.zeros((len(KINDS), len(self.layout.names)), np.int64)
+        by_core = np.zeros((len(KINDS), self.cores + 1), np.int64)
+        self._soma(activity, by_layer, by_core)
+        self._traffic(activity.packets, by_layer, by_core)
+        self._synapses(activity.packets, by_layer, by_core)
+        return Counts(by_layer.sum(axis=1), by_layer, by_core)
+
+    def _soma(self, activity: Activity, by_layer: Int64, by_core: Int64) -> None:
+        counts_spikes = self.program.neurons.table[:, EMIT_STATE] == 0
+        population = self.layout.segment_owner - self.layout.inputs
+        for kind, values in (
+            ("neuron_access", self.segment_size * activity.ticks),
+            ("neuron_update", activity.updated),
+            ("spike_generate", activity.fired * counts_spikes[population]),
+        ):
+            np.add.at(by_layer[_AT[kind]], self.layout.segment_owner, values)
+            np.add.at(by_core[_AT[kind]], self.layout.segment_core, values)
+
+    def _traffic(self, packets: Int64, by_layer: Int64, by_core: Int64) -> None:
+        from_host = self.source_core == self.cores
+        sent = packets * self.program.sends
+        quantities: list[tuple[EventKind, Int64]] = [
+            ("message_out", np.where(from_host, 0, sent)),
+            ("host_in", np.where(from_host, sent, 0)),
+            *((kind, packets * self.hops[number]) for number, kind in enumerate(HOP_KINDS)),
+        ]
+        for kind, values in quantities:
+            np.add.at(by_layer[_AT[kind]], self.layout.owner, values)
+            np.add.at(by_core[_AT[kind]], self.source_core, values)
+        received = self.deliveries.T @ packets
+        by_core[_AT["message_in"], : self.cores] = received
+        np.add.at(
+            by_layer[_AT["message_in"]], self.layout.owner, packets * self.deliveries.sum(axis=1)
+        )
+
+    def _synapses(self, packets: Int64, by_layer: Int64, by_core: Int64) -> None:
+        change = np.zeros(self.program.axon_delay.size + 1, np.int64)
+        np.add.at(change, self.program.reach_first, packets[self.reach_source])
+        np.subtract.at(change, self.program.reach_last, packets[self.reach_source])
+        reads = np.cumsum(change[:-1])
+        for kind, rows in zip(("synapse_op_dense", "synapse_op_sparse"), self.rows, strict=True):
+            by_layer[_AT[kind], self.layout.inputs :] = rows.T @ reads
+            np.add.at(by_core[_AT[kind]], self.axon_core, reads * rows.sum(axis=1))
+        for table in (by_layer, by_core):
+            table[_AT[ALL_IN]] = table[_AT["synapse_op_dense"]] + table[_AT["synapse_op_sparse"]]
+
+
+def counter(deployment: Deployment, machine: Machine, program: Program, layout: Layout) -> Counter:
+    """Prepare counting for a deployment."""
+    cores, routes = deployment.cores, deployment.routes
+    total = deployment.sources.total
+    source_core = np.full(total, cores.count, np.int64)
+    core_of_neuron = np.repeat(np.arange(cores.count), np.diff(cores.neuron_ptr))
+    source_core[cores.neuron_source] = core_of_neuron
+    reach_source = layout.send_source[layout.reach_send]
+    ones = np.ones(reach_source.size, np.int64)
+    shape = (total, cores.count)
+    deliveries = sparse.csr_array((ones, (reach_source, layout.reach_core)), shape=shape)
+    net_hops = np.zeros((len(HOP_KINDS), routes.nets), np.int64)
+    node_net = np.repeat(np.arange(routes.nets), np.diff(routes.branch_ptr))
+    on_channel = machine.branch_channel >= 0
+    kind = machine.kind[machine.branch_channel[on_channel]]
+    np.add.at(net_hops, (kind, node_net[on_channel]), 1)
+    hops = np.zeros((len(HOP_KINDS), total), np.int64)
+    for number in range(len(HOP_KINDS)):
+        np.add.at(hops[number], layout.send_source, net_hops[number][routes.send_net])
+    return Counter(
+        program,
+        layout,
+        cores.count,
+        np.diff(program.segment_ptr),
+        source_core,
+        hops,
+        deliveries,
+        _rows(deployment, program, layout),
+        np.repeat(np.arange(cores.count), np.diff(cores.axon_ptr)),
+        reach_source,
+    )
+
+
+def is_sparse_axon(deployment: Deployment) -> npt.NDArray[np.bool_]:
+    """[axons] whether the row is stored sparse; dense rows and crossbar rows count as dense."""
+    kinds = np.array([name == "sparse" for name in deployment.target.core.encodings])
+    chosen: npt.NDArray[np.bool_] = kinds[deployment.cores.axon_encoding]
+    return chosen
+
+
+def _rows(
+    deployment: Deployment, program: Program, layout: Layout
+) -> tuple[sparse.csr_array, sparse.csr_array]:
+    """Entries per (axon, population), apart for dense and sparse rows."""
+    population = layout.owner[program.neuron_source] - layout.inputs
+    column = population[program.synapse_target]
+    axons = program.axon_delay.size
+    populations = len(layout.names) - layout.inputs
+    axon = np.repeat(np.arange(axons), np.diff(program.synapse_ptr))
+    stored_sparse = is_sparse_axon(deployment)[axon]
+    result = []
+    for chosen in (~stored_sparse, stored_sparse):
+        place = (axon[chosen], column[chosen])
+        ones = np.ones(place[0].size, np.int64)
+        result.append(sparse.csr_array((ones, place), shape=(axons, populations)))
+    return result[0], result[1]
+
+
+def prices(costs: CostTable) -> Float64:
+    """[kinds] joule per event; NaN is unknown, 0 is contained in another price."""
+    single = np.full(len(KINDS), np.nan)
+    for kind, cost in costs.events.items():
+        single[_AT[kind]] = np.nan if cost.energy is None else cost.energy
+    if costs.scope == "unpriced":
+        single[:] = np.nan
+    if costs.scope == "all_in":
+        all_in = single[_AT[ALL_IN]]
+        single[:] = 0.0
+        single[_AT[ALL_IN]] = all_in
+    else:
+        single[_AT[ALL_IN]] = 0.0
+    return single
+
+
+def latencies(target: Target) -> Float64:
+    """[kinds] seconds per event; NaN is unknown."""
+    seconds = np.full(len(KINDS), np.nan)
+    for kind, cost in target.costs.events.items():
+        seconds[_AT[kind]] = np.nan if cost.latency is None else cost.latency
+    return seconds
+
+
+def latency_of(target: Target, kind: EventKind) -> float:
+    """Seconds of one event; 0 when unknown (it is then listed as unpriced)."""
+    return float(np.nan_to_num(latencies(target)[_AT[kind]]))
+
+
+def unpriced(target: Target, total: Int64, timing: bool) -> tuple[Unpriced, ...]:
+    """Events that happened but whose energy or latency the target does not know."""
+    missing = []
+    energy, latency = prices(target.costs), latencies(target)
+    for number, kind in enumerate(KINDS):
+        count = int(total[number])
+        if count and np.isnan(energy[number]):
+            missing.append(Unpriced(kind, "energy", count))
+        if count and timing and kind != ALL_IN and np.isnan(latency[number]):
+            missing.append(Unpriced(kind, "latency", count))
+    return tuple(missing)

@@ -1,0 +1,193 @@
+"""A deployment as the flat tables that the function kernels run over.
+
+Nothing here looks at the logical network's operators: what a neuron hears is decided only by the
+core images and by the nets that really deliver to its core.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from snnc.ir.deployment import Deployment
+from snnc.ir.neuron import Neuron
+from snnc.ir.nodes import Input
+from snnc.simulators.neuron_kernel import PackedNeurons, pack
+
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+
+
+class Program(NamedTuple):
+    """Tables of all used cores; a named tuple because kernels take it.
+
+    Neurons are numbered through all cores in the order in which the cores sweep them; a
+    *segment* is a run of neurons of one core and one population.
+
+    Attributes:
+        neurons: parameters in sweep order.
+        neuron_source: [neurons] global source id.
+        segment_ptr: [segments + 1] slice of neurons.
+        segment_offset: [segments] first tick of the population's window.
+        reach_ptr, reach_first, reach_last: [sources + 1], [reaches]: the input axons that hear a
+            source, one range of axons per core reached.
+        axon_delay, synapse_ptr: as in ``CoreTables``.
+        synapse_target: [synapses] neuron in sweep order.
+        synapse_weight: [synapses].
+        sends: [sources] nets per source.
+        packet_limit: largest count one packet can carry.
+        min_delay, period: ticks.
+    """
+
+    neurons: PackedNeurons
+    neuron_source: Int32
+    segment_ptr: Int64
+    segment_offset: Int64
+    reach_ptr: Int64
+    reach_first: Int64
+    reach_last: Int64
+    axon_delay: Int64
+    synapse_ptr: Int64
+    synapse_target: Int32
+    synapse_weight: Int32
+    sends: Int64
+    packet_limit: int
+    min_delay: int
+    period: int
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Who is who, for everything that is not a kernel.
+
+    Attributes:
+        names: inputs and populations in the order of their source ids.
+        owner: [sources] index into ``names``.
+        inputs: number of names that are inputs.
+        segment_core, segment_owner: [segments].
+        reach_send, reach_core: [reaches] send (index into ``send_net``) and receiving core.
+        send_source: [sends] source id of a send.
+        depth: ticks the delay ring holds.
+    """
+
+    names: tuple[str, ...]
+    owner: Int64
+    inputs: int
+    segment_core: Int64
+    segment_owner: Int64
+    reach_send: Int64
+    reach_core: Int64
+    send_source: Int64
+    depth: int
+
+
+def build(deployment: Deployment) -> tuple[Program, Layout]:
+    """Flatten a deployment whose tables ``check.check_tables`` has accepted."""
+    cores, routes, sources = deployment.cores, deployment.routes, deployment.sources
+    network, schedule = deployment.network, deployment.schedule
+    names = tuple(sources.first)
+    owner = np.repeat(np.arange(len(names)), [sources.size[name] for name in names])
+    inputs = len(network.of_type(Input))
+    first_neuron = sum(sources.size[name] for name in names[:inputs])
+
+    core_of_neuron = np.repeat(np.arange(cores.count), np.diff(cores.neuron_ptr))
+    starts = _segment_starts(core_of_neuron, owner[cores.neuron_source])
+    segment_owner = owner[cores.neuron_source[starts]]
+    offsets = np.array([schedule.offset.get(name, 0) for name in names], np.int64)
+
+    sends = np.diff(routes.send_ptr).astype(np.int64)
+    send_source = np.repeat(np.arange(sources.total), sends)
+    reach_send, reach_core = _reaches(deployment)
+    reach_source = send_source[reach_send]
+    first, last = _axon_ranges(deployment, reach_source, reach_core)
+    reach_count = np.bincount(reach_source, minlength=sources.total)
+
+    core_of_axon = np.repeat(np.arange(cores.count), np.diff(cores.axon_ptr))
+    base = np.repeat(cores.neuron_ptr[core_of_axon], np.diff(cores.synapse_ptr))
+    min_delay = deployment.target.execution.min_delay
+    program = Program(
+        pack(network.populations).take(cores.neuron_source - first_neuron),
+        cores.neuron_source.astype(np.int32),
+        np.concatenate([starts, [core_of_neuron.size]]).astype(np.int64),
+        offsets[segment_owner],
+        np.concatenate([[0], np.cumsum(reach_count)]).astype(np.int64),
+        first,
+        last,
+        cores.axon_delay.astype(np.int64),
+        cores.synapse_ptr.astype(np.int64),
+        (base + cores.synapse_target).astype(np.int32),
+        cores.synapse_weight.astype(np.int32),
+        sends,
+        packet_limit(deployment),
+        min_delay,
+        schedule.period,
+    )
+    layout = Layout(
+        names,
+        owner,
+        inputs,
+        core_of_neuron[starts],
+        segment_owner,
+        reach_send,
+        reach_core,
+        send_source,
+        min_delay + int(cores.axon_delay.max(initial=0)) + 1,
+    )
+    return program, layout
+
+
+def _segment_starts(core: Int64, owner: Int64) -> Int64:
+    """First neuron of every run of one core and one population."""
+    changes = (np.diff(core) != 0) | (np.diff(owner) != 0)
+    starts: Int64 = np.concatenate([np.zeros(min(core.size, 1)), np.flatnonzero(changes) + 1])
+    return starts.astype(np.int64)
+
+
+def _reaches(deployment: Deployment) -> tuple[Int64, Int64]:
+    """(send, core) of every delivery of every send, sends in order, deliveries inside."""
+    routes = deployment.routes
+    copies = np.diff(routes.delivery_ptr)[routes.send_net]
+    reach_send = np.repeat(np.arange(routes.send_net.size), copies)
+    ends = np.cumsum(copies)
+    within = np.arange(reach_send.size) - np.repeat(ends - copies, copies)
+    delivery = routes.delivery_ptr[routes.send_net][reach_send] + within
+    return reach_send, routes.delivery_core[delivery].astype(np.int64)
+
+
+def _axon_ranges(deployment: Deployment, source: Int64, core: Int64) -> tuple[Int64, Int64]:
+    """Range of the core's input axons that listen to the source, for every reach."""
+    cores, total = deployment.cores, deployment.sources.total
+    core_of_axon = np.repeat(np.arange(cores.count), np.diff(cores.axon_ptr))
+    keys = core_of_axon * total + cores.axon_source
+    wanted = core * total + source
+    first = np.searchsorted(keys, wanted, side="left").astype(np.int64)
+    return first, np.searchsorted(keys, wanted, side="right").astype(np.int64)
+
+
+def packet_limit(deployment: Deployment) -> int:
+    """Largest magnitude one packet can say; a larger count is sent as several packets.
+
+    A payload of b bits holds up to 2^b - 1, or 2^(b-1) - 1 when one of them is the sign; without
+    payload a packet says 1.
+    """
+    spike = deployment.target.spike
+    return max(1, (1 << max(0, spike.payload_bits - spike.signed)) - 1)
+
+
+def senders_of_negative(deployment: Deployment) -> tuple[str, ...]:
+    """Inputs and populations that can send negative counts."""
+    network, routes, sources = deployment.network, deployment.routes, deployment.sources
+    names = []
+    for node in (*network.of_type(Input), *network.populations):
+        first = sources.first[node.name]
+        sent = routes.send_ptr[first + sources.size[node.name]] > routes.send_ptr[first]
+        if isinstance(node, Neuron):
+            negative = node.negative_levels > 0 or node.emit == "state"
+        else:
+            negative = node.type.low < 0
+        if sent and negative:
+            names.append(node.name)
+    return tuple(names)

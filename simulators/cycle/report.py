@@ -1,0 +1,231 @@
+"""From what was noted during a run to a ``CycleResult``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from snnc.ir.arrays import AnyArray
+from snnc.ir.deployment import Deployment
+from snnc.simulators.cycle import energy, noc
+from snnc.simulators.cycle.energy import KINDS, Counter, Counts
+from snnc.simulators.cycle.noc_tables import HOP_KINDS, Float64, Int32, Int64, Machine
+from snnc.simulators.cycle.program import Layout
+from snnc.simulators.cycle.result import (
+    BusiestChannel,
+    BusiestCore,
+    CycleResult,
+    EnergyReport,
+    TimingReport,
+    Trace,
+    Unpriced,
+)
+from snnc.simulators.cycle.timing import Clock, TickTime
+from snnc.simulators.result import RunResult
+
+PARTS = ("sweep", "receive", "network")
+
+
+@dataclass(eq=False)
+class Timeline:
+    """What happened when; filled sample by sample."""
+
+    layout: Layout
+    machine: Machine
+    parts: Float64
+    seconds: Float64
+    counts: list[Counts] = field(default_factory=list)
+    packets: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
+    stray: int = 0
+    misses: int = 0
+    spikes: npt.NDArray[np.int32] | None = None
+    channel_load: AnyArray | None = None
+    load_before: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @staticmethod
+    def empty(
+        layout: Layout, machine: Machine, samples: int, ticks: int, timing: bool, trace: bool
+    ) -> Timeline:
+        """Room for a run."""
+        line = Timeline(
+            layout,
+            machine,
+            np.zeros((samples, ticks + 1 if timing else 0, len(PARTS))),
+            np.zeros(samples),
+            packets=np.zeros(layout.owner.size, np.int64),
+        )
+        if trace:
+            populations = len(layout.names) - layout.inputs
+            channels = len(machine.channels)
+            line.spikes = np.zeros((samples, ticks, populations), np.int32)
+            line.channel_load = np.zeros((*line.parts.shape[:2], channels), np.int32)
+            line.load_before = np.zeros(channels, np.int64)
+        return line
+
+    def note_spikes(self, sample: int, tick: int, source: Int32, value: Int64) -> None:
+        """Spikes of one tick, for the trace."""
+        if self.spikes is not None:
+            population = self.layout.owner[source] - self.layout.inputs
+            np.add.at(self.spikes[sample, tick], population, np.abs(value).astype(np.int32))
+
+    def note_time(self, sample: int, tick: int, clock: Clock, time: TickTime) -> None:
+        """Length of a tick; tick -1 is the load phase."""
+        self.parts[sample, tick + 1] = time
+        seconds = clock.seconds(time)
+        self.seconds[sample] += seconds
+        if clock.tick_s is not None and time.cycles * clock.cycle_s > clock.tick_s:
+            self.misses += 1
+        if self.channel_load is not None:
+            load = clock.state.load[: clock.tables.channels]
+            self.channel_load[sample, tick + 1] = load - self.load_before
+            self.load_before = load.copy()
+
+    def note_sample(self, sample: int, counts: Counts, packets: Int64, stray: int) -> None:
+        """Counts of a finished sample."""
+        assert sample == len(self.counts)
+        self.counts.append(counts)
+        self.packets += packets
+        self.stray += stray
+
+    @property
+    def tick_cycles(self) -> Float64:
+        """[samples, ticks + 1] the longest part of each tick; empty without timing."""
+        return self.parts.max(axis=2)
+
+
+def collect(
+    deployment: Deployment,
+    counter: Counter,
+    clock: Clock | None,
+    timeline: Timeline,
+    result: RunResult,
+) -> CycleResult:
+    """Assemble the result of a run."""
+    target, names = deployment.target, timeline.layout.names
+    total = Counts(*(np.sum(column, axis=0) for column in zip(*timeline.counts, strict=True)))
+    by_kind = dict(zip(KINDS, total.total.tolist(), strict=True))
+    timing = None if clock is None else _timing(clock, timeline)
+    report = _energy(deployment, timeline, total, timing)
+    missing = list(energy.unpriced(target, total.total, timing is not None))
+    if timing is not None and target.static_w_per_chip.v is None:
+        missing.append(Unpriced("static_w_per_chip", "power", deployment.chips))
+    return CycleResult(
+        result,
+        target.id,
+        len(timeline.counts),
+        deployment.schedule.ticks if timing is None else timeline.parts.shape[1] - 1,
+        by_kind,
+        {
+            name: dict(zip(KINDS, total.by_layer[:, i].tolist(), strict=True))
+            for i, name in enumerate(names)
+        },
+        total.by_core,
+        by_kind["message_out"] + by_kind["host_in"],
+        sum(by_kind[kind] for kind in HOP_KINDS),
+        _busiest_channel(deployment, timeline),
+        _busiest_core(deployment, total),
+        report,
+        timing,
+        timeline.stray,
+        tuple(missing),
+        (*timeline.machine.notes, *_notes(deployment, clock)),
+        _trace(timeline),
+    )
+
+
+def _energy(
+    deployment: Deployment, timeline: Timeline, total: Counts, timing: TimingReport | None
+) -> EnergyReport:
+    target = deployment.target
+    price = np.nan_to_num(energy.prices(target.costs))
+    watts = target.static_w_per_chip.v
+    static = None
+    if timing is not None and watts is not None:
+        static = timing.seconds * watts * deployment.chips
+    layers = (price @ total.by_layer).tolist()
+    return EnergyReport(
+        target.costs.scope,
+        np.array([price @ counts.total for counts in timeline.counts]),
+        {kind: float(price[i] * total.total[i]) for i, kind in enumerate(KINDS) if price[i]},
+        dict(zip(timeline.layout.names, layers, strict=True)),
+        price @ total.by_core,
+        static,
+    )
+
+
+def _timing(clock: Clock, timeline: Timeline) -> TimingReport:
+    longest = timeline.parts.argmax(axis=2)
+    peaks = clock.state.total
+    return TimingReport(
+        clock.cycle_s,
+        timeline.seconds,
+        timeline.tick_cycles,
+        clock.barrier_s,
+        {part: int(np.count_nonzero(longest == i)) for i, part in enumerate(PARTS)},
+        timeline.misses,
+        int(peaks[noc.PEAK_CHANNEL]),
+        int(peaks[noc.PEAK_INJECTION]),
+        int(peaks[noc.PEAK_RECEIVE]),
+        clock.stall_cycles,
+    )
+
+
+def channel_loads(deployment: Deployment, timeline: Timeline) -> Int64:
+    """[channels] packets over all samples: exact, because trees are static."""
+    routes, machine = deployment.routes, timeline.machine
+    net_packets = np.zeros(routes.nets, np.int64)
+    np.add.at(net_packets, routes.send_net, timeline.packets[timeline.layout.send_source])
+    node_packets = np.repeat(net_packets, np.diff(routes.branch_ptr))
+    loads = np.zeros(len(machine.channels), np.int64)
+    inner = machine.branch_channel >= 0
+    np.add.at(loads, machine.branch_channel[inner], node_packets[inner])
+    return loads
+
+
+def _busiest_channel(deployment: Deployment, timeline: Timeline) -> BusiestChannel | None:
+    loads = channel_loads(deployment, timeline)
+    if not loads.any():
+        return None
+    first = int(loads.argmax())
+    a, b = (deployment.mesh.xy(int(router)) for router in timeline.machine.channels[first])
+    return BusiestChannel(a, b, int(loads[first]))
+
+
+def _busiest_core(deployment: Deployment, total: Counts) -> BusiestCore:
+    events = total.by_core[KINDS.index(energy.ALL_IN), :-1]
+    seconds = np.nan_to_num(energy.latencies(deployment.target))
+    for kind in (*HOP_KINDS, energy.ALL_IN):  # not time of the core that sends
+        seconds[KINDS.index(kind)] = 0.0
+    busy = seconds @ total.by_core[:, :-1]
+    core = int(busy.argmax() if busy.any() else events.argmax())
+    x, y, slot = (int(value) for value in deployment.cores.location[core])
+    return BusiestCore(core, (x, y, slot), float(busy[core]), int(events[core]))
+
+
+def _notes(deployment: Deployment, clock: Clock | None) -> tuple[str, ...]:
+    execution = deployment.target.execution
+    if clock is None or execution.sync == "fixed_tick":
+        return ()
+    table = execution.barrier_s
+    if not table:
+        return ("execution.barrier_s is empty: the barrier takes no time",)
+    tiles = int(np.unique(deployment.cores.location[:, :2], axis=0).shape[0])
+    if not min(table) <= tiles <= max(table):
+        return (
+            f"the barrier table ends at {max(table)} tiles; its nearest entry is used for {tiles}",
+        )
+    return ()
+
+
+def _trace(timeline: Timeline) -> Trace | None:
+    if timeline.spikes is None or timeline.channel_load is None:
+        return None
+    return Trace(
+        timeline.layout.names[timeline.layout.inputs :],
+        timeline.spikes,
+        timeline.machine.channels,
+        timeline.tick_cycles,
+        timeline.channel_load,
+    )

@@ -1,0 +1,221 @@
+"""What a cycle-level run returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from snnc.ir.arrays import AnyArray
+from snnc.simulators.result import RunResult
+
+Int64 = npt.NDArray[np.int64]
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Unpriced:
+    """An event kind that occurred ``count`` times and whose cost the target does not know."""
+
+    kind: str
+    quantity: Literal["energy", "latency", "power"]
+    count: int
+
+
+@dataclass(frozen=True, eq=False)
+class EnergyReport:
+    """Energy in joule, summed over all samples unless it says "per sample".
+
+    Attributes:
+        scope: of the cost table; an ``unpriced`` table gives counts and no joule.
+        dynamic: [samples] of all priced events.
+        by_kind, by_layer: dynamic energy, by event kind and by input or population.
+        by_core: [cores + 1] dynamic energy; the last entry is the host's packets.
+        static: [samples] static power times time; None without timing or without the power.
+    """
+
+    scope: str
+    dynamic: Float64
+    by_kind: Mapping[str, float]
+    by_layer: Mapping[str, float]
+    by_core: Float64
+    static: Float64 | None
+
+
+@dataclass(frozen=True, eq=False)
+class TimingReport:
+    """Time, where a sample is its load phase and its ticks.
+
+    Attributes:
+        cycle_s: seconds per cycle.
+        seconds: [samples].
+        tick_cycles: [samples, ticks + 1] length of the load phase and of every tick, without the
+            barrier; for a fixed tick the time the work needed.
+        barrier_s: seconds of one barrier, 0 for a fixed tick.
+        limited_by: ticks whose longest part was "sweep", "receive" or "network".
+        deadline_misses: ticks that needed more than the fixed tick; 0 with a barrier.
+        peak_channel_queue, peak_injection_queue, peak_receive_queue: packets.
+        stall_cycles: cycles that sweeps waited for room in an injection queue, over all cores.
+    """
+
+    cycle_s: float
+    seconds: Float64
+    tick_cycles: Float64
+    barrier_s: float
+    limited_by: Mapping[str, int]
+    deadline_misses: int
+    peak_channel_queue: int
+    peak_injection_queue: int
+    peak_receive_queue: int
+    stall_cycles: float
+
+    @property
+    def cycles(self) -> Float64:
+        """[samples] cycles per sample, barrier included."""
+        return self.seconds / self.cycle_s
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values; distributions as minimum, mean, 95th percentile and maximum."""
+        return {
+            "cycle_s": self.cycle_s,
+            "seconds_per_sample": spread(self.seconds),
+            "cycles_per_sample": spread(self.cycles),
+            "tick_cycles": spread(self.tick_cycles),
+            "barrier_s": self.barrier_s,
+            "limited_by": dict(self.limited_by),
+            "deadline_misses": self.deadline_misses,
+            "peak_channel_queue": self.peak_channel_queue,
+            "peak_injection_queue": self.peak_injection_queue,
+            "peak_receive_queue": self.peak_receive_queue,
+            "stall_cycles": self.stall_cycles,
+        }
+
+
+@dataclass(frozen=True)
+class BusiestChannel:
+    """The mesh channel that carried the most packets; coordinates on the joined mesh."""
+
+    source: tuple[int, int]
+    target: tuple[int, int]
+    packets: int
+
+
+@dataclass(frozen=True)
+class BusiestCore:
+    """The core whose pipeline worked longest (most synaptic events when latencies are unknown)."""
+
+    core: int
+    location: tuple[int, int, int]
+    busy_s: float
+    synaptic_events: int
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Time series of a run.
+
+    Attributes:
+        populations: names of the last axis of ``spikes``.
+        spikes: int32 [samples, ticks, populations], sum of absolute counts.
+        channels: [channels, 2] from-router, to-router.
+        tick_cycles: as in ``TimingReport``; empty without timing.
+        channel_load: int32 [samples, ticks + 1, channels] packets; empty without timing.
+    """
+
+    populations: tuple[str, ...]
+    spikes: AnyArray
+    channels: AnyArray
+    tick_cycles: Float64
+    channel_load: AnyArray
+
+    def arrays(self) -> dict[str, AnyArray]:
+        """Named arrays for ``numpy.savez_compressed``."""
+        return {
+            "populations": np.array(self.populations),
+            "spikes": self.spikes,
+            "channels": self.channels,
+            "tick_cycles": self.tick_cycles,
+            "channel_load": self.channel_load,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class CycleResult:
+    """Spikes, time and energy of a run on the emulated chip.
+
+    Attributes:
+        result: outputs and spikes in logical time, comparable with every other simulator.
+        target: id of the target.
+        samples, ticks: samples run, ticks per sample.
+        counts: events by kind, over all samples.
+        counts_by_layer: the same by input or population.
+        counts_by_core: int64 [kinds, cores + 1] in the order of ``counts``; the last is the host.
+        packets, hops: packets sent and channels crossed.
+        busiest_channel: None when no packet crosses a channel.
+        busiest_core: by pipeline time.
+        energy: always.
+        timing: None when the run was asked for function only.
+        stray_inputs: inputs lost because their neuron did not update in that tick; 0 for every
+            correctly scheduled deployment.
+        unpriced: what happened but has no price in the target.
+        notes: what the target leaves open and what was assumed.
+        trace: only on request.
+    """
+
+    result: RunResult
+    target: str
+    samples: int
+    ticks: int
+    counts: Mapping[str, int]
+    counts_by_layer: Mapping[str, Mapping[str, int]]
+    counts_by_core: Int64
+    packets: int
+    hops: int
+    busiest_channel: BusiestChannel | None
+    busiest_core: BusiestCore
+    energy: EnergyReport
+    timing: TimingReport | None
+    stray_inputs: int
+    unpriced: tuple[Unpriced, ...]
+    notes: tuple[str, ...]
+    trace: Trace | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything but spikes and trace as JSON values; see ``docs/cycle-simulator.md``."""
+        energy = self.energy
+        return {
+            "target": self.target,
+            "samples": self.samples,
+            "ticks_per_sample": self.ticks,
+            "counts": dict(self.counts),
+            "counts_by_layer": {name: dict(c) for name, c in self.counts_by_layer.items()},
+            "packets": self.packets,
+            "hops": self.hops,
+            "busiest_channel": self.busiest_channel and asdict(self.busiest_channel),
+            "busiest_core": asdict(self.busiest_core),
+            "energy": {
+                "scope": energy.scope,
+                "dynamic_j_per_sample": spread(energy.dynamic),
+                "static_j_per_sample": None if energy.static is None else spread(energy.static),
+                "dynamic_j_by_kind": dict(energy.by_kind),
+                "dynamic_j_by_layer": dict(energy.by_layer),
+                "dynamic_j_by_core": energy.by_core.tolist(),
+            },
+            "timing": self.timing and self.timing.as_dict(),
+            "stray_inputs": self.stray_inputs,
+            "unpriced": [asdict(entry) for entry in self.unpriced],
+            "notes": list(self.notes),
+        }
+
+
+def spread(values: Float64) -> dict[str, float]:
+    """Minimum, mean, 95th percentile and maximum."""
+    return {
+        "min": float(values.min()),
+        "mean": float(values.mean()),
+        "p95": float(np.percentile(values, 95)),
+        "max": float(values.max()),
+    }

@@ -1,0 +1,286 @@
+"""Run a deployment on the emulated chip, tick by tick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from snnc.ir.arrays import IntArray, size_of
+from snnc.ir.deployment import Deployment
+from snnc.ir.errors import InputError, OptionError, UnsupportedError
+from snnc.ir.neuron import Neuron
+from snnc.ir.nodes import Output
+from snnc.simulators.cycle import energy, noc_tables
+from snnc.simulators.cycle.check import check_deployment
+from snnc.simulators.cycle.function import send_all, sweep
+from snnc.simulators.cycle.noc_tables import Int32, Int64, Machine
+from snnc.simulators.cycle.program import Layout, Program, build
+from snnc.simulators.cycle.report import Timeline, collect
+from snnc.simulators.cycle.result import CycleResult
+from snnc.simulators.cycle.timing import Clock, Spikes
+from snnc.simulators.inputs import check_inputs
+from snnc.simulators.neuron_kernel import State, new_state, reset
+from snnc.simulators.result import Events, RunResult
+
+Progress = Callable[[int, int], None]
+NOTHING = Spikes(np.zeros(0, np.int32), np.zeros(0, np.int64))
+
+
+def run(
+    deployment: Deployment,
+    inputs: Mapping[str, IntArray],
+    record: Collection[str] | None = None,
+    *,
+    timing: bool = True,
+    trace: bool = False,
+    progress: Progress | None = None,
+) -> CycleResult:
+    """Run all samples, each from its reset state.
+
+    Args:
+        deployment: the program on its machine.
+        inputs: by input name, integers [samples, steps, *shape] within the input's type; at most
+            as many steps as the deployment was compiled for.
+        record: populations whose spikes are returned; None records all.
+        timing: False executes and counts, but moves no packets and takes no time.
+        trace: also return time series per tick.
+        progress: called with (samples done, samples) after every sample.
+
+    Raises:
+        InputError: an input is missing, misshapen, out of its type's range, or too long.
+        OptionError: ``record`` names something that is not a population.
+        ArtifactError: the deployment's tables contradict each other.
+        UnsupportedError: an output does not read a population, or negative counts without sign.
+        TargetError: the target lacks a number without which there is no timing.
+        SimulationError: the routing deadlocks.
+    """
+    check_deployment(deployment)
+    data, samples, steps = check_inputs(deployment.network, inputs)
+    _check_steps(deployment, steps)
+    recorded = _recorded(deployment, record)
+    chip = _Chip.of(deployment, steps, timing)
+    timeline = Timeline.empty(chip.layout, chip.machine, samples, chip.ticks, timing, trace)
+    logbook = _Logbook(deployment, chip.layout, samples, steps)
+    for sample in range(samples):
+        events = _input_events(deployment, data, sample)
+        chip.run_sample(sample, events, timeline, logbook)
+        if progress is not None:
+            progress(sample + 1, samples)
+    return collect(deployment, chip.counter, chip.clock, timeline, logbook.result(recorded))
+
+
+def _check_steps(deployment: Deployment, steps: int) -> None:
+    if steps > deployment.schedule.timesteps:
+        raise InputError(
+            "the input is longer than the deployment was compiled for",
+            found=f"{steps} steps",
+            allowed=f"up to {deployment.schedule.timesteps}",
+            remedy=f"compile with --timesteps {steps}",
+        )
+
+
+def _recorded(deployment: Deployment, record: Collection[str] | None) -> frozenset[str]:
+    names = frozenset(population.name for population in deployment.network.populations)
+    chosen = names if record is None else frozenset(record)
+    if not chosen <= names:
+        raise OptionError(
+            "only populations can be recorded",
+            where="record",
+            found=", ".join(sorted(chosen - names)),
+            allowed=", ".join(sorted(names)),
+        )
+    return chosen
+
+
+@dataclass(frozen=True, eq=False)
+class _InputEvents:
+    """Nonzero input elements of one sample, sorted by tick, then source id."""
+
+    ptr: Int64
+    source: Int32
+    value: Int64
+
+    def at(self, tick: int) -> Spikes:
+        part = slice(self.ptr[tick], self.ptr[tick + 1])
+        return Spikes(self.source[part], self.value[part])
+
+
+def _input_events(
+    deployment: Deployment, data: Mapping[str, IntArray], sample: int
+) -> _InputEvents:
+    schedule, first = deployment.schedule, deployment.sources.first
+    ticks, sources, values = [], [], []
+    for name, array in data.items():
+        flat = array[sample].reshape(array.shape[1], -1)
+        step, element = np.nonzero(flat)
+        ticks.append(schedule.period * step + schedule.offset.get(name, 0))
+        sources.append(first[name] + element)
+        values.append(flat[step, element].astype(np.int64))
+    tick, source = np.concatenate(ticks), np.concatenate(sources)
+    order = np.lexsort((source, tick))
+    ptr = np.searchsorted(tick[order], np.arange(schedule.ticks + 1))
+    value = np.concatenate(values)[order]
+    return _InputEvents(ptr.astype(np.int64), source[order].astype(np.int32), value)
+
+
+class _Logbook:
+    """Collects what neurons emit and turns it into a ``RunResult`` in logical time."""
+
+    def __init__(self, deployment: Deployment, layout: Layout, samples: int, steps: int) -> None:
+        network = deployment.network
+        self._schedule = deployment.schedule
+        self._first = deployment.sources.first
+        self._layout = layout
+        self._samples, self._steps = samples, steps
+        self._populations = {p.name: p for p in network.populations}
+        self._outputs = {o.name: _read_population(o, network.node) for o in network.of_type(Output)}
+        self._parts: list[tuple[Int64, Int64, Int32, Int64]] = []
+
+    def write(self, sample: int, tick: int, source: Int32, value: Int64) -> None:
+        """Note what was emitted in one tick; the arrays are copied."""
+        if source.size:
+            where = np.full(source.size, sample), np.full(source.size, tick)
+            self._parts.append((*where, source.copy(), value.copy()))
+
+    def result(self, recorded: frozenset[str]) -> RunResult:
+        """Everything noted so far."""
+        columns = [np.concatenate(c) for c in zip(*self._parts, strict=True)] or [
+            np.zeros(0, np.int64)
+        ] * 4
+        owner = self._layout.owner[columns[2]]
+        events, counts, outputs = {}, {}, {}
+        for name, population in self._populations.items():
+            mine = owner == self._layout.names.index(name)
+            each = self._events(population, *(column[mine] for column in columns))
+            size = np.abs(each.value.astype(np.int64))
+            counts[name] = np.bincount(each.sample, size, self._samples).astype(np.int64)
+            for output, read in self._outputs.items():
+                if read == name:
+                    outputs[output] = self._dense(population, each)
+            if name in recorded:
+                events[name] = each
+        return RunResult(outputs, events, counts)
+
+    def _events(
+        self, population: Neuron, sample: Any, tick: Any, source: Any, value: Any
+    ) -> Events:
+        step = (tick - self._schedule.offset.get(population.name, 0)) // self._schedule.period
+        index = source - self._first[population.name]
+        return Events.join([Events(*(c.astype(np.int32) for c in (sample, step, index, value)))])
+
+    def _dense(self, population: Neuron, events: Events) -> Int64:
+        dense = np.zeros((self._samples, self._steps, size_of(population.shape)), np.int64)
+        dense[events.sample, events.step, events.index] = events.value
+        return dense.reshape(self._samples, self._steps, *population.shape)
+
+
+def _read_population(output: Output, nodes: Mapping[str, Any]) -> str:
+    source = output.inputs[0]
+    if not isinstance(nodes[source], Neuron):
+        raise UnsupportedError(
+            "an output must read a population on a chip",
+            where=output.name,
+            found=f"{type(nodes[source]).__name__} {source}",
+            remedy="the legalize stage inserts readout populations",
+        )
+    return source
+
+
+@dataclass(frozen=True, eq=False)
+class _Chip:
+    """One machine with its program loaded; buffers are reused from sample to sample."""
+
+    program: Program
+    layout: Layout
+    machine: Machine
+    counter: energy.Counter
+    clock: Clock | None
+    ticks: int
+    steps: int
+    state: State
+    ring: Int64
+    touched: Int32
+    source: Int32
+    value: Int64
+
+    @staticmethod
+    def of(deployment: Deployment, steps: int, timing: bool) -> _Chip:
+        program, layout = build(deployment)
+        machine = noc_tables.describe(deployment)
+        neurons = program.neurons.size
+        return _Chip(
+            program,
+            layout,
+            machine,
+            energy.counter(deployment, machine, program, layout),
+            Clock(deployment, machine, program) if timing else None,
+            deployment.schedule.period * (steps - deployment.schedule.timesteps)
+            + deployment.schedule.ticks,
+            steps,
+            new_state(program.neurons),
+            np.zeros((layout.depth, neurons), np.int64),
+            np.zeros(neurons, np.int32),
+            np.zeros(neurons, np.int32),
+            np.zeros(neurons, np.int64),
+        )
+
+    def run_sample(
+        self, sample: int, events: _InputEvents, timeline: Timeline, logbook: _Logbook
+    ) -> None:
+        """Run one sample: the load phase brings the inputs of tick 0, then all ticks."""
+        reset(self.program.neurons, self.state)
+        self.ring[:] = 0
+        activity = energy.Activity(
+            np.zeros(self.program.sends.size, np.int64),
+            np.zeros(self.program.segment_offset.size, np.int64),
+            np.zeros(self.program.segment_offset.size, np.int64),
+            self.ticks,
+        )
+        stray = 0
+        self._time(sample, -1, NOTHING, None, events, timeline)
+        for tick in range(self.ticks):
+            spikes, lost = self._tick(tick, events.at(tick), activity)
+            stray += lost
+            logbook.write(sample, tick, *spikes)
+            timeline.note_spikes(sample, tick, *spikes)
+            self._time(sample, tick, spikes, self.touched, events, timeline)
+        timeline.note_sample(sample, self.counter.count(activity), activity.packets, stray)
+
+    def _tick(self, tick: int, host: Spikes, activity: energy.Activity) -> tuple[Spikes, int]:
+        """Function of one tick: inputs, sweep of all cores, spikes."""
+        program, ring = self.program, self.ring
+        send_all(program, ring, *host, tick, activity.packets)
+        emitted, stray = sweep(
+            program,
+            self.state,
+            ring[tick % len(ring)],
+            tick,
+            self.steps,
+            activity.updated,
+            activity.fired,
+            self.touched,
+            self.source,
+            self.value,
+        )
+        spikes = Spikes(self.source[:emitted], self.value[:emitted])
+        send_all(program, ring, *spikes, tick + program.min_delay, activity.packets)
+        return spikes, stray
+
+    def _time(
+        self,
+        sample: int,
+        tick: int,
+        spikes: Spikes,
+        touched: Int32 | None,
+        events: _InputEvents,
+        timeline: Timeline,
+    ) -> None:
+        """Time of one tick; the host's packets for the next tick travel beside its spikes."""
+        if self.clock is None:
+            return
+        host = events.at(tick + 1) if tick + 1 < self.ticks else NOTHING
+        where = f"sample {sample}, tick {tick}"
+        timeline.note_time(sample, tick, self.clock, self.clock.tick(spikes, touched, host, where))

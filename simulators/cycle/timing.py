@@ -1,0 +1,344 @@
+"""How long a tick takes: soma sweeps, packets on the network, receive pipelines, barrier."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from snnc.ir.deployment import Deployment
+from snnc.ir.errors import SimulationError, TargetError
+from snnc.ir.jit import kernel
+from snnc.ir.target import Execution
+from snnc.ir.topology import Mesh
+from snnc.simulators.cycle import noc
+from snnc.simulators.cycle.energy import is_sparse_axon, latency_of
+from snnc.simulators.cycle.function import packets_of
+from snnc.simulators.cycle.noc_tables import (
+    Float64,
+    Int32,
+    Int64,
+    Machine,
+    NocTables,
+    build,
+    known,
+)
+from snnc.simulators.cycle.program import Program
+from snnc.simulators.neuron_kernel import EMIT_STATE
+
+
+class Spikes(NamedTuple):
+    """What some sources emit in one tick, in the order in which they send."""
+
+    source: Int32
+    value: Int64
+
+
+class SomaCost(NamedTuple):
+    """Units per event of a core's sweep, and per packet of the host."""
+
+    access: float
+    update: float
+    spike: float
+    message: float
+    host: float
+
+
+class TickTime(NamedTuple):
+    """Cycles until each part of a tick was done; the tick takes the longest."""
+
+    sweep: float
+    receive: float
+    network: float
+
+    @property
+    def cycles(self) -> float:
+        """Cycles of the tick without the barrier."""
+        return max(self.sweep, self.receive, self.network)
+
+
+@kernel
+def packets_needed(program: Program, source: Int32, value: Int64) -> int:
+    """Packets that these values take on all nets of their sources."""
+    total = 0
+    for i in range(source.size):
+        total += program.sends[source[i]] * packets_of(value[i], program.packet_limit)
+    return total
+
+
+@kernel
+def plan_sweeps(
+    program: Program,
+    cost: SomaCost,
+    core_ptr: Int64,
+    send_ptr: Int64,
+    spikes: Spikes,
+    touched: Int32,
+    releases: noc.Releases,
+    end: Float64,
+) -> int:
+    """Time at which every packet leaves its core when nothing makes the sweep wait.
+
+    A core looks at its neurons in order: access, update where needed, spike, packets.
+
+    Args:
+        program, cost: tables and units.
+        core_ptr: [cores + 1] slice of neurons.
+        send_ptr: [sources + 1] slice of sends.
+        spikes: emitted in this tick, in sweep order.
+        touched: [neurons] needed an update.
+        releases: filled for all cores.
+        end: [cores] receives the units of the whole sweep.
+
+    Returns:
+        Number of packets written.
+    """
+    cursor, packets = 0, 0
+    for core in range(core_ptr.size - 1):
+        now = 0.0
+        releases.ptr[core] = packets
+        for i in range(core_ptr[core], core_ptr[core + 1]):
+            now += cost.access
+            if touched[i]:
+                now += cost.update
+            if cursor == spikes.source.size or spikes.source[cursor] != program.neuron_source[i]:
+                continue
+            if not program.neurons.table[program.neurons.kind[i], EMIT_STATE]:
+                now += cost.spike
+            now, packets = _emit(
+                program, send_ptr, spikes, cursor, now, cost.message, releases, packets
+            )
+            cursor += 1
+        end[core] = now
+    return packets
+
+
+@kernel
+def _emit(
+    program: Program,
+    send_ptr: Int64,
+    spikes: Spikes,
+    i: int,
+    now: float,
+    cost: float,
+    releases: noc.Releases,
+    packets: int,
+) -> tuple[float, int]:
+    """Append the packets of one spike; returns (time, packets) afterwards."""
+    source = spikes.source[i]
+    for _ in range(packets_of(spikes.value[i], program.packet_limit)):
+        for send in range(send_ptr[source], send_ptr[source + 1]):
+            now += cost
+            releases.send[packets] = send
+            releases.time[packets] = now
+            packets += 1
+    return now, packets
+
+
+@kernel
+def plan_host(
+    program: Program,
+    cost: SomaCost,
+    cores: int,
+    send_ptr: Int64,
+    send_sender: Int32,
+    spikes: Spikes,
+    releases: noc.Releases,
+    packets: int,
+) -> None:
+    """Append the packets of every host port behind those of the cores."""
+    for sender in range(cores, releases.ptr.size - 1):
+        releases.ptr[sender] = packets
+        now = 0.0
+        for i in range(spikes.source.size):
+            source = spikes.source[i]
+            for _ in range(packets_of(spikes.value[i], program.packet_limit)):
+                for send in range(send_ptr[source], send_ptr[source + 1]):
+                    if send_sender[send] == sender:
+                        now += cost.host
+                        releases.send[packets] = send
+                        releases.time[packets] = now
+                        packets += 1
+    releases.ptr[releases.ptr.size - 1] = packets
+
+
+class Clock:
+    """Times ticks one after the other; owns the state of the network.
+
+    Attributes:
+        machine, tables, state: channels, tables and state of the network-on-chip.
+        cycle_s: seconds per cycle.
+        barrier_s: seconds of the barrier, 0 for fixed ticks.
+        tick_s: seconds of a fixed tick, or None.
+        stall_cycles: cycles that sweeps waited so far.
+    """
+
+    def __init__(self, deployment: Deployment, machine: Machine, program: Program) -> None:
+        execution = deployment.target.execution
+        self.machine = machine
+        self.cycle_s = known(execution.cycle_s, "execution.cycle_s")
+        self.tables: NocTables = build(deployment, machine, self._service(deployment, program))
+        self.state = noc.new_state(self.tables)
+        self.barrier_s = barrier_seconds(execution, _tiles(deployment))
+        self.tick_s = (
+            known(execution.tick_s, "execution.tick_s") if execution.sync == "fixed_tick" else None
+        )
+        self.stall_cycles = 0.0
+        self._program = program
+        self._mesh = deployment.mesh
+        self._core_ptr = deployment.cores.neuron_ptr.astype(np.int64)
+        self._send_ptr = deployment.routes.send_ptr.astype(np.int64)
+        self._cost = self._soma_cost(deployment)
+        self._end = np.zeros(deployment.cores.count)
+        self._ptr = np.zeros(machine.senders + 1, np.int64)
+        self._buffer = (np.zeros(0, np.int32), np.zeros(0))
+
+    def tick(self, spikes: Spikes, touched: Int32 | None, host: Spikes, where: str) -> TickTime:
+        """Time one tick.
+
+        Args:
+            spikes: what the cores emit.
+            touched: [neurons] who needed an update; None for the load phase, without sweeps.
+            host: what the host sends for the next tick.
+            where: named in errors.
+
+        Raises:
+            SimulationError: packets are in flight and none can move: the routing deadlocks.
+        """
+        releases = self._plan(spikes, touched, host)
+        network = noc.drain(self.tables, self.state, releases)
+        if network < 0:
+            raise deadlock(self.machine, self.tables, self.state, self._mesh, where)
+        unit = 1.0 / self.machine.resolution
+        cores = self._end.size
+        self.stall_cycles += float(self.state.shift[:cores].sum()) * unit
+        return TickTime(
+            float((self._end + self.state.shift[:cores]).max(initial=0.0)) * unit,
+            float(self.state.receive_end.max(initial=0.0)) * unit,
+            network * unit,
+        )
+
+    def seconds(self, time: TickTime) -> float:
+        """Length of a tick."""
+        if self.tick_s is not None:
+            return self.tick_s
+        return time.cycles * self.cycle_s + self.barrier_s
+
+    def _plan(self, spikes: Spikes, touched: Int32 | None, host: Spikes) -> noc.Releases:
+        packets = sum(packets_needed(self._program, *each) for each in (spikes, host))
+        if packets > self._buffer[0].size:
+            self._buffer = (np.zeros(2 * packets, np.int32), np.zeros(2 * packets))
+        releases = noc.Releases(self._ptr, *self._buffer)
+        written, cores = 0, self._end.size
+        if touched is None:
+            self._ptr[: cores + 1] = 0
+            self._end[:] = 0.0
+        else:
+            written = plan_sweeps(
+                self._program,
+                self._cost,
+                self._core_ptr,
+                self._send_ptr,
+                spikes,
+                touched,
+                releases,
+                self._end,
+            )
+        plan_host(
+            self._program,
+            self._cost,
+            cores,
+            self._send_ptr,
+            self.machine.send_sender,
+            host,
+            releases,
+            written,
+        )
+        return releases
+
+    def _units(self, seconds: float) -> float:
+        # Rounded so that 26e-9 s at 1e-9 s per cycle is 26 and not a little less.
+        return round(seconds / self.cycle_s * self.machine.resolution, 9)
+
+    def _soma_cost(self, deployment: Deployment) -> SomaCost:
+        kinds = ("neuron_access", "neuron_update", "spike_generate", "message_out", "host_in")
+        return SomaCost(*(self._units(latency_of(deployment.target, kind)) for kind in kinds))
+
+    def _service(self, deployment: Deployment, program: Program) -> Float64:
+        """[reaches] units for one packet: look up its axons, then accumulate their rows."""
+        look_up, dense, thin = (
+            self._units(latency_of(deployment.target, kind))
+            for kind in ("message_in", "synapse_op_dense", "synapse_op_sparse")
+        )
+        per_entry = np.where(is_sparse_axon(deployment), thin, dense)
+        row = np.concatenate([[0.0], np.cumsum(np.diff(program.synapse_ptr) * per_entry)])
+        # Reaches are numbered by source, then by send, as the network numbers them.
+        service: Float64 = look_up + row[program.reach_last] - row[program.reach_first]
+        return service
+
+
+def _tiles(deployment: Deployment) -> int:
+    """Routers with at least one used core."""
+    return int(np.unique(deployment.cores.location[:, :2], axis=0).shape[0])
+
+
+def barrier_seconds(execution: Execution, tiles: int) -> float:
+    """Seconds of one barrier over this many tiles.
+
+    Linear in the logarithm of the number of tiles between the entries of the target's table, the
+    first or last entry outside it; 0 for fixed ticks and without a table.
+    """
+    if execution.sync == "fixed_tick" or not execution.barrier_s:
+        return 0.0
+    if min(execution.barrier_s) < 1:
+        raise TargetError(
+            "a barrier table begins at 1 tile or more",
+            where="execution.barrier_s",
+            found=min(execution.barrier_s),
+        )
+    entries = sorted(execution.barrier_s.items())
+    known_tiles = [math.log(count) for count, _ in entries]
+    return float(np.interp(math.log(tiles), known_tiles, [seconds for _, seconds in entries]))
+
+
+def deadlock(
+    machine: Machine, tables: NocTables, state: noc.NocState, mesh: Mesh, where: str
+) -> SimulationError:
+    """The error that names a cycle of channels which wait for each other."""
+    waits = _waits(tables, state)
+    cycle = _cycle(waits)
+    hops = [tuple(map(mesh.xy, pair)) for pair in machine.channels.tolist()]
+    names = [f"({a[0]},{a[1]})->({b[0]},{b[1]})" for a, b in (hops[c] for c in cycle)]
+    in_flight = int(state.fill.sum())
+    return SimulationError(
+        "the network-on-chip is deadlocked: packets wait for each other in a ring of channels",
+        where=where,
+        found=f"{in_flight} packets stuck; {' waits for '.join([*names, *names[:1]])}",
+        allowed="routes whose channel-dependency graph has no cycle",
+        remedy="compile again; `snnc verify` checks the certificate of the routes",
+    )
+
+
+def _waits(tables: NocTables, state: noc.NocState) -> dict[int, list[int]]:
+    """For every full channel queue, the channels its head waits for."""
+    waits: dict[int, list[int]] = {}
+    for port in range(tables.channels):
+        first, size = int(tables.wait_ptr[port]), int(np.diff(tables.wait_ptr[port : port + 2])[0])
+        for k in range(int(state.waiting[port])):
+            queue = int(state.waiter_queue[first + (int(state.wait_head[port]) + k) % size])
+            if queue < tables.channels:
+                waits.setdefault(queue, []).append(port)
+    return waits
+
+
+def _cycle(waits: dict[int, list[int]]) -> list[int]:
+    """Follow the first wait of each channel until one repeats."""
+    for start in sorted(waits):
+        path: list[int] = [start]
+        while path[-1] in waits:
+            following = waits[path[-1]][0]
+            if following in path:
+                return path[path.index(following) :]
+            path.append(following)
+    return []
