@@ -77,7 +77,11 @@ class LayerQuantizer:
         """
         shrink = 1.0
         for _ in range(8):
-            tried = [self._attempt(shift, shrink) for shift in self._shifts()]
+            tried: list[Layer] = []
+            for shift in self._shifts():
+                tried.append(self._attempt(shift, shrink))
+                if tried[-1].fits and self._rank(tried[-1]) == (False, False):
+                    return tried[-1]
             proven = [layer for layer in tried if layer.fits]
             if proven:
                 return min(proven, key=self._rank)  # the first of equals
@@ -123,9 +127,13 @@ class LayerQuantizer:
         return False
 
     @cached_property
+    def _by_group(self) -> list[RealArray]:
+        return by_group(self.rows, self.p.count)
+
+    @cached_property
     def _exact(self) -> RealArray:
         """Exact grid per group (one for all where they share it), NaN where there is none."""
-        weights = by_group(self.rows, self.p.count)
+        weights = self._by_group
         biases: list[RealArray] = [np.zeros(0)] * self.p.count
         if self.p.bias:
             flat, order = self.p.groups.reshape(-1), np.argsort(self.p.groups.reshape(-1))
@@ -155,7 +163,7 @@ class LayerQuantizer:
 
     @cached_property
     def _largest_weight(self) -> RealArray:
-        return np.array([np.abs(w).max(initial=0.0) for w in by_group(self.rows, self.p.count)])
+        return np.array([np.abs(w).max(initial=0.0) for w in self._by_group])
 
     def _steps(self, shift: int, shrink: float) -> tuple[RealArray, BoolArray]:
         """Grid of each group and whether it is exact."""
@@ -189,9 +197,7 @@ class LayerQuantizer:
             n = np.full_like(n, n.min())
         entries = self._table()
         if entries is not None and len(self.p.neuron.shape) == 1:
-            importance = self.p.theta**2 * np.array(
-                [w.size for w in by_group(self.rows, self.p.count)]
-            )
+            importance = self.p.theta**2 * np.array([w.size for w in self._by_group])
             n = limit_distinct(n, importance, entries)
         return n
 
@@ -210,7 +216,7 @@ class LayerQuantizer:
         neuron, threshold_error, biases_fit = self._neuron(shift, steps)
         nodes = {**self.nodes, **self.tree.inner, **{w.name: w for w in writers}}
         low, high = interval(nodes, self.tree.root, self.types)
-        proof = bounds(neuron, low, high, self.options.timesteps)
+        proof = bounds(neuron, low, high, self.options.timesteps, self.p.minimum is not None)
         neuron = replace(neuron, current_range=self._current_range())
         fits = biases_fit and self._proven(neuron, proof)
         return Layer(self.p, self.rows, neuron, writers, steps, exact, proof, threshold_error, fits)
@@ -282,13 +288,15 @@ class LayerQuantizer:
 
     def _biases(self, unit: RealArray) -> tuple[tuple[GatedBias, ...], bool]:
         full, fit, result = unit[self.p.groups], True, []
+        real, before = np.zeros(self.p.neuron.shape), np.zeros(self.p.neuron.shape, np.int64)
         for onset, value in self.p.bias.items():
-            whole, good = bias(value / full, self.model)
+            # One register holds what is on, so the sum is rounded and the terms are steps of it.
+            real = real + value / full
+            whole, good = bias(real, self.model)
             fit &= good
-            if np.any(whole):
-                result.append(
-                    GatedBias(compact(np.broadcast_to(whole, self.p.neuron.shape)), onset)
-                )
+            if np.any(whole != before):
+                result.append(GatedBias(compact(whole - before), onset))
+            before = whole
         return tuple(result), fit
 
     def _ladder(self, unit: RealArray, shift: int, quantum: int) -> tuple[IntArray, Reset, float]:
