@@ -25,6 +25,7 @@ from snnc.ir.target import Target
 from snnc.ir.types import ValueType
 
 BoolArray = npt.NDArray[np.bool_]
+MANY = 64  # whole fractions of the threshold this fine lose less than 1/64 of the weight range
 MIN_FRACTION = 4  # bits: a bias is then rounded to 1/32 of a weight unit per step at most
 
 
@@ -176,15 +177,34 @@ class LayerQuantizer:
             return steps.astype(np.float64), exact
         divisor = self._divisors(shift, limit)
         steps = self.p.theta / np.maximum(divisor, 1)
-        # Weights far above the threshold: no whole fraction of it is a usable grid.
-        steps = np.where(divisor < 1, np.maximum(top, 1e-300) / limit, steps)
+        # A reset to zero is exact on any grid, and small whole fractions waste weight range.
+        # (Weights far above the threshold leave no whole fraction at all.)
+        tight = (divisor < 1) | ((divisor < MANY) & self._any_grid(shift))
+        finest = np.maximum(top / limit, self.p.theta / self._room(shift))
+        steps = np.where(tight & (top > 0), np.minimum(steps, finest), steps)
+        steps = np.where((divisor < 1) & (top > 0), top / limit, steps)
         return np.where(exact, self._exact, steps).astype(np.float64), exact
+
+    def _room(self, shift: int) -> int:
+        """Largest threshold in units of the weight grid, by the widths of its register and v."""
+        room = min(self.registers.top, (1 << (self.model.state_bits - 1)) - 1)
+        return max(1, (room >> shift) // max(1, self.levels))
+
+    def _any_grid(self, shift: int) -> bool:
+        """Whether a grid that does not divide the threshold costs nothing."""
+        return (
+            self.p.neuron.reset != "subtract"
+            and not np.any(self.p.reset_value)
+            and not self.p.one_grid
+            and self.options.granularity == "channel"
+            and self._table() is None
+            and shift >= self.model.threshold_shift
+        )
 
     def _divisors(self, shift: int, limit: float) -> IntArray:
         """n = theta / s per group: as large as weights, threshold registers and tables allow."""
         top = np.where(self._largest_weight > 0, self._largest_weight, self.p.theta * 1e-9)
-        room = min(self.registers.top, (1 << (self.model.state_bits - 1)) - 1)
-        cap = max(1, (room >> shift) // max(1, self.levels))
+        cap = self._room(shift)
         n: IntArray = np.minimum(np.floor(limit * self.p.theta / top * (1 + 1e-12)), cap).astype(
             np.int64
         )
@@ -288,7 +308,8 @@ class LayerQuantizer:
 
     def _biases(self, unit: RealArray) -> tuple[tuple[GatedBias, ...], bool]:
         full, fit, result = unit[self.p.groups], True, []
-        real, before = np.zeros(self.p.neuron.shape), np.zeros(self.p.neuron.shape, np.int64)
+        real = np.zeros(self.p.neuron.shape)
+        before: IntArray = np.zeros(self.p.neuron.shape, np.int64)
         for onset, value in self.p.bias.items():
             # One register holds what is on, so the sum is rounded and the terms are steps of it.
             real = real + value / full

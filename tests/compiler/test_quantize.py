@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.nmnist import recordings
 from support.paths import require_data
-from support.real_nets import conv_net, dense_net, spikes
+from support.real_nets import conv_net, dense_net, neuron, spikes
 from support.small_target import small_target
 
 from snnc.backends.targets import load
@@ -20,10 +22,13 @@ from snnc.compiler.quantize import QuantizeOptions, quantize
 from snnc.compiler.quantize.grids import limit_distinct
 from snnc.compiler.quantize.ladder import Thresholds, bias
 from snnc.ir.errors import InputError, OptionError, UnsupportedError
-from snnc.ir.nodes import Input
-from snnc.ir.types import ValueType
+from snnc.ir.network import Network
+from snnc.ir.nodes import Index, Input, Linear, Output
+from snnc.ir.types import BIN, ValueType
+from snnc.ir.weights import Dense
 from snnc.simulators import functional
 from snnc.simulators.reference import run
+from snnc.simulators.reference.operators import apply
 from snnc.simulators.reference.real import run_real
 from snnc.simulators.result import predictions
 
@@ -100,7 +105,7 @@ def test_limiting_distinct_thresholds_is_optimal(values: list[int], most: int, s
     assert cost(found) == pytest.approx(best)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 3000), st.integers(0, 6), st.sampled_from([">", ">="]), st.integers(0, 4))
 def test_threshold_registers_act_like_the_ideal_or_are_the_nearest(
     ideal: int, shift: int, comparator: str, step_bits: int
@@ -137,8 +142,6 @@ def test_interval_bounds_are_attained_by_some_input(seed: int) -> None:
     done = quantize(conv_net(kernel, (2, 3)), TARGET, QuantizeOptions())
     low, high = interval(done.network.node, "w", done.network.types)
     inputs = np.array(list(itertools.product([0, 1], repeat=6))).reshape(1, 64, 1, 2, 3)
-    from snnc.simulators.reference.operators import apply
-
     sums = apply(done.network.node["w"], [inputs[0]])
     np.testing.assert_array_equal(sums.min(axis=0), low)
     np.testing.assert_array_equal(sums.max(axis=0), high)
@@ -157,8 +160,6 @@ def test_no_potential_leaves_the_proven_bounds(reset: str, decay: float) -> None
     assert narrow.spikes["n"].count > 0
     node = done.network.populations[0]
     tight = type(node.state_range)(low, high)
-    import dataclasses
-
     changed = dataclasses.replace(node, state_range=tight)
     nodes = tuple(changed if n is node else n for n in done.network.nodes)
     clipped = dataclasses.replace(done.network, nodes=nodes)
@@ -232,12 +233,6 @@ def test_weights_wider_than_the_chip_are_refused() -> None:
 
 
 def test_neurons_that_share_weights_must_share_a_threshold() -> None:
-    from support.real_nets import neuron
-
-    from snnc.ir.network import Network
-    from snnc.ir.nodes import Index, Linear, Output
-    from snnc.ir.types import BIN
-    from snnc.ir.weights import Dense
 
     nodes = (
         Input("in", (2,), BIN),
@@ -273,8 +268,6 @@ def test_exported_networks_at_8_bits_predict_like_the_framework(name: str) -> No
 
 @pytest.mark.slow
 def test_the_published_nmnist_network_loses_nothing_at_8_bits() -> None:
-    from support.nmnist import recordings
-
     network = read(require_data("nir", "cnn_sinabs.nir"), NirOptions(dialect="nir", reset="zero"))
     reference = np.load(require_data("nmnist", "cnn_sinabs_ref_zero.npz"))
     x = recordings(require_data("nmnist", "nmnist_test100_bs2.zip"), 100)
@@ -284,3 +277,9 @@ def test_the_published_nmnist_network_loses_nothing_at_8_bits() -> None:
     (output,) = result.outputs
     correct = predictions(result.outputs[output], "sum") == reference["labels"]
     assert int(correct.sum()) >= 99
+
+
+def test_a_reset_to_zero_uses_the_whole_range_of_narrow_weights() -> None:
+    target = small_target(core={"weight": {"bits": (4,)}})
+    network = dense_net(np.random.default_rng(2).normal(size=(4, 30)))
+    assert layer(network, target, weight_bits=4)["largest_weight"] == 7
