@@ -71,11 +71,18 @@ def topological_order(nodes: tuple[N, ...], breaks_cycle: frozenset[str]) -> tup
             if not waiting[user]:
                 heapq.heappush(ready, user)
     if len(order) != len(nodes):
-        stuck = sorted(set(index) - {node.name for node in order})
         raise ModelError(
             "a loop without delay: its nodes wait for each other within one time step",
-            where=" -> ".join(stuck[:12]),
+            where=", ".join(_looping(waiting, users)[:12]),
             allowed="every loop passes through a delay of at least one step",
             remedy="the frontend places it for recurrent neurons; see --loop-delay",
         )
     return tuple(order)
+
+
+def _looping(waiting: dict[str, set[str]], users: dict[str, list[str]]) -> list[str]:
+    """Nodes that still wait, without those that merely come after the loop."""
+    stuck = {name for name, sources in waiting.items() if sources}
+    while ends := {name for name in stuck if not stuck.intersection(users[name])}:
+        stuck -= ends
+    return sorted(stuck)

@@ -41,7 +41,7 @@ IntegerNode = (
     | Delay | Lut
 )  # fmt: skip
 T = TypeVar("T")
-ACCUMULATOR_LIMIT = 2**62
+ACCUMULATOR_LIMIT = 2**62 - 1  # so that its type has at most 63 bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,10 +168,22 @@ def _type(node: IntegerNode, operands: list[ValueType], shapes: Mapping[str, Sha
     elif isinstance(node, Lut):
         low, high = int(node.table.min()), int(node.table.max())
         return events(low, high) if high > 0 else signed_integer(-low)
-    elif isinstance(node, Output | Index | Delay):
+    elif isinstance(node, Index):
+        return _joined(operands)
+    elif isinstance(node, Output | Delay):
         return first
     _check_bound(node.name, bound)
     return signed_integer(bound)
+
+
+def _joined(operands: list[ValueType]) -> ValueType:
+    """A type that holds the values of every operand."""
+    first = operands[0]
+    if all(t == first for t in operands):
+        return first
+    if all(t.is_event and t.grid == first.grid for t in operands):
+        return events(min(t.low for t in operands), max(t.high for t in operands), first.grid)
+    return signed_integer(max(t.magnitude for t in operands))
 
 
 def _check_bound(where: str, bound: int) -> None:
