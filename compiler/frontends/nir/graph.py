@@ -125,7 +125,7 @@ def _resolved(raw: RawFile, edges: list[Edge], notes: Notes) -> list[Edge]:
 
 
 def _dangling(raw: RawFile, name: str, kind: str, edge: Edge, found: list[str]) -> ModelError:
-    place = f"{raw.name}: edge '{edge[0]}' -> '{edge[1]}'"
+    place = f"{raw.name}: edge '{edge[0]}' -> '{edge[1]}', field 'edges'"
     if found:
         return ModelError(
             f"the subgraph has several {kind} nodes and the edge does not say which",
