@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from snnc.compiler.partition.limits import Limits
+from snnc.compiler.partition import Partition
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.tally import Pieces, slots
 from snnc.compiler.partition.wiring import Wiring
@@ -15,19 +15,18 @@ from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import CoreTables
 from snnc.ir.errors import CapacityError, CompilerBugError
 from snnc.ir.jit import kernel
-from snnc.ir.target import Target
 
 
-def assemble(wiring: Wiring, core: IntArray, cores: int) -> CoreTables:
+def assemble(wiring: Wiring, division: Partition) -> CoreTables:
     """Core tables without locations and encodings (both zero).
 
     Args:
         wiring: the expanded network.
-        core: [neurons] core of every neuron.
-        cores: number of cores.
+        division: core and slot order of every neuron.
     """
-    slot = slots(core, cores)
-    order = np.argsort(core, kind="stable")
+    core, cores = division.core, division.cores
+    slot = slots(core, cores, division.rank)
+    order = np.lexsort((division.rank, core))
     neuron_ptr = _pointers(np.bincount(core, minlength=cores))
     keys, lengths = _axon_keys(wiring, core, cores)
     unique, inverse = np.unique(keys, return_inverse=True)
@@ -145,7 +144,7 @@ def _place(
 def _fill(
     wiring: Wiring, core: IntArray, slot: IntArray, row: IntArray, row_ptr: IntArray
 ) -> tuple[IntArray, IntArray]:
-    """Synapses row by row; populations come in order, so slots rise within a row."""
+    """Synapses row by row, slots rising within a row."""
     target = np.empty(row_ptr[-1], np.int32)
     weight = np.empty(row_ptr[-1], np.int32)
     cursor = row_ptr[:-1].copy()
@@ -161,12 +160,24 @@ def _fill(
         first += node.size
     if met != row.size or not np.array_equal(cursor, row_ptr[1:]):
         raise CompilerBugError("assembly lost synapses", found=met, allowed=row.size)
+    _sort_rows(row_ptr, target, weight)
     return target, weight
 
 
-def encode(
-    tables: CoreTables, wiring: Wiring, target: Target
-) -> tuple[CoreTables, dict[str, tuple[IntArray, int]]]:
+@kernel
+def _sort_rows(row_ptr: IntArray, target: IntArray, weight: IntArray) -> None:
+    for row in range(row_ptr.size - 1):
+        part = slice(row_ptr[row], row_ptr[row + 1])
+        rising = True
+        for k in range(row_ptr[row] + 1, row_ptr[row + 1]):
+            rising = rising and target[k - 1] <= target[k]
+        if not rising:
+            order = np.argsort(target[part], kind="mergesort")
+            target[part] = target[part][order]
+            weight[part] = weight[part][order]
+
+
+def encode(tables: CoreTables, meter: Meter) -> tuple[CoreTables, dict[str, tuple[IntArray, int]]]:
     """Choose the cheapest encoding of every axon and measure every core exactly.
 
     Returns:
@@ -175,9 +186,8 @@ def encode(
     Raises:
         CapacityError: a core exceeds a limit (a merge or a tiling was measured too low).
     """
-    meter = Meter(wiring, Limits.of(target))
     pieces, counts = _count(tables, meter)
-    shift = np.array([p.input_shift for p in wiring.populations])
+    shift = np.array([p.input_shift for p in meter.wiring.populations])
     population = _population_of_rows(tables, meter)
     meter.add_rows(counts, pieces, tables.axon_delay.astype(np.int64), shift[population])
     choice: IntArray = np.zeros(pieces.count.size, np.int64)

@@ -12,6 +12,8 @@ import numpy as np
 from snnc.compiler.assemble import assemble, encode, sent_pairs
 from snnc.compiler.mapping_report import mapping_report
 from snnc.compiler.partition import partition
+from snnc.compiler.partition.limits import Limits
+from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.wiring import Wiring, wire
 from snnc.compiler.place import Effort, Problem, place, sites_of
 from snnc.compiler.route import route
@@ -118,9 +120,10 @@ def map_network(
     parts = expansion or expand(network)
     clock.lap("expand")
     wiring = wire(parts, SourceSpace.of(network), retiming.extra_delay, rates)
-    division = partition(wiring, target, chips, chosen.seed)
+    meter = Meter(wiring, Limits.of(target))
+    division = partition(meter, chips, chosen.seed)
     clock.lap("partition")
-    tables, usage = encode(assemble(wiring, division.core, division.cores), wiring, target)
+    tables, usage = encode(assemble(wiring, division), meter)
     flow = _flow(wiring, tables, target)
     clock.lap("assemble")
     problem = Problem.of(flow, sites_of(target, mesh), mesh.router(*target.topology.host_router))

@@ -10,14 +10,11 @@ import numpy as np
 
 from snnc.compiler.partition import explain
 from snnc.compiler.partition.bounds import core_bound
-from snnc.compiler.partition.limits import Limits
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.pack import Packing, pack
 from snnc.compiler.partition.select import Selection, select
 from snnc.compiler.partition.tiling import Tiling, candidates
-from snnc.compiler.partition.wiring import Wiring
 from snnc.ir.arrays import IntArray
-from snnc.ir.target import Target
 
 REPAIR_ROUNDS = 4
 
@@ -28,40 +25,52 @@ class Partition:
 
     Attributes:
         core: [neurons] core index, in order of each core's first neuron.
+        rank: [neurons] order of the neurons' slots within a core.
         cores: number of cores.
         report: lower bound, how it was found, and the tiling of every population.
     """
 
     core: IntArray
+    rank: IntArray
     cores: int
     report: dict[str, Any]
 
 
-def partition(wiring: Wiring, target: Target, chips: int = 1, seed: int = 0) -> Partition:
+def partition(meter: Meter, chips: int = 1, seed: int = 0) -> Partition:
     """Cut populations into clusters and share cores between small ones.
 
     Args:
-        wiring: the expanded network.
-        target: whose core limits hold.
+        meter: of the expanded network on a target.
         chips: chips available.
         seed: of the solvers.
 
     Raises:
         CapacityError: a neuron fits no core, output axons cannot suffice, or cores run out.
     """
-    meter = Meter(wiring, Limits.of(target))
     selection = _choose(meter, seed)
-    everything = range(len(wiring.populations))
+    everything = range(len(meter.wiring.populations))
     bound, binding = core_bound(meter, everything)
     packing = pack(meter, selection.tilings, bound, seed)
     core = _renumber(_neuron_core(selection.tilings, packing))
     report = _report(meter, selection, packing, bound, binding)
-    result = Partition(core, packing.cores, report)
+    target = meter.limits.target
     if packing.cores > explain.cores_per_chip(target) * chips:
         raise explain.too_many(
             target, packing.cores, chips, _largest(report), _fullest(meter, selection.tilings)
         )
-    return result
+    return Partition(core, _rank(selection.tilings), packing.cores, report)
+
+
+def _rank(tilings: Sequence[Tiling]) -> IntArray:
+    """Slots run cluster by cluster, so that a shared core costs what was measured."""
+    parts, base = [], 0
+    for tiling in tilings:
+        order = np.lexsort((tiling.rank, tiling.label))
+        rank = np.empty(order.size, np.int64)
+        rank[order] = base + np.arange(order.size)
+        parts.append(rank)
+        base += order.size
+    return np.concatenate(parts)
 
 
 def _choose(meter: Meter, seed: int) -> Selection:

@@ -9,7 +9,6 @@ import numpy as np
 
 from snnc.compiler.partition.limits import Limit
 from snnc.compiler.partition.meter import Meter
-from snnc.compiler.partition.tally import Pieces
 from snnc.ir.arrays import IntArray
 
 ADDITIVE = frozenset({"n_neurons", "n_compartments", "n_synapses", "state_bytes"})
@@ -49,22 +48,10 @@ def _axons(meter: Meter, populations: range) -> int:
 
 def _need(meter: Meter, wall: Limit, totals: Mapping[str, IntArray], populations: range) -> float:
     if wall.per_axon:
-        return sum(_memory(meter, wall, p) for p in populations)
+        fanin = meter.wiring.fanin
+        return sum(meter.synapse_cost(wall, p) * fanin[p].synapses for p in populations)
     if wall.expression is None:
         return 0.0
     if wall.names <= ADDITIVE or wall.expression.strip() == "n_axons_in":
         return float(meter.limits.use(wall, totals)[0])
     return 0.0
-
-
-def _memory(meter: Meter, wall: Limit, population: int) -> float:
-    """Synapses times the cheapest cost per synapse of any row length without index or delay."""
-    fanin = meter.wiring.fanin[population]
-    longest = int(np.diff(fanin.row_ptr).max(initial=1))
-    f = np.arange(1, min(longest, 4096) + 1)
-    zero = np.zeros(f.size, np.int64)
-    row = Pieces(zero, zero, f, f, zero)
-    one = np.ones(1, np.int64)
-    counts = {"n_neurons": one, "weight_bits": one * meter.bits[population]}
-    cost, _ = meter.row_cost(wall, counts, row, zero)
-    return float((cost / f).min()) * fanin.synapses

@@ -22,6 +22,8 @@ from snnc.compiler.partition.wiring import Wiring
 from snnc.ir.arrays import IntArray
 from snnc.ir.target import Encoding
 
+LONGEST_ROW = 4096
+
 
 @dataclass(frozen=True, eq=False)
 class Meter:
@@ -74,29 +76,84 @@ class Meter:
         self, population: int, label: IntArray, clusters: int, pieces: Pieces
     ) -> dict[str, IntArray]:
         """All counts of clusters of one population, except what depends on its consumers."""
-        target = self.limits.target
-        neurons = np.bincount(label, minlength=clusters)
+        counts = self.body(population, label, clusters)
+        counts["n_axons_in"] = np.bincount(pieces.cluster, minlength=clusters)
+        return self.recount(population, counts, pieces)
+
+    def body(self, population: int, label: IntArray, clusters: int) -> dict[str, IntArray]:
+        """The counts that need no look at the axons; those of axons are zero."""
         here = slice(self.first[population], self.first[population + 1])
+        neurons = np.bincount(label, minlength=clusters)
         most = np.zeros(clusters, np.int64)
         np.maximum.at(most, label, self.fan_in[here])
-        cost = int(self.neuron_cost[population])
+        none = np.zeros(clusters, np.int64)
         counts: dict[str, IntArray] = {
             "n_neurons": neurons,
-            "n_compartments": neurons * cost,
-            "n_axons_in": np.bincount(pieces.cluster, minlength=clusters),
-            "n_axons_out": np.zeros(clusters, np.int64),
-            "n_synapses": _sum(pieces.cluster, pieces.count, clusters),
+            "n_compartments": neurons * int(self.neuron_cost[population]),
+            "n_axons_in": none,
+            "n_axons_out": none,
+            "n_synapses": _sum(label, self.fan_in[here], clusters),
             "max_fan_in": most,
-            "max_targets_per_neuron": np.zeros(clusters, np.int64),
+            "max_targets_per_neuron": none,
             "weight_bits": np.full(clusters, self.bits[population]),
-            "state_bytes": neurons * target.core.state_bytes,
+            "state_bytes": neurons * self.limits.target.core.state_bytes,
         }
         for name, key in self.tables.items():
             counts[name] = distinct(label, key[here], clusters)
+        return counts
+
+    def hopeless(self, population: int, label: IntArray, clusters: int) -> bool:
+        """Already the neurons and the bare number of synapses break a limit."""
+        counts = self.body(population, label, clusters)
+        for wall in self.limits.walls:
+            if wall.per_axon:
+                least = self.synapse_cost(wall, population)
+                counts[wall.name] = np.floor(counts["n_synapses"] * least).astype(np.int64)
+            elif wall.per_row:
+                counts[wall.name] = np.zeros(clusters, np.int64)
+        return not self.limits.fits(counts).all()
+
+    def synapse_cost(self, wall: Limit, population: int) -> float:
+        """Cheapest cost per synapse in rows of any length, without index and delay."""
+        return self._synapse_costs[wall.name][population]
+
+    @cached_property
+    def _synapse_costs(self) -> Mapping[str, tuple[float, ...]]:
+        populations = range(len(self.wiring.populations))
+        return {
+            wall.name: tuple(self._cheapest(wall, p) for p in populations)
+            for wall in self.limits.walls
+            if wall.per_axon
+        }
+
+    def _cheapest(self, wall: Limit, population: int) -> float:
+        longest = int(np.diff(self.wiring.fanin[population].row_ptr).max(initial=1))
+        f = np.arange(1, min(longest, LONGEST_ROW) + 1)
+        zero = np.zeros(f.size, np.int64)
+        one = np.ones(1, np.int64)
+        counts = {"n_neurons": one, "weight_bits": one * self.bits[population]}
+        cost, _ = self.row_cost(wall, counts, Pieces(zero, zero, f, f, zero), zero)
+        return float((cost / f).min())
+
+    def recount(self, population: int, counts: Counts, pieces: Pieces) -> dict[str, IntArray]:
+        """The counts of the same clusters with rows of other spans."""
+        trial = dict(counts)
         delay = self.wiring.fanin[population].delay[pieces.axon]
         shift = np.full(delay.size, self.wiring.populations[population].input_shift)
-        self.add_rows(counts, pieces, delay, shift)
-        return counts
+        self.add_rows(trial, pieces, delay, shift)
+        return trial
+
+    def memory(self, counts: Counts) -> float:
+        """Largest fill of any cluster in the resources that are paid per row."""
+        return max(
+            (float(counts[w.name].max()) / w.capacity for w in self.limits.walls if w.per_axon),
+            default=0.0,
+        )
+
+    @cached_property
+    def dense_rows(self) -> bool:
+        """Whether the span of a row matters."""
+        return any("dense" in wall.per_axon for wall in self.limits.walls)
 
     def add_rows(
         self, counts: dict[str, IntArray], pieces: Pieces, delay: IntArray, shift: IntArray
@@ -160,13 +217,25 @@ def _row_table(text: str, f: IntArray, variables: Mapping[str, IntArray]) -> Int
     """Evaluate a formula once per distinct (f, widths) instead of once per row."""
     if not f.size:
         return f
-    key = f.astype(np.int64)
+    widths = np.zeros(f.size, np.int64)
     for values in variables.values():
-        key = key * 64 + np.minimum(values, 63)
-    unique, first, inverse = np.unique(key, return_index=True, return_inverse=True)
-    sample = {name: values[first] for name, values in variables.items()}
-    cost = evaluate(text, {"f": f[first], **sample})
-    return np.broadcast_to(np.asarray(cost, np.int64), unique.shape)[inverse.reshape(-1)]
+        widths = widths * 64 + np.minimum(values, 63)
+    key = _compact(widths) * (int(f.max()) + 1) + f
+    number = _compact(key)
+    row = np.empty(int(number.max()) + 1, np.int64)
+    row[number] = np.arange(f.size)  # any row of a kind stands for all of them
+    sample = {name: values[row] for name, values in variables.items()}
+    cost = evaluate(text, {"f": f[row], **sample})
+    result: IntArray = np.broadcast_to(np.asarray(cost, np.int64), row.shape)[number]
+    return result
+
+
+def _compact(key: IntArray) -> IntArray:
+    """Number the distinct values 0, 1, ... in rising order, without sorting."""
+    seen = np.zeros(int(key.max()) + 1, np.int64)
+    seen[key] = 1
+    result: IntArray = (np.cumsum(seen) - 1)[key]
+    return result
 
 
 def _sum(cluster: IntArray, value: IntArray, clusters: int) -> IntArray:

@@ -184,12 +184,21 @@ def _solve(clusters: _Clusters, start: IntArray, bound: int, seed: int) -> Packi
     """Bin packing with all capacities, additive; a solution is accepted when it measures well."""
     used = int(start.max()) + 1
     proven = True
-    for cores in range(max(bound, 1), used):
+    for cores in range(max(bound, _halves(clusters)), used):
         core, status = _pack_into(clusters, cores, seed)
         if core is not None and _legal(clusters, core):
             return Packing(core, cores, "optimal for these clusters" if proven else "feasible")
         proven &= status == cp_model.INFEASIBLE
     return Packing(start, used, "optimal for these clusters" if proven else "first fit")
+
+
+def _halves(clusters: _Clusters) -> int:
+    """No two clusters that fill more than half of a resource share a core."""
+    walls = clusters.meter.limits.walls
+    capacity = np.array([w.capacity for w in walls], np.int64)
+    large = 2 * clusters.usage() > capacity
+    summed = np.array([not w.table and "n_axons_in" not in w.names for w in walls], bool)
+    return int((large & summed).sum(axis=0).max(initial=1))
 
 
 def _pack_into(clusters: _Clusters, cores: int, seed: int) -> tuple[IntArray | None, int]:

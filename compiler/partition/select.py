@@ -60,7 +60,7 @@ def _objective(
 ) -> Any:
     """Clusters first; the rate-weighted number of (source, cluster) pairs breaks ties."""
     rate = meter.wiring.rate
-    traffic = [[float(rate @ t.reach) for t in tilings] for tilings in options]
+    traffic = [[float((rate * t.reach).sum()) for t in tilings] for tilings in options]
     total = sum(max(values) for values in traffic) or 1.0
     return sum(
         (t.clusters * (TRAFFIC_SCALE + 1) + int(TRAFFIC_SCALE * value / total)) * variable

@@ -36,6 +36,7 @@ def _cut(
 ) -> tuple[IntArray, IntArray, IntArray, IntArray, IntArray]:
     """Count (axon, cluster) pairs, then fill them cluster by cluster."""
     axons = row_ptr.size - 1
+    orders = slot.shape[0]
     stamp = np.full(clusters, -1, np.int64)
     ptr = np.zeros(clusters + 1, np.int64)
     for axon in range(axons):
@@ -50,14 +51,14 @@ def _cut(
     cluster = np.empty(pairs, np.int32)
     owner = np.empty(pairs, np.int32)
     count = np.zeros(pairs, np.int32)
-    low = np.empty(pairs, np.int32)
-    high = np.empty(pairs, np.int32)
+    low = np.empty((orders, pairs), np.int32)
+    high = np.empty((orders, pairs), np.int32)
     stamp[:] = -1
     place = np.zeros(clusters, np.int64)
     for axon in range(axons):
         for k in range(row_ptr[axon], row_ptr[axon + 1]):
-            c = label[target[k]]
-            s = slot[target[k]]
+            neuron = target[k]
+            c = label[neuron]
             if stamp[c] != axon:
                 stamp[c] = axon
                 place[c] = ptr[c]
@@ -65,25 +66,35 @@ def _cut(
                 p = place[c]
                 cluster[p] = c
                 owner[p] = axon
-                low[p] = s
-                high[p] = s
+                for order in range(orders):
+                    low[order, p] = slot[order, neuron]
+                    high[order, p] = slot[order, neuron]
             p = place[c]
             count[p] += 1
-            low[p] = min(low[p], s)
-            high[p] = max(high[p], s)
+            for order in range(orders):
+                s = slot[order, neuron]
+                low[order, p] = min(low[order, p], s)
+                high[order, p] = max(high[order, p], s)
     return cluster, owner, count, high - low + 1, low
 
 
-def cut(fanin: Fanin, label: IntArray, clusters: int) -> Pieces:
-    """Cut all rows of a population by a cluster label per neuron."""
-    slot = slots(label, clusters)
+def cut(fanin: Fanin, label: IntArray, clusters: int, ranks: IntArray) -> list[Pieces]:
+    """Cut all rows of a population by a cluster label per neuron, for several slot orders.
+
+    Args:
+        fanin: rows of the population.
+        label: [neurons] cluster.
+        clusters: number of clusters.
+        ranks: [orders, neurons] order of the slots within a cluster.
+    """
+    slot = np.stack([slots(label, clusters, rank) for rank in ranks])
     cluster, axon, count, span, first = _cut(fanin.row_ptr, fanin.target, label, slot, clusters)
-    return Pieces(cluster, axon, count, span, first)
+    return [Pieces(cluster, axon, count, span[k], first[k]) for k in range(len(ranks))]
 
 
-def slots(label: IntArray, clusters: int) -> IntArray:
-    """Position of every neuron within its cluster, by rising neuron number."""
-    order = np.argsort(label, kind="stable")
+def slots(label: IntArray, clusters: int, rank: IntArray) -> IntArray:
+    """Position of every neuron within its cluster, by rising rank."""
+    order = np.lexsort((rank, label))
     size = np.bincount(label, minlength=clusters)
     result = np.empty(label.size, np.int64)
     result[order] = np.arange(label.size) - np.repeat(np.cumsum(size) - size, size)

@@ -13,8 +13,8 @@ from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.tally import Pieces, cut
 from snnc.ir.arrays import IntArray, Shape, size_of
 
-SPARE_CANDIDATES = 5
-MOST_MEASURED = 40
+SPARE_CANDIDATES = 4
+MOST_TRIED = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +24,7 @@ class Tiling:
     Attributes:
         blocks: number of blocks along each axis of the population (one number: plain blocks).
         label: [neurons of the population] cluster.
+        rank: [neurons of the population] order of the slots within a cluster.
         clusters: number of clusters.
         counts: every count but the output side, [clusters] each.
         pieces: rows cut at the cluster borders.
@@ -33,6 +34,7 @@ class Tiling:
     population: int
     blocks: Shape
     label: IntArray
+    rank: IntArray
     clusters: int
     counts: Counts
     pieces: Pieces
@@ -40,15 +42,35 @@ class Tiling:
 
 
 def measure(meter: Meter, population: int, blocks: Shape, label: IntArray) -> Tiling:
-    """Measure one labelling exactly."""
+    """Measure one labelling exactly, with the slot order that makes its rows cheapest."""
     clusters = int(label.max(initial=0)) + 1
     fanin = meter.wiring.fanin[population]
-    pieces = cut(fanin, label, clusters)
-    counts = meter.count(population, label, clusters, pieces)
+    ranks = slot_ranks(meter, population)
+    pieces, *others = cut(fanin, label, clusters, ranks)
+    counts, rank = meter.count(population, label, clusters, pieces), ranks[0]
+    for other, its_rank in zip(others, ranks[1:], strict=True):
+        trial = meter.recount(population, counts, other)
+        if meter.memory(trial) < meter.memory(counts):
+            counts, pieces, rank = trial, other, its_rank
     source = fanin.source[pieces.axon]
     pairs = source if not _delays_differ(fanin.delay) else _unique_pairs(source, pieces.cluster)
     reach = np.bincount(pairs, minlength=meter.wiring.sources.total)
-    return Tiling(population, blocks, label, clusters, counts, pieces, reach)
+    return Tiling(population, blocks, label, rank, clusters, counts, pieces, reach)
+
+
+def slot_ranks(meter: Meter, population: int) -> IntArray:
+    """[orders, neurons] ways to number the neurons of a cluster.
+
+    A dense row stores everything between its first and last target, so a convolution's rows get
+    shorter when channels, and then the shorter spatial axis, run fastest.
+    """
+    shape = meter.wiring.populations[population].shape
+    axes = tuple(range(len(shape)))
+    orders = [axes]
+    if len(shape) > 1 and meter.dense_rows:
+        orders += [(*axes[1:], 0), (*axes[:0:-1], 0)] if len(shape) > 2 else [(1, 0)]
+    number = np.arange(size_of(shape)).reshape(shape)
+    return np.stack([np.argsort(number.transpose(order).reshape(-1)) for order in orders])
 
 
 def _delays_differ(delay: IntArray) -> bool:
@@ -77,12 +99,15 @@ def candidates(meter: Meter, population: int, least: int) -> list[Tiling]:
     """
     found: list[Tiling] = []
     shape = meter.wiring.populations[population].shape or (1,)
-    for measured, blocks in enumerate(_orderly(shape, least)):
+    for tried, blocks in enumerate(_orderly(shape, least)):
         if found and (size_of(blocks) > 2 * found[0].clusters or len(found) > SPARE_CANDIDATES):
             break
-        if measured >= MOST_MEASURED:
+        if tried >= MOST_TRIED:
             break
-        tiling = measure(meter, population, blocks, block_label(shape, blocks))
+        label = block_label(shape, blocks)
+        if meter.hopeless(population, label, size_of(blocks)):
+            continue
+        tiling = measure(meter, population, blocks, label)
         if meter.limits.fits(tiling.counts).all():
             found.append(tiling)
     if not found:
@@ -93,7 +118,7 @@ def candidates(meter: Meter, population: int, least: int) -> list[Tiling]:
 def _orderly(shape: Shape, least: int) -> Iterator[Shape]:
     """Block counts per axis by rising number of clusters, then the most cubic tiles."""
     if len(shape) == 1:
-        yield from ((n,) for n in range(least, min(shape[0], least + MOST_MEASURED) + 1))
+        yield from ((n,) for n in range(least, min(shape[0], least + MOST_TRIED) + 1))
         return
     options = [_useful(extent) for extent in shape]
     products = [b for b in itertools.product(*options) if size_of(b) >= least]

@@ -91,7 +91,7 @@ def tree_hops(problem: Problem, site: IntArray) -> IntArray:
 
 def cost_of(problem: Problem, site: IntArray) -> float:
     """Weighted hops of a placement."""
-    return float(problem.weight @ tree_hops(problem, site))
+    return float((problem.weight * tree_hops(problem, site)).sum())
 
 
 @kernel
@@ -204,7 +204,7 @@ class _Walk:
     @property
     def cost(self) -> float:
         """Weighted hops now."""
-        return float(self.problem.weight @ self.net_cost)
+        return float((self.problem.weight * self.net_cost).sum())
 
     def sweep(self, moves: int, temperature: float, window: int) -> tuple[float, int, int]:
         """(uphill sum, uphill count, accepted) of some moves."""

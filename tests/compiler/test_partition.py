@@ -138,4 +138,4 @@ def test_an_unconnected_population_still_gets_a_core() -> None:
 def test_blocks_are_near_equal_runs() -> None:
     label = block_label((2, 5), (1, 2)).reshape(2, 5)
     assert label.tolist() == [[0, 0, 0, 1, 1]] * 2
-    assert slots(label.reshape(-1), 2).tolist() == [0, 1, 2, 0, 1, 3, 4, 5, 2, 3]
+    assert slots(label.reshape(-1), 2, np.arange(10)).tolist() == [0, 1, 2, 0, 1, 3, 4, 5, 2, 3]
