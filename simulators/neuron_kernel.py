@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.ir.arrays import IntArray
-from snnc.ir.jit import kernel
+from snnc.ir.jit import lean_kernel as kernel
 from snnc.ir.neuron import NO_LEAK, Leak, Neuron
 
 # Columns of ``table``: the scalars of one population.

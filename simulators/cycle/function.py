@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snnc.ir.jit import kernel
+from snnc.ir.jit import lean_kernel as kernel
 from snnc.simulators.cycle.program import Int32, Int64, Program
 from snnc.simulators.neuron_kernel import (
     BIASES,

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snnc.ir.jit import kernel
+from snnc.ir.jit import lean_kernel as kernel
 from snnc.simulators.cycle.noc_tables import Float64, Int32, Int64, NocTables
 
 (INJECTED, DELIVERED, HOPS, LAST, PEAK_CHANNEL, PEAK_INJECTION, PEAK_RECEIVE, EVENTS) = range(8)

@@ -9,7 +9,7 @@ import numpy as np
 
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import SimulationError, TargetError
-from snnc.ir.jit import kernel
+from snnc.ir.jit import lean_kernel as kernel
 from snnc.ir.target import Execution
 from snnc.ir.topology import Mesh
 from snnc.simulators.cycle import noc
