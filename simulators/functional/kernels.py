@@ -15,6 +15,7 @@ import numpy as np
 from snnc.ir.arrays import IntArray
 from snnc.ir.jit import kernel
 from snnc.simulators import neuron_kernel
+from snnc.simulators.functional.layouts import RUNS, TARGET_BITS, TARGET_MASK, WORDS
 from snnc.simulators.functional.plan import (
     BIASED,
     EVEN,
@@ -33,16 +34,15 @@ from snnc.simulators.functional.plan import (
     TRUNCATE,
 )
 from snnc.simulators.functional.program import (
+    COUNT,
     DELAY,
     DEPTH,
-    PACKED,
+    LAYOUT,
     RING,
     ROW,
     SIZE,
     SLOT,
     SOURCE,
-    TARGET_BITS,
-    TARGET_MASK,
     UNIT,
     Network,
 )
@@ -212,7 +212,6 @@ def _advance(
         n = 0
         for j in range(k[PROJECTIONS], plan[p + 1, PROJECTIONS]):
             n = _touch(network, k, work, j, t, p, index, n)
-        index[:n].sort()
     else:
         if k[BIASED]:
             _open_gates(network, work.fast.bias, k[FIRST], size, t)
@@ -238,57 +237,88 @@ def _deliver(network: Network, work: Workspace, j: int, t: int) -> int:
     begin, end, unit = _spikes(network, work, j, t)
     if begin == end:
         return 0
-    row, index = network.row_ptr[network.projections[j, ROW] :], work.ring_index[begin:end]
-    if network.projections[j, PACKED]:
-        if unit:
-            return scatter_words(row, network.words, index, work.sums)
-        return scatter_scaled_words(
-            row, network.words, index, work.ring_value[begin:end], work.sums
-        )
-    value = np.ones(end - begin, np.int64) if unit else work.ring_value[begin:end]
-    return scatter(row, network.target, network.weight, index, value, work.sums)
+    k, index, value = network.projections[j], work.ring_index[begin:end], work.ring_value[begin:end]
+    row = network.row_ptr[k[ROW] :]
+    if k[LAYOUT] == RUNS and unit:
+        runs = network.run_start, network.run_first, network.run_weight
+        scatter_runs(row, runs, index, work.sums)
+    elif k[LAYOUT] == RUNS:
+        runs = network.run_start, network.run_first, network.run_weight
+        scatter_scaled_runs(row, runs, index, value, work.sums)
+    elif k[LAYOUT] == WORDS and unit:
+        scatter_words(row, network.words, index, work.sums)
+    elif k[LAYOUT] == WORDS:
+        scatter_scaled_words(row, network.words, index, value, work.sums)
+    else:
+        ones = np.ones(end - begin, np.int64) if unit else value
+        scatter(row, network.target, network.weight, index, ones, work.sums)
+    return _fan_out(network.synapses[k[COUNT] :], index)
 
 
 @kernel
-def scatter_words(row: Int64, words: Int32, index: Int32, sums: IntArray) -> int:
-    """Binary spikes through packed synapses."""
+def _fan_out(synapses: Int32, index: Int32) -> int:
+    """Number of synapses of all spikes."""
     events = 0
     for i in index:
-        begin, end = row[i], row[i + 1]
-        events += end - begin
-        for j in range(begin, end):
+        events += synapses[i]
+    return events
+
+
+@kernel
+def scatter_runs(row: Int64, runs: tuple[Int32, Int64, Any], index: Int32, sums: Any) -> None:
+    """Binary spikes through runs; unsigned indices let the inner loop become vector code."""
+    start, first, weight = runs
+    for i in index:
+        for r in range(row[i], row[i + 1]):
+            target, source = np.uintp(start[r]), np.uintp(first[r])
+            for k in range(first[r + 1] - first[r]):
+                sums[target + np.uintp(k)] += weight[source + np.uintp(k)]
+
+
+@kernel
+def scatter_scaled_runs(
+    row: Int64, runs: tuple[Int32, Int64, Any], index: Int32, value: Int64, sums: Any
+) -> None:
+    """Counts through runs: a count multiplies the weight."""
+    start, first, weight = runs
+    for s in range(index.size):
+        factor = value[s]
+        for r in range(row[index[s]], row[index[s] + 1]):
+            target, source = np.uintp(start[r]), np.uintp(first[r])
+            for k in range(first[r + 1] - first[r]):
+                sums[target + np.uintp(k)] += weight[source + np.uintp(k)] * factor
+
+
+@kernel
+def scatter_words(row: Int64, words: Int32, index: Int32, sums: IntArray) -> None:
+    """Binary spikes through packed words."""
+    for i in index:
+        for j in range(row[i], row[i + 1]):
             word = words[j]
             sums[word & TARGET_MASK] += word >> TARGET_BITS
-    return events
 
 
 @kernel
 def scatter_scaled_words(
     row: Int64, words: Int32, index: Int32, value: Int64, sums: IntArray
-) -> int:
-    """Counts through packed synapses: a count multiplies the weight."""
-    events = 0
+) -> None:
+    """Counts through packed words."""
     for s in range(index.size):
-        begin, end, factor = row[index[s]], row[index[s] + 1], value[s]
-        events += end - begin
-        for j in range(begin, end):
+        factor = value[s]
+        for j in range(row[index[s]], row[index[s] + 1]):
             word = words[j]
             sums[word & TARGET_MASK] += (word >> TARGET_BITS) * factor
-    return events
 
 
 @kernel
 def scatter(
     row: Int64, target: Int32, weight: Int64, index: Int32, value: Int64, sums: IntArray
-) -> int:
-    """Any spikes through unpacked synapses."""
-    events = 0
+) -> None:
+    """Any spikes through wide synapses."""
     for s in range(index.size):
-        begin, end, factor = row[index[s]], row[index[s] + 1], value[s]
-        events += end - begin
-        for j in range(begin, end):
+        factor = value[s]
+        for j in range(row[index[s]], row[index[s] + 1]):
             sums[np.uint32(target[j])] += weight[j] * factor
-    return events
 
 
 @kernel
@@ -312,25 +342,37 @@ def _touch(
     when its sum is taken.
     """
     begin, end, _ = _spikes(network, work, j, t)
-    row = network.row_ptr[network.projections[j, ROW] :]
-    packed = network.projections[j, PACKED]
-    low, high, fast = k[LOW], k[HIGH], work.fast
+    layout, row = network.projections[j, LAYOUT], network.row_ptr[network.projections[j, ROW] :]
     for s in range(begin, end):
         source = work.ring_index[s]
-        for synapse in range(row[source], row[source + 1]):
-            i = network.words[synapse] & TARGET_MASK if packed else network.target[synapse]
-            x = work.sums[i]
-            if x != 0:
-                work.sums[i] = 0
-                g = k[FIRST] + i
-                v = min(max(fast.v[g] + (np.int64(x) << k[SHIFT]), low), high)
-                if v >= fast.threshold[g]:
-                    v = min(max((v & k[KEEP]) + fast.added[g], low), high)
+        for entry in range(row[source], row[source + 1]):
+            length = 1
+            if layout == RUNS:
+                first = np.int64(network.run_start[entry])
+                length = network.run_first[entry + 1] - network.run_first[entry]
+            elif layout == WORDS:
+                first = np.int64(network.words[entry] & TARGET_MASK)
+            else:
+                first = np.int64(network.target[entry])
+            for i in range(first, first + length):
+                if work.sums[i] != 0 and _integrate(k, work, i, p):
                     index[n] = i
                     n += 1
-                    work.pending[p] |= v >= fast.threshold[g]
-                fast.v[g] = v
     return n
+
+
+@kernel
+def _integrate(k: Int64, work: Workspace, i: int, p: int) -> bool:
+    """Advance one touched neuron without leak and bias; True when it fires."""
+    fast, g, low, high = work.fast, k[FIRST] + i, k[LOW], k[HIGH]
+    v = min(max(fast.v[g] + (np.int64(work.sums[i]) << k[SHIFT]), low), high)
+    work.sums[i] = 0
+    fires = v >= fast.threshold[g]
+    if fires:
+        v = min(max((v & k[KEEP]) + fast.added[g], low), high)
+        work.pending[p] |= v >= fast.threshold[g]
+    fast.v[g] = v
+    return bool(fires)
 
 
 @kernel

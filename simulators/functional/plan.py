@@ -84,7 +84,8 @@ def fast_parameters(program: Program, plan: Plan) -> FastParameters:
         values = _fast_values(neuron) if plan.table[k, MODE] != GENERAL else _UNUSED
         for column, value in zip(columns, values, strict=True):
             clipped = np.clip(flat(value, neuron.shape), limits.min, limits.max)
-            column.append(clipped.astype(plan.dtype))
+            order = program.order[k]
+            column.append((clipped if order is None else clipped[order]).astype(plan.dtype))
     return FastParameters(*(np.concatenate(column) for column in columns))
 
 

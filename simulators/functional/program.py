@@ -1,14 +1,13 @@
 """An expanded network as flat arrays for the kernels of the functional simulator.
 
 Sources are numbered inputs first, then populations; populations are in execution order, so what
-arrives without delay has been emitted earlier in the same step.  A projection with targets below
-2^24 and weights of 8 bits stores one 32-bit word per synapse, ``weight << 24 | target``: half the
-memory traffic of two arrays and up to 2.7 times the events per second.
+arrives without delay has been emitted earlier in the same step.  Inside the simulator the neurons
+of a population with channels are ordered channel last; ``Program.order`` leads back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,15 +19,23 @@ from snnc.ir.jit import kernel
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input
 from snnc.simulators import neuron_kernel
+from snnc.simulators.functional.layouts import (
+    RUNS,
+    WIDE,
+    WORDS,
+    channels_last,
+    choose,
+    reorder,
+    runs,
+    words,
+)
 from snnc.simulators.neuron_kernel import Int32, Int64, PackedNeurons
-
-TARGET_BITS = 24
-TARGET_MASK = (1 << TARGET_BITS) - 1
 
 # Columns of ``sources``.  UNIT: every emitted value is 1.  DEPTH: steps of spikes kept.
 SIZE, UNIT, DEPTH, RING, SLOT, SOURCE_COLUMNS = range(6)
-# Columns of ``projections``.  ROW: first of its row pointers; POPULATION: the one it reaches.
-SOURCE, POPULATION, DELAY, PACKED, ROW, PROJECTION_COLUMNS = range(6)
+# Columns of ``projections``.  POPULATION: the one it reaches; ROW: first of its row pointers;
+# COUNT: first of its rows in ``synapses``.
+SOURCE, POPULATION, DELAY, LAYOUT, ROW, COUNT, PROJECTION_COLUMNS = range(7)
 
 
 class Network(NamedTuple):
@@ -37,18 +44,25 @@ class Network(NamedTuple):
     Attributes:
         sources: int64 [inputs + populations, SOURCE_COLUMNS].
         projections: int64 [projections, PROJECTION_COLUMNS], sorted by target population.
-        row_ptr: int64, row pointers of all projections one after the other.
-        words: int32, the packed synapses of all packed projections.
-        target, weight: int32 and int32 or int64, the synapses of the others.
+        row_ptr: int64, row pointers of all projections one after the other: to words, to
+            ``target`` and ``weight``, or to runs, as LAYOUT says.
+        synapses: int32, number of synapses of each row of each projection.
+        words: int32, all projections in the layout WORDS.
+        target, weight: int32 and int32 or int64, all in the layout WIDE.
+        run_start, run_first, run_weight: all in the layout RUNS, see ``RunTable``.
         neurons: parameters in normal form.
     """
 
     sources: Int64
     projections: Int64
     row_ptr: Int64
+    synapses: Int32
     words: Int32
     target: Int32
     weight: Int64
+    run_start: Int32
+    run_first: Int64
+    run_weight: Any
     neurons: PackedNeurons
 
 
@@ -61,6 +75,7 @@ class Program:
         inputs, populations: the nodes behind the sources, in order.
         readout: population read by each output.
         input_bound: int per population, largest possible |sum of inputs| of one neuron.
+        order: per population, natural index of its neurons in internal order; None: the same.
         first: int64 [populations + 1], first neuron of each population, and of none.
     """
 
@@ -69,6 +84,7 @@ class Program:
     populations: tuple[Neuron, ...]
     readout: dict[str, str]
     input_bound: tuple[int, ...]
+    order: tuple[Int64 | None, ...]
     first: Int64
 
     @property
@@ -83,24 +99,42 @@ class Program:
 
 
 def build(expansion: Expansion) -> Program:
-    """Pack an expanded network; synapses take 4 bytes each where they fit."""
+    """Pack an expanded network."""
     number = {name: k for k, name in enumerate(_names(expansion))}
-    order = sorted(expansion.projections, key=lambda p: (number[p.population], number[p.source]))
-    sizes = [n.size for n in expansion.populations]
-    projections, synapses = _synapses(order, number, len(expansion.inputs))
+    projections = sorted(
+        expansion.projections, key=lambda p: (number[p.population], number[p.source])
+    )
+    order = {n.name: channels_last(n.shape) for n in expansion.populations}
+    first = np.cumsum([0, *(n.size for n in expansion.populations)])
+    magnitudes = _magnitudes(expansion)
     network = Network(
-        _sources(expansion, order),
-        projections,
-        *synapses,
-        neuron_kernel.pack(expansion.populations),
+        sources=_sources(expansion, projections),
+        neurons=_neurons(expansion, order),
+        **_synapses(projections, order, number, len(expansion.inputs)),
     )
     return Program(
         network,
         expansion.inputs,
         expansion.populations,
         expansion.readout,
-        tuple(_input_bound(n, order, _magnitudes(expansion)) for n in expansion.populations),
-        np.cumsum([0, *sizes]),
+        tuple(_input_bound(n, projections, magnitudes) for n in expansion.populations),
+        tuple(order.values()),
+        first,
+    )
+
+
+def _neurons(expansion: Expansion, order: Mapping[str, Int64 | None]) -> PackedNeurons:
+    """All neurons in internal order."""
+    packed = neuron_kernel.pack(expansion.populations)
+    whole, first = [np.zeros(0, np.int64)], 0
+    for neuron in expansion.populations:
+        mine = order[neuron.name]
+        whole.append(first + (np.arange(neuron.size) if mine is None else mine))
+        first += neuron.size
+    return (
+        packed.take(np.concatenate(whole))
+        if any(mine is not None for mine in order.values())
+        else packed
     )
 
 
@@ -139,49 +173,58 @@ def _sources(expansion: Expansion, projections: Sequence[Projection]) -> Int64:
     return table
 
 
-def is_packable(projection: Projection) -> bool:
-    """True when every synapse fits a 32-bit word."""
-    if projection.targets > TARGET_MASK + 1 or not projection.synapses:
-        return projection.targets <= TARGET_MASK + 1
-    return int(projection.weight.min()) >= -128 and int(projection.weight.max()) <= 127
-
-
-def pack_words(projection: Projection) -> Int32:
-    """One word per synapse: ``weight << 24 | target``."""
-    words = projection.weight.astype(np.int32)
-    words <<= TARGET_BITS
-    words |= projection.target.astype(np.int32, copy=False)
-    return words
-
-
 def _synapses(
-    projections: Sequence[Projection], number: dict[str, int], inputs: int
-) -> tuple[Int64, tuple[Int64, Int32, Int32, Int64]]:
-    """Projection table, and (row pointers, words, targets, weights)."""
+    projections: Sequence[Projection],
+    order: Mapping[str, Int64 | None],
+    number: Mapping[str, int],
+    inputs: int,
+) -> dict[str, Any]:
+    """The fields of ``Network`` from ``projections`` to ``run_weight``."""
     table = np.zeros((len(projections), PROJECTION_COLUMNS), np.int64)
-    pointers, words, targets, weights = [], [], [], []
-    row, stored = 0, [0, 0]
-    for k, projection in enumerate(projections):
-        packed = is_packable(projection)
-        target = number[projection.population] - inputs
-        table[k] = number[projection.source], target, projection.delay, packed, row
-        pointers.append(projection.row_ptr + stored[packed])
-        stored[packed] += projection.synapses
-        row += projection.row_ptr.size
-        if packed:
-            words.append(pack_words(projection))
-        else:
-            targets.append(projection.target)
-            weights.append(projection.weight)
-    weight = _joined(weights, np.int64)
+    parts: dict[str, list[IntArray]] = {name: [] for name in Network._fields}
+    stored = {WIDE: 0, WORDS: 0, RUNS: 0}
+    row = 0
+    for k, natural in enumerate(projections):
+        p = reorder(natural, order.get(natural.source), order[natural.population])
+        layout = choose(p)
+        source, target = number[p.source], number[p.population] - inputs
+        table[k] = source, target, p.delay, layout, row + k, row
+        row += p.row_ptr.size - 1
+        pointers, size = _store(p, layout, parts)
+        parts["row_ptr"].append(pointers + stored[layout])
+        parts["synapses"].append(np.diff(p.row_ptr).astype(np.int32))
+        stored[layout] += size
+    weight = _joined(parts["weight"], np.int64)
     if np.abs(weight).max(initial=0) < 2**31:
         weight = weight.astype(np.int32)
-    return table, (
-        _joined(pointers, np.int64),
-        _joined(words, np.int32),
-        _joined(targets, np.int32),
-        weight,
-    )
+    lengths = _joined(parts["run_first"], np.int64)
+    return {
+        "projections": table,
+        "row_ptr": _joined(parts["row_ptr"], np.int64),
+        "synapses": _joined(parts["synapses"], np.int32),
+        "words": _joined(parts["words"], np.int32),
+        "target": _joined(parts["target"], np.int32),
+        "weight": weight,
+        "run_start": _joined(parts["run_start"], np.int32),
+        "run_first": np.concatenate([[0], np.cumsum(lengths)]),
+        "run_weight": _joined(parts["run_weight"], np.int8),
+    }
+
+
+def _store(p: Projection, layout: int, parts: dict[str, list[IntArray]]) -> tuple[IntArray, int]:
+    """Append a projection to its layout's arrays; return row pointers and entries added."""
+    if layout == RUNS:
+        table = runs(p)
+        parts["run_start"].append(table.start)
+        parts["run_first"].append(np.diff(table.first))
+        parts["run_weight"].append(table.weight)
+        return table.row_ptr, table.start.size
+    if layout == WORDS:
+        parts["words"].append(words(p))
+    else:
+        parts["target"].append(p.target)
+        parts["weight"].append(p.weight)
+    return p.row_ptr, p.synapses
 
 
 def _joined(parts: Sequence[IntArray], dtype: type) -> Any:

@@ -130,7 +130,7 @@ class Functional:
             readers = [o for o, name in self.program.readout.items() if name == neuron.name]
             if not readers and neuron.name not in shown:
                 continue
-            columns = gather(done, p)
+            columns = gather(done, p, self.program.order[p])
             if neuron.name in shown:
                 spikes[neuron.name] = Events(*(column.astype(np.int32) for column in columns))
             for output in readers:
@@ -146,30 +146,34 @@ class Functional:
         )
 
 
-def gather(done: list[Sample], p: int) -> tuple[IntArray, IntArray, IntArray, IntArray]:
-    """(sample, step, index, value) of population ``p`` over all samples."""
+def gather(done: list[Sample], p: int, order: Int64 | None) -> tuple[IntArray, ...]:
+    """(sample, step, index, value) of population ``p`` over all samples, in natural order."""
     sizes = [sample.kept[:, p].sum() for sample in done]
-    steps = np.concatenate([np.repeat(np.arange(len(s.kept)), s.kept[:, p]) for s in done])
-    parts = [pick(s.spike, s.value, s.kept, p) for s in done]
+    natural = np.zeros(0, np.int64) if order is None else order
+    parts = [pick(s.spike, s.value, s.kept, p, natural) for s in done]
     return (
         np.repeat(np.arange(len(done)), sizes),
-        steps,
+        np.concatenate([np.repeat(np.arange(len(s.kept)), s.kept[:, p]) for s in done]),
         np.concatenate([part[0] for part in parts]),
         np.concatenate([part[1] for part in parts]),
     )
 
 
 @kernel
-def pick(spike: Int32, value: Int64, kept: Int64, p: int) -> tuple[Int32, Int64]:
-    """The spikes of one population out of a sample's, which lie step by step."""
+def pick(spike: Int32, value: Int64, kept: Int64, p: int, natural: Int64) -> tuple[Int32, Int64]:
+    """The spikes of one population out of a sample's, sorted by natural index in each step."""
     n = kept[:, p].sum()
     index, amount = np.empty(n, np.int32), np.empty(n, np.int64)
     source = target = 0
     for t in range(kept.shape[0]):
         source += kept[t, :p].sum()
         count = kept[t, p]
-        index[target : target + count] = spike[source : source + count]
-        amount[target : target + count] = value[source : source + count]
+        mine, values = spike[source : source + count], value[source : source + count]
+        if natural.size:
+            mine = natural[mine].astype(np.int32)
+        order = np.argsort(mine)
+        index[target : target + count] = mine[order]
+        amount[target : target + count] = values[order]
         target += count
         source += kept[t, p:].sum()
     return index, amount

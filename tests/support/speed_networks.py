@@ -75,7 +75,7 @@ def layered_lif(
 
 def random_sparse(rng: np.random.Generator, size: int, fan_out: int) -> Sparse:
     """Rows by target with ``fan_out`` random sources each (so ``fan_out`` on average back)."""
-    column = rng.integers(0, size, size * fan_out).reshape(size, fan_out)
+    column = np.stack([rng.choice(size, fan_out, replace=False) for _ in range(size)])
     column.sort(axis=1)
     values = rng.integers(-100, 101, column.size)
     pointers = np.arange(size + 1) * fan_out
