@@ -166,7 +166,7 @@ def _real_neuron(
 
 def _firing(node: RealNeuron, target: Target) -> Iterator[Finding]:
     model = target.neuron
-    if node.reset_timing != "now":
+    if not _timing_known(node, model):
         yield _refused(
             node,
             f"reset timing {node.reset_timing!r} has no exact integer form",
@@ -193,6 +193,15 @@ def _firing(node: RealNeuron, target: Target) -> Iterator[Finding]:
             "re-read the file with one spike per step (--dialect nir, or --reset zero), "
             "or choose a target with graded spikes",
         )
+
+
+def _timing_known(node: RealNeuron, model: NeuronModel) -> bool:
+    """A late reset to a value is a held refractory step; late subtraction removes theta / decay."""
+    if node.reset_timing == "next_step":
+        if node.reset == "subtract":
+            return bool((node.decay > 0).all())
+        return node.reset == "none" or (model.refractory_max >= 1 and model.refractory_hold)
+    return node.reset_timing == "now"
 
 
 def _decay(node: RealNeuron, decay: object, what: str, model: NeuronModel) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ real numbers spike for spike.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -84,7 +85,7 @@ class _Quantizer:
         node = self.network.node[name]
         if not isinstance(node, Bias | Scale | RealNeuron):
             inputs = tuple(self._past_bias(source) for source in node.inputs)
-            self.nodes[name] = type(node)(**{**vars(node), "inputs": inputs})  # type: ignore[arg-type]
+            self.nodes[name] = type(node)(**{**vars(node), "inputs": inputs})
 
     def _past_bias(self, name: str) -> str:
         node = self.network.node[name]
@@ -137,16 +138,15 @@ class _Quantizer:
             if n.name not in self.nodes
         }
 
-    def _summary(self, layers: dict[str, object]) -> dict[str, object]:
+    def _summary(self, layers: dict[str, dict[str, Any]]) -> dict[str, Any]:
         return {
             "weight_bits": self.options.weight_bits,
             "granularity": self.options.granularity,
             "timesteps": self.options.timesteps,
             "inputs": {
-                n.name: {"type": str(n.type), "grid": n.type.grid[0]}
-                for n in self.network.of_type(Input)
-                for n in [self.nodes[n.name]]
-                if isinstance(n, Input)
+                name: {"type": str(kind), "grid": kind.grid[0]}
+                for name, kind in self.types.items()
+                if isinstance(self.nodes[name], Input)
             },
             "layers": layers,
         }

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from snnc.compiler.intervals import interval
 from snnc.compiler.quantize.bounds import Bounds, bounds
@@ -22,6 +23,9 @@ from snnc.ir.neuron import MEMORYLESS, GatedBias, Leak, Neuron, Reset, StateRang
 from snnc.ir.nodes import Linear
 from snnc.ir.target import Target
 from snnc.ir.types import ValueType
+
+BoolArray = npt.NDArray[np.bool_]
+MIN_FRACTION = 4  # bits: a bias is then rounded to 1/32 of a weight unit per step at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +43,7 @@ class Layer:
     neuron: Neuron
     writers: list[Linear]
     steps: RealArray
-    exact: IntArray
+    exact: BoolArray
     proof: Bounds
     threshold_error: float
     fits: bool
@@ -76,12 +80,19 @@ class LayerQuantizer:
             tried = [self._attempt(shift, shrink) for shift in self._shifts()]
             proven = [layer for layer in tried if layer.fits]
             if proven:
-                return min(proven, key=lambda layer: layer.threshold_error > 1e-9)
+                return min(proven, key=self._rank)  # the first of equals
             overload = min(self._overload(layer) for layer in tried)
             if overload <= 1:
                 break
             shrink /= overload
         return min(tried, key=self._overload)
+
+    def _rank(self, layer: Layer) -> tuple[bool, bool]:
+        """Thresholds that act exactly first, then a potential proven on both sides."""
+        low = layer.proof.state[0]
+        open_below = low is None or low < -(1 << (self.model.state_bits - 1))
+        rough = self._needs_fraction and layer.neuron.input_shift < MIN_FRACTION
+        return layer.threshold_error > 1e-3, open_below or rough
 
     def _overload(self, layer: Layer) -> float:
         bits = self.model.accumulator_bits
@@ -93,10 +104,15 @@ class LayerQuantizer:
     def _shifts(self) -> list[int]:
         low, high = self.model.input_shift
         low = max(low, self.target.core.weight.min_bits_plus_shift - self.options.weight_bits)
-        if self.p.leaky or self._fine_bias():
+        if self._needs_fraction:
             return list(range(max(low, high), low - 1, -1))
         start = max(low, min(self.model.threshold_shift, high))
         return list(range(start, low - 1, -1))
+
+    @cached_property
+    def _needs_fraction(self) -> bool:
+        """Whether potentials fall between multiples of the weight grid."""
+        return self.p.leaky or self._fine_bias()
 
     def _fine_bias(self) -> bool:
         steps = self._steps(0, 1.0)[0]
@@ -110,7 +126,7 @@ class LayerQuantizer:
     def _exact(self) -> RealArray:
         """Exact grid per group (one for all where they share it), NaN where there is none."""
         weights = by_group(self.rows, self.p.count)
-        biases = [np.zeros(0)] * self.p.count
+        biases: list[RealArray] = [np.zeros(0)] * self.p.count
         if self.p.bias:
             flat, order = self.p.groups.reshape(-1), np.argsort(self.p.groups.reshape(-1))
             both = np.stack([np.broadcast_to(b, self.p.groups.shape).reshape(-1)
@@ -134,14 +150,14 @@ class LayerQuantizer:
     def _whole(self) -> RealArray:
         """What must be a multiple of the grid: a threshold that is subtracted."""
         if self.p.neuron.reset == "subtract" and not self.p.is_readout:
-            return self.p.theta
+            return self.p.removed
         return np.zeros(self.p.count)
 
     @cached_property
     def _largest_weight(self) -> RealArray:
         return np.array([np.abs(w).max(initial=0.0) for w in by_group(self.rows, self.p.count)])
 
-    def _steps(self, shift: int, shrink: float) -> tuple[RealArray, IntArray]:
+    def _steps(self, shift: int, shrink: float) -> tuple[RealArray, BoolArray]:
         """Grid of each group and whether it is exact."""
         exact = ~np.isnan(self._exact) & (shrink == 1.0)
         top = self._largest_weight
@@ -149,19 +165,21 @@ class LayerQuantizer:
         if self.p.is_readout:
             most = float(top.max()) or 1.0
             steps = np.where(exact, self._exact, most / limit)
-            return steps, exact
+            return steps.astype(np.float64), exact
         divisor = self._divisors(shift, limit)
         steps = self.p.theta / np.maximum(divisor, 1)
         # Weights far above the threshold: no whole fraction of it is a usable grid.
         steps = np.where(divisor < 1, np.maximum(top, 1e-300) / limit, steps)
-        return np.where(exact, self._exact, steps), exact
+        return np.where(exact, self._exact, steps).astype(np.float64), exact
 
     def _divisors(self, shift: int, limit: float) -> IntArray:
         """n = theta / s per group: as large as weights, threshold registers and tables allow."""
         top = np.where(self._largest_weight > 0, self._largest_weight, self.p.theta * 1e-9)
         room = min(self.registers.top, (1 << (self.model.state_bits - 1)) - 1)
         cap = max(1, (room >> shift) // max(1, self.levels))
-        n = np.minimum(np.floor(limit * self.p.theta / top * (1 + 1e-12)), cap).astype(np.int64)
+        n: IntArray = np.minimum(np.floor(limit * self.p.theta / top * (1 + 1e-12)), cap).astype(
+            np.int64
+        )
         idle = self._largest_weight == 0
         if idle.any():  # no weights: any grid will do, take a common one
             n[idle] = min(cap, int(n[~idle].min()) if (~idle).any() else self.largest)
@@ -226,7 +244,7 @@ class LayerQuantizer:
         biases, fit = self._biases(unit)
         start = np.rint(p.start / p.spread(unit)).astype(np.int64) if np.any(p.start) else 0
         low = -(1 << (self.model.state_bits - 1))
-        if p.minimum is not None:
+        if p.minimum is not None and not p.is_readout:
             low = int(np.rint(p.minimum / unit[0]))
         state = StateRange(low, (1 << (self.model.state_bits - 1)) - 1, self.model.state_overflow)
         fine = [value for b in biases for value in b.value.reshape(-1)]
@@ -245,6 +263,8 @@ class LayerQuantizer:
                 current=self._current(),
                 input_shift=shift,
                 bias=biases,
+                refractory=int(p.silenced),
+                refractory_hold=p.silenced,
                 state_range=state,
                 initial=np.asarray(start),
                 emit="state" if p.is_readout else "count",
@@ -293,7 +313,7 @@ class LayerQuantizer:
     def _reset(self, unit: RealArray) -> Reset:
         p, kind = self.p, self.p.neuron.reset
         if kind == "subtract":
-            return Reset("subtract", p.spread(np.maximum(1, _whole(p.theta / unit))))
+            return Reset("subtract", p.spread(np.maximum(1, _whole(p.removed / unit))))
         if kind == "none":
             return Reset("none")
         return Reset("value", p.spread(_whole(p.reset_value / unit)))

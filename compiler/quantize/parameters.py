@@ -24,6 +24,10 @@ class Parameters:
     Attributes:
         groups: [*shape] group of each neuron; ``writers`` the same for the writers' elements.
         gain, theta: per group; theta is NaN for a readout.
+        removed: per group, what a spike subtracts.  A reset that comes one step late has already
+            decayed when the plain one is applied: it removes theta / decay.
+        silenced: a reset to a value one step late swallows the input of that step, which is a
+            refractory period of one step that holds the potential.
         bias: real value per neuron and step, by onset.
         start: potential before the first step.
         one_grid: all groups must share one step (readouts; a lower bound on the potential).
@@ -34,6 +38,8 @@ class Parameters:
     writers: dict[str, IntArray]
     gain: RealArray
     theta: RealArray
+    removed: RealArray
+    silenced: bool
     bias: dict[int, RealArray]
     reset_value: RealArray
     start: RealArray
@@ -89,7 +95,9 @@ def parameters(network: Network, neuron: RealNeuron, tree: Tree, target: Target)
         theta = np.broadcast_to(neuron.threshold, shape) - moved
     reset = np.zeros(shape) if neuron.reset_value is None else neuron.reset_value - moved
     reset = np.broadcast_to(reset, shape)
-    groups, writers = _groups(neuron, tree, [gain, theta, reset])
+    late = neuron.reset_timing == "next_step"
+    removed = theta / np.where(neuron.decay > 0, neuron.decay, 1) if late else theta
+    groups, writers = _groups(neuron, tree, [gain, theta, removed, reset])
     first = np.unique(groups, return_index=True)[1]
     return Parameters(
         neuron,
@@ -97,6 +105,8 @@ def parameters(network: Network, neuron: RealNeuron, tree: Tree, target: Target)
         writers,
         gain.reshape(-1)[first],
         theta.reshape(-1)[first],
+        removed.reshape(-1)[first],
+        late and neuron.reset in ("zero", "value"),
         _bias(network, neuron, gain, moved),
         reset.reshape(-1)[first],
         compact(np.broadcast_to(-moved, shape)),

@@ -60,8 +60,8 @@ def _entry_group(weights: Weights, group: IntArray) -> IntArray:
         row = group.reshape(shape[0], -1)[:, 0]
         result: IntArray = np.broadcast_to(row.reshape(-1, *(1,) * (len(shape) - 1)), shape)
         return result
-    result = np.repeat(group.reshape(-1), np.diff(weights.row_ptr))
-    return result
+    repeated: IntArray = np.repeat(group.reshape(-1), np.diff(weights.row_ptr))
+    return repeated
 
 
 def by_group(rows: list[Rows], count: int) -> list[RealArray]:

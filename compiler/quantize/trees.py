@@ -145,7 +145,7 @@ def pull(tree: Tree, groups: IntArray) -> dict[str, IntArray] | None:
            for name, shape in tree.shapes.items()}  # fmt: skip
     high = {name: np.full(size_of(shape), UNREAD) for name, shape in tree.shapes.items()}
     low[tree.root], high[tree.root] = groups.reshape(-1), groups.reshape(-1)
-    for name in reversed(tree.inner):  # insertion order: operands before consumers
+    for name in reversed(tuple(tree.inner)):  # operands were inserted before consumers
         node = tree.inner[name]
         shapes = [tree.shapes[source] for source in node.inputs]
         for position, source in enumerate(node.inputs):
