@@ -103,7 +103,8 @@ def _channel_loads(deployment: Deployment, packets: RealArray) -> tuple[IntArray
     unique, inverse = np.unique(key, return_inverse=True)
     load = np.bincount(inverse, weights=packets[net[inner]], minlength=unique.size)
     used = load > 0
-    return np.stack([unique // routers, unique % routers], axis=1)[used], load[used]
+    loads: RealArray = load[used].astype(np.float64)
+    return np.stack([unique // routers, unique % routers], axis=1)[used], loads
 
 
 def _counts(

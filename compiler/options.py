@@ -23,7 +23,7 @@ class CompileOptions:
         time_limit_s: of each exact solver run in the mapper.
         dialect, dt, reset, threshold, loop_delay, transpose_linear: what a ``.nir`` file does
             not say, see ``snnc.compiler.frontends.nir.NirOptions``.
-        calibration_samples: how many samples of the calibration data are used.
+        calibration_samples: samples of the calibration data on which spikes are counted.
     """
 
     target: str = "loihi1"

@@ -42,7 +42,7 @@ def summarize(
         "schema": SCHEMA,
         "network": _network(draft),
         "target": _target(draft),
-        "assumptions": dict(draft.provenance["assumptions"]),
+        "assumptions": dict(draft.network.assumptions),
         "layers": _layers(draft, owner, rates),
         "placement": _placement(draft, owner, mapped["cores"]),
         "schedule": _schedule(draft),
@@ -51,7 +51,7 @@ def summarize(
         "map": kept,
         "check": dict(checked),
         "approximations": _approximations(stages["quantize"].report),
-        "unchecked": _unchecked(checked, mapped),
+        "unchecked": list(checked["unchecked"]),
         "traffic": _traffic(draft, rates),
         "certificate": {
             "channels": int(draft.certificate.channels.shape[0]),
@@ -64,13 +64,19 @@ def summarize(
 
 
 def _approximations(quantized: Mapping[str, Any]) -> list[str]:
-    """What was not exact, in words; only what the user asked for may be here."""
-    return [str(line) for line in quantized.get("approximations", ())]
-
-
-def _unchecked(checked: Mapping[str, Any], mapped: Mapping[str, Any]) -> list[str]:
-    """What no one can check because the target does not say it, each once."""
-    return list(dict.fromkeys([*checked["unchecked"], *map(str, mapped["unchecked"])]))
+    """Where the integers are not the trained numbers, in words."""
+    bits = quantized.get("weight_bits")
+    lines = []
+    for name, layer in quantized.get("layers", {}).items():
+        rounded = layer["groups"] - layer["exact_groups"]
+        if rounded:
+            lines.append(
+                f"{name}: weights of {rounded} of {layer['groups']} channels are rounded to "
+                f"{bits} bits, signal to noise {layer['weight_sqnr_db']:.1f} dB"
+            )
+        if not layer["accumulator"]["proven"]:
+            lines.append(f"{name}: {layer['accumulator'].get('otherwise', 'width not proven')}")
+    return lines
 
 
 def _owners(deployment: Deployment) -> IntArray:

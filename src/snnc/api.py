@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnc.compiler.options import CompileOptions
-from snnc.inputs import Dataset, InputOptions, load
+from snnc.inputs import Dataset, InputOptions, load, typical_and_extreme
 from snnc.ir import artifact
 from snnc.ir.atomic import check_writable
 from snnc.ir.errors import OptionError
@@ -29,6 +29,7 @@ from snnc.results import (
 )
 
 if TYPE_CHECKING:
+    from snnc.build_folder import BuildFolder
     from snnc.compiler.pipeline import Calibration
     from snnc.ir.arrays import RealArray
     from snnc.ir.deployment import Deployment
@@ -41,6 +42,8 @@ AnyPath = str | Path
 OnStage = Callable[[str, float | None], None]
 COMPARED = 2
 """Samples that ``run`` compares with the reference unless told otherwise."""
+RANGE_SAMPLES = 256
+"""Calibration samples searched for the extreme input values."""
 
 
 def _silent(*_: object) -> None:
@@ -88,7 +91,7 @@ def compile(
         Path(model),
         options,
         source,
-        Path(dump_ir) if dump_ir is not None else folder and folder.ir,
+        _dump_folder(dump_ir, folder),
         on_stage,
     )
     deployment = job.run(stop_after)
@@ -273,16 +276,21 @@ class _CalibrationSource:
 
         if self.path is None:
             return None
-        data = load(self.path, network.of_type(Input), self.inputs, self.limit)
+        data = load(self.path, network.of_type(Input), self.inputs, RANGE_SAMPLES)
         self.data = data
-        values = {name: v.astype(float) for name, v in data.batch(0, data.samples).items()}
-        return Calibration(values, data.steps, self._measure)
+        return Calibration(typical_and_extreme(data, self.limit), data.steps, self._measure)
 
     def _measure(self, network: IntegerNetwork, target: Target) -> dict[str, RealArray]:
         from snnc.execution import measure_rates
 
         assert self.data is not None
-        return measure_rates(network, target, self.data)
+        return measure_rates(network, target, self.data, self.limit)
+
+
+def _dump_folder(dump_ir: AnyPath | None, folder: BuildFolder | None) -> Path | None:
+    if dump_ir is not None:
+        return Path(dump_ir)
+    return None if folder is None else folder.ir
 
 
 def _with_inputs(deployment: Deployment, source: _CalibrationSource) -> Deployment:

@@ -129,19 +129,22 @@ def verification(
     return Verification(structure.as_dict(), equality)
 
 
-def measure_rates(network: IntegerNetwork, target: Target, data: Dataset) -> dict[str, RealArray]:
-    """Mean packets per sample of every input element and neuron.
+def measure_rates(
+    network: IntegerNetwork, target: Target, data: Dataset, samples: int
+) -> dict[str, RealArray]:
+    """Mean packets per sample of every input element and neuron, over the first samples.
 
     A count of c is c packets where a packet is a bare spike, one packet where it has a payload.
     """
     nodes = network.of_type(Input)
-    inputs = integer_batch(data.batch(0, data.samples), nodes)
+    count = min(samples, data.samples)
+    inputs = integer_batch(data.batch(0, count), nodes)
     result = functional.run(network, inputs)
     single = target.spike.payload_bits > 0
     rates = {name: _input_rate(values, single) for name, values in inputs.items()}
     for population in network.populations:
         events = result.spikes[population.name]
-        rates[population.name] = _event_rate(events, population.size, data.samples, single)
+        rates[population.name] = _event_rate(events, population.size, count, single)
     return rates
 
 

@@ -198,7 +198,7 @@ def compare(
 ) -> Comparison:
     """Run the reference and other backends on the same inputs and count what differs."""
     truth, _ = simulate(deployment, inputs, "reference", None)
-    mismatches = {}
+    mismatches: dict[str, int] = {}
     for backend in backends:
         other, _ = simulate(deployment, inputs, backend, None)
         mismatches[backend] = sum(truth.mismatches(other).values())
@@ -213,7 +213,7 @@ def random_inputs(deployment: Deployment, samples: int, seed: int) -> dict[str, 
     """Legal random inputs: event inputs a tenth full, others uniform over their type."""
     random = np.random.default_rng(seed)
     steps = deployment.schedule.timesteps
-    inputs = {}
+    inputs: dict[str, IntArray] = {}
     for node in deployment.network.of_type(Input):
         shape = (samples, steps, *node.shape)
         values = random.integers(node.type.low, node.type.high + 1, shape)

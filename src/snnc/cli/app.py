@@ -27,6 +27,7 @@ from snnc.cli.options import (
     input_options,
     model_options,
 )
+from snnc.results import CompileResult
 
 app = typer.Typer(
     name="snnc",
@@ -79,7 +80,7 @@ def compile_command(
     ] = None,
     calibration_samples: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(help="Use the first so many samples of it.", show_default="8"),
+        typer.Option(help="Count spikes on the first so many samples.", show_default="8"),
     ] = None,
     timesteps: Annotated[
         Optional[int],  # noqa: UP045
@@ -339,8 +340,8 @@ def targets_command(
 def demo_command(
     samples: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(help="Run only the first so many images.", show_default="all"),
-    ] = None,
+        typer.Option(help="Run the first so many of the 360 test images."),
+    ] = 100,
     output: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--output", "-o", help="Keep the compiled network."),
@@ -353,7 +354,7 @@ def demo_command(
 
     stages = compiling.Stages(show=not as_json)
 
-    def compiled(result: api.CompileResult) -> None:
+    def compiled(result: CompileResult) -> None:
         stages.close()
         if not as_json:
             compiling.show(result)

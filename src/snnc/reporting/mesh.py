@@ -9,7 +9,7 @@ from typing import Any
 # Okabe & Ito's colours, distinguishable with every kind of colour vision, then lighter repeats.
 PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999",
            "#b2df8a", "#fb9a99", "#cab2d6", "#8dd3c7")  # fmt: skip
-_SYMBOLS = "123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_SYMBOLS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _MARGIN = 1
 _WIDEST = 64
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -23,13 +24,14 @@ def show_report(console: Console, found: Report) -> None:
     console.print(_summary(found))
     console.print(_layers(report))
     console.print(_cores(report))
+    console.print(_resources(report))
     _show_map(console, report)
     _show_traffic(console, report["traffic"])
     for title, lines in _texts(report):
         if lines:
             console.print(Text(title, style="bold"))
             for line in lines:
-                console.print(f"  {line}", markup=False, highlight=False)
+                console.print(Padding(Text(line), (0, 0, 0, 2)))
 
 
 def _summary(found: Report) -> Table:
@@ -66,14 +68,15 @@ def _versions(provenance: Mapping[str, Any]) -> str:
 
 
 def _layers(report: Mapping[str, Any]) -> Table:
-    table = Table(title="layers", title_justify="left")
+    table = Table(title="layers", title_justify="left", caption_justify="left")
+    table.caption = "tick: first tick of a sample; spikes: packets per sample"
     for name in ("population", "shape"):
         table.add_column(name)
-    for name in ("neurons", "synapses", "cores", "first tick", "spikes/sample"):
+    for name in ("neurons", "synapses", "cores", "tick", "spikes"):
         table.add_column(name, justify="right")
     for row in report["layers"]:
         table.add_row(
-            escape(row["name"]), str(tuple(row["shape"])), count(row["neurons"]),
+            escape(row["name"]), " x ".join(map(str, row["shape"])), count(row["neurons"]),
             count(row["synapses"]), str(len(row["cores"])), str(row["offset"]),
             "-" if row["spikes_per_sample"] is None else f"{row['spikes_per_sample']:,.1f}",
         )  # fmt: skip
@@ -81,23 +84,41 @@ def _layers(report: Mapping[str, Any]) -> Table:
 
 
 def _cores(report: Mapping[str, Any]) -> Table:
+    """One row per core: what it holds and how full its fullest resource is."""
     cores = report["placement"]
-    resources = [name for name, (_, capacity) in cores[0]["use"].items() if capacity]
     table = Table(title="core occupancy", title_justify="left")
     table.add_column("core", justify="right")
-    table.add_column("x,y,slot")
-    table.add_column("holds")
-    for name in resources:
-        table.add_column(name, justify="right")
+    for name in ("x,y,slot", "holds", "fullest resource", "fill"):
+        table.add_column(name)
     for core in cores[:_CORES_SHOWN]:
         held = ", ".join(f"{name} {n}" for name, n in core["populations"].items())
-        fills = [core["use"][name][0] / core["use"][name][1] for name in resources]
+        fills = {n: used / capacity for n, (used, capacity) in core["use"].items() if capacity}
+        fullest = max(fills, key=lambda name: fills[name])
         table.add_row(
-            str(core["core"]), f"{core['x']},{core['y']},{core['slot']}", escape(held),
-            *(f"{bar(fill, 6)} {100 * fill:3.0f} %" for fill in fills),
+            str(core["core"]), f"{core['x']},{core['y']},{core['slot']}", escape(held), fullest,
+            f"{bar(fills[fullest])} {100 * fills[fullest]:3.0f} %",
         )  # fmt: skip
     if len(cores) > _CORES_SHOWN:
         table.caption = f"and {len(cores) - _CORES_SHOWN} more; all are in --json and --html"
+    return table
+
+
+def _resources(report: Mapping[str, Any]) -> Table:
+    """Fill of every counted resource over the used cores."""
+    table = Table(title="resources of the used cores", title_justify="left")
+    table.add_column("resource")
+    for name in ("of each core", "mean", "largest"):
+        table.add_column(name, justify="right")
+    for name, (_, capacity) in report["placement"][0]["use"].items():
+        if capacity:
+            fills = [core["use"][name][0] / capacity for core in report["placement"]]
+            mean = sum(fills) / len(fills)
+            table.add_row(
+                name,
+                count(capacity),
+                f"{100 * mean:.0f} %",
+                f"{bar(max(fills))} {100 * max(fills):3.0f} %",
+            )
     return table
 
 
@@ -116,7 +137,7 @@ def _show_map(console: Console, report: Mapping[str, Any]) -> None:
         console.print(line)
     legend = Text("  ")
     for index, name in enumerate(mesh.names):
-        legend.append(f"{Mesh.symbol(index)} {name}  ", style=PALETTE[index % len(PALETTE)])
+        legend.append(f"{Mesh.symbol(index)} = {name}  ", style=PALETTE[index % len(PALETTE)])
     console.print(legend)
 
 
