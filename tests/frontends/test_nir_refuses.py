@@ -188,6 +188,16 @@ def test_a_loop_without_a_spiking_neuron_is_refused(tmp_path: Path) -> None:
     assert "a, b" in text
 
 
+def test_a_stateless_loop_beside_a_spiking_one_is_refused(tmp_path: Path) -> None:
+    nodes = {"input": INPUT, "lif": lif((2,)), "a": affine(np.eye(2), [0, 0]),
+             "wait": node("Delay", delay=np.full(2, 1e-4)), "output": OUTPUT}  # fmt: skip
+    edges = [("input", "lif"), ("lif", "a"), ("a", "wait"), ("wait", "a"), ("a", "lif"),
+             ("lif", "output")]  # fmt: skip
+    text = refuse(tmp_path, nodes, edges)
+    assert "nothing keeps state" in text
+    assert "a, wait" in text
+
+
 def test_a_terminal_that_feeds_itself_is_refused(tmp_path: Path) -> None:
     text = refuse(tmp_path, {"input": INPUT, "output": OUTPUT},
                   [("input", "input"), ("input", "output")])  # fmt: skip
