@@ -76,7 +76,7 @@ class _Quantizer:
         self.builder = TreeBuilder(network, grids, shared | leaves)
         for node in network.of_type(Input):
             self.nodes[node.name] = Input(node.name, node.shape, self.types[node.name])
-        for name in shared:
+        for name in sorted(shared):  # a set has no stable order
             self._share(name)
         self.types |= {n.name: self._emitted(n) for n in network.of_type(RealNeuron)}
 
