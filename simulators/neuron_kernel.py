@@ -179,7 +179,7 @@ def step(
     state: State,
     first: int,
     last: int,
-    accumulated: Int64,
+    accumulated: IntArray,
     t: int,
     index: Int32,
     value: Int64,

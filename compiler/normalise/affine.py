@@ -129,11 +129,11 @@ class _Fold:
         clock, one = f"{node.name}.clock", np.ones(())
         self._put(Linear(f"{clock}.silence", (first.name,), silence))
         self._put(
-            RealNeuron(clock, (f"{clock}.silence",), (1,), decay=0 * one, gain=one, offset=one,
+            RealNeuron(clock, (f"{clock}.silence",), (1,), decay=one, gain=one, offset=one,
                        threshold=one, comparator=">=")
         )  # fmt: skip
         flat = constant.reshape(-1)
-        rows: RealArray = np.flatnonzero(flat)
+        rows = np.flatnonzero(flat)
         row_ptr = np.concatenate([[0], np.cumsum(flat != 0)])
         weights = Sparse(row_ptr, np.zeros(rows.size, np.int64), flat[rows], 1, node.shape)
         self._put(Linear(f"{clock}.bias", (clock,), weights))

@@ -15,8 +15,8 @@ from snnc.ir.neuron import Neuron
 from snnc.ir.target import Target
 
 
-def check_capacity(subject: Subject, findings: Findings) -> dict[str, Usage]:
-    """Recount every resource of every core; returns the usage for reports."""
+def check_capacity(subject: Subject, findings: Findings) -> None:
+    """Recount every resource and every parameter table of every core."""
     target = subject.deployment.target
     bits = core_weight_bits(subject)
     counts = recount(subject, bits)
@@ -34,7 +34,6 @@ def check_capacity(subject: Subject, findings: Findings) -> dict[str, Usage]:
             found = f"a neuron sends to {counts['max_targets_per_neuron'][core]} cores"
             findings.add("capacity", subject.core_name(int(core)), found, most)
     check_profiles(subject, findings, bits)
-    return usage
 
 
 def _why(target: Target, name: str, use: Usage) -> str:

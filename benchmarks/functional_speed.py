@@ -1,0 +1,162 @@
+"""Speed of the functional simulator against the reference and a bare scatter-add loop.
+
+    python benchmarks/functional_speed.py [--repeats 5] [--quick]
+
+One run prints everything its ratios use.  The bare loop is the least any simulator must do: for
+every spike of the same run, walk its row of a CSR matrix and add the weights; no neurons, no time
+steps, no input conversion, no recording.  Times are CPU seconds of this process and wall seconds;
+each is the median of the repeats.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnc.ir.expand import Projection, expand
+from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.jit import kernel
+from snnc.simulators import functional, reference
+from snnc.simulators.functional.layouts import words
+from snnc.simulators.functional.sparsify import sparsify
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from support.speed_networks import event_cnn, layered_lif, nmnist_cnn
+
+
+@dataclass
+class Time:
+    """Median seconds of one measured call."""
+
+    cpu: float
+    wall: float
+
+
+def measure(call: Callable[[], Any], repeats: int) -> Time:
+    """Median of ``repeats`` calls after one to warm up."""
+    call()
+    cpu, wall = [], []
+    for _ in range(repeats):
+        begin = time.process_time(), time.perf_counter()
+        call()
+        cpu.append(time.process_time() - begin[0])
+        wall.append(time.perf_counter() - begin[1])
+    return Time(statistics.median(cpu), statistics.median(wall))
+
+
+@kernel
+def bare_csr(row: Any, target: Any, weight: Any, index: Any, sums: Any) -> int:
+    """The loop of the unpacked layout: int32 target, int8 weight."""
+    events = 0
+    for i in index:
+        begin, end = row[i], row[i + 1]
+        events += end - begin
+        for j in range(begin, end):
+            sums[target[j]] += weight[j]
+    return events
+
+
+@kernel
+def bare_words(row: Any, packed: Any, index: Any, sums: Any) -> int:
+    """The loop of one 32-bit word per synapse."""
+    events = 0
+    for i in index:
+        begin, end = row[i], row[i + 1]
+        events += end - begin
+        for j in range(begin, end):
+            sums[packed[j] & 0xFFFFFF] += packed[j] >> 24
+    return events
+
+
+def bare_loops(
+    projections: tuple[Projection, ...], spikes: dict[str, Any]
+) -> tuple[Callable[[], int], Callable[[], int]]:
+    """(unpacked, packed) loops over all spikes, source by source in time order."""
+    unpacked, packed = [], []
+    for p in projections:
+        assert np.abs(p.weight).max() < 128
+        sums = np.zeros(p.targets, np.int32)
+        index = spikes[p.source]
+        unpacked.append((p.row_ptr, p.target, p.weight.astype(np.int8), index, sums))
+        packed.append((p.row_ptr, words(p), index, sums))
+    return (
+        lambda: sum(bare_csr(*arguments) for arguments in unpacked),
+        lambda: sum(bare_words(*arguments) for arguments in packed),
+    )
+
+
+def benchmark(
+    title: str, network: IntegerNetwork, x: Any, repeats: int, reference_samples: int
+) -> None:
+    """Measure one network and print its table."""
+    inputs = {network.order[0].name: x}
+    compiled = functional.Functional(network)
+    result = compiled.run(inputs)
+    events = int(result.synaptic_events.sum())
+    spikes = {name: e.index for name, e in result.spikes.items()}
+    samples, steps = x.shape[:2]
+    per_sample = [sparsify([x[s].reshape(steps, -1)]).element for s in range(samples)]
+    spikes[network.order[0].name] = np.concatenate(per_sample)
+    loop, packed_loop = bare_loops(expand(network).projections, spikes)
+    assert loop() == events, "the bare loop handles the same events"
+
+    few = {name: values[:reference_samples] for name, values in inputs.items()}
+    small = compiled.run(few)
+    mismatches = sum(small.mismatches(reference.run(network, few)).values())
+    slow = measure(lambda: reference.run(network, few), max(1, repeats // 2))
+    slow_rate = int(small.synaptic_events.sum()) / slow.cpu
+    fast = measure(lambda: compiled.run(inputs, record=()), repeats)
+    recording = measure(lambda: compiled.run(inputs), repeats)
+    two = measure(lambda: compiled.run(inputs, record=(), threads=2), repeats)
+    bare, bare_packed = measure(loop, repeats), measure(packed_loop, repeats)
+
+    neurons = sum(n.size for n in network.populations)
+    fired = sum(int(c.sum()) for c in result.spike_counts.values())
+    print(f"\n{title}: {neurons} neurons, {int(compiled.program.network.synapses.sum())} synapses")
+    print(
+        f"  {samples} samples x {steps} steps, {100 * fired / neurons / samples / steps:.2f} % "
+        f"activity, {events / 1e6:.2f} M synaptic events, mismatches vs reference: {mismatches}"
+    )
+    print(f"  {'':34}{'CPU s':>9}{'wall s':>9}{'M events/s (CPU)':>18}")
+    print(f"  {f'reference ({reference_samples} samples)':34}{slow.cpu:9.3f}{slow.wall:9.3f}"
+          f"{slow_rate / 1e6:18.2f}")  # fmt: skip
+    for label, t in (
+        ("functional, 1 thread", fast),
+        ("functional, recording all spikes", recording),
+        ("functional, 2 threads", two),
+        ("bare CSR loop, int32 + int8", bare),
+        ("bare CSR loop, packed words", bare_packed),
+    ):
+        print(f"  {label:34}{t.cpu:9.3f}{t.wall:9.3f}{events / t.cpu / 1e6:18.2f}")
+    print(f"  functional / reference         {events / fast.cpu / slow_rate:8.0f} x events/s")
+    print(f"  functional / bare, int32+int8  {fast.cpu / bare.cpu:8.2f} x time")
+    print(f"  functional / bare, packed      {fast.cpu / bare_packed.cpu:8.2f} x time")
+    print(f"  2 threads, wall                {fast.wall / two.wall:8.2f} x faster")
+
+
+def main() -> None:
+    """Run all cases."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="skip the 50k network")
+    options = parser.parse_args()
+    published = nmnist_cnn()
+    if published is not None:
+        benchmark("published N-MNIST network", *published, options.repeats, 1)
+    benchmark("CNN of the N-MNIST shape", *event_cnn(), options.repeats, 1)
+    for neurons, samples in ((1_000, 16), (10_000, 4), (50_000, 2)):
+        if neurons < 50_000 or not options.quick:
+            net = layered_lif(neurons, samples)
+            benchmark(f"layered LIF, {neurons}", *net, options.repeats, 1)
+
+
+if __name__ == "__main__":
+    main()

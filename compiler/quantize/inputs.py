@@ -1,0 +1,90 @@
+"""Value types and grids of the inputs, from calibration data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from snnc.compiler.quantize.options import QuantizeOptions
+from snnc.ir.arrays import RealArray
+from snnc.ir.errors import InputError
+from snnc.ir.network import Network
+from snnc.ir.nodes import Input
+from snnc.ir.target import Target
+from snnc.ir.types import ValueType, events
+
+
+def default_levels(target: Target) -> int:
+    """Levels of a real-valued input: what one packet holds, or 15 packets at most."""
+    return min(255, (1 << target.spike.payload_bits) - 1) if target.spike.payload_bits else 15
+
+
+def input_types(
+    network: Network,
+    target: Target,
+    options: QuantizeOptions,
+    calibration: Mapping[str, RealArray] | None,
+) -> tuple[dict[str, ValueType], dict[str, str]]:
+    """Types by input name, and the assumptions made.
+
+    Args:
+        network: whose inputs are typed.
+        target: decides the default number of levels.
+        options: ``input_levels``.
+        calibration: by input name, [samples, steps, *shape]; None keeps the declared types.
+
+    Raises:
+        InputError: data of an unknown input, of a wrong shape, or not finite.
+    """
+    names = {node.name for node in network.of_type(Input)}
+    if calibration is not None and not set(calibration) <= names:
+        raise InputError(
+            "calibration data for an unknown input",
+            where="--calibration",
+            found=", ".join(sorted(set(calibration) - names)),
+            allowed=", ".join(sorted(names)),
+        )
+    types, assumptions = {}, {}
+    for node in network.of_type(Input):
+        data = (calibration or {}).get(node.name)
+        if data is None:
+            types[node.name] = node.type
+            assumptions[f"input.{node.name}"] = (
+                f"{node.type}, not calibrated: no data was given, larger values are refused at run"
+            )
+        else:
+            levels = options.input_levels or default_levels(target)
+            types[node.name], assumptions[f"input.{node.name}"] = _observed(node, data, levels)
+    return types, assumptions
+
+
+def _observed(node: Input, data: RealArray, levels: int) -> tuple[ValueType, str]:
+    _check(node, data)
+    low, high = float(data.min()), float(data.max())
+    # Sample by sample: a calibration set can be larger than all the rest of a compilation.
+    if data.dtype.kind in "iub" or all(bool((x == np.rint(x)).all()) for x in data):
+        kind = events(int(min(low, 0)), int(max(high, 0)) or int(low == 0))
+        return kind, f"{kind} from calibration data with integers in [{low:g}, {high:g}]"
+    largest = max(abs(low), abs(high))
+    kind = events(-levels if low < 0 else 0, levels, (largest / levels,))
+    return kind, (
+        f"real values in [{low:g}, {high:g}] are rounded to {levels} levels of "
+        f"{largest / levels:.9g}"
+    )
+
+
+def _check(node: Input, data: RealArray) -> None:
+    if data.ndim != len(node.shape) + 2 or data.shape[2:] != node.shape or 0 in data.shape:
+        raise InputError(
+            "calibration data has the wrong shape",
+            where=node.name,
+            found=data.shape,
+            allowed=f"[samples, steps, {', '.join(map(str, node.shape))}]",
+        )
+    if data.dtype.kind not in "fiub" or not all(bool(np.isfinite(x).all()) for x in data):
+        raise InputError(
+            "calibration data must be finite numbers",
+            where=node.name,
+            found=f"NaN, inf or {data.dtype}",
+        )

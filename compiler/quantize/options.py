@@ -1,0 +1,68 @@
+"""What a user can choose, and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from snnc.ir.errors import OptionError
+from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.target import Target
+
+
+@dataclass(frozen=True)
+class QuantizeOptions:
+    """How real numbers become integers.
+
+    Attributes:
+        weight_bits: width of a signed weight, 2 to 16.
+        timesteps: steps of one sample, for the proofs about neurons without leak.
+        granularity: one weight grid per output channel, or one per layer.
+        input_levels: steps of a real-valued input in [0, its calibrated maximum]; by default 255
+            where spikes carry a payload of 8 bits or more and 15 where each level is a packet.
+    """
+
+    weight_bits: int = 8
+    timesteps: int | None = None
+    granularity: Literal["channel", "layer"] = "channel"
+    input_levels: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.weight_bits <= 16:
+            raise OptionError(
+                "unusable weight width", where="--weight-bits", found=self.weight_bits,
+                allowed="2 to 16",
+            )  # fmt: skip
+        if self.granularity not in ("channel", "layer"):
+            raise OptionError(
+                "unknown granularity", where="--granularity", found=self.granularity,
+                allowed="channel, layer",
+            )  # fmt: skip
+        if self.input_levels is not None and not 1 <= self.input_levels <= 65535:
+            raise OptionError(
+                "unusable number of input levels", where="--input-levels",
+                found=self.input_levels, allowed="1 to 65535",
+            )  # fmt: skip
+        if self.timesteps is not None and self.timesteps < 1:
+            raise OptionError("at least one time step", where="--timesteps", found=self.timesteps)
+
+    def largest_weight(self, target: Target) -> int:
+        """Largest magnitude; raises ``OptionError`` if no synapse of the target is that wide."""
+        widest = max(target.core.weight.bits)
+        if self.weight_bits > widest:
+            raise OptionError(
+                "the target has no weights this wide",
+                where="--weight-bits",
+                found=self.weight_bits,
+                allowed=f"{', '.join(map(str, target.core.weight.bits))} bits on {target.id}",
+            )
+        return (1 << (self.weight_bits - 1)) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Quantized:
+    """The integer network and what quantization did to each layer (JSON values only)."""
+
+    network: IntegerNetwork
+    report: Mapping[str, Any]

@@ -1,0 +1,440 @@
+"""The loops of the functional simulator: one call runs one sample, nothing in Python per step.
+
+Per step, every population in execution order: the spikes of each source, delayed by the
+projection, add their synapses to one shared vector of input sums (it stays in the cache), then
+the population is advanced.  Sums are modular in the plan's integer type; the plan proves that
+the true sum fits.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from snnc.ir.arrays import IntArray
+from snnc.ir.jit import kernel
+from snnc.simulators import neuron_kernel
+from snnc.simulators.functional.layouts import RUNS, TARGET_BITS, TARGET_MASK, WORDS
+from snnc.simulators.functional.plan import (
+    BIASED,
+    EVEN,
+    EVENT_DRIVEN,
+    FIRST,
+    GENERAL,
+    HIGH,
+    KEEP,
+    LEAK_SHIFT,
+    LEAKY,
+    LOW,
+    MODE,
+    PENDING,
+    PROJECTIONS,
+    SHIFT,
+    TRUNCATE,
+)
+from snnc.simulators.functional.program import (
+    COUNT,
+    DELAY,
+    DEPTH,
+    LAYOUT,
+    RING,
+    ROW,
+    SIZE,
+    SLOT,
+    SOURCE,
+    UNIT,
+    Network,
+)
+from snnc.simulators.neuron_kernel import LADDERS, Int32, Int64, PackedNeurons, State
+
+# A population that receives fewer events than neurons / SPARSE walks its touched neurons only.
+SPARSE = 8
+
+
+class Fast(NamedTuple):
+    """Membranes and parameters of the fast path, [neurons], all of the plan's type."""
+
+    v: IntArray
+    threshold: IntArray
+    added: IntArray
+    multiplier: IntArray
+    bias: IntArray
+    initial: IntArray
+
+
+class Workspace(NamedTuple):
+    """What one worker thread writes.
+
+    Attributes:
+        sums: [largest population], input sums; zero between populations.
+        fired: uint8 [largest population rounded up to 8], who crosses the threshold in a sweep.
+        fast: membranes of the fast path.
+        state: of populations that go the general way.
+        pending: int64 [populations], 1 while some neuron may change without input.
+        ring_index, ring_value: the spikes of all sources in their last DEPTH steps.
+        ring_count: how many there are, per slot.
+    """
+
+    sums: IntArray
+    fired: Any
+    fast: Fast
+    state: State
+    pending: Int64
+    ring_index: Int32
+    ring_value: Int64
+    ring_count: Int64
+
+
+class Arriving(NamedTuple):
+    """Nonzero inputs of one sample; ``pointer`` [inputs, steps + 1] indexes the other two."""
+
+    pointer: Int64
+    element: Int32
+    amount: Int64
+
+
+@kernel
+def run_sample(
+    network: Network, plan: Int64, work: Workspace, arriving: Arriving, recorded: Int64
+) -> tuple[Int32, Int64, Int64, Int64, int]:
+    """Run one sample from its reset state.
+
+    Returns the recorded spikes (neuron, value), how many of them each step and population has
+    [steps, populations], the sum of absolute values [populations], and the number of synaptic
+    events: one per nonzero emitted value and stored synapse.
+    """
+    inputs, steps = arriving.pointer.shape[0], arriving.pointer.shape[1] - 1
+    populations = plan.shape[0] - 1
+    _start(network, plan, work)
+    spike, value = np.empty(1024, np.int32), np.empty(1024, np.int64)
+    kept = np.zeros((steps, populations), np.int64)
+    total = np.zeros(populations, np.int64)
+    stored = 0
+    events = 0
+    for t in range(steps):
+        for i in range(inputs):
+            _inject(network.sources[i], work, arriving, i, t)
+        for p in range(populations):
+            n, arrived = _advance(network, plan, work, inputs + p, p, t)
+            events += arrived
+            source = network.sources[inputs + p]
+            ring = source[RING] + t % source[DEPTH] * source[SIZE]
+            total[p] += _magnitude(work.ring_value[ring : ring + n], source[UNIT])
+            if recorded[p]:
+                kept[t, p] = n
+                spike, value = _room(spike, value, stored + n)
+                spike[stored : stored + n] = work.ring_index[ring : ring + n]
+                if source[UNIT]:
+                    value[stored : stored + n] = 1
+                else:
+                    value[stored : stored + n] = work.ring_value[ring : ring + n]
+                stored += n
+    return spike[:stored], value[:stored], kept, total, events
+
+
+@kernel
+def _start(network: Network, plan: Int64, work: Workspace) -> None:
+    work.ring_count[:] = 0
+    work.sums[:] = 0
+    work.fast.bias[:] = 0
+    work.fast.v[:] = work.fast.initial
+    for p in range(plan.shape[0] - 1):
+        work.pending[p] = plan[p, PENDING]
+        if plan[p, MODE] == GENERAL:
+            packed, state = _slice(network, work, plan[p, FIRST], plan[p + 1, FIRST])
+            neuron_kernel.reset(packed, state)
+
+
+@kernel
+def _slice(network: Network, work: Workspace, first: int, last: int) -> tuple[PackedNeurons, State]:
+    """Parameters and state of one population."""
+    n, s = network.neurons, work.state
+    packed = PackedNeurons(n.kind[first:last], n.row[first:last], n.table, n.values, n.onsets)
+    state = State(s.v[first:last], s.current[first:last], s.a[first:last], s.q[first:last])
+    return packed, state
+
+
+@kernel
+def _inject(source: Int64, work: Workspace, arriving: Arriving, i: int, t: int) -> None:
+    """Copy the inputs of step ``t`` to their ring."""
+    begin, end = arriving.pointer[i, t], arriving.pointer[i, t + 1]
+    slot = t % source[DEPTH]
+    ring = source[RING] + slot * source[SIZE]
+    work.ring_count[source[SLOT] + slot] = end - begin
+    work.ring_index[ring : ring + end - begin] = arriving.element[begin:end]
+    if not source[UNIT]:
+        work.ring_value[ring : ring + end - begin] = arriving.amount[begin:end]
+
+
+@kernel
+def _magnitude(values: Int64, unit: int) -> int:
+    if unit:
+        return int(values.size)
+    total = 0
+    for x in values:
+        total += abs(x)
+    return total
+
+
+@kernel
+def _room(spike: Int32, value: Int64, need: int) -> tuple[Int32, Int64]:
+    """Buffers of at least ``need`` entries with the same beginning."""
+    if need <= spike.size:
+        return spike, value
+    size = max(need, 2 * spike.size)
+    more_spike, more_value = np.empty(size, np.int32), np.empty(size, np.int64)
+    more_spike[: spike.size] = spike
+    more_value[: value.size] = value
+    return more_spike, more_value
+
+
+@kernel
+def _advance(
+    network: Network, plan: Int64, work: Workspace, source: int, p: int, t: int
+) -> tuple[int, int]:
+    """Deliver what arrives for population ``p`` at step ``t`` and advance it.
+
+    Returns the number of neurons that emit and of synaptic events delivered.
+    """
+    events = 0
+    for j in range(plan[p, PROJECTIONS], plan[p + 1, PROJECTIONS]):
+        events += _deliver(network, work, j, t)
+    k, me = plan[p], network.sources[source]
+    slot, size = t % me[DEPTH], me[SIZE]
+    ring = me[RING] + slot * size
+    index, value = work.ring_index[ring : ring + size], work.ring_value[ring : ring + size]
+    sums = work.sums[:size]
+    if k[MODE] == GENERAL:
+        packed, state = _slice(network, work, k[FIRST], k[FIRST] + size)
+        n = neuron_kernel.step(packed, state, 0, size, sums, t, index, value)
+    elif k[EVENT_DRIVEN] and not work.pending[p] and events * SPARSE < size:
+        n = 0
+        for j in range(k[PROJECTIONS], plan[p + 1, PROJECTIONS]):
+            n = _touch(network, k, work, j, t, p, index, n)
+    else:
+        if k[BIASED]:
+            _open_gates(network, work.fast.bias, k[FIRST], size, t)
+        n = _sweep(k, work, sums, p, index)
+    work.ring_count[me[SLOT] + slot] = n
+    return n, events
+
+
+@kernel
+def _spikes(network: Network, work: Workspace, j: int, t: int) -> tuple[int, int, int]:
+    """(begin, end, unit) in the rings of what projection ``j`` delivers at step ``t``."""
+    delay, source = network.projections[j, DELAY], network.sources[network.projections[j, SOURCE]]
+    if t < delay:
+        return 0, 0, 1
+    slot = (t - delay) % source[DEPTH]
+    begin = source[RING] + slot * source[SIZE]
+    return begin, begin + work.ring_count[source[SLOT] + slot], source[UNIT]
+
+
+@kernel
+def _deliver(network: Network, work: Workspace, j: int, t: int) -> int:
+    """Add the synapses of all spikes of one projection; returns the number of events."""
+    begin, end, unit = _spikes(network, work, j, t)
+    if begin == end:
+        return 0
+    k, index, value = network.projections[j], work.ring_index[begin:end], work.ring_value[begin:end]
+    row = network.row_ptr[k[ROW] :]
+    if k[LAYOUT] == RUNS and unit:
+        runs = network.run_start, network.run_first, network.run_weight
+        scatter_runs(row, runs, index, work.sums)
+    elif k[LAYOUT] == RUNS:
+        runs = network.run_start, network.run_first, network.run_weight
+        scatter_scaled_runs(row, runs, index, value, work.sums)
+    elif k[LAYOUT] == WORDS and unit:
+        scatter_words(row, network.words, index, work.sums)
+    elif k[LAYOUT] == WORDS:
+        scatter_scaled_words(row, network.words, index, value, work.sums)
+    else:
+        ones = np.ones(end - begin, np.int64) if unit else value
+        scatter(row, network.target, network.weight, index, ones, work.sums)
+    return _fan_out(network.synapses[k[COUNT] :], index)
+
+
+@kernel
+def _fan_out(synapses: Int32, index: Int32) -> int:
+    """Number of synapses of all spikes."""
+    events = 0
+    for i in index:
+        events += synapses[i]
+    return events
+
+
+@kernel
+def scatter_runs(row: Int64, runs: tuple[Int32, Int64, Any], index: Int32, sums: Any) -> None:
+    """Binary spikes through runs; unsigned indices let the inner loop become vector code."""
+    start, first, weight = runs
+    for i in index:
+        for r in range(row[i], row[i + 1]):
+            target, source = np.uintp(start[r]), np.uintp(first[r])
+            for k in range(first[r + 1] - first[r]):
+                sums[target + np.uintp(k)] += weight[source + np.uintp(k)]
+
+
+@kernel
+def scatter_scaled_runs(
+    row: Int64, runs: tuple[Int32, Int64, Any], index: Int32, value: Int64, sums: Any
+) -> None:
+    """Counts through runs: a count multiplies the weight."""
+    start, first, weight = runs
+    for s in range(index.size):
+        factor = value[s]
+        for r in range(row[index[s]], row[index[s] + 1]):
+            target, source = np.uintp(start[r]), np.uintp(first[r])
+            for k in range(first[r + 1] - first[r]):
+                sums[target + np.uintp(k)] += weight[source + np.uintp(k)] * factor
+
+
+@kernel
+def scatter_words(row: Int64, words: Int32, index: Int32, sums: IntArray) -> None:
+    """Binary spikes through packed words."""
+    for i in index:
+        for j in range(row[i], row[i + 1]):
+            word = words[j]
+            sums[word & TARGET_MASK] += word >> TARGET_BITS
+
+
+@kernel
+def scatter_scaled_words(
+    row: Int64, words: Int32, index: Int32, value: Int64, sums: IntArray
+) -> None:
+    """Counts through packed words."""
+    for s in range(index.size):
+        factor = value[s]
+        for j in range(row[index[s]], row[index[s] + 1]):
+            word = words[j]
+            sums[word & TARGET_MASK] += (word >> TARGET_BITS) * factor
+
+
+@kernel
+def scatter(
+    row: Int64, target: Int32, weight: Int64, index: Int32, value: Int64, sums: IntArray
+) -> None:
+    """Any spikes through wide synapses."""
+    for s in range(index.size):
+        factor = value[s]
+        for j in range(row[index[s]], row[index[s] + 1]):
+            sums[np.uint32(target[j])] += weight[j] * factor
+
+
+@kernel
+def _open_gates(network: Network, bias: IntArray, first: int, size: int, t: int) -> None:
+    """Add the biases whose onset is this step."""
+    neurons = network.neurons
+    k = neurons.table[neurons.kind[first]]
+    for b in range(k[neuron_kernel.BIASES]):
+        if neurons.onsets[k[neuron_kernel.ONSETS] + b] == t:
+            for i in range(first, first + size):
+                bias[i] += neurons.values[neurons.row[i] + LADDERS + b]
+
+
+@kernel
+def _touch(
+    network: Network, k: Int64, work: Workspace, j: int, t: int, p: int, index: Int32, n: int
+) -> int:
+    """Advance the neurons that projection ``j`` has reached; exact for event-driven populations.
+
+    A sum of zero leaves the neuron as it is; a neuron reached twice is advanced the first time,
+    when its sum is taken.
+    """
+    begin, end, _ = _spikes(network, work, j, t)
+    layout, row = network.projections[j, LAYOUT], network.row_ptr[network.projections[j, ROW] :]
+    for s in range(begin, end):
+        source = work.ring_index[s]
+        for entry in range(row[source], row[source + 1]):
+            length = 1
+            if layout == RUNS:
+                first = np.int64(network.run_start[entry])
+                length = network.run_first[entry + 1] - network.run_first[entry]
+            elif layout == WORDS:
+                first = np.int64(network.words[entry] & TARGET_MASK)
+            else:
+                first = np.int64(network.target[entry])
+            for i in range(first, first + length):
+                if work.sums[i] != 0 and _integrate(k, work, i, p):
+                    index[n] = i
+                    n += 1
+    return n
+
+
+@kernel
+def _integrate(k: Int64, work: Workspace, i: int, p: int) -> bool:
+    """Advance one touched neuron without leak and bias; True when it fires."""
+    fast, g, low, high = work.fast, k[FIRST] + i, k[LOW], k[HIGH]
+    v = min(max(fast.v[g] + (np.int64(work.sums[i]) << k[SHIFT]), low), high)
+    work.sums[i] = 0
+    fires = v >= fast.threshold[g]
+    if fires:
+        v = min(max((v & k[KEEP]) + fast.added[g], low), high)
+        work.pending[p] |= v >= fast.threshold[g]
+    fast.v[g] = v
+    return bool(fires)
+
+
+@kernel
+def _sweep(k: Int64, work: Workspace, sums: IntArray, p: int, index: Int32) -> int:
+    """Advance all neurons of a fast population; returns how many fire."""
+    size = sums.size
+    first, last, fast, fired = k[FIRST], k[FIRST] + size, work.fast, work.fired
+    v = fast.v[first:last]
+    if k[MODE] == LEAKY:
+        _leak(v, fast.multiplier[first:last], k[LEAK_SHIFT], k[TRUNCATE], k[EVEN])
+    if k[BIASED]:
+        v += fast.bias[first:last]
+    shift = k[SHIFT]
+    for i in range(size):
+        v[i] += sums[i] << shift
+        sums[i] = 0
+    _fire(v, fast.threshold[first:last], fast.added[first:last], k[LOW], k[HIGH], k[KEEP], fired)
+    n, again = _collect(fired, size, index)
+    work.pending[p] = again
+    return n
+
+
+@kernel
+def _leak(v: IntArray, multiplier: IntArray, shift: int, truncate: int, even: int) -> None:
+    """``v = round(multiplier v / 2^shift)`` without branches, so that it becomes vector code.
+
+    Toward zero: a negative product is first raised by 2^shift - 1.  Half to even: one more when
+    the rest, plus one if the floor is odd, exceeds one half.
+    """
+    mask, half = (1 << shift) - 1, (1 << shift) >> 1
+    for i in range(v.size):
+        product = np.int64(multiplier[i]) * np.int64(v[i])
+        product += (product >> 63) & truncate
+        floor = product >> shift
+        v[i] = floor + (((product & mask) + (floor & 1) > half) & even)
+
+
+@kernel
+def _fire(v: Any, threshold: Any, added: Any, low: int, high: int, keep: int, fired: Any) -> None:
+    """Clip, compare, reset, clip; bit 0 of ``fired``: a spike, bit 1: still at the threshold."""
+    kind = v.dtype.type
+    lowest, highest, mask = kind(low), kind(high), kind(keep)
+    for i in range(v.size):
+        u = min(max(v[i], lowest), highest)
+        hit = u >= threshold[i]
+        after = min(max(kind((u & mask) + added[i]), lowest), highest)
+        u = after if hit else u
+        v[i] = u
+        fired[i] = hit | ((u >= threshold[i]) << 1)
+
+
+@kernel
+def _collect(fired: Any, size: int, index: Int32) -> tuple[int, int]:
+    """List the neurons that fire, eight flags at a time; and whether any would fire again."""
+    n, again = 0, 0
+    fired[size : (size + 7) & -8] = 0
+    words = fired.view(np.uint64)
+    for w in range((size + 7) >> 3):
+        if words[w] != 0:
+            for i in range(8 * w, 8 * w + 8):
+                if fired[i] & 1:
+                    index[n] = i
+                    n += 1
+                again |= fired[i] >> 1
+    return n, again

@@ -1,0 +1,226 @@
+"""Compile an integer network once, then run batches of samples fast and exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from snnc.ir.arrays import IntArray
+from snnc.ir.errors import OptionError
+from snnc.ir.expand import expand
+from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.jit import kernel
+from snnc.simulators.functional.kernels import Fast, Workspace, run_sample
+from snnc.simulators.functional.plan import (
+    GENERAL,
+    MODE,
+    FastParameters,
+    Plan,
+    fast_parameters,
+    make_plan,
+)
+from snnc.simulators.functional.program import DEPTH, SIZE, Program, build
+from snnc.simulators.functional.sparsify import sparsify
+from snnc.simulators.inputs import check_inputs
+from snnc.simulators.neuron_kernel import Int32, Int64, State
+from snnc.simulators.result import Events, RunResult
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionalResult(RunResult):
+    """A run's result with the work it took.
+
+    Attributes:
+        synaptic_events: int64 [samples]: one event per nonzero emitted value and synapse of
+            the expanded network that it reaches within the sample; a count is one event.
+    """
+
+    synaptic_events: Int64
+
+
+class Sample(NamedTuple):
+    """What ``run_sample`` returns."""
+
+    spike: Int32
+    value: Int64
+    kept: Int64
+    total: Int64
+    events: int
+
+
+class Functional:
+    """A compiled network; ``run`` may be called any number of times.
+
+    Raises:
+        UnsupportedError: an operator between populations is not linear.
+    """
+
+    def __init__(self, network: IntegerNetwork) -> None:
+        self.network = network
+        self.program = build(expand(network))
+        self._plans: dict[int, tuple[Plan, FastParameters]] = {}
+
+    def run(
+        self,
+        inputs: Mapping[str, IntArray],
+        record: Collection[str] | None = None,
+        threads: int = 1,
+    ) -> FunctionalResult:
+        """Run all samples from their reset state.
+
+        Args:
+            inputs: by input name, integers [samples, steps, *shape] within the input's type.
+            record: populations whose spikes are returned; None records all.
+            threads: samples run at the same time; the result does not depend on it.
+
+        Raises:
+            InputError: an input is missing, misshapen or out of its type's range.
+            OptionError: ``record`` names no population, or ``threads`` is not positive.
+        """
+        data, samples, steps = check_inputs(self.network, inputs)
+        shown = self._recorded(record)
+        if threads < 1:
+            raise OptionError("at least one thread runs", where="threads", found=threads)
+        rasters = [data[node.name].reshape(samples, steps, -1) for node in self.program.inputs]
+        needed = shown | set(self.program.readout.values())
+        plan = self._plan(steps)
+
+        def work(chosen: range) -> list[Sample]:
+            worker = _Worker(self.program, *plan, needed)
+            return [worker.run([raster[s] for raster in rasters]) for s in chosen]
+
+        shares = [range(k, samples, threads) for k in range(min(threads, samples))]
+        done: list[Any] = [None] * samples
+        if len(shares) == 1:
+            done = work(shares[0])
+        else:
+            with ThreadPoolExecutor(len(shares)) as pool:
+                for share, results in zip(shares, pool.map(work, shares), strict=True):
+                    done[share.start :: threads] = results
+        return self._result(done, shown, steps)
+
+    def _plan(self, steps: int) -> tuple[Plan, FastParameters]:
+        if steps not in self._plans:
+            plan = make_plan(self.program, steps)
+            self._plans = {steps: (plan, fast_parameters(self.program, plan))}
+        return self._plans[steps]
+
+    def _recorded(self, record: Collection[str] | None) -> set[str]:
+        names = {n.name for n in self.program.populations}
+        if record is None:
+            return names
+        if not set(record) <= names:
+            raise OptionError(
+                "only populations can be recorded",
+                where="record",
+                found=", ".join(sorted(set(record) - names)),
+                allowed=", ".join(sorted(names)),
+            )
+        return set(record)
+
+    def _result(self, done: list[Sample], shown: set[str], steps: int) -> FunctionalResult:
+        populations = self.program.populations
+        spikes: dict[str, Events] = {}
+        rasters: dict[str, IntArray] = {}
+        for p, neuron in enumerate(populations):
+            readers = [o for o, name in self.program.readout.items() if name == neuron.name]
+            if not readers and neuron.name not in shown:
+                continue
+            columns = gather(done, p, self.program.order[p])
+            if neuron.name in shown:
+                spikes[neuron.name] = Events(*(column.astype(np.int32) for column in columns))
+            for output in readers:
+                dense = np.zeros((len(done), steps, neuron.size), np.int64)
+                dense[columns[0], columns[1], columns[2]] = columns[3]
+                rasters[output] = dense.reshape(len(done), steps, *neuron.shape)
+        counts = np.array([sample.total for sample in done])
+        return FunctionalResult(
+            {name: rasters[name] for name in self.program.readout},
+            spikes,
+            {n.name: counts[:, p].copy() for p, n in enumerate(populations)},
+            np.array([sample.events for sample in done]),
+        )
+
+
+def gather(done: list[Sample], p: int, order: Int64 | None) -> tuple[IntArray, ...]:
+    """(sample, step, index, value) of population ``p`` over all samples, in natural order."""
+    sizes = [sample.kept[:, p].sum() for sample in done]
+    natural = np.zeros(0, np.int64) if order is None else order
+    parts = [pick(s.spike, s.value, s.kept, p, natural) for s in done]
+    return (
+        np.repeat(np.arange(len(done)), sizes),
+        np.concatenate([np.repeat(np.arange(len(s.kept)), s.kept[:, p]) for s in done]),
+        np.concatenate([part[0] for part in parts]),
+        np.concatenate([part[1] for part in parts]),
+    )
+
+
+@kernel
+def pick(spike: Int32, value: Int64, kept: Int64, p: int, natural: Int64) -> tuple[Int32, Int64]:
+    """The spikes of one population out of a sample's, sorted by natural index in each step."""
+    n = kept[:, p].sum()
+    index, amount = np.empty(n, np.int32), np.empty(n, np.int64)
+    source = target = 0
+    for t in range(kept.shape[0]):
+        source += kept[t, :p].sum()
+        count = kept[t, p]
+        mine, values = spike[source : source + count], value[source : source + count]
+        if natural.size:
+            mine = natural[mine].astype(np.int32)
+        order = np.argsort(mine)
+        index[target : target + count] = mine[order]
+        amount[target : target + count] = values[order]
+        target += count
+        source += kept[t, p:].sum()
+    return index, amount
+
+
+class _Worker:
+    """One thread's arrays, reused from sample to sample."""
+
+    def __init__(
+        self, program: Program, plan: Plan, parameters: FastParameters, recorded: set[str]
+    ) -> None:
+        self.network, self.plan = program.network, plan.table
+        self.recorded = np.array([n.name in recorded for n in program.populations], np.int64)
+        size, kind = program.neurons, plan.dtype
+        sources = program.network.sources
+        room = int((sources[:, SIZE] * sources[:, DEPTH]).sum())
+        fast = Fast(
+            np.zeros(size, kind),
+            parameters.threshold,
+            parameters.added,
+            parameters.multiplier,
+            np.zeros(size, kind),
+            parameters.initial,
+        )
+        general = bool((plan.table[:-1, MODE] == GENERAL).any())
+        state = State(*(np.zeros(size if general else 0, np.int64) for _ in range(4)))
+        self.workspace = Workspace(
+            np.zeros(program.largest, kind),
+            np.zeros(program.largest + 8 & -8, np.uint8),
+            fast,
+            state,
+            np.zeros(len(program.populations), np.int64),
+            np.zeros(room, np.int32),
+            np.zeros(room, np.int64),
+            np.zeros(int(sources[:, DEPTH].sum()), np.int64),
+        )
+
+    def run(self, rasters: list[IntArray]) -> Sample:
+        arriving = sparsify(rasters)
+        return Sample(*run_sample(self.network, self.plan, self.workspace, arriving, self.recorded))
+
+
+def run(
+    network: IntegerNetwork,
+    inputs: Mapping[str, IntArray],
+    record: Collection[str] | None = None,
+    threads: int = 1,
+) -> FunctionalResult:
+    """Compile and run once; see ``Functional.run``."""
+    return Functional(network).run(inputs, record, threads)
