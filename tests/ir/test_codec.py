@@ -43,7 +43,7 @@ def assert_same(a: Any, b: Any) -> None:
         assert a == b
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(linear_networks())
 def test_a_network_survives_the_round_trip(net: IntegerNetwork) -> None:
     assert_same(net, _round_trip(net))

@@ -50,7 +50,7 @@ def _run_expanded(net: IntegerNetwork, data: Any) -> dict[str, Any]:
     return emitted
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(linear_networks(), st.data())
 def test_projections_compute_the_network(net: IntegerNetwork, data: Any) -> None:
     inputs = data.draw(integer_arrays((2, 4, *net.shapes["in"]), 0, 3))
@@ -62,7 +62,7 @@ def test_projections_compute_the_network(net: IntegerNetwork, data: Any) -> None
         assert int(emitted[neuron.name].sum()) == int(result.spike_counts[neuron.name].sum())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from([(2, 6), (3, 5, 4), (2, 3, 4, 3)]), st.data())
 def test_a_convolution_matrix_equals_the_convolution(shape: tuple[int, ...], data: Any) -> None:
     conv = data.draw(convolutions(shape))

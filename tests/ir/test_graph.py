@@ -39,7 +39,7 @@ def _neuron(name: str, source: str, shape: tuple[int, ...] = (2, 4, 4)) -> Neuro
     return Neuron(name, (source,), shape, np.array([1]), Reset("value"))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(linear_networks())
 def test_every_node_follows_its_producers_except_delays(net: IntegerNetwork) -> None:
     position = {node.name: i for i, node in enumerate(net.order)}

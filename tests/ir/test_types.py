@@ -117,7 +117,7 @@ def test_inferred_range_holds_every_value_and_is_reached(
         assert inferred.magnitude < 2 * tight + 2
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(linear_networks(), st.data())
 def test_inferred_ranges_hold_on_random_networks(net: IntegerNetwork, data: Any) -> None:
     (source,) = net.of_type(Input)

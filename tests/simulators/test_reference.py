@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -40,7 +41,7 @@ from snnc.simulators.result import Events, decode, predictions
 
 # --- rounding -----------------------------------------------------------------------------------
 
-EXACT = {
+EXACT: dict[str, Callable[[Fraction], int]] = {
     "floor": math.floor,
     "toward_zero": math.trunc,
     "half_even": round,  # Python rounds fractions half to even
@@ -65,7 +66,7 @@ def test_rounding_is_right_for_every_small_number(mode: Rounding) -> None:
 # --- operators ----------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 def test_convolution_equals_scipy(data: Any) -> None:
     stride, dilation = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 2))
@@ -174,12 +175,15 @@ def test_every_reset_rule(reset: Reset, potentials: list[int]) -> None:
 
 
 def test_a_multiplying_reset_follows_the_sign_of_the_spike() -> None:
-    fields = {"negative_thresholds": np.array([4]), "reset": Reset("multiply", up=2, down=3)}
+    fields: dict[str, Any] = {
+        "negative_thresholds": np.array([4]),
+        "reset": Reset("multiply", up=2, down=3),
+    }
     assert _emits([-5, 26, 0], **fields) == ([-1, 1, 1], [-15, 22, 44])
 
 
 def test_a_ladder_counts_the_levels_reached() -> None:
-    fields = {
+    fields: dict[str, Any] = {
         "negative_thresholds": np.array([3, 6]), "reset": Reset("subtract", np.array(5)),
     }  # fmt: skip
     assert _emits([14, 0, -16, 0], (5, 10, 15), **fields) == ([2, 0, -2, 0], [4, 4, -2, -2])
@@ -214,7 +218,11 @@ def test_a_refractory_neuron_stays_silent_and_keeps_integrating() -> None:
 
 
 def test_a_refractory_neuron_can_be_held_at_its_reset_value() -> None:
-    fields = {"refractory": 2, "refractory_hold": True, "reset": Reset("value", np.array(1))}
+    fields: dict[str, Any] = {
+        "refractory": 2,
+        "refractory_hold": True,
+        "reset": Reset("value", np.array(1)),
+    }
     assert _emits([10, 10, 10, 10], **fields) == ([1, 0, 0, 1], [1, 1, 1, 1])
 
 
@@ -242,7 +250,11 @@ def test_a_state_saturates_or_wraps() -> None:
 
 
 def test_a_readout_emits_its_state() -> None:
-    fields = {"emit": "state", "initial": np.array(3), "bias": (GatedBias(np.array(1)),)}
+    fields: dict[str, Any] = {
+        "emit": "state",
+        "initial": np.array(3),
+        "bias": (GatedBias(np.array(1)),),
+    }
     assert _emits([1, -9], (), **fields) == ([5, -3], [5, -3])
 
 
