@@ -100,6 +100,9 @@ BAD_NODES: dict[str, tuple[dict[str, Any], type[SnncError], tuple[str, ...]]] = 
         node("SumPool2d", kernel_size=2, stride=2, padding=0), ModelError, ("2-D pool", "(2,)"),
     ),
     "a text instead of numbers": (node("Linear", weight="big"), ModelError, ("number", "'big'")),
+    "texts instead of numbers": (
+        node("Linear", weight=np.array([b"a", b"b"])), ModelError, ("number", "field 'weight'"),
+    ),
     "empty weight": (node("Linear", weight=np.zeros((0, 2))), ModelError, ("empty",)),
 }  # fmt: skip
 
@@ -183,6 +186,16 @@ def test_a_loop_without_a_spiking_neuron_is_refused(tmp_path: Path) -> None:
     text = refuse(tmp_path, nodes, [("input", "a"), ("a", "b"), ("b", "a"), ("b", "output")])
     assert "nothing keeps state" in text
     assert "a, b" in text
+
+
+def test_a_stateless_loop_beside_a_spiking_one_is_refused(tmp_path: Path) -> None:
+    nodes = {"input": INPUT, "lif": lif((2,)), "a": affine(np.eye(2), [0, 0]),
+             "wait": node("Delay", delay=np.full(2, 1e-4)), "output": OUTPUT}  # fmt: skip
+    edges = [("input", "lif"), ("lif", "a"), ("a", "wait"), ("wait", "a"), ("a", "lif"),
+             ("lif", "output")]  # fmt: skip
+    text = refuse(tmp_path, nodes, edges)
+    assert "nothing keeps state" in text
+    assert "a, wait" in text
 
 
 def test_a_terminal_that_feeds_itself_is_refused(tmp_path: Path) -> None:
@@ -426,3 +439,34 @@ def test_an_edge_list_of_triples_or_numbers_is_refused(tmp_path: Path) -> None:
         edit(path, replace)
         with pytest.raises(ModelError, match="pairs of names"):
             read(path)
+
+
+def test_a_damaged_text_heap_is_refused_instead_of_hanging(tmp_path: Path) -> None:
+    path = chain(tmp_path / "net.nir", (2,), if_((2,)))
+    data = bytearray(path.read_bytes())
+    heap = data.find(b"GCOL")
+    position = 16
+    while int.from_bytes(data[heap + position : heap + position + 2], "little"):
+        size = int.from_bytes(data[heap + position + 8 : heap + position + 16], "little")
+        position += 16 + -(-size // 8) * 8
+    data[heap + position + 8 : heap + position + 16] = bytes(8)  # the free rest has no size
+    path.write_bytes(data)
+    with pytest.raises(ModelFileError, match="texts cannot be read"):
+        read(path)
+
+
+def test_random_damage_is_either_harmless_or_refused(tmp_path: Path) -> None:
+    path = chain(tmp_path / "net.nir", (4,), affine(np.eye(4), np.ones(4)), lif((4,)))
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    rng = np.random.default_rng(6)
+    refused = 0
+    for _ in range(100):
+        broken = whole.copy()
+        where = rng.integers(0, whole.size, size=int(rng.integers(1, 40)))
+        broken[where] = rng.integers(0, 256, size=where.size)
+        path.write_bytes(broken.tobytes())
+        try:
+            read(path)
+        except SnncError:
+            refused += 1
+    assert 20 < refused < 100

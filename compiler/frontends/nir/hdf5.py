@@ -14,6 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from snnc.compiler.frontends.nir.heap import endless_heap
 from snnc.compiler.frontends.nir.record import Edge, RawFile, RawNode
 from snnc.ir.arrays import AnyArray
 from snnc.ir.errors import ModelError, ModelFileError
@@ -40,7 +41,7 @@ def read_file(path: Path) -> RawFile:
     try:
         with h5py.File(path, "r") as root:
             return _Reader(path.name, size).file(root)
-    except (OSError, RuntimeError, KeyError, ValueError, UnicodeError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
         raise ModelFileError(
             "the file is damaged or was not completely written",
             where=str(path),
@@ -72,6 +73,14 @@ def _check_file(path: Path) -> int:
             allowed="a file written by nir.write",
             remedy="a PyTorch checkpoint must be exported first, e.g. snntorch.export_to_nir",
         )
+    heap = endless_heap(path)
+    if heap is not None:
+        raise ModelFileError(
+            "the file is damaged: its texts cannot be read",
+            where=str(path),
+            found=f"endless heap at byte {heap}",
+            remedy="copy or export the file again",
+        )
     return size
 
 
@@ -94,7 +103,7 @@ class _Reader:
             raise ModelFileError(
                 "HDF5, but not a NIR graph",
                 where=self.name,
-                found=f"members {', '.join(sorted(root)[:8]) or 'none'}",
+                found=f"members {', '.join(map(str, list(root)[:8])) or 'none'}",
                 allowed="/node with nodes and edges",
                 remedy="was the export interrupted? write the file again",
             )
@@ -119,7 +128,7 @@ class _Reader:
             raise ModelFileError(
                 "a graph has no nodes", where=f"{self.name}: '{prefix.rstrip('.') or '/node'}'"
             )
-        for name in sorted(members):
+        for name in _names(members, self.name):
             self.node(self.member(members, name, prefix + name), prefix + name, depth)
         if "edges" in group:
             self.edge_list(self.value(group, "edges", f"{prefix}edges"), prefix)
@@ -145,7 +154,7 @@ class _Reader:
             return
         fields = {
             label: self.value(group, label, f"{name}/{label}")
-            for label in sorted(group)
+            for label in _names(group, f"{self.name}: node '{name}'")
             if label not in ("type", "metadata")
         }
         self.nodes[name] = RawNode(self.name, name, kind, fields, depth > 0)
@@ -244,3 +253,12 @@ def _text(value: object) -> str | None:
     if isinstance(value, bytes):
         return value.decode("utf-8")
     return value if isinstance(value, str) else None
+
+
+def _names(group: Any, where: str) -> list[str]:
+    """Member names in a fixed order; h5py returns undecodable ones as bytes."""
+    names = list(group)
+    bad = [name for name in names if not isinstance(name, str)]
+    if bad:
+        raise ModelFileError("a name is not text", where=where, found=bad[0])
+    return sorted(names)

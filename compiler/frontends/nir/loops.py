@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from snnc.compiler.frontends.nir.graph import Graph, components
+from snnc.compiler.frontends.nir.graph import Graph, cyclic
 from snnc.compiler.frontends.nir.record import Edge, Notes
 from snnc.ir.errors import ModelError, UnsupportedError
 
@@ -32,7 +32,7 @@ def delayed_edges(graph: Graph, cut: frozenset[str], place: str, notes: Notes) -
         UnsupportedError: a loop through a neuron that emits real values.
     """
     edges = tuple(edge for edge in graph.edges if edge[0] not in cut)
-    _check_loops(graph, edges)
+    _check_loops(graph)
     late: set[Edge] = set()
     back = _back_edges(graph, edges)
     for edge in sorted(back):
@@ -43,32 +43,28 @@ def delayed_edges(graph: Graph, cut: frozenset[str], place: str, notes: Notes) -
     return frozenset(late)
 
 
-def _check_loops(graph: Graph, edges: tuple[Edge, ...]) -> None:
-    """Each loop has a spiking neuron and no neuron that emits its potential."""
-    names = tuple(graph.nodes)
-    label = dict(zip(names, components(names, edges), strict=True))
-    inside: dict[int, set[str]] = {}
-    for source, target in edges:
-        if label[source] == label[target]:
-            inside.setdefault(int(label[source]), set()).update((source, target))
-    for members in inside.values():
-        kinds = {name: graph.nodes[name].kind for name in sorted(members)}
-        graded = [name for name, kind in kinds.items() if kind in GRADED]
-        if graded:
-            raise UnsupportedError(
-                "a loop that carries real values, not spikes",
-                where=graph.nodes[graded[0]].where(),
-                found=f"loop of {', '.join(list(kinds)[:12])}",
-                allowed="loops of spikes through IF, LIF or CubaLIF",
-                remedy="fold the two Affine nodes around it into one recurrent weight matrix",
-            )
-        if not any(kind in SPIKING for kind in kinds.values()):
-            raise ModelError(
-                "a loop in which nothing keeps state",
-                where=graph.nodes[min(members)].where(),
-                found=f"loop of {', '.join(list(kinds)[:12])}",
-                allowed="loops through IF, LIF or CubaLIF",
-            )
+def _check_loops(graph: Graph) -> None:
+    """Every loop passes a spiking neuron, and no neuron that emits its potential."""
+    graded = [name for name in graph.of_kind(*GRADED) if name in graph.recurrent]
+    if graded:
+        raise UnsupportedError(
+            "a loop that carries real values, not spikes",
+            where=graph.nodes[graded[0]].where(),
+            found=f"loops through {', '.join(sorted(graph.recurrent)[:12])}",
+            allowed="loops of spikes through IF, LIF or CubaLIF",
+            remedy="fold the two Affine nodes around it into one recurrent weight matrix",
+        )
+    silent = tuple(n for n in sorted(graph.nodes) if graph.nodes[n].kind not in SPIKING)
+    inside = set(silent)
+    edges = tuple(edge for edge in graph.edges if inside.issuperset(edge))
+    members = sorted(cyclic(silent, edges))
+    if members:
+        raise ModelError(
+            "a loop in which nothing keeps state",
+            where=graph.nodes[members[0]].where(),
+            found=f"loop of {', '.join(members[:12])}",
+            allowed="loops through IF, LIF or CubaLIF",
+        )
 
 
 def _back_edges(graph: Graph, edges: tuple[Edge, ...]) -> set[Edge]:
@@ -104,17 +100,15 @@ def _spikes_into(graph: Graph, edge: Edge, back: frozenset[Edge]) -> set[Edge] |
 
     None when the path is also read by something outside the loop, which must not be delayed.
     """
-    source = edge[0]
-    if graph.nodes[source].kind in SPIKING or source not in graph.recurrent:
-        return {edge}
-    if any((source, target) not in back | {edge} for target in graph.consumers[source]):
-        return None
     result: set[Edge] = set()
-    for producer in graph.producers[source]:
-        if producer not in graph.recurrent:
+    open_edges = [edge]
+    while open_edges:
+        current = open_edges.pop()
+        source = current[0]
+        if graph.nodes[source].kind in SPIKING:
+            result.add(current)
             continue
-        earlier = _spikes_into(graph, (producer, source), back)
-        if earlier is None:
+        if any((source, target) not in back | {current} for target in graph.consumers[source]):
             return None
-        result |= earlier
+        open_edges += [(p, source) for p in graph.producers[source] if p in graph.recurrent]
     return result

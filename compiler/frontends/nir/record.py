@@ -57,8 +57,8 @@ class RawNode:
                     remedy="export the model again; NIR requires this field",
                 )
             return np.full((), default, np.float64)
-        if isinstance(raw, str):
-            raise ModelError("a number is required", where=self.where(label), found=repr(raw))
+        if isinstance(raw, str) or raw.dtype.kind not in "fiub":
+            raise ModelError("a number is required", where=self.where(label), found=repr(raw)[:80])
         values: RealArray = np.asarray(raw, np.float64)
         bad = int(np.count_nonzero(~np.isfinite(values)))
         if bad:
