@@ -13,8 +13,9 @@ from snnc.compiler.partition.wiring import Wiring
 from snnc.compiler.traffic import weighted
 from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import CoreTables
-from snnc.ir.errors import CapacityError, CompilerBugError
+from snnc.ir.errors import CapacityError, CompilerBugError, UnsupportedError
 from snnc.ir.jit import kernel
+from snnc.ir.target import Target
 
 
 def assemble(wiring: Wiring, division: Partition) -> CoreTables:
@@ -166,15 +167,19 @@ def _fill(
 
 @kernel
 def _sort_rows(row_ptr: IntArray, target: IntArray, weight: IntArray) -> None:
+    """Shell sort of every row (Ciura's gaps): mostly sorted rows, and it compiles quickly."""
     for row in range(row_ptr.size - 1):
-        part = slice(row_ptr[row], row_ptr[row + 1])
-        rising = True
-        for k in range(row_ptr[row] + 1, row_ptr[row + 1]):
-            rising = rising and target[k - 1] <= target[k]
-        if not rising:
-            order = np.argsort(target[part], kind="mergesort")
-            target[part] = target[part][order]
-            weight[part] = weight[part][order]
+        first, end = row_ptr[row], row_ptr[row + 1]
+        for gap in (701, 301, 132, 57, 23, 10, 4, 1):
+            for k in range(first + gap, end):
+                slot, value = target[k], weight[k]
+                hole = k
+                while hole >= first + gap and target[hole - gap] > slot:
+                    target[hole] = target[hole - gap]
+                    weight[hole] = weight[hole - gap]
+                    hole -= gap
+                target[hole] = slot
+                weight[hole] = value
 
 
 def encode(tables: CoreTables, meter: Meter) -> tuple[CoreTables, dict[str, tuple[IntArray, int]]]:
@@ -195,6 +200,7 @@ def encode(tables: CoreTables, meter: Meter) -> tuple[CoreTables, dict[str, tupl
         if wall.per_axon:
             _, choice = meter.row_cost(wall, counts, pieces, tables.axon_delay.astype(np.int64))
     _check(meter, counts, tables)
+    check_axon_types(tables, meter.limits.target)
     usage = {w.name: (meter.limits.use(w, counts), w.capacity) for w in meter.limits.walls}
     return replace(tables, axon_encoding=choice.astype(np.int8)), usage
 
@@ -253,6 +259,56 @@ def _largest(index: IntArray, value: IntArray, size: int) -> IntArray:
     result = np.zeros(size, np.int64)
     np.maximum.at(result, index, value)
     return result
+
+
+def check_axon_types(tables: CoreTables, target: Target) -> None:
+    """Refuse cores whose axons need more types than the target has.
+
+    Axons of one type use one weight per neuron; types are given first fit, in axon order.
+
+    Raises:
+        UnsupportedError: a core needs more types.
+    """
+    limit = target.core.weight.axon_types
+    if limit is None:
+        return
+    for core in range(tables.count):
+        neurons = int(tables.neuron_ptr[core + 1] - tables.neuron_ptr[core])
+        rows = tables.synapse_ptr[tables.axon_ptr[core] : tables.axon_ptr[core + 1] + 1]
+        used = _axon_types(rows, tables.synapse_target, tables.synapse_weight, neurons)
+        if used > limit:
+            raise UnsupportedError(
+                f"the weights do not fit the axon types of {target.id}",
+                where=f"core {core} (first neuron: source "
+                f"{int(tables.neuron_source[tables.neuron_ptr[core]])})",
+                found=f"{used} types by first fit",
+                allowed=f"{limit} types per core, one weight per neuron and type",
+                remedy="restrict each input's weights to one value per type, as TrueNorth training "
+                "does, or choose another target",
+            )
+
+
+@kernel
+def _axon_types(row_ptr: IntArray, target: IntArray, weight: IntArray, neurons: int) -> int:
+    types = np.zeros((row_ptr.size, neurons), np.int64)
+    used = 0
+    for row in range(row_ptr.size - 1):
+        chosen = used
+        for kind in range(used):
+            fits = True
+            for k in range(row_ptr[row], row_ptr[row + 1]):
+                stored = types[kind, target[k]]
+                if stored != 0 and stored != weight[k]:
+                    fits = False
+                    break
+            if fits:
+                chosen = kind
+                break
+        if chosen == used:
+            used += 1
+        for k in range(row_ptr[row], row_ptr[row + 1]):
+            types[chosen, target[k]] = weight[k]
+    return used
 
 
 def _check(meter: Meter, counts: dict[str, IntArray], tables: CoreTables) -> None:

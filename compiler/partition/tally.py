@@ -75,7 +75,7 @@ def _cut(
                 s = slot[order, neuron]
                 low[order, p] = min(low[order, p], s)
                 high[order, p] = max(high[order, p], s)
-    return cluster, owner, count, high - low + 1, low
+    return cluster, owner, count, low, high
 
 
 def cut(fanin: Fanin, label: IntArray, clusters: int, ranks: IntArray) -> list[Pieces]:
@@ -88,8 +88,11 @@ def cut(fanin: Fanin, label: IntArray, clusters: int, ranks: IntArray) -> list[P
         ranks: [orders, neurons] order of the slots within a cluster.
     """
     slot = np.stack([slots(label, clusters, rank) for rank in ranks])
-    cluster, axon, count, span, first = _cut(fanin.row_ptr, fanin.target, label, slot, clusters)
-    return [Pieces(cluster, axon, count, span[k], first[k]) for k in range(len(ranks))]
+    cluster, axon, count, low, high = _cut(fanin.row_ptr, fanin.target, label, slot, clusters)
+    return [
+        Pieces(cluster, axon, count, last - first + 1, first)
+        for first, last in zip(low, high, strict=True)
+    ]
 
 
 def slots(label: IntArray, clusters: int, rank: IntArray) -> IntArray:

@@ -16,7 +16,7 @@ from snnc.ir.arrays import IntArray
 Effort = Literal["low", "normal", "high"]
 EXACT_CORES = 12
 LARGEST_MODEL = 20_000
-MOVES = {"low": 2_000, "normal": 20_000, "high": 400_000}
+LOOKS = {"low": 2_000_000, "normal": 30_000_000, "high": 2_000_000_000}
 SOLVER = {"low": 0.1, "normal": 0.4, "high": 20.0}
 
 __all__ = ["Effort", "Placement", "Problem", "Sites", "cost_of", "place", "sites_of"]
@@ -60,7 +60,7 @@ def place(
         time_limit_s: wall-clock limit.
     """
     bound = lower_bound(problem)
-    found = anneal(problem, seed, MOVES[effort], time_limit_s)
+    found = anneal(problem, seed, LOOKS[effort], time_limit_s)
     site, cost, engine = found.site, found.cost, "annealing"
     small = problem.cores <= EXACT_CORES and model_size(problem) <= LARGEST_MODEL
     if small and cost > bound * (1 + 1e-9):

@@ -15,6 +15,7 @@ from snnc.ir.jit import kernel
 
 TEMPERATURES = 60
 COLDEST = 1e-4
+MOST_MOVES = 100_000  # per core; annealing gains nothing beyond
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +220,7 @@ class _Walk:
 
 
 def anneal(
-    problem: Problem, seed: int = 0, moves_per_core: int = 20_000, time_limit_s: float = 5.0
+    problem: Problem, seed: int = 0, effort: int = 60_000_000, time_limit_s: float = 5.0
 ) -> Placed:
     """Best of several annealed starts; never worse than the best start.
 
@@ -227,22 +228,26 @@ def anneal(
         problem: what to place.
         seed: of the moves and the random start; equal seeds give equal results unless the time
             limit strikes.
-        moves_per_core: effort, over all starts.
+        effort: destinations looked at, over all starts (about 20 ns each).
         time_limit_s: wall-clock limit; ``Placed.complete`` says whether it struck.
     """
-    deadline = time.monotonic() + time_limit_s
     starts = (row_major(problem), hilbert(problem), random_sites(problem, seed))
     best = min(
         (Placed(site, cost_of(problem, site), True) for site in starts), key=lambda p: p.cost
     )
-    moves = _budget(problem, moves_per_core) // len(starts)
+    moves = _budget(problem, effort) // len(starts)
+    _Walk(problem, best.site, seed).sweep(0, 0.0, 1)  # compile before the clock starts
+    deadline = time.monotonic() + time_limit_s
     for number, site in enumerate(starts):
         best = _better(best, _anneal_one(problem, site, (seed << 8) + number, moves, deadline))
     return best
 
 
-def _budget(problem: Problem, moves_per_core: int) -> int:
-    return max(1000, min(moves_per_core * problem.cores, 50_000_000))
+def _budget(problem: Problem, effort: int) -> int:
+    """Moves that look at ``effort`` destinations, but no more than a small problem can use."""
+    looked_at = np.diff(problem.dest_ptr)[problem.pins[1]].sum() / max(problem.cores, 1)
+    per_move = 2.0 * max(float(looked_at), 1.0)
+    return int(max(1000, min(effort / per_move, MOST_MOVES * problem.cores)))
 
 
 def _better(a: Placed, b: Placed) -> Placed:

@@ -8,7 +8,6 @@ from snnc.ir.arrays import IntArray
 from snnc.ir.jit import kernel
 
 
-@kernel
 def grow(
     root: IntArray, dest_ptr: IntArray, dest_router: IntArray, width: int, routers: int
 ) -> tuple[IntArray, IntArray, IntArray, IntArray, IntArray]:
@@ -28,22 +27,40 @@ def grow(
         ``branch_ptr``, ``branch_router``, ``branch_parent``, ``delivery_branch`` as in
         ``ir.deployment.RouteTables``, and the hops to every destination.
     """
+    start = np.repeat(root, np.diff(dest_ptr))
+    distance = np.abs(start % width - dest_router % width)
+    distance += np.abs(start // width - dest_router // width)
+    room = root.size + int(distance.sum())
+    branch_ptr = np.zeros(root.size + 1, np.int64)
+    branch, parent = np.zeros(room, np.int32), np.zeros(room, np.int32)
+    delivery = np.zeros(dest_router.size, np.int32)
+    reach = np.zeros(dest_router.size, np.int32)
+    size = _grow(
+        root, dest_ptr, dest_router, width, routers, branch_ptr, branch, parent, delivery, reach
+    )
+    return branch_ptr, branch[:size].copy(), parent[:size].copy(), delivery, reach
+
+
+@kernel
+def _grow(
+    root: IntArray,
+    dest_ptr: IntArray,
+    dest_router: IntArray,
+    width: int,
+    routers: int,
+    branch_ptr: IntArray,
+    branch: IntArray,
+    parent: IntArray,
+    delivery: IntArray,
+    reach: IntArray,
+) -> int:
+    """Walk every path; a router met before in the same net is not added again."""
     nets = root.size
     stamp = np.full(routers, -1, np.int64)
     node = np.zeros(routers, np.int64)
-    branch_ptr = np.zeros(nets + 1, np.int64)
-    delivery = np.zeros(dest_router.size, np.int32)
-    reach = np.zeros(dest_router.size, np.int32)
     size = 0
-    capacity = max(16, 4 * nets)
-    branch = np.zeros(capacity, np.int32)
-    parent = np.zeros(capacity, np.int32)
     for net in range(nets):
         first = size
-        if size + 1 > capacity:
-            capacity *= 2
-            branch = np.concatenate((branch, np.zeros(capacity - branch.size, np.int32)))
-            parent = np.concatenate((parent, np.zeros(capacity - parent.size, np.int32)))
         branch[size] = root[net]
         parent[size] = -1
         stamp[root[net]] = net
@@ -60,14 +77,6 @@ def grow(
                 else:
                     step = here + (width if goal > here else -width)
                 if stamp[step] != net:
-                    if size + 1 > capacity:
-                        capacity *= 2
-                        branch = np.concatenate(
-                            (branch, np.zeros(capacity - branch.size, np.int32))
-                        )
-                        parent = np.concatenate(
-                            (parent, np.zeros(capacity - parent.size, np.int32))
-                        )
                     stamp[step] = net
                     node[step] = size - first
                     branch[size] = step
@@ -78,4 +87,4 @@ def grow(
             delivery[d] = node[here]
             reach[d] = hops
         branch_ptr[net + 1] = size
-    return branch_ptr, branch[:size].copy(), parent[:size].copy(), delivery, reach
+    return size

@@ -11,7 +11,10 @@ from support.mapping_check import check_delivery, check_synapses, deployment
 
 from snnc.backends.targets import load
 from snnc.compiler.map import MapOptions, Mapping, map_network
+from snnc.compiler.retime import retime
 from snnc.compiler.verify import verify
+from snnc.ir.arrays import IntArray
+from snnc.ir.deployment import Deployment
 from snnc.ir.errors import OptionError
 from snnc.ir.expand import expand
 from snnc.ir.integer_network import IntegerNetwork
@@ -35,6 +38,14 @@ def mapped(
     return map_network(network, retiming, load(target), chips, None, options), retiming
 
 
+def random_input(network: IntegerNetwork, seed: int) -> dict[str, IntArray]:
+    rng = np.random.default_rng(seed)
+    return {
+        node.name: (rng.random((2, 8, *node.shape)) < 0.3).astype(np.int64)
+        for node in network.of_type(Input)
+    }
+
+
 @pytest.mark.parametrize("target", ["loihi1", "loihi2", "toy-mesh"])
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_every_topology_maps_to_a_legal_deployment(kind: str, target: str) -> None:
@@ -53,15 +64,27 @@ def test_the_emulated_chip_fires_the_spikes_of_the_reference(kind: str, seed: in
     network = NETWORKS[kind](seed)
     mapping, retiming = mapped(network, "toy-mesh", seed)
     assert mapping.cores.count > 1
-    rng = np.random.default_rng(seed)
-    data = {
-        node.name: (rng.random((2, 8, *node.shape)) < 0.3).astype(np.int64)
-        for node in network.of_type(Input)
-    }
+    data = random_input(network, seed)
     emulated = cycle.run(deployment(network, retiming, load("toy-mesh"), 1, mapping), data)
     expected = reference.run(network, data)
     assert sum(int(c.sum()) for c in expected.spike_counts.values()) > 0
     assert not any(emulated.result.mismatches(expected).values())
+
+
+@pytest.mark.parametrize("kind", ["residual", "recurrent", "loop"])
+def test_the_solved_schedule_runs_exactly_too(kind: str) -> None:
+    network = nets.two_population_loop() if kind == "loop" else NETWORKS[kind](7)
+    target = load("toy-mesh")
+    retiming = retime(network, target, 8)
+    mapping = map_network(network, retiming, target, 1, None, MapOptions(effort="low"))
+    data = random_input(network, 7)
+    chip = Deployment(
+        network, target, 1, retiming.schedule, mapping.cores, mapping.routes,
+        mapping.certificate, {}, mapping.report,
+    )  # fmt: skip
+    verify(chip)
+    assert not any(cycle.run(chip, data).result.mismatches(reference.run(network, data)).values())
+    assert kind != "loop" or retiming.schedule.period == 2
 
 
 def test_two_chips_form_one_mesh() -> None:

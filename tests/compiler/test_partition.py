@@ -10,7 +10,7 @@ from snnc.backends.targets import load
 from snnc.compiler.map import MapOptions, map_network
 from snnc.compiler.partition.tally import slots
 from snnc.compiler.partition.tiling import block_label
-from snnc.ir.errors import CapacityError
+from snnc.ir.errors import CapacityError, UnsupportedError
 from snnc.ir.expand import expand
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.nodes import Input, Linear, Output
@@ -114,6 +114,28 @@ def test_at_most_eight_thresholds_share_a_loihi_core() -> None:
     report = report_of(nets.cnn_sinabs(), load("loihi1"))
     used = [c["use"]["threshold_profiles"] for c in report["cores"]]  # type: ignore[attr-defined]
     assert max(u for u, _ in used) == 8
+
+
+def typed_layer(types: int) -> IntegerNetwork:
+    """Inputs of several types: input i adds weight 1 + (i modulo types) to every neuron."""
+    values = np.tile(1 + np.arange(40) % types, (30, 1))
+    return IntegerNetwork(
+        "typed",
+        (
+            Input("in", (40,), BIN),
+            Linear("w", ("in",), Dense(values)),
+            nets.fire("n", "w", (30,)),
+            Output("out", ("n",)),
+        ),
+    )
+
+
+def test_four_axon_types_fit_a_truenorth_core_and_five_do_not() -> None:
+    assert report_of(typed_layer(4), load("truenorth"))["cores_used"] == 1
+    with pytest.raises(UnsupportedError, match="axon types of truenorth") as caught:
+        report_of(typed_layer(5), load("truenorth"))
+    assert "5 types by first fit" in str(caught.value)
+    assert "4 types per core" in str(caught.value)
 
 
 def test_small_layers_share_one_core() -> None:

@@ -173,6 +173,25 @@ def recurrent(seed: int = 0) -> IntegerNetwork:
     )
 
 
+def two_population_loop(seed: int = 0) -> IntegerNetwork:
+    """a feeds b in the same step, b feeds a one step later: two ticks per step."""
+    rng = np.random.default_rng(seed)
+    return IntegerNetwork(
+        "loop",
+        (
+            Input("in", (12,), BIN),
+            Linear("d0", ("in",), dense(rng, 50, 12)),
+            Delay("z", ("b",), 1),
+            Linear("back", ("z",), dense(rng, 50, 40, 0.2)),
+            Add("sum", ("d0", "back")),
+            fire("a", "sum", (50,)),
+            Linear("d1", ("a",), dense(rng, 40, 50, 0.5)),
+            fire("b", "d1", (40,)),
+            Output("out", ("b",)),
+        ),
+    )
+
+
 def multi_input(seed: int = 0) -> IntegerNetwork:
     """Two inputs that meet, and two outputs."""
     rng = np.random.default_rng(seed)
