@@ -1,4 +1,4 @@
-"""One typed spelling of Numba's decorator for every compiled kernel."""
+"""Typed spellings of Numba's decorator for every compiled kernel."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from numba.core.options import DefaultOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# A Numba that does not know the option any more only makes lean kernels slower.
-_LEAN = {"_nrt": False} if hasattr(DefaultOptions, "_nrt") else {}
+# A Numba that does not know one of these only makes lean kernels slower.
+_WANTED: dict[str, Any] = {"_nrt": False, "error_model": "numpy"}
+_LEAN = {name: value for name, value in _WANTED.items() if hasattr(DefaultOptions, name)}
 
 
 def kernel(function: F) -> F:
@@ -24,6 +25,6 @@ def lean_kernel(function: F) -> F:
 
     Reading an array out of a named tuple costs Numba two atomic operations for the reference
     count; kernels made of many small functions over named tuples run about 10 times faster
-    without.  The caller owns all arrays.
+    without.  Divisors must not be zero: there is no check.
     """
     return cast(F, numba.njit(cache=True, nogil=True, **_LEAN)(function))

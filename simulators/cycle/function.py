@@ -6,10 +6,13 @@ from snnc.ir.jit import lean_kernel as kernel
 from snnc.simulators.cycle.program import Int32, Int64, Program
 from snnc.simulators.neuron_kernel import (
     BIASES,
+    EMIT_STATE,
     HAS_CURRENT,
     LADDERS,
     LEAK_SHIFT,
+    LEVELS,
     MULTIPLIER,
+    NEGATIVE_LEVELS,
     ONSETS,
     State,
     update,
@@ -93,6 +96,9 @@ def sweep(
             inputs = arrived[i]
             arrived[i] = 0
             needed = _needs_update(program, state, i, inputs, step)
+            if not needed and step > 0 and _is_silent(program, state, i):
+                touched[i] = 0
+                continue
             out = update(program.neurons, state, i, inputs, step)
             if out != 0:
                 source[emitted] = program.neuron_source[i]
@@ -138,3 +144,21 @@ def _needs_update(program: Program, state: State, i: int, inputs: int, step: int
         if active and parameters.values[row + LADDERS + bias] != 0:
             return True
     return False
+
+
+@kernel
+def _is_silent(program: Program, state: State, i: int) -> bool:
+    """Whether a neuron that needs no update would change nothing and emit nothing.
+
+    Its state is at rest and, after its first step, inside its range; what is left is to compare
+    the membrane with the lowest thresholds.
+    """
+    parameters = program.neurons
+    k = parameters.table[parameters.kind[i]]
+    if k[EMIT_STATE]:
+        return False
+    ladder = parameters.row[i] + LADDERS + k[BIASES]
+    if k[LEVELS] and state.v[i] >= parameters.values[ladder]:
+        return False
+    negative = ladder + k[LEVELS]
+    return not (k[NEGATIVE_LEVELS] and -state.v[i] >= parameters.values[negative])

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from snnc.ir.jit import lean_kernel as kernel
-from snnc.simulators.cycle.noc_tables import Float64, Int32, Int64, NocTables
+from snnc.simulators.cycle.noc_tables import Buffers, Float64, Int32, Int64, NocTables
 
 (INJECTED, DELIVERED, HOPS, LAST, PEAK_CHANNEL, PEAK_INJECTION, PEAK_RECEIVE, EVENTS) = range(8)
 
@@ -40,87 +40,73 @@ class Releases(NamedTuple):
 
 
 class NocState(NamedTuple):
-    """What changes while packets move.
+    """What changes while packets move: few arrays with one row per place, because every array
+    of a kernel's argument costs compile time.
 
     Attributes:
-        heap: event keys; ``heap_size`` [1] of them are in use.
-        fill, head, next_read, pending: [queues] packets inside, ring position of the head, when
-            the next head may be read, copies of the head that still wait.
-        entry_node, entry_send, entry_ready: rings of the queues.
-        port_free, waiting, wait_head, scheduled: [ports] time, waiters, ring position, whether an
-            event is outstanding.
-        waiter_queue, waiter_out: rings of the ports.
-        released, stalled, shift: [senders] packets handed over, whether the next one waits, and
-            units lost by waiting.
-        receive_fill, receive_head, busy, receive_end: [cores]; ``receive_reach`` and
-            ``receive_time`` are the rings.
+        heap: event keys; ``heap[0]`` is how many follow.
+        queue: [queues, 6] packets inside, ring position of the head, when the next head may be
+            read, copies of the head that still wait; first entry and capacity of its ring.
+        entry: [entries, 3] tree node, send, time from which it may be read.
+        port: [ports, 8] time from which it is free, waiters, ring position, whether an event is
+            outstanding; first waiter and capacity of its ring; latency, spacing.
+        waiter: [waiters, 2] queue and output that wait.
+        sender: [senders, 2] packets handed over, whether the next one waits.
+        shift: [senders] units lost by waiting.
+        core: [cores, 3] packets in the receive queue, ring position, whether one is being served.
+        received: [cores * receive capacity, 2] reach and time of arrival.
+        receive_end: [cores] units until the core is done.
         load: [ports] packets sent since the beginning of the run.
         total: counters by the constants above.
     """
 
     heap: Int64
-    heap_size: Int64
-    fill: Int64
-    head: Int64
-    next_read: Int64
-    pending: Int64
-    entry_node: Int32
-    entry_send: Int32
-    entry_ready: Int64
-    port_free: Int64
-    waiting: Int64
-    wait_head: Int64
-    scheduled: Int64
-    waiter_queue: Int32
-    waiter_out: Int32
-    released: Int64
-    stalled: Int64
+    queue: Int64
+    entry: Int64
+    port: Int64
+    waiter: Int64
+    sender: Int64
     shift: Float64
-    receive_fill: Int64
-    receive_head: Int64
-    busy: Int64
+    core: Int64
+    received: Int64
     receive_end: Float64
-    receive_reach: Int64
-    receive_time: Int64
     load: Int64
     total: Int64
 
 
-def new_state(noc: NocTables) -> NocState:
+FILL, HEAD, NEXT_READ, PENDING, ENTRIES, CAPACITY = range(6)
+NODE, SEND, READY = range(3)
+FREE, WAITING, WAIT_HEAD, SCHEDULED, WAITERS, WAIT_SIZE, LATENCY, SPACING = range(8)
+PORT, NEXT, DELIVERY = range(3)
+ROOT, REACH = range(2)
+RELEASED, STALLED = range(2)
+CORE_FILL, CORE_HEAD, BUSY = range(3)
+
+
+def new_state(noc: NocTables, buffers: Buffers) -> NocState:
     """An empty network."""
-    queues, ports = noc.capacity.size, noc.latency.size
+    queues, ports = buffers.capacity.size, buffers.latency.size
     senders, cores = queues - noc.channels, ports - noc.channels
-    slots, waiters = int(noc.entry_ptr[-1]), int(noc.wait_ptr[-1])
-    received = cores * noc.receive_capacity
 
-    def zeros(size: int) -> Int64:
-        return np.zeros(size, np.int64)
+    def zeros(*shape: int) -> Int64:
+        return np.zeros(shape, np.int64)
 
+    queue, port = zeros(queues, 6), zeros(ports, 8)
+    queue[:, CAPACITY], port[:, WAIT_SIZE] = buffers.capacity, buffers.contenders
+    queue[1:, ENTRIES] = np.cumsum(buffers.capacity)[:-1]
+    port[1:, WAITERS] = np.cumsum(buffers.contenders)[:-1]
+    port[:, LATENCY], port[:, SPACING] = buffers.latency, buffers.spacing
     return NocState(
-        heap=zeros(queues + ports + senders + cores),
-        heap_size=zeros(1),
-        fill=zeros(queues),
-        head=zeros(queues),
-        next_read=zeros(queues),
-        pending=zeros(queues),
-        entry_node=np.zeros(slots, np.int32),
-        entry_send=np.zeros(slots, np.int32),
-        entry_ready=zeros(slots),
-        port_free=zeros(ports),
-        waiting=zeros(ports),
-        wait_head=zeros(ports),
-        scheduled=zeros(ports),
-        waiter_queue=np.zeros(waiters, np.int32),
-        waiter_out=np.zeros(waiters, np.int32),
-        released=zeros(senders),
-        stalled=zeros(senders),
+        heap=zeros(queues + ports + senders + cores + 1),
+        queue=queue,
+        entry=zeros(int(buffers.capacity.sum()), 3),
+        port=port,
+        waiter=zeros(int(buffers.contenders.sum()), 2),
+        sender=zeros(senders, 2),
         shift=np.zeros(senders),
-        receive_fill=zeros(cores),
-        receive_head=zeros(cores),
-        busy=zeros(cores),
+        core=zeros(cores, 3),
+        received=zeros(cores * noc.receive_capacity, 2),
         receive_end=np.zeros(cores),
-        receive_reach=zeros(received),
-        receive_time=zeros(received),
         load=zeros(ports),
         total=zeros(8),
     )
@@ -134,19 +120,18 @@ def drain(noc: NocTables, state: NocState, releases: Releases) -> int:
         Units until the last packet has entered its last core's receive queue, or -1 when packets
         are left but nothing can move any more.
     """
-    queues, ports = noc.capacity.size, noc.latency.size
-    senders = queues - noc.channels
+    queues, ports, senders = len(state.queue), len(state.port), len(state.sender)
     state.total[LAST] = 0
-    state.port_free[:] = 0
-    state.next_read[:] = 0
+    state.port[:, FREE] = 0
+    state.queue[:, NEXT_READ] = 0
     state.receive_end[:] = 0.0
     state.shift[:] = 0.0
     for sender in range(senders):
-        state.released[sender] = releases.ptr[sender]
+        state.sender[sender, RELEASED] = releases.ptr[sender]
         _schedule_release(noc, state, releases, sender, 0)
     mask = (1 << noc.bits) - 1
-    while state.heap_size[0] > 0:
-        key = _pop(state.heap, state.heap_size)
+    while state.heap[0] > 0:
+        key = _pop(state.heap)
         now, code = key >> noc.bits, key & mask
         state.total[EVENTS] += 1
         if code < queues:
@@ -164,88 +149,91 @@ def drain(noc: NocTables, state: NocState, releases: Releases) -> int:
 
 @kernel
 def _stuck(state: NocState, releases: Releases) -> bool:
-    for sender in range(state.released.size):
-        if state.released[sender] < releases.ptr[sender + 1]:
+    for sender in range(len(state.sender)):
+        if state.sender[sender, RELEASED] < releases.ptr[sender + 1]:
             return True
-    return bool(state.fill.sum() > 0)
+    return bool(state.queue[:, FILL].sum() > 0)
 
 
 @kernel
-def _push(heap: Int64, size: Int64, key: int) -> None:
-    """Insert into a binary min-heap."""
-    i = size[0]
-    size[0] = i + 1
-    while i > 0:
-        parent = (i - 1) >> 1
-        if heap[parent] <= key:
-            break
-        heap[i] = heap[parent]
-        i = parent
+def _push(heap: Int64, key: int) -> None:
+    """Insert into a binary min-heap whose root is entry 1."""
+    heap[0] += 1
+    i = heap[0]
+    while i > 1 and heap[i >> 1] > key:
+        heap[i] = heap[i >> 1]
+        i >>= 1
     heap[i] = key
 
 
 @kernel
-def _pop(heap: Int64, size: Int64) -> int:
-    """Remove the smallest key of a binary min-heap."""
-    top = heap[0]
-    n = size[0] - 1
-    size[0] = n
-    key = heap[n]
-    i = 0
-    child = 1
-    while child < n:
-        if child + 1 < n and heap[child + 1] < heap[child]:
+def _pop(heap: Int64) -> int:
+    """Remove the smallest key of a binary min-heap whose root is entry 1."""
+    top, last = heap[1], heap[0]
+    key = heap[last]
+    heap[0] = last - 1
+    i, child = 1, 2
+    while child < last:
+        if child + 1 < last and heap[child + 1] < heap[child]:
             child += 1
         if heap[child] >= key:
             break
         heap[i] = heap[child]
-        i = child
-        child = 2 * i + 1
+        i, child = child, 2 * child
     heap[i] = key
     return int(top)
 
 
 @kernel
+def _wrapped(place: int, size: int) -> int:
+    """Place in a ring, for places below twice its size; a division would cost more."""
+    return place - size if place >= size else place
+
+
+@kernel
 def _schedule(noc: NocTables, state: NocState, time: int, code: int) -> None:
-    _push(state.heap, state.heap_size, (time << noc.bits) | code)
+    _push(state.heap, (time << noc.bits) | code)
 
 
 @kernel
 def _has_room(noc: NocTables, state: NocState, port: int) -> bool:
     if port < noc.channels:
-        return bool(state.fill[port] < noc.capacity[port])
-    return bool(state.receive_fill[port - noc.channels] < noc.receive_capacity)
+        return bool(state.queue[port, FILL] < state.queue[port, CAPACITY])
+    return bool(state.core[port - noc.channels, CORE_FILL] < noc.receive_capacity)
 
 
 @kernel
 def _wake(noc: NocTables, state: NocState, port: int, now: int) -> None:
     """Let the port serve its first waiter as soon as it can, unless that is already planned."""
-    if state.waiting[port] > 0 and not state.scheduled[port] and _has_room(noc, state, port):
-        state.scheduled[port] = 1
-        _schedule(noc, state, max(now, state.port_free[port]), noc.capacity.size + port)
+    if (
+        state.port[port, WAITING] > 0
+        and not state.port[port, SCHEDULED]
+        and _has_room(noc, state, port)
+    ):
+        state.port[port, SCHEDULED] = 1
+        _schedule(noc, state, max(now, state.port[port, FREE]), len(state.queue) + port)
 
 
 @kernel
 def _head(noc: NocTables, state: NocState, releases: Releases, queue: int, now: int) -> None:
     """The packet at the head of a queue asks for all its outputs."""
-    slot = noc.entry_ptr[queue] + state.head[queue]
-    node, send = state.entry_node[slot], state.entry_send[slot]
+    slot = state.queue[queue, ENTRIES] + state.queue[queue, HEAD]
+    node, send = state.entry[slot, NODE], state.entry[slot, SEND]
     blocked = 0
     for out in range(noc.out_ptr[node], noc.out_ptr[node + 1]):
-        port = noc.out_port[out]
-        free = state.port_free[port] <= now and state.waiting[port] == 0
+        port = noc.out[out, PORT]
+        free = state.port[port, FREE] <= now and state.port[port, WAITING] == 0
         if free and _has_room(noc, state, port):
             _transmit(noc, state, out, send, now)
         else:
-            first = noc.wait_ptr[port]
-            size = noc.wait_ptr[port + 1] - first
-            place = first + (state.wait_head[port] + state.waiting[port]) % size
-            state.waiter_queue[place] = queue
-            state.waiter_out[place] = out
-            state.waiting[port] += 1
+            first, size = state.port[port, WAITERS], state.port[port, WAIT_SIZE]
+            place = first + _wrapped(state.port[port, WAIT_HEAD] + state.port[port, WAITING], size)
+            state.waiter[place, 0] = queue
+            state.waiter[place, 1] = out
+            state.port[port, WAITING] += 1
             blocked += 1
             _wake(noc, state, port, now)
-    state.pending[queue] = blocked
+    state.queue[queue, PENDING] = blocked
     if blocked == 0:
         _leave(noc, state, releases, queue, now)
 
@@ -253,16 +241,18 @@ def _head(noc: NocTables, state: NocState, releases: Releases, queue: int, now: 
 @kernel
 def _port(noc: NocTables, state: NocState, releases: Releases, port: int, now: int) -> None:
     """A port that is free and has room sends the copy that has waited longest."""
-    state.scheduled[port] = 0
-    first = noc.wait_ptr[port]
-    place = first + state.wait_head[port]
-    queue, out = state.waiter_queue[place], state.waiter_out[place]
-    state.wait_head[port] = (state.wait_head[port] + 1) % (noc.wait_ptr[port + 1] - first)
-    state.waiting[port] -= 1
-    send = state.entry_send[noc.entry_ptr[queue] + state.head[queue]]
+    state.port[port, SCHEDULED] = 0
+    first = state.port[port, WAITERS]
+    place = first + state.port[port, WAIT_HEAD]
+    queue, out = state.waiter[place, 0], state.waiter[place, 1]
+    state.port[port, WAIT_HEAD] = _wrapped(
+        state.port[port, WAIT_HEAD] + 1, state.port[port, WAIT_SIZE]
+    )
+    state.port[port, WAITING] -= 1
+    send = state.entry[state.queue[queue, ENTRIES] + state.queue[queue, HEAD], SEND]
     _transmit(noc, state, out, send, now)
-    state.pending[queue] -= 1
-    if state.pending[queue] == 0:
+    state.queue[queue, PENDING] -= 1
+    if state.queue[queue, PENDING] == 0:
         _leave(noc, state, releases, queue, now)
     _wake(noc, state, port, now)
 
@@ -270,47 +260,50 @@ def _port(noc: NocTables, state: NocState, releases: Releases, port: int, now: i
 @kernel
 def _transmit(noc: NocTables, state: NocState, out: int, send: int, now: int) -> None:
     """Send one copy through its port."""
-    port = noc.out_port[out]
-    state.port_free[port] = now + noc.spacing[port]
+    port = noc.out[out, PORT]
+    state.port[port, FREE] = now + state.port[port, SPACING]
     state.load[port] += 1
     if port >= noc.channels:
-        reach = noc.reach_ptr[send] + noc.out_delivery[out]
+        reach = noc.send[send, REACH] + noc.out[out, DELIVERY]
         _receive(noc, state, port - noc.channels, reach, now)
         return
     state.total[HOPS] += 1
-    ready = now + noc.latency[port]
-    _enqueue(noc, state, port, noc.out_node[out], send, ready)
-    state.total[PEAK_CHANNEL] = max(state.total[PEAK_CHANNEL], state.fill[port])
+    ready = now + state.port[port, LATENCY]
+    _enqueue(noc, state, port, noc.out[out, NEXT], send, ready)
+    state.total[PEAK_CHANNEL] = max(state.total[PEAK_CHANNEL], state.queue[port, FILL])
 
 
 @kernel
 def _enqueue(noc: NocTables, state: NocState, queue: int, node: int, send: int, ready: int) -> None:
     """Put a packet into a queue with room; it may be read from ``ready`` on."""
-    slot = noc.entry_ptr[queue] + (state.head[queue] + state.fill[queue]) % noc.capacity[queue]
-    state.entry_node[slot] = node
-    state.entry_send[slot] = send
-    state.entry_ready[slot] = ready
-    if state.fill[queue] == 0:
-        _schedule(noc, state, max(ready, state.next_read[queue]), queue)
-    state.fill[queue] += 1
+    place = _wrapped(
+        state.queue[queue, HEAD] + state.queue[queue, FILL], state.queue[queue, CAPACITY]
+    )
+    slot = state.queue[queue, ENTRIES] + place
+    state.entry[slot, NODE] = node
+    state.entry[slot, SEND] = send
+    state.entry[slot, READY] = ready
+    if state.queue[queue, FILL] == 0:
+        _schedule(noc, state, max(ready, state.queue[queue, NEXT_READ]), queue)
+    state.queue[queue, FILL] += 1
 
 
 @kernel
 def _leave(noc: NocTables, state: NocState, releases: Releases, queue: int, now: int) -> None:
     """All copies of the head are on their way: free its place and tell who waits for it."""
-    state.head[queue] = (state.head[queue] + 1) % noc.capacity[queue]
-    state.fill[queue] -= 1
-    state.next_read[queue] = now + noc.interval
-    if state.fill[queue] > 0:
-        ready = state.entry_ready[noc.entry_ptr[queue] + state.head[queue]]
-        _schedule(noc, state, max(ready, state.next_read[queue]), queue)
+    state.queue[queue, HEAD] = _wrapped(state.queue[queue, HEAD] + 1, state.queue[queue, CAPACITY])
+    state.queue[queue, FILL] -= 1
+    state.queue[queue, NEXT_READ] = now + noc.interval
+    if state.queue[queue, FILL] > 0:
+        ready = state.entry[state.queue[queue, ENTRIES] + state.queue[queue, HEAD], READY]
+        _schedule(noc, state, max(ready, state.queue[queue, NEXT_READ]), queue)
     if queue < noc.channels:
         _wake(noc, state, queue, now)
         return
     sender = queue - noc.channels
-    if state.stalled[sender]:
-        state.stalled[sender] = 0
-        planned = releases.time[state.released[sender]] + state.shift[sender]
+    if state.sender[sender, STALLED]:
+        state.sender[sender, STALLED] = 0
+        planned = releases.time[state.sender[sender, RELEASED]] + state.shift[sender]
         state.shift[sender] += max(0.0, now - planned)
         _schedule_release(noc, state, releases, sender, now)
 
@@ -319,10 +312,10 @@ def _leave(noc: NocTables, state: NocState, releases: Releases, queue: int, now:
 def _schedule_release(
     noc: NocTables, state: NocState, releases: Releases, sender: int, now: int
 ) -> None:
-    i = state.released[sender]
+    i = state.sender[sender, RELEASED]
     if i < releases.ptr[sender + 1]:
         ready = math.ceil(releases.time[i] + state.shift[sender])
-        code = noc.capacity.size + noc.latency.size + sender
+        code = len(state.queue) + len(state.port) + sender
         _schedule(noc, state, max(now, ready), code)
 
 
@@ -330,14 +323,14 @@ def _schedule_release(
 def _release(noc: NocTables, state: NocState, releases: Releases, sender: int, now: int) -> None:
     """Hand the sender's next packet to its injection queue, or stall the sender."""
     queue = noc.channels + sender
-    if state.fill[queue] >= noc.capacity[queue]:
-        state.stalled[sender] = 1
+    if state.queue[queue, FILL] >= state.queue[queue, CAPACITY]:
+        state.sender[sender, STALLED] = 1
         return
-    send = releases.send[state.released[sender]]
-    state.released[sender] += 1
+    send = releases.send[state.sender[sender, RELEASED]]
+    state.sender[sender, RELEASED] += 1
     state.total[INJECTED] += 1
-    _enqueue(noc, state, queue, noc.send_node[send], send, now)
-    state.total[PEAK_INJECTION] = max(state.total[PEAK_INJECTION], state.fill[queue])
+    _enqueue(noc, state, queue, noc.send[send, ROOT], send, now)
+    state.total[PEAK_INJECTION] = max(state.total[PEAK_INJECTION], state.queue[queue, FILL])
     _schedule_release(noc, state, releases, sender, now)
 
 
@@ -346,33 +339,34 @@ def _receive(noc: NocTables, state: NocState, core: int, reach: int, now: int) -
     """A packet enters a core: it is looked up at once, or waits in the receive queue."""
     state.total[DELIVERED] += 1
     state.total[LAST] = max(state.total[LAST], now)
-    if not state.busy[core]:
+    if not state.core[core, BUSY]:
         _serve(noc, state, core, reach, now)
         return
     first = core * noc.receive_capacity
-    place = first + (state.receive_head[core] + state.receive_fill[core]) % noc.receive_capacity
-    state.receive_reach[place] = reach
-    state.receive_time[place] = now
-    state.receive_fill[core] += 1
-    state.total[PEAK_RECEIVE] = max(state.total[PEAK_RECEIVE], state.receive_fill[core])
+    last = _wrapped(state.core[core, CORE_HEAD] + state.core[core, CORE_FILL], noc.receive_capacity)
+    place = first + last
+    state.received[place, 0] = reach
+    state.received[place, 1] = now
+    state.core[core, CORE_FILL] += 1
+    state.total[PEAK_RECEIVE] = max(state.total[PEAK_RECEIVE], state.core[core, CORE_FILL])
 
 
 @kernel
 def _serve(noc: NocTables, state: NocState, core: int, reach: int, arrived: int) -> None:
-    state.busy[core] = 1
+    state.core[core, BUSY] = 1
     state.receive_end[core] = max(state.receive_end[core], arrived) + noc.service[reach]
-    code = noc.capacity.size * 2 - noc.channels + noc.latency.size + core
+    code = len(state.queue) + len(state.port) + len(state.sender) + core
     _schedule(noc, state, math.ceil(state.receive_end[core]), code)
 
 
 @kernel
 def _finish(noc: NocTables, state: NocState, core: int, now: int) -> None:
     """A core has accumulated a packet and takes the next one from its receive queue."""
-    state.busy[core] = 0
-    if state.receive_fill[core] == 0:
+    state.core[core, BUSY] = 0
+    if state.core[core, CORE_FILL] == 0:
         return
-    place = core * noc.receive_capacity + state.receive_head[core]
-    state.receive_head[core] = (state.receive_head[core] + 1) % noc.receive_capacity
-    state.receive_fill[core] -= 1
-    _serve(noc, state, core, state.receive_reach[place], state.receive_time[place])
+    place = core * noc.receive_capacity + state.core[core, CORE_HEAD]
+    state.core[core, CORE_HEAD] = _wrapped(state.core[core, CORE_HEAD] + 1, noc.receive_capacity)
+    state.core[core, CORE_FILL] -= 1
+    _serve(noc, state, core, state.received[place, 0], state.received[place, 1])
     _wake(noc, state, noc.channels + core, now)

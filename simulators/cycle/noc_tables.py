@@ -38,15 +38,10 @@ class NocTables(NamedTuple):
         interval: units between two packets that leave one queue.
         receive_capacity: packets that fit in a core's receive queue.
         out_ptr: [tree nodes + 1] slice of the outputs of a tree node (numbered over all nets).
-        out_port, out_node, out_delivery: [outputs] port, next tree node (-1 at a core), and
-            position among the net's deliveries (-1 on a channel).
-        latency, spacing: [ports] units until arrival and until the port is free again.
-        capacity: [queues] packets that fit.
-        entry_ptr: [queues + 1] slice of the queue's ring of entries.
-        wait_ptr: [ports + 1] slice of the ring of queues that wait for the port.
-        send_node: [sends] root tree node of a send (``RouteTables.send_net``).
-        send_sender: [sends] who sends it.
-        reach_ptr: [sends + 1] first reach of a send; a reach is one (send, delivery) pair.
+        out: [outputs, 3] port, next tree node (-1 at a core), and position among the net's
+            deliveries (-1 on a channel).
+        send: [sends, 2] root tree node of a send (``RouteTables.send_net``) and its first reach;
+            a reach is one (send, delivery) pair.
         service: [reaches] units the receiving core needs for one packet.
     """
 
@@ -55,18 +50,24 @@ class NocTables(NamedTuple):
     interval: int
     receive_capacity: int
     out_ptr: Int64
-    out_port: Int32
-    out_node: Int32
-    out_delivery: Int32
+    out: Int32
+    send: Int64
+    service: Float64
+
+
+class Buffers(NamedTuple):
+    """Sizes and speeds that an empty network starts from.
+
+    Attributes:
+        capacity: [queues] packets that fit.
+        contenders: [ports] queues that can wait for the port.
+        latency, spacing: [ports] units until arrival and until the port is free again.
+    """
+
+    capacity: Int64
+    contenders: Int64
     latency: Int64
     spacing: Int64
-    capacity: Int64
-    entry_ptr: Int64
-    wait_ptr: Int64
-    send_node: Int32
-    send_sender: Int32
-    reach_ptr: Int64
-    service: Float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +161,7 @@ def _notes(deployment: Deployment, pairs: AnyArray) -> tuple[str, ...]:
     return ()
 
 
-def build(deployment: Deployment, machine: Machine, service: Float64) -> NocTables:
+def build(deployment: Deployment, machine: Machine, service: Float64) -> tuple[NocTables, Buffers]:
     """Flat tables for the kernels of ``noc``.
 
     Args:
@@ -174,31 +175,25 @@ def build(deployment: Deployment, machine: Machine, service: Float64) -> NocTabl
     capacity = np.full(queues, int(known(noc.buffer_packets, "noc.buffer_packets")), np.int64)
     capacity[channels:] = int(known(noc.injection_packets, "noc.injection_packets"))
     latency, spacing = _speeds(deployment.target, machine, cores)
-    deliveries = np.diff(routes.delivery_ptr)
+    reach = _starts(np.diff(routes.delivery_ptr)[routes.send_net])
     codes = queues + channels + cores + machine.senders + cores
-    return NocTables(
+    tables = NocTables(
         channels,
         codes.bit_length(),
         int(spacing[-1]),
         int(known(noc.receive_packets, "noc.receive_packets")),
         *_outputs(routes, machine),
-        latency,
-        spacing,
-        capacity,
-        _starts(capacity),
-        _starts(_contenders(deployment, machine)),
-        routes.branch_ptr[routes.send_net].astype(np.int32),
-        machine.send_sender,
-        _starts(deliveries[routes.send_net]),
+        np.stack([routes.branch_ptr[routes.send_net], reach[:-1]], axis=1).astype(np.int64),
         service,
     )
+    return tables, Buffers(capacity, _contenders(deployment, machine), latency, spacing)
 
 
 def _starts(lengths: AnyArray) -> Int64:
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
-def _outputs(routes: RouteTables, machine: Machine) -> tuple[Int64, Int32, Int32, Int32]:
+def _outputs(routes: RouteTables, machine: Machine) -> tuple[Int64, Int32]:
     """Outputs of every tree node: its deliveries, then its children."""
     first = np.repeat(routes.branch_ptr[:-1], np.diff(routes.branch_ptr))
     child = np.flatnonzero(routes.branch_parent >= 0)
@@ -214,8 +209,7 @@ def _outputs(routes: RouteTables, machine: Machine) -> tuple[Int64, Int32, Int32
     delivery = np.concatenate([position, np.full(child.size, -1)])
     order = np.argsort(node, kind="stable")
     counts = np.bincount(node, minlength=routes.branch_router.size)
-    columns = np.stack([port, following, delivery])[:, order].astype(np.int32)
-    return _starts(counts), columns[0], columns[1], columns[2]
+    return _starts(counts), np.stack([port, following, delivery], axis=1)[order].astype(np.int32)
 
 
 def _speeds(target: Target, machine: Machine, cores: int) -> tuple[Int64, Int64]:
@@ -227,7 +221,8 @@ def _speeds(target: Target, machine: Machine, cores: int) -> tuple[Int64, Int64]
     latency = np.where(np.abs(step) == 1, horizontal, vertical)
     spacing = np.full(latency.size, ordinary)
     boundary = machine.kind == 2
-    if target.costs.events.get("hop_chip") is not None:
+    crossing = target.costs.events.get("hop_chip")
+    if crossing is not None and crossing.latency is not None:
         latency = np.where(boundary, hop_cycles(target, "hop_chip"), latency)
     link = target.noc.chip_link_cycles.v
     if link is not None:

@@ -178,8 +178,8 @@ class Clock:
         execution = deployment.target.execution
         self.machine = machine
         self.cycle_s = known(execution.cycle_s, "execution.cycle_s")
-        self.tables: NocTables = build(deployment, machine, self._service(deployment, program))
-        self.state = noc.new_state(self.tables)
+        self.tables, buffers = build(deployment, machine, self._service(deployment, program))
+        self.state = noc.new_state(self.tables, buffers)
         self.barrier_s = barrier_seconds(execution, _tiles(deployment))
         self.tick_s = (
             known(execution.tick_s, "execution.tick_s") if execution.sync == "fixed_tick" else None
@@ -310,7 +310,7 @@ def deadlock(
     cycle = _cycle(waits)
     hops = [tuple(map(mesh.xy, pair)) for pair in machine.channels.tolist()]
     names = [f"({a[0]},{a[1]})->({b[0]},{b[1]})" for a, b in (hops[c] for c in cycle)]
-    in_flight = int(state.fill.sum())
+    in_flight = int(state.queue[:, noc.FILL].sum())
     return SimulationError(
         "the network-on-chip is deadlocked: packets wait for each other in a ring of channels",
         where=where,
@@ -324,9 +324,10 @@ def _waits(tables: NocTables, state: noc.NocState) -> dict[int, list[int]]:
     """For every full channel queue, the channels its head waits for."""
     waits: dict[int, list[int]] = {}
     for port in range(tables.channels):
-        first, size = int(tables.wait_ptr[port]), int(np.diff(tables.wait_ptr[port : port + 2])[0])
-        for k in range(int(state.waiting[port])):
-            queue = int(state.waiter_queue[first + (int(state.wait_head[port]) + k) % size])
+        row = state.port[port]
+        for k in range(int(row[noc.WAITING])):
+            place = row[noc.WAITERS] + (row[noc.WAIT_HEAD] + k) % row[noc.WAIT_SIZE]
+            queue = int(state.waiter[place, 0])
             if queue < tables.channels:
                 waits.setdefault(queue, []).append(port)
     return waits

@@ -13,6 +13,7 @@ from support.random_networks import random_inputs, random_network
 from support.simple_mapping import Options, simple_mapping
 from support.small_targets import small_target
 
+from snnc.backends import targets
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import ArtifactError, InputError, OptionError, UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork
@@ -160,6 +161,23 @@ def test_random_networks_on_random_placements_are_exact(
     target, options = roomy_target(network, seed, multicast=multicast, signed=True, payload_bits=8)
     deployment = simple_mapping(network, target, STEPS, chips, options)
     assert differences(deployment, spikes_in(network, seed, 1), timing=True) == 0
+
+
+@pytest.mark.parametrize("name", targets.names())
+def test_every_shipped_target_runs_exactly(name: str) -> None:
+    """The oracle mapper ignores capacities; time, energy and packets are the target's."""
+    target = targets.load(name)
+    network, inputs = residual_network(), spikes_in(residual_network())
+    deployment = simple_mapping(network, target, STEPS, options=Options(neurons_per_core=4))
+    got = cycle.run(deployment, inputs)
+    assert sum(got.result.mismatches(reference.run(network, inputs)).values()) == 0
+    assert got.timing is not None
+    assert got.timing.seconds.min() > 0
+    assert got.timing.deadline_misses == 0
+    priced = {kind for kind, joule in got.energy.by_kind.items() if joule > 0}
+    missing = {u.kind for u in got.unpriced if u.quantity == "energy"}
+    assert priced.isdisjoint(missing)
+    assert priced or missing
 
 
 def test_fewer_steps_than_compiled_for_give_the_beginning_of_the_result() -> None:

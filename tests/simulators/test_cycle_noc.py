@@ -17,7 +17,7 @@ from snnc.ir.errors import SimulationError, TargetError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.neuron import GatedBias, Neuron, Reset
 from snnc.ir.nodes import Input, Linear, Output
-from snnc.ir.target import Target
+from snnc.ir.target import Cost, Target
 from snnc.ir.topology import Mesh
 from snnc.ir.types import BIN
 from snnc.ir.weights import Dense
@@ -67,8 +67,8 @@ def drain(deployment: Deployment, packets: list[Packet], service: float = 0.0) -
     machine = noc_tables.describe(deployment)
     routes = deployment.routes
     reaches = int(np.diff(routes.delivery_ptr)[routes.send_net].sum())
-    tables = noc_tables.build(deployment, machine, np.full(reaches, service))
-    state = noc.new_state(tables)
+    tables, buffers = noc_tables.build(deployment, machine, np.full(reaches, service))
+    state = noc.new_state(tables, buffers)
     ordered = sorted(packets, key=lambda packet: packet[0])
     sends = [int(routes.send_ptr[1 + core]) + which for core, which, _ in ordered]
     counts = np.bincount([p[0] for p in ordered], minlength=machine.senders)
@@ -171,6 +171,15 @@ def test_a_chip_boundary_is_slower() -> None:
     deployment = machine_with(ordinary, {0: [1]}, chips=2)
     assert drain(deployment, [(0, 0, 0.0)] * 2).last == 11
     assert "chip_link_cycles is unknown" in noc_tables.describe(deployment).notes[0]
+
+
+def test_a_chip_boundary_of_unknown_latency_is_an_ordinary_hop() -> None:
+    target = small_target(1, 1)
+    for entry in ({}, {"hop_chip": Cost(energy=None, latency=None)}):
+        events = {k: c for k, c in target.costs.events.items() if k != "hop_chip"} | entry
+        costs = target.costs.model_copy(update={"events": events})
+        plain = target.model_copy(update={"cost_sets": {"round": costs}})
+        assert drain(machine_with(plain, {0: [1]}, chips=2), [(0, 0, 0.0)]).last == 2
 
 
 def test_two_packets_per_cycle_need_half_the_time() -> None:
