@@ -120,7 +120,8 @@ def benchmark(
 
     neurons = sum(n.size for n in network.populations)
     fired = sum(int(c.sum()) for c in result.spike_counts.values())
-    print(f"\n{title}: {neurons} neurons, {int(compiled.program.network.synapses.sum())} synapses")
+    synapses = int(compiled.program.network.synapses.fan_out.sum())
+    print(f"\n{title}: {neurons} neurons, {synapses} synapses")
     print(
         f"  {samples} samples x {steps} steps, {100 * fired / neurons / samples / steps:.2f} % "
         f"activity, {events / 1e6:.2f} M synaptic events, mismatches vs reference: {mismatches}"

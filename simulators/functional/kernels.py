@@ -45,6 +45,7 @@ from snnc.simulators.functional.program import (
     SOURCE,
     UNIT,
     Network,
+    Synapses,
 )
 from snnc.simulators.neuron_kernel import LADDERS, Int32, Int64, PackedNeurons, State
 
@@ -115,11 +116,11 @@ def run_sample(
     for t in range(steps):
         for i in range(inputs):
             _inject(network.sources[i], work, arriving, i, t)
+        events += _step(network, plan, work, inputs, t)
         for p in range(populations):
-            n, arrived = _advance(network, plan, work, inputs + p, p, t)
-            events += arrived
             source = network.sources[inputs + p]
-            ring = source[RING] + t % source[DEPTH] * source[SIZE]
+            slot = t % source[DEPTH]
+            n, ring = work.ring_count[source[SLOT] + slot], source[RING] + slot * source[SIZE]
             total[p] += _magnitude(work.ring_value[ring : ring + n], source[UNIT])
             if recorded[p]:
                 kept[t, p] = n
@@ -190,77 +191,81 @@ def _room(spike: Int32, value: Int64, need: int) -> tuple[Int32, Int64]:
 
 
 @kernel
-def _advance(
-    network: Network, plan: Int64, work: Workspace, source: int, p: int, t: int
-) -> tuple[int, int]:
-    """Deliver what arrives for population ``p`` at step ``t`` and advance it.
+def _step(network: Network, plan: Int64, work: Workspace, inputs: int, t: int) -> int:
+    """Advance all populations by step ``t``; returns the number of synaptic events delivered.
 
-    Returns the number of neurons that emit and of synaptic events delivered.
+    Tuples of many arrays are passed to other kernels as rarely as possible: each array of each
+    call costs a reference count, microseconds in all.
     """
-    events = 0
-    for j in range(plan[p, PROJECTIONS], plan[p + 1, PROJECTIONS]):
-        events += _deliver(network, work, j, t)
-    k, me = plan[p], network.sources[source]
-    slot, size = t % me[DEPTH], me[SIZE]
-    ring = me[RING] + slot * size
-    index, value = work.ring_index[ring : ring + size], work.ring_value[ring : ring + size]
-    sums = work.sums[:size]
-    if k[MODE] == GENERAL:
-        packed, state = _slice(network, work, k[FIRST], k[FIRST] + size)
-        n = neuron_kernel.step(packed, state, 0, size, sums, t, index, value)
-    elif k[EVENT_DRIVEN] and not work.pending[p] and events * SPARSE < size:
-        n = 0
+    total = 0
+    for p in range(plan.shape[0] - 1):
+        k, me = plan[p], network.sources[inputs + p]
+        slot, size = t % me[DEPTH], me[SIZE]
+        ring = me[RING] + slot * size
+        index, sums = work.ring_index[ring : ring + size], work.sums[:size]
+        events = 0
         for j in range(k[PROJECTIONS], plan[p + 1, PROJECTIONS]):
-            n = _touch(network, k, work, j, t, p, index, n)
-    else:
-        if k[BIASED]:
-            _open_gates(network, work.fast.bias, k[FIRST], size, t)
-        n = _sweep(k, work, sums, p, index)
-    work.ring_count[me[SLOT] + slot] = n
-    return n, events
+            begin, end, unit = _spikes(network.projections[j], network.sources, work.ring_count, t)
+            if begin < end:
+                spikes = work.ring_index[begin:end], work.ring_value[begin:end], unit
+                events += _deliver(network.projections[j], network.synapses, spikes, work.sums)
+        if k[MODE] == GENERAL:
+            packed, state = _slice(network, work, k[FIRST], k[FIRST] + size)
+            value = work.ring_value[ring : ring + size]
+            n = neuron_kernel.step(packed, state, 0, size, sums, t, index, value)
+        elif events * SPARSE < size and k[EVENT_DRIVEN] and not work.pending[p]:
+            n = 0
+            if events:
+                for j in range(k[PROJECTIONS], plan[p + 1, PROJECTIONS]):
+                    n = _touch(network, k, work, j, t, p, index, n)
+        else:
+            if k[BIASED]:
+                _open_gates(network.neurons, work.fast.bias, k[FIRST], size, t)
+            n, again = _sweep(k, work.fast, work.fired, sums, index)
+            work.pending[p] = again
+        work.ring_count[me[SLOT] + slot] = n
+        total += events
+    return total
 
 
 @kernel
-def _spikes(network: Network, work: Workspace, j: int, t: int) -> tuple[int, int, int]:
-    """(begin, end, unit) in the rings of what projection ``j`` delivers at step ``t``."""
-    delay, source = network.projections[j, DELAY], network.sources[network.projections[j, SOURCE]]
+def _spikes(projection: Int64, sources: Int64, count: Int64, t: int) -> tuple[int, int, int]:
+    """(begin, end, unit) in the rings of what a projection delivers at step ``t``."""
+    delay, source = projection[DELAY], sources[projection[SOURCE]]
     if t < delay:
         return 0, 0, 1
     slot = (t - delay) % source[DEPTH]
     begin = source[RING] + slot * source[SIZE]
-    return begin, begin + work.ring_count[source[SLOT] + slot], source[UNIT]
+    return begin, begin + count[source[SLOT] + slot], source[UNIT]
 
 
 @kernel
-def _deliver(network: Network, work: Workspace, j: int, t: int) -> int:
-    """Add the synapses of all spikes of one projection; returns the number of events."""
-    begin, end, unit = _spikes(network, work, j, t)
-    if begin == end:
-        return 0
-    k, index, value = network.projections[j], work.ring_index[begin:end], work.ring_value[begin:end]
-    row = network.row_ptr[k[ROW] :]
-    if k[LAYOUT] == RUNS and unit:
-        runs = network.run_start, network.run_first, network.run_weight
-        scatter_runs(row, runs, index, work.sums)
-    elif k[LAYOUT] == RUNS:
-        runs = network.run_start, network.run_first, network.run_weight
-        scatter_scaled_runs(row, runs, index, value, work.sums)
+def _deliver(k: Int64, synapses: Synapses, spikes: tuple[Int32, Int64, int], sums: IntArray) -> int:
+    """Add the synapses of spikes (index, value, unit); returns the number of events."""
+    index, value, unit = spikes
+    row = synapses.row_ptr[k[ROW] :]
+    if k[LAYOUT] == RUNS:
+        runs = synapses.run_start, synapses.run_first, synapses.run_weight
+        if unit:
+            scatter_runs(row, runs, index, sums)
+        else:
+            scatter_scaled_runs(row, runs, index, value, sums)
     elif k[LAYOUT] == WORDS and unit:
-        scatter_words(row, network.words, index, work.sums)
+        scatter_words(row, synapses.words, index, sums)
     elif k[LAYOUT] == WORDS:
-        scatter_scaled_words(row, network.words, index, value, work.sums)
+        scatter_scaled_words(row, synapses.words, index, value, sums)
     else:
-        ones = np.ones(end - begin, np.int64) if unit else value
-        scatter(row, network.target, network.weight, index, ones, work.sums)
-    return _fan_out(network.synapses[k[COUNT] :], index)
+        ones = np.ones(index.size, np.int64) if unit else value
+        scatter(row, synapses.target, synapses.weight, index, ones, sums)
+    return _fan_out(synapses.fan_out[k[COUNT] :], index)
 
 
 @kernel
-def _fan_out(synapses: Int32, index: Int32) -> int:
+def _fan_out(fan_out: Int32, index: Int32) -> int:
     """Number of synapses of all spikes."""
     events = 0
     for i in index:
-        events += synapses[i]
+        events += fan_out[i]
     return events
 
 
@@ -322,9 +327,8 @@ def scatter(
 
 
 @kernel
-def _open_gates(network: Network, bias: IntArray, first: int, size: int, t: int) -> None:
+def _open_gates(neurons: PackedNeurons, bias: IntArray, first: int, size: int, t: int) -> None:
     """Add the biases whose onset is this step."""
-    neurons = network.neurons
     k = neurons.table[neurons.kind[first]]
     for b in range(k[neuron_kernel.BIASES]):
         if neurons.onsets[k[neuron_kernel.ONSETS] + b] == t:
@@ -341,19 +345,20 @@ def _touch(
     A sum of zero leaves the neuron as it is; a neuron reached twice is advanced the first time,
     when its sum is taken.
     """
-    begin, end, _ = _spikes(network, work, j, t)
-    layout, row = network.projections[j, LAYOUT], network.row_ptr[network.projections[j, ROW] :]
+    projection, synapses = network.projections[j], network.synapses
+    begin, end, _ = _spikes(projection, network.sources, work.ring_count, t)
+    layout, row = projection[LAYOUT], synapses.row_ptr[projection[ROW] :]
     for s in range(begin, end):
         source = work.ring_index[s]
         for entry in range(row[source], row[source + 1]):
             length = 1
             if layout == RUNS:
-                first = np.int64(network.run_start[entry])
-                length = network.run_first[entry + 1] - network.run_first[entry]
+                first = np.int64(synapses.run_start[entry])
+                length = synapses.run_first[entry + 1] - synapses.run_first[entry]
             elif layout == WORDS:
-                first = np.int64(network.words[entry] & TARGET_MASK)
+                first = np.int64(synapses.words[entry] & TARGET_MASK)
             else:
-                first = np.int64(network.target[entry])
+                first = np.int64(synapses.target[entry])
             for i in range(first, first + length):
                 if work.sums[i] != 0 and _integrate(k, work, i, p):
                     index[n] = i
@@ -376,23 +381,23 @@ def _integrate(k: Int64, work: Workspace, i: int, p: int) -> bool:
 
 
 @kernel
-def _sweep(k: Int64, work: Workspace, sums: IntArray, p: int, index: Int32) -> int:
-    """Advance all neurons of a fast population; returns how many fire."""
-    size = sums.size
-    first, last, fast, fired = k[FIRST], k[FIRST] + size, work.fast, work.fired
+def _sweep(k: Int64, fast: Fast, fired: Any, sums: IntArray, index: Int32) -> tuple[int, int]:
+    """Advance all neurons of a fast population; returns how many fire, and if any will again."""
+    first, last = k[FIRST], k[FIRST] + sums.size
     v = fast.v[first:last]
     if k[MODE] == LEAKY:
         _leak(v, fast.multiplier[first:last], k[LEAK_SHIFT], k[TRUNCATE], k[EVEN])
-    if k[BIASED]:
-        v += fast.bias[first:last]
-    shift = k[SHIFT]
-    for i in range(size):
-        v[i] += sums[i] << shift
-        sums[i] = 0
+    _add(v, sums, fast.bias[first:last], k[SHIFT])
     _fire(v, fast.threshold[first:last], fast.added[first:last], k[LOW], k[HIGH], k[KEEP], fired)
-    n, again = _collect(fired, size, index)
-    work.pending[p] = again
-    return n
+    return _collect(fired, sums.size, index)
+
+
+@kernel
+def _add(v: IntArray, sums: IntArray, bias: IntArray, shift: int) -> None:
+    """Integrate and consume the input sums."""
+    for i in range(v.size):
+        v[i] += (sums[i] << shift) + bias[i]
+        sums[i] = 0
 
 
 @kernel

@@ -154,5 +154,5 @@ def _row(neuron: Neuron, fast: bool) -> list[int]:
     row[LOW], row[HIGH] = bounds.low, bounds.high
     row[LEAK_SHIFT] = leak.shift
     row[TRUNCATE] = (1 << leak.shift) - 1 if leak.rounding == "toward_zero" else 0
-    row[EVEN] = leak.rounding == "half_even"
+    row[EVEN] = leak.rounding == "half_even" and leak.shift > 0
     return row

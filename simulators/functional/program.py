@@ -34,35 +34,44 @@ from snnc.simulators.neuron_kernel import Int32, Int64, PackedNeurons
 # Columns of ``sources``.  UNIT: every emitted value is 1.  DEPTH: steps of spikes kept.
 SIZE, UNIT, DEPTH, RING, SLOT, SOURCE_COLUMNS = range(6)
 # Columns of ``projections``.  POPULATION: the one it reaches; ROW: first of its row pointers;
-# COUNT: first of its rows in ``synapses``.
+# COUNT: first of its rows in ``fan_out``.
 SOURCE, POPULATION, DELAY, LAYOUT, ROW, COUNT, PROJECTION_COLUMNS = range(7)
 
 
-class Network(NamedTuple):
-    """Topology and synapses; independent of the number of steps.
+class Synapses(NamedTuple):
+    """Rows of all projections one after the other, each in its layout.
 
     Attributes:
-        sources: int64 [inputs + populations, SOURCE_COLUMNS].
-        projections: int64 [projections, PROJECTION_COLUMNS], sorted by target population.
-        row_ptr: int64, row pointers of all projections one after the other: to words, to
-            ``target`` and ``weight``, or to runs, as LAYOUT says.
-        synapses: int32, number of synapses of each row of each projection.
+        row_ptr: int64, to words, to ``target`` and ``weight``, or to runs, as LAYOUT says.
+        fan_out: int32, number of synapses of each row.
         words: int32, all projections in the layout WORDS.
         target, weight: int32 and int32 or int64, all in the layout WIDE.
         run_start, run_first, run_weight: all in the layout RUNS, see ``RunTable``.
-        neurons: parameters in normal form.
     """
 
-    sources: Int64
-    projections: Int64
     row_ptr: Int64
-    synapses: Int32
+    fan_out: Int32
     words: Int32
     target: Int32
     weight: Int64
     run_start: Int32
     run_first: Int64
     run_weight: Any
+
+
+class Network(NamedTuple):
+    """Topology, synapses and neurons; independent of the number of steps.
+
+    Attributes:
+        sources: int64 [inputs + populations, SOURCE_COLUMNS].
+        projections: int64 [projections, PROJECTION_COLUMNS], sorted by target population.
+        synapses: rows of all projections.
+        neurons: parameters in normal form.
+    """
+
+    sources: Int64
+    projections: Int64
+    synapses: Synapses
     neurons: PackedNeurons
 
 
@@ -108,9 +117,9 @@ def build(expansion: Expansion) -> Program:
     first = np.cumsum([0, *(n.size for n in expansion.populations)])
     magnitudes = _magnitudes(expansion)
     network = Network(
-        sources=_sources(expansion, projections),
-        neurons=_neurons(expansion, order),
-        **_synapses(projections, order, number, len(expansion.inputs)),
+        _sources(expansion, projections),
+        *_synapses(projections, order, number, len(expansion.inputs)),
+        _neurons(expansion, order),
     )
     return Program(
         network,
@@ -178,10 +187,10 @@ def _synapses(
     order: Mapping[str, Int64 | None],
     number: Mapping[str, int],
     inputs: int,
-) -> dict[str, Any]:
-    """The fields of ``Network`` from ``projections`` to ``run_weight``."""
+) -> tuple[Int64, Synapses]:
+    """Table of projections and their rows."""
     table = np.zeros((len(projections), PROJECTION_COLUMNS), np.int64)
-    parts: dict[str, list[IntArray]] = {name: [] for name in Network._fields}
+    parts: dict[str, list[IntArray]] = {name: [] for name in Synapses._fields}
     stored = {WIDE: 0, WORDS: 0, RUNS: 0}
     row = 0
     for k, natural in enumerate(projections):
@@ -192,23 +201,22 @@ def _synapses(
         row += p.row_ptr.size - 1
         pointers, size = _store(p, layout, parts)
         parts["row_ptr"].append(pointers + stored[layout])
-        parts["synapses"].append(np.diff(p.row_ptr).astype(np.int32))
+        parts["fan_out"].append(np.diff(p.row_ptr).astype(np.int32))
         stored[layout] += size
     weight = _joined(parts["weight"], np.int64)
     if np.abs(weight).max(initial=0) < 2**31:
         weight = weight.astype(np.int32)
     lengths = _joined(parts["run_first"], np.int64)
-    return {
-        "projections": table,
-        "row_ptr": _joined(parts["row_ptr"], np.int64),
-        "synapses": _joined(parts["synapses"], np.int32),
-        "words": _joined(parts["words"], np.int32),
-        "target": _joined(parts["target"], np.int32),
-        "weight": weight,
-        "run_start": _joined(parts["run_start"], np.int32),
-        "run_first": np.concatenate([[0], np.cumsum(lengths)]),
-        "run_weight": _joined(parts["run_weight"], np.int8),
-    }
+    return table, Synapses(
+        _joined(parts["row_ptr"], np.int64),
+        _joined(parts["fan_out"], np.int32),
+        _joined(parts["words"], np.int32),
+        _joined(parts["target"], np.int32),
+        weight,
+        _joined(parts["run_start"], np.int32),
+        np.concatenate([[0], np.cumsum(lengths)]),
+        _joined(parts["run_weight"], np.int8),
+    )
 
 
 def _store(p: Projection, layout: int, parts: dict[str, list[IntArray]]) -> tuple[IntArray, int]:

@@ -1,0 +1,202 @@
+"""The functional simulator equals the reference: every spike, output and count."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.random_networks import Options, random_inputs, random_network
+from support.speed_networks import event_cnn, layered_lif
+
+from snnc.ir.errors import InputError, OptionError, UnsupportedError
+from snnc.ir.expand import expand
+from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.neuron import GatedBias, Leak, Neuron, Reset, StateRange
+from snnc.ir.nodes import Input, Linear, Mul, Output
+from snnc.ir.types import BIN, ValueType
+from snnc.ir.weights import Dense
+from snnc.simulators import functional, reference
+from snnc.simulators.functional.layouts import RUNS, WIDE, WORDS, choose
+from snnc.simulators.functional.plan import GENERAL, INTEGRATE, LEAKY, MODE, make_plan
+from snnc.simulators.functional.program import LAYOUT, build
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def assert_equal(network: IntegerNetwork, inputs: Any) -> functional.FunctionalResult:
+    expected = reference.run(network, inputs)
+    mine = functional.run(network, inputs)
+    assert set(mine.spikes) == set(expected.spikes)
+    assert {k: n for k, n in mine.mismatches(expected).items() if n} == {}
+    for name, count in expected.spike_counts.items():
+        np.testing.assert_array_equal(mine.spike_counts[name], count, name)
+    return mine
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=seeds, weight=st.sampled_from([20, 127, 3000, 2**24]))
+def test_random_networks_equal_the_reference(seed: int, weight: int) -> None:
+    network = random_network(seed, Options(weight=weight))
+    assert_equal(network, random_inputs(network, seed, samples=2, steps=8))
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=seeds, width=st.sampled_from([4, 12]), rate=st.sampled_from([0.02, 0.4]))
+def test_random_networks_of_simple_neurons_equal_the_reference(
+    seed: int, width: int, rate: float
+) -> None:
+    options = Options(simple_only=True, width=width)
+    network = random_network(seed, options)
+    assert_equal(network, random_inputs(network, seed, samples=2, steps=10, rate=rate))
+
+
+def test_the_random_networks_reach_every_path_and_layout() -> None:
+    modes, layouts, types, delays = set(), set(), set(), set()
+    for seed in range(40):
+        options = Options(weight=150) if seed % 2 else Options(weight=100, width=12)
+        program = build(expand(random_network(seed, options)))
+        plan = make_plan(program, 8)
+        modes |= set(plan.table[:-1, MODE])
+        types.add(plan.dtype)
+        layouts |= set(program.network.projections[:, LAYOUT])
+        delays |= set(program.network.projections[:, 2])
+    assert modes == {GENERAL, INTEGRATE, LEAKY}
+    assert layouts == {WIDE, WORDS, RUNS}
+    assert types == {np.int32, np.int64}
+    assert len(delays) > 3
+
+
+def simple(theta: int, shape: tuple[int, ...] = (40,), **more: Any) -> IntegerNetwork:
+    """40 inputs, dense, one population; ``more`` are its fields."""
+    weights = np.random.default_rng(0).integers(-20, 40, (40, 40))
+    neuron = Neuron("n", ("w",), shape, np.array([theta]), **more)
+    nodes = Input("x", (40,), BIN), Linear("w", ("x",), Dense(weights)), neuron, Output("o", ("n",))
+    return IntegerNetwork("simple", nodes)
+
+
+def sparse_raster(rate: float, steps: int = 60) -> Any:
+    return (np.random.default_rng(1).random((3, steps, 40)) < rate).astype(np.uint8)
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.002, 0.2])
+@pytest.mark.parametrize("kind", ["subtract", "value", "none"])
+@pytest.mark.parametrize("initial", [0, 95, 5000])
+def test_neurons_without_input_fire_only_when_the_reference_does(
+    kind: Any, initial: int, rate: float
+) -> None:
+    """A subtracting neuron far above its threshold goes on firing in silence."""
+    network = simple(90, reset=Reset(kind, np.array(30)), initial=np.array(initial))
+    assert_equal(network, {"x": sparse_raster(rate)})
+
+
+@pytest.mark.parametrize("shift", [0, 7])
+@pytest.mark.parametrize("rounding", ["floor", "toward_zero", "half_even"])
+@pytest.mark.parametrize("overflow", ["saturate", "wrap"])
+@pytest.mark.parametrize("high", [100, 1000, 2**31 - 5, 2**40])
+def test_leaks_ranges_and_gated_biases_equal_the_reference(
+    rounding: Any, overflow: Any, high: int, shift: int
+) -> None:
+    bias = (GatedBias(np.arange(-20, 20), 3), GatedBias(np.array(7), 20))
+    network = simple(
+        90,
+        reset=Reset("subtract", np.array(60)),
+        leak=Leak(np.arange(100, 140) >> 7 - shift, shift, rounding),
+        bias=bias,
+        state_range=StateRange(-high, high, overflow),
+    )
+    assert_equal(network, {"x": sparse_raster(0.2)})
+
+
+@pytest.mark.parametrize("kind", ["int", "cnt", "scnt", "frame"])
+def test_every_input_type_and_array_type_is_read(kind: Any) -> None:
+    type_ = ValueType(kind, {"frame": 0, "int": 6}.get(kind, 5))
+    rng = np.random.default_rng(2)
+    x = rng.integers(type_.low, type_.high + 1, (2, 6, 40)) * (rng.random((2, 6, 40)) < 0.3)
+    _, *rest = simple(90, reset=Reset("value")).nodes
+    nodes = (Input("x", (40,), type_), *rest)
+    for dtype in (np.int16, np.int64, np.uint8) if type_.low == 0 else (np.int8, np.int32):
+        assert_equal(IntegerNetwork("typed", tuple(nodes)), {"x": x.astype(dtype)})
+
+
+def test_boolean_and_non_contiguous_rasters_are_read() -> None:
+    network = simple(90, reset=Reset("value"))
+    x = np.asfortranarray(sparse_raster(0.2).astype(bool))
+    assert_equal(network, {"x": x})
+
+
+def test_threads_and_repeated_runs_give_the_same_result() -> None:
+    network, x = event_cnn(samples=3, steps=12)
+    compiled = functional.Functional(network)
+    once = compiled.run({"x": x})
+    assert sum(int(c.sum()) for c in once.spike_counts.values()) > 500
+    for threads in (1, 2, 5):
+        again = compiled.run({"x": x}, threads=threads)
+        assert not any(again.mismatches(once).values())
+        np.testing.assert_array_equal(again.synaptic_events, once.synaptic_events)
+    assert not any(once.mismatches(reference.run(network, {"x": x})).values())
+
+
+def test_layered_leaky_networks_equal_the_reference() -> None:
+    network, x = layered_lif(1000, 2, steps=20)
+    assert assert_equal(network, {"x": x}).synaptic_events.min() > 10_000
+
+
+def test_synaptic_events_count_emitted_values_times_their_synapses() -> None:
+    network = simple(90, reset=Reset("value"))
+    x = sparse_raster(0.2)
+    synapses = expand(network).projections[0].row_ptr
+    expected = (x.sum(axis=1) * np.diff(synapses)).sum(axis=1)
+    np.testing.assert_array_equal(functional.run(network, {"x": x}).synaptic_events, expected)
+
+
+def test_only_recorded_populations_return_spikes() -> None:
+    network, x = event_cnn(samples=1, steps=5)
+    result = functional.run(network, {"x": x}, record=["n2"])
+    assert set(result.spikes) == {"n2"}
+    assert set(result.spike_counts) == {"n1", "n2", "n3", "n4", "n5"}
+    assert result.outputs["out"].shape == (1, 5, 10)
+
+
+def test_recording_an_unknown_population_is_refused() -> None:
+    network = simple(90, reset=Reset("value"))
+    with pytest.raises(OptionError, match="only populations can be recorded") as caught:
+        functional.run(network, {"x": sparse_raster(0.1)}, record=["x"])
+    assert caught.value.allowed == "n"
+
+
+def test_a_run_needs_at_least_one_thread() -> None:
+    network = simple(90, reset=Reset("value"))
+    with pytest.raises(OptionError, match="at least one thread"):
+        functional.run(network, {"x": sparse_raster(0.1)}, threads=0)
+
+
+def test_input_of_the_wrong_shape_is_refused() -> None:
+    with pytest.raises(InputError, match="wrong shape"):
+        functional.run(simple(90, reset=Reset("value")), {"x": np.zeros((1, 2, 3), np.int8)})
+
+
+def test_a_product_between_populations_is_refused_by_name() -> None:
+    base = simple(90, reset=Reset("value"))
+    nodes = (
+        *base.nodes,
+        Mul("gate", ("n", "x")),
+        Neuron("m", ("gate",), (40,), np.array([1]), Reset("value")),
+    )
+    with pytest.raises(UnsupportedError, match="gate: Mul is not a synapse"):
+        functional.run(IntegerNetwork("product", nodes), {"x": sparse_raster(0.1)})
+
+
+def test_convolutions_and_wide_dense_layers_are_stored_as_runs() -> None:
+    program = build(expand(event_cnn(1, 1)[0]))
+    assert list(program.network.projections[:4, LAYOUT]) == [RUNS] * 4
+
+
+def test_weights_of_more_than_eight_bits_are_stored_wide() -> None:
+    network = simple(90, reset=Reset("value"))
+    projection = expand(network).projections[0]
+    assert choose(projection) == RUNS
+    assert choose(replace(projection, weight=projection.weight * 100)) == WIDE
