@@ -55,6 +55,9 @@ def verdicts(network: Network | IntegerNetwork, target: Target) -> tuple[Finding
             result.extend(_integer_neuron(node, target))
         elif isinstance(node, Input):
             result.extend(_input(node, target))
+        elif isinstance(node, Output) and isinstance(network, Network):
+            if not isinstance(network.node[node.inputs[0]], RealNeuron):
+                result.append(_readout(node, target))
         elif (isinstance(node, Pool) and node.op == "max") or isinstance(
             node, Mul | MatMul | Reduce | Rescale | Lut
         ):
@@ -223,7 +226,7 @@ def _decay(node: RealNeuron, decay: object, what: str, model: NeuronModel) -> It
 
 def _integer_neuron(node: Neuron, target: Target) -> Iterator[Finding]:
     model = target.neuron
-    yield from _leaks(node, model)
+    yield from _leaks(node, target)
     if model.levels is not None and node.levels > model.levels:
         yield _refused(node, f"{node.levels} spike levels, the target has {model.levels}", "")
     if model.negative_levels is not None and node.negative_levels > model.negative_levels:
@@ -245,7 +248,23 @@ def _reset_known(reset: Reset, model: NeuronModel) -> bool:
     return reset.kind in model.reset
 
 
-def _leaks(node: Neuron, model: NeuronModel) -> Iterator[Finding]:
+def _readout(node: Neuron | Output, target: Target) -> Finding:
+    """A weighted sum that is read in every step: some state must hold one step and no more."""
+    model = target.neuron
+    forgets = model.leak == "multiplicative" and (model.leak_multiplier or (0, 0))[0] == 0
+    if model.current and (model.current_multiplier or (0, 0))[0] == 0:
+        return _assumed(node, "a readout of one step's input: the host probes the current")
+    if forgets:
+        return _assumed(node, "a readout of one step's input: the host probes the potential")
+    return _refused(
+        node,
+        f"the output reads a weighted sum, and no state of {target.id} forgets in one step",
+        "end the network with a spiking population",
+    )
+
+
+def _leaks(node: Neuron, target: Target) -> Iterator[Finding]:
+    model = target.neuron
     for what, leak, allowed in (
         ("potential", node.leak, model.leak_multiplier),
         ("current", node.current, model.current_multiplier),
@@ -253,7 +272,7 @@ def _leaks(node: Neuron, model: NeuronModel) -> Iterator[Finding]:
         if leak is None or leak.is_identity:
             continue
         if what == "potential" and node.emit == "state" and not np.any(leak.multiplier):
-            yield _assumed(node, "a readout of one step's input: the host probes the input sum")
+            yield _readout(node, target)
         elif model.leak != "multiplicative":
             yield _refused(node, f"a {what} leak, the target's is {model.leak}", "train IF neurons")
         else:
@@ -310,15 +329,18 @@ def _registers(node: Neuron, target: Target) -> Iterator[Finding]:
 
 
 def _bias(node: Neuron, model: NeuronModel) -> Iterator[Finding]:
+    if node.bias and model.bias_bits is None:
+        yield _refused(node, "a bias, and the target's neurons have none", "train without bias")
+        return
     for gated in node.bias:
-        if model.bias_bits is None:
-            yield _refused(node, "a bias, and the target's neurons have none", "train without")
-            return
-        size = np.abs(gated.value)
+        # One register holds the sum of all that is on.
+        size = np.abs(
+            sum((b.value for b in node.bias if b.onset <= gated.onset), start=np.int64(0))
+        )
         ends = (size & -size).astype(np.float64)  # lowest set bit
         width = np.where(size > 0, np.log2(np.maximum(size, 1) / np.maximum(ends, 1)), 0)
-        exponent = np.log2(np.maximum(size, 1)) - model.bias_bits
-        if (width >= model.bias_bits).any() or (exponent >= model.bias_max_exponent).any():
+        exponent = np.log2(np.maximum(size, 1)) - (model.bias_bits or 0)
+        if (width >= (model.bias_bits or 0)).any() or (exponent >= model.bias_max_exponent).any():
             yield _refused(
                 node,
                 f"a bias of up to {int(size.max())}",

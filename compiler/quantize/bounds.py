@@ -31,8 +31,13 @@ class Bounds:
     state: tuple[int | None, int | None]
 
 
-def bounds(neuron: Neuron, low: IntArray, high: IntArray, timesteps: int | None) -> Bounds:
-    """Bounds of a population whose summed input lies in [low, high] (per neuron)."""
+def bounds(
+    neuron: Neuron, low: IntArray, high: IntArray, timesteps: int | None, clipped: bool = False
+) -> Bounds:
+    """Bounds of a population whose summed input lies in [low, high] (per neuron).
+
+    ``clipped``: the network itself bounds the potential from below, at ``state_range.low``.
+    """
     most = int(max(np.abs(low).max(), np.abs(high).max()))
     below, above = low << neuron.input_shift, high << neuron.input_shift
     current: int | None = most << neuron.input_shift
@@ -47,6 +52,8 @@ def bounds(neuron: Neuron, low: IntArray, high: IntArray, timesteps: int | None)
     bias_high = sum(max(0, int(b.value.max())) for b in neuron.bias)
     per_step = (grown_below + bias_low, grown_above + bias_high)
     lowest = _grown(per_step[0], neuron.leak, timesteps) + min(0, int(neuron.initial.min()))
+    if clipped:
+        lowest = max(lowest, float(neuron.state_range.low))
     highest = _highest(neuron, per_step[1], timesteps)
     return Bounds(most, current, (_whole(lowest), _whole(highest)))
 

@@ -61,9 +61,9 @@ def input_types(
 
 def _observed(node: Input, data: RealArray, levels: int) -> tuple[ValueType, str]:
     _check(node, data)
-    values = np.asarray(data, np.float64)
-    low, high = float(values.min()), float(values.max())
-    if bool((values == np.rint(values)).all()):
+    low, high = float(data.min()), float(data.max())
+    # Sample by sample: a calibration set can be larger than all the rest of a compilation.
+    if data.dtype.kind in "iub" or all(bool((x == np.rint(x)).all()) for x in data):
         kind = events(int(min(low, 0)), int(max(high, 0)) or int(low == 0))
         return kind, f"{kind} from calibration data with integers in [{low:g}, {high:g}]"
     largest = max(abs(low), abs(high))
@@ -82,5 +82,9 @@ def _check(node: Input, data: RealArray) -> None:
             found=data.shape,
             allowed=f"[samples, steps, {', '.join(map(str, node.shape))}]",
         )
-    if not np.isfinite(np.asarray(data, np.float64)).all():
-        raise InputError("calibration data must be finite", where=node.name, found="NaN or inf")
+    if data.dtype.kind not in "fiub" or not all(bool(np.isfinite(x).all()) for x in data):
+        raise InputError(
+            "calibration data must be finite numbers",
+            where=node.name,
+            found=f"NaN, inf or {data.dtype}",
+        )

@@ -25,6 +25,7 @@ from snnc.ir.target import Target
 from snnc.ir.types import ValueType
 
 BoolArray = npt.NDArray[np.bool_]
+MANY = 64  # whole fractions of the threshold this fine lose less than 1/64 of the weight range
 MIN_FRACTION = 4  # bits: a bias is then rounded to 1/32 of a weight unit per step at most
 
 
@@ -77,7 +78,11 @@ class LayerQuantizer:
         """
         shrink = 1.0
         for _ in range(8):
-            tried = [self._attempt(shift, shrink) for shift in self._shifts()]
+            tried: list[Layer] = []
+            for shift in self._shifts():
+                tried.append(self._attempt(shift, shrink))
+                if tried[-1].fits and self._rank(tried[-1]) == (False, False):
+                    return tried[-1]
             proven = [layer for layer in tried if layer.fits]
             if proven:
                 return min(proven, key=self._rank)  # the first of equals
@@ -123,9 +128,13 @@ class LayerQuantizer:
         return False
 
     @cached_property
+    def _by_group(self) -> list[RealArray]:
+        return by_group(self.rows, self.p.count)
+
+    @cached_property
     def _exact(self) -> RealArray:
         """Exact grid per group (one for all where they share it), NaN where there is none."""
-        weights = by_group(self.rows, self.p.count)
+        weights = self._by_group
         biases: list[RealArray] = [np.zeros(0)] * self.p.count
         if self.p.bias:
             flat, order = self.p.groups.reshape(-1), np.argsort(self.p.groups.reshape(-1))
@@ -155,7 +164,7 @@ class LayerQuantizer:
 
     @cached_property
     def _largest_weight(self) -> RealArray:
-        return np.array([np.abs(w).max(initial=0.0) for w in by_group(self.rows, self.p.count)])
+        return np.array([np.abs(w).max(initial=0.0) for w in self._by_group])
 
     def _steps(self, shift: int, shrink: float) -> tuple[RealArray, BoolArray]:
         """Grid of each group and whether it is exact."""
@@ -168,15 +177,34 @@ class LayerQuantizer:
             return steps.astype(np.float64), exact
         divisor = self._divisors(shift, limit)
         steps = self.p.theta / np.maximum(divisor, 1)
-        # Weights far above the threshold: no whole fraction of it is a usable grid.
-        steps = np.where(divisor < 1, np.maximum(top, 1e-300) / limit, steps)
+        # A reset to zero is exact on any grid, and small whole fractions waste weight range.
+        # (Weights far above the threshold leave no whole fraction at all.)
+        tight = (divisor < 1) | ((divisor < MANY) & self._any_grid(shift))
+        finest = np.maximum(top / limit, self.p.theta / self._room(shift))
+        steps = np.where(tight & (top > 0), np.minimum(steps, finest), steps)
+        steps = np.where((divisor < 1) & (top > 0), top / limit, steps)
         return np.where(exact, self._exact, steps).astype(np.float64), exact
+
+    def _room(self, shift: int) -> int:
+        """Largest threshold in units of the weight grid, by the widths of its register and v."""
+        room = min(self.registers.top, (1 << (self.model.state_bits - 1)) - 1)
+        return max(1, (room >> shift) // max(1, self.levels))
+
+    def _any_grid(self, shift: int) -> bool:
+        """Whether a grid that does not divide the threshold costs nothing."""
+        return (
+            self.p.neuron.reset != "subtract"
+            and not np.any(self.p.reset_value)
+            and not self.p.one_grid
+            and self.options.granularity == "channel"
+            and self._table() is None
+            and shift >= self.model.threshold_shift
+        )
 
     def _divisors(self, shift: int, limit: float) -> IntArray:
         """n = theta / s per group: as large as weights, threshold registers and tables allow."""
         top = np.where(self._largest_weight > 0, self._largest_weight, self.p.theta * 1e-9)
-        room = min(self.registers.top, (1 << (self.model.state_bits - 1)) - 1)
-        cap = max(1, (room >> shift) // max(1, self.levels))
+        cap = self._room(shift)
         n: IntArray = np.minimum(np.floor(limit * self.p.theta / top * (1 + 1e-12)), cap).astype(
             np.int64
         )
@@ -189,9 +217,7 @@ class LayerQuantizer:
             n = np.full_like(n, n.min())
         entries = self._table()
         if entries is not None and len(self.p.neuron.shape) == 1:
-            importance = self.p.theta**2 * np.array(
-                [w.size for w in by_group(self.rows, self.p.count)]
-            )
+            importance = self.p.theta**2 * np.array([w.size for w in self._by_group])
             n = limit_distinct(n, importance, entries)
         return n
 
@@ -210,7 +236,7 @@ class LayerQuantizer:
         neuron, threshold_error, biases_fit = self._neuron(shift, steps)
         nodes = {**self.nodes, **self.tree.inner, **{w.name: w for w in writers}}
         low, high = interval(nodes, self.tree.root, self.types)
-        proof = bounds(neuron, low, high, self.options.timesteps)
+        proof = bounds(neuron, low, high, self.options.timesteps, self.p.minimum is not None)
         neuron = replace(neuron, current_range=self._current_range())
         fits = biases_fit and self._proven(neuron, proof)
         return Layer(self.p, self.rows, neuron, writers, steps, exact, proof, threshold_error, fits)
@@ -282,13 +308,16 @@ class LayerQuantizer:
 
     def _biases(self, unit: RealArray) -> tuple[tuple[GatedBias, ...], bool]:
         full, fit, result = unit[self.p.groups], True, []
+        real = np.zeros(self.p.neuron.shape)
+        before: IntArray = np.zeros(self.p.neuron.shape, np.int64)
         for onset, value in self.p.bias.items():
-            whole, good = bias(value / full, self.model)
+            # One register holds what is on, so the sum is rounded and the terms are steps of it.
+            real = real + value / full
+            whole, good = bias(real, self.model)
             fit &= good
-            if np.any(whole):
-                result.append(
-                    GatedBias(compact(np.broadcast_to(whole, self.p.neuron.shape)), onset)
-                )
+            if np.any(whole != before):
+                result.append(GatedBias(compact(whole - before), onset))
+            before = whole
         return tuple(result), fit
 
     def _ladder(self, unit: RealArray, shift: int, quantum: int) -> tuple[IntArray, Reset, float]:

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from support.real_nets import dense_net, neuron
+from support.small_target import small_target
+
+from snnc.backends.targets import load
+from snnc.compiler.legalize import findings, legalize
+from snnc.compiler.quantize import QuantizeOptions, quantize
+from snnc.ir.errors import UnsupportedError
+from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.network import Network
+from snnc.ir.neuron import Adaptation, GatedBias, Leak, Neuron, Reset
+from snnc.ir.nodes import Input, Linear, Output, Pool
+from snnc.ir.types import BIN, ValueType
+from snnc.ir.weights import Conv, Dense
+from snnc.simulators.reference import run
+
+TARGET = small_target()
+ONES = np.ones((3, 4), np.int64)
+
+
+def integer_net(weights: Any = ONES, kind: ValueType = BIN, **changes: Any) -> IntegerNetwork:
+    values: dict[str, Any] = {"thresholds": np.array([3]), "reset": Reset("value"), **changes}
+    node = Neuron("n", ("w",), (3,), **values)
+    return IntegerNetwork(
+        "net",
+        (
+            Input("in", (4,), kind),
+            Linear("w", ("in",), Dense(np.asarray(weights))),
+            node,
+            Output("out", ("n",)),
+        ),
+    )
+
+
+def refusal(network: Any, target: Any = TARGET) -> UnsupportedError:
+    with pytest.raises(UnsupportedError) as error:
+        legalize(network, target) if isinstance(network, IntegerNetwork) else quantize(
+            network, target, QuantizeOptions()
+        )
+    return error.value
+
+
+def test_an_output_that_reads_weights_gets_a_readout_population() -> None:
+    network = IntegerNetwork(
+        "net",
+        (Input("in", (4,), BIN), Linear("w", ("in",), Dense(ONES)), Output("out", ("w",))),
+    )
+    result = legalize(network, TARGET)
+    readout = result.node["out.readout"]
+    assert isinstance(readout, Neuron)
+    assert readout.emit == "state"
+    data = {"in": np.random.default_rng(0).integers(0, 2, (2, 5, 4))}
+    after, before = run(result, data).outputs["out"], run(network, data).outputs["out"]
+    np.testing.assert_array_equal(after, before)
+
+
+def test_a_readout_of_one_step_needs_a_state_that_forgets() -> None:
+    network = IntegerNetwork(
+        "net",
+        (Input("in", (4,), BIN), Linear("w", ("in",), Dense(ONES)), Output("out", ("w",))),
+    )
+    without = small_target(neuron={"leak": "none", "current": False})
+    error = refusal(network, without)
+    assert error.where == "out.readout"
+    assert "no state of test forgets in one step" in error.found
+    assert "end the network with a spiking population" in error.remedy
+    real = Network("net", (Input("in", (4,), BIN), Linear("w", ("in",), Dense(np.ones((3, 4)))),
+                           Output("out", ("w",))))  # fmt: skip
+    assert refusal(real, without).where == "out"
+
+
+def test_every_node_has_a_verdict() -> None:
+    verdicts = findings(dense_net(np.eye(3)), TARGET)
+    assert [f.node for f in verdicts] == ["in", "w", "n", "out"]
+    assert {f.kind for f in verdicts} == {"ok"}
+
+
+def test_all_refused_nodes_are_named_at_once() -> None:
+    nodes = (
+        Input("in", (2, 4, 4), BIN),
+        Pool("max", ("in",), "max", (2, 2), (2, 2), ((0, 0), (0, 0))),
+        Linear("c", ("max",), Conv(np.ones((2, 2, 1, 1)), (1, 1), ((0, 0),) * 2, (1, 1))),
+        neuron("several", "c", (2, 2, 2), multi_spike=0, reset="subtract"),
+        Linear("d", ("several",), Conv(np.ones((2, 2, 1, 1)), (1, 1), ((0, 0),) * 2, (1, 1))),
+        neuron("odd", "d", (2, 2, 2), reset_timing="snntorch_subtract", reset="subtract"),
+        Output("out", ("odd",)),
+    )
+    error = refusal(Network("net", nodes))
+    assert error.where == "max, several, odd"
+    assert "max pooling is not a sum over synapses" in error.found
+    assert "any number of spikes per step, and test sends at most 1" in error.found
+    assert "'snntorch_subtract' has no exact integer form" in error.found
+    assert "--reset zero" in error.remedy
+    assert {f.node for f in findings(Network("net", nodes), TARGET) if f.kind == "refused"} == {
+        "max", "several", "odd",
+    }  # fmt: skip
+
+
+REAL_REFUSALS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({"decay": 1.2}, {}, "the potential grows: factor 1.2"),
+    ({"decay": 0.9}, {"leak": "none"}, "a potential decay of 0.9 per step"),
+    ({"current_decay": 0.5, "current_gain": 1.0}, {"current": False}, "no synaptic current"),
+    ({"reset": "subtract"}, {"reset": {"zero": {}}}, "reset 'subtract' is not among zero"),
+    ({"multi_spike": 3}, {}, "up to 3 spikes per step"),
+    ({"minimum": 0.5}, {}, "a positive lower bound 0.5"),
+    ({"reset_timing": "next_step"}, {"refractory_max": 0}, "reset timing 'next_step'"),
+]
+
+
+@pytest.mark.parametrize(("changes", "model", "text"), REAL_REFUSALS)
+def test_a_real_neuron_the_target_lacks_is_refused_with_a_remedy(
+    changes: dict[str, Any], model: dict[str, Any], text: str
+) -> None:
+    error = refusal(dense_net(np.eye(3), **changes), small_target(neuron=model))
+    assert error.where == "n"
+    assert text in error.found
+    assert error.remedy
+
+
+def test_an_integrator_that_feeds_weights_is_refused() -> None:
+    nodes = (
+        Input("in", (3,), BIN),
+        Linear("w", ("in",), Dense(np.eye(3))),
+        neuron("li", "w", (3,), threshold=None, reset="none", decay=0.5),
+        Linear("v", ("li",), Dense(np.eye(3))),
+        neuron("n", "v", (3,)),
+        Output("out", ("n",)),
+    )
+    assert "is not a spike" in refusal(Network("net", nodes)).found
+
+
+INTEGER_REFUSALS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({"leak": Leak(np.array(3), 2)}, {"leak": "none"}, "a potential leak, the target's is none"),
+    ({"leak": Leak(np.array(3), 2, "half_even")}, {}, "rounded half_even"),
+    ({"leak": Leak(np.array(3), 14, "toward_zero")}, {}, "3..3 / 2^14"),
+    ({"current": Leak(np.array(1), 1, "toward_zero")}, {"current": False}, "synaptic current"),
+    ({"thresholds": np.array([3, 5])}, {}, "2 spike levels, the target has 1"),
+    ({"negative_thresholds": np.array([3])}, {}, "1 negative levels, the target has 0"),
+    ({"reset": Reset("none")}, {}, "reset 'none', the target has zero, subtract"),
+    ({"input_shift": 9}, {}, "input shift 9, the target has 0 to 6"),
+    ({"thresholds": np.array([1 << 20])}, {}, "that no 17-bit register << 0 holds"),
+    ({"thresholds": np.array([5])}, {"threshold_shift": 2}, "register << 2 holds"),
+    ({"bias": (GatedBias(np.array(5000)),)}, {}, "a bias of up to 5000"),
+    ({"bias": (GatedBias(np.array(1)),)}, {"bias_bits": None}, "the target's neurons have none"),
+    ({"refractory": 2}, {}, "refractory period 2, at most 0"),
+    ({"adaptation": Adaptation("decay", np.array(1))}, {}, "an adaptive threshold"),
+]
+
+
+@pytest.mark.parametrize(("changes", "model", "text"), INTEGER_REFUSALS)
+def test_an_integer_neuron_the_target_lacks_is_refused(
+    changes: dict[str, Any], model: dict[str, Any], text: str
+) -> None:
+    error = refusal(integer_net(**changes), small_target(neuron=model))
+    assert error.where == "n"
+    assert text in error.found
+
+
+def test_weights_are_judged_after_pooling_is_multiplied_out() -> None:
+    nodes = (
+        Input("in", (1, 3, 3), BIN),
+        Pool("p", ("in",), "sum", (2, 2), (1, 1), ((0, 0), (0, 0))),
+        Linear("w", ("p",), Conv(np.full((1, 1, 2, 2), 100), (1, 1), ((0, 0),) * 2, (1, 1))),
+        Neuron("n", ("w",), (1, 1, 1), np.array([3]), Reset("value")),
+        Output("out", ("n",)),
+    )
+    error = refusal(IntegerNetwork("net", nodes))
+    assert "weight 400 after pooling, at most 127 on test" in error.found
+
+
+def test_few_distinct_weights_and_short_delays_are_limits_too() -> None:
+    crossbar = small_target(core={"weight": {"bits": (8,), "axon_types": 2}})
+    weights = np.array([[1, 2, 3, 4]] * 3)
+    assert "4 different weights per neuron from in" in refusal(integer_net(weights), crossbar).found
+
+
+def test_signed_inputs_and_counts_are_judged_by_the_packets() -> None:
+    assert "packets of test carry no sign" in refusal(integer_net(kind=ValueType("tern"))).found
+    verdicts = findings(integer_net(kind=ValueType("cnt", 5)), TARGET)
+    (found,) = [f for f in verdicts if f.node == "in"]
+    assert found.kind == "assumed"
+    assert "up to 5 packets" in found.reason
+
+
+def test_what_quantize_makes_is_legal_on_every_shipped_target() -> None:
+    weights = np.random.default_rng(0).normal(size=(6, 5))
+    for name in ("loihi1", "loihi2", "toy-mesh"):
+        target = load(name)
+        done = quantize(dense_net(weights, decay=0.9, gain=0.4), target, QuantizeOptions())
+        assert legalize(done.network, target).populations
