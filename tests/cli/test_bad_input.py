@@ -94,6 +94,12 @@ def test_broken_models_are_refused_by_node(
     assert snnc("check", model).code in (1, 2)
 
 
+def test_a_missing_input_shape_is_inferred_and_said(snnc: Snnc, tmp_path: Path) -> None:
+    found = snnc("inspect", edited(tmp_path, missing_shape))
+    assert found.code == 0
+    assert "missing input shape: input read as (1, 8, 8)" in found.out
+
+
 def test_files_that_are_no_model_are_refused(snnc: Snnc, tmp_path: Path) -> None:
     text, cut, out = tmp_path / "text.nir", tmp_path / "cut.nir", tmp_path / "out.snnc"
     text.write_text("hello")
