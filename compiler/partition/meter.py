@@ -150,6 +150,13 @@ class Meter:
             default=0.0,
         )
 
+    def memory_clusters(self, counts: Counts) -> float:
+        """Cores that the rows would fill if they could be cut at will."""
+        return max(
+            (float(counts[w.name].sum()) / w.capacity for w in self.limits.walls if w.per_axon),
+            default=0.0,
+        )
+
     @cached_property
     def dense_rows(self) -> bool:
         """Whether the span of a row matters."""
@@ -173,10 +180,13 @@ class Meter:
         }
         for wall in self.limits.walls:
             if wall.table and wall.per_row:
-                key = np.zeros(choice.size, np.int64)
+                kind = np.zeros(choice.size, np.int64)
                 for word in wall.table:
-                    key = key * 64 + columns[word]
-                counts[wall.name] = distinct(pieces.cluster, key, clusters)
+                    kind = _compact(kind * 64 + columns[word])
+                kinds = int(kind.max(initial=0)) + 1
+                present = np.zeros((clusters, kinds), bool)
+                present[pieces.cluster, kind] = True
+                counts[wall.name] = present.sum(axis=1)
 
     def row_cost(
         self, wall: Limit, counts: Counts, pieces: Pieces, delay: IntArray
@@ -232,7 +242,7 @@ def _row_table(text: str, f: IntArray, variables: Mapping[str, IntArray]) -> Int
 
 def _compact(key: IntArray) -> IntArray:
     """Number the distinct values 0, 1, ... in rising order, without sorting."""
-    seen = np.zeros(int(key.max()) + 1, np.int64)
+    seen = np.zeros(int(key.max(initial=0)) + 1, np.int64)
     seen[key] = 1
     result: IntArray = (np.cumsum(seen) - 1)[key]
     return result

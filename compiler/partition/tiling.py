@@ -14,7 +14,8 @@ from snnc.compiler.partition.tally import Pieces, cut
 from snnc.ir.arrays import IntArray, Shape, size_of
 
 SPARE_CANDIDATES = 4
-MOST_TRIED = 100
+MOST_MEASURED = 40
+SAVING = 0.8  # no other tiling is expected to need less memory than this share of the leanest
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,16 +99,22 @@ def candidates(meter: Meter, population: int, least: int) -> list[Tiling]:
         least: number of clusters below which no tiling can be feasible.
     """
     found: list[Tiling] = []
+    leanest, measured = np.inf, 0
     shape = meter.wiring.populations[population].shape or (1,)
-    for tried, blocks in enumerate(_orderly(shape, least)):
-        if found and (size_of(blocks) > 2 * found[0].clusters or len(found) > SPARE_CANDIDATES):
+    for blocks in _orderly(shape, least):
+        clusters = size_of(blocks)
+        if found and (clusters > 2 * found[0].clusters or len(found) > SPARE_CANDIDATES):
             break
-        if tried >= MOST_TRIED:
+        if measured >= MOST_MEASURED:
             break
+        if measured and clusters < SAVING * leanest:
+            continue
         label = block_label(shape, blocks)
-        if meter.hopeless(population, label, size_of(blocks)):
+        if meter.hopeless(population, label, clusters):
             continue
         tiling = measure(meter, population, blocks, label)
+        measured += 1
+        leanest = min(leanest, meter.memory_clusters(tiling.counts))
         if meter.limits.fits(tiling.counts).all():
             found.append(tiling)
     if not found:
@@ -118,7 +125,7 @@ def candidates(meter: Meter, population: int, least: int) -> list[Tiling]:
 def _orderly(shape: Shape, least: int) -> Iterator[Shape]:
     """Block counts per axis by rising number of clusters, then the most cubic tiles."""
     if len(shape) == 1:
-        yield from ((n,) for n in range(least, min(shape[0], least + MOST_TRIED) + 1))
+        yield from ((n,) for n in range(least, min(shape[0], least + MOST_MEASURED) + 1))
         return
     options = [_useful(extent) for extent in shape]
     products = [b for b in itertools.product(*options) if size_of(b) >= least]
