@@ -153,12 +153,18 @@ def roomy_target(
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-@given(seed=st.integers(0, 10**6), multicast=st.booleans(), chips=st.integers(1, 2))
+@given(
+    seed=st.integers(0, 10**6),
+    multicast=st.booleans(),
+    chips=st.integers(1, 2),
+    period=st.integers(1, 3),
+)
 def test_random_networks_on_random_placements_are_exact(
-    seed: int, multicast: bool, chips: int
+    seed: int, multicast: bool, chips: int, period: int
 ) -> None:
     network = random_network(seed, NetworkOptions(layers=4, width=3))
     target, options = roomy_target(network, seed, multicast=multicast, signed=True, payload_bits=8)
+    options = replace(options, period=period)
     deployment = simple_mapping(network, target, STEPS, chips, options)
     assert differences(deployment, spikes_in(network, seed, 1), timing=True) == 0
 
