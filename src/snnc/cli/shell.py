@@ -52,12 +52,11 @@ def _run(words: list[str]) -> int:
 
         code = command().main(words, prog_name="snnc", standalone_mode=False)
         sys.stdout.flush()
-        return code if isinstance(code, int) else 0
+        return _interrupted() if code == INTERRUPTED else code if isinstance(code, int) else 0
     except SnncError as error:
         return _refuse(error.as_dict(), as_json)
     except (KeyboardInterrupt, typer.Abort):
-        err().print("interrupted; nothing was written")
-        return INTERRUPTED
+        return _interrupted()
     except BrokenPipeError:  # the reader, e.g. head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -67,6 +66,11 @@ def _run(words: list[str]) -> int:
         if hasattr(error, "format_message"):  # a ClickException, of Click or of Typer's own copy
             return _refuse(_usage(error), as_json)
         return _defect(error, as_json, debug)
+
+
+def _interrupted() -> int:
+    err().print("interrupted; nothing was written")
+    return INTERRUPTED
 
 
 def _usage(error: Any) -> dict[str, str]:

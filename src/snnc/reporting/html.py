@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from snnc.ir.atomic import check_writable, write_bytes
 from snnc.reporting import numbers, svg
+from snnc.reporting.terminal import placement_quality
 from snnc.results import Report
 
 
@@ -40,6 +41,7 @@ def render(found: Report) -> str:
         placement=Markup(svg.placement(report)),
         channels=Markup(svg.channels(report)),
         resources=resources(report),
+        quality=placement_quality(report["map"]["placement"]),
     )
 
 
