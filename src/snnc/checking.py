@@ -39,7 +39,9 @@ def check_model(path: Path, target: str | None, options: CompileOptions) -> Chec
                 found |= _by_target(raw, network, machine)
         except SnncError as error:
             found |= {verdict.node: verdict for verdict in [_verdict(raw, error)]}
-    rows = [found.pop(name, NodeVerdict(name, node.kind, "ok")) for name, node in raw.nodes.items()]
+    rows = [
+        found.pop(name, NodeVerdict(name, node.kind, "ok")) for name, node in raw.nodes.items()
+    ]
     named = None if machine is None else machine.id
     return CheckReport(path.name, named, (*rows, *found.values()), assumptions)
 
