@@ -52,7 +52,7 @@ def imported(nodes: Any, edges: Any, place: Any) -> Network | None:
             return None
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(graphs(), st.sampled_from(["before", "after"]))
 def test_any_graph_is_imported_or_refused(drawn: Any, place: str) -> None:
     network = imported(*drawn, place)

@@ -460,7 +460,7 @@ def test_random_damage_is_either_harmless_or_refused(tmp_path: Path) -> None:
     whole = np.frombuffer(path.read_bytes(), np.uint8)
     rng = np.random.default_rng(6)
     refused = 0
-    for _ in range(100):
+    for _ in range(50):
         broken = whole.copy()
         where = rng.integers(0, whole.size, size=int(rng.integers(1, 40)))
         broken[where] = rng.integers(0, 256, size=where.size)
@@ -469,4 +469,4 @@ def test_random_damage_is_either_harmless_or_refused(tmp_path: Path) -> None:
             read(path)
         except SnncError:
             refused += 1
-    assert 20 < refused < 100
+    assert 10 < refused < 50
