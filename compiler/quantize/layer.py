@@ -81,7 +81,7 @@ class LayerQuantizer:
             tried: list[Layer] = []
             for shift in self._shifts():
                 tried.append(self._attempt(shift, shrink))
-                if tried[-1].fits and self._rank(tried[-1]) == (False, False):
+                if tried[-1].fits and self._rank(tried[-1]) == (False, 1.0, False):
                     return tried[-1]
             proven = [layer for layer in tried if layer.fits]
             if proven:
@@ -92,12 +92,20 @@ class LayerQuantizer:
             shrink /= overload
         return min(tried, key=self._overload)
 
-    def _rank(self, layer: Layer) -> tuple[bool, bool]:
-        """Thresholds that act exactly first, then a potential proven on both sides."""
+    def _squeeze(self, layer: Layer) -> float:
+        """How much of the weights' range the threshold register costs at this many fractions."""
+        inexact = ~layer.exact & (self._largest_weight > 0)
+        if self.p.is_readout or not inexact.any():
+            return 1.0
+        wanted = self.largest * self.p.theta[inexact] / self._largest_weight[inexact]
+        return max(1.0, float(wanted.max()) / self._room(layer.neuron.input_shift))
+
+    def _rank(self, layer: Layer) -> tuple[bool, float, bool]:
+        """Thresholds that act exactly first, then unsqueezed weights, then proofs on both sides."""
         low = layer.proof.state[0]
         open_below = low is None or low < -(1 << (self.model.state_bits - 1))
         rough = self._needs_fraction and layer.neuron.input_shift < MIN_FRACTION
-        return layer.threshold_error > 1e-3, open_below or rough
+        return layer.threshold_error > 1e-3, self._squeeze(layer), open_below or rough
 
     def _overload(self, layer: Layer) -> float:
         bits = self.model.accumulator_bits

@@ -283,3 +283,9 @@ def test_a_reset_to_zero_uses_the_whole_range_of_narrow_weights() -> None:
     target = small_target(core={"weight": {"bits": (4,)}})
     network = dense_net(np.random.default_rng(2).normal(size=(4, 30)))
     assert layer(network, target, weight_bits=4)["largest_weight"] == 7
+
+
+def test_fraction_bits_never_cost_weight_range() -> None:
+    target = small_target(neuron={"threshold_bits": 12, "input_shift": (0, 10)})
+    weights = np.random.default_rng(8).normal(size=(4, 30)) / 3
+    assert layer(dense_net(weights, decay=0.9), target)["largest_weight"] == 127
