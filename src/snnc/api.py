@@ -16,7 +16,7 @@ from snnc.compiler.options import CompileOptions
 from snnc.inputs import Dataset, InputOptions, load, typical_and_extreme
 from snnc.ir import artifact
 from snnc.ir.atomic import check_writable
-from snnc.ir.errors import OptionError
+from snnc.ir.errors import ArtifactError, OptionError
 from snnc.ir.nodes import Input
 from snnc.results import (
     CheckReport,
@@ -44,6 +44,7 @@ COMPARED = 2
 """Samples that ``run`` compares with the reference unless told otherwise."""
 RANGE_SAMPLES = 256
 """Calibration samples searched for the extreme input values."""
+REPORT_SCHEMA = "snnc-report/1"
 
 
 def _silent(*_: object) -> None:
@@ -114,6 +115,14 @@ def report(path: AnyPath) -> Report:
         ArtifactError: not an artifact, damaged, or of a newer format.
     """
     found = artifact.read_report(Path(path))
+    if found.report.get("schema") != REPORT_SCHEMA:
+        raise ArtifactError(
+            "the artifact's report is of another kind",
+            where=f"{path}:report.json",
+            found=found.report.get("schema"),
+            allowed=REPORT_SCHEMA,
+            remedy="compile the model again",
+        )
     return Report(Path(path).name, found.report, found.provenance)
 
 

@@ -19,12 +19,12 @@ from snnc.running import (
     Backend,
     Comparison,
     Progress,
+    Simulator,
     Tally,
     batches,
     compare,
     head,
     random_inputs,
-    simulate,
 )
 from snnc.simulators import functional, reference
 from snnc.simulators.result import Events, RunResult
@@ -67,11 +67,18 @@ def execute(
     tally, equality = Tally(), _Equality(0 if backend == "reference" else compared)
     results: list[RunResult] = []
     started = time.perf_counter()
-    for inputs in batches(deployment, data, on_progress):
+    simulator, done = Simulator(deployment, backend), 0
+    on_progress(0, data.samples)
+    for inputs in batches(deployment, data):
         everything = trace is not None or equality.open
-        result, cycle = simulate(
-            deployment, inputs, backend, None if everything else (), trace=trace is not None
+        result, cycle = simulator.run(
+            inputs,
+            None if everything else (),
+            trace=trace is not None,
+            progress=_within(on_progress, done, data.samples),
         )
+        done += len(next(iter(inputs.values())))
+        on_progress(done, data.samples)
         tally.add(deployment, result)
         tally.cycle += [] if cycle is None else [cycle]
         results += [] if trace is None else [result]
@@ -94,6 +101,15 @@ def execute(
         notes=data.notes,
         seconds=seconds,
     )
+
+
+def _within(on_progress: Progress, before: int, total: int) -> Progress:
+    """Progress of a batch as progress of the whole run."""
+
+    def report(done: int, _: int) -> None:
+        on_progress(before + done, total)
+
+    return report
 
 
 def _comparison(equality: _Equality, backend: Backend, steps: int) -> Comparison | None:

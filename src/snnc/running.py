@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -22,6 +23,8 @@ Backend = Literal["cycle", "functional", "reference"]
 BACKENDS: tuple[Backend, ...] = ("cycle", "functional", "reference")
 BATCH_BYTES = 64 << 20
 """Input bytes held as 64-bit integers at a time, which bounds the memory of a run."""
+
+THREADS = min(4, os.cpu_count() or 1)
 
 Progress = Callable[[int, int], None]
 
@@ -123,43 +126,47 @@ def head(result: RunResult, samples: int) -> RunResult:
     )
 
 
-def simulate(
-    deployment: Deployment,
-    inputs: Mapping[str, IntArray],
-    backend: Backend,
-    record: tuple[str, ...] | None,
-    *,
-    trace: bool = False,
-) -> tuple[RunResult, CycleResult | None]:
-    """Run one batch; the second value is the ``CycleResult`` of the cycle simulator, else None.
+class Simulator:
+    """One backend prepared for a deployment; ``run`` may be called for batch after batch.
 
     Raises:
         OptionError: an unknown backend.
     """
-    if backend == "reference":
-        return reference.run(deployment.network, inputs, record), None
-    if backend == "functional":
-        return functional.run(deployment.network, inputs, record), None
-    if backend == "cycle":
-        result = cycle.run(deployment, inputs, record, trace=trace)
+
+    def __init__(self, deployment: Deployment, backend: Backend) -> None:
+        if backend not in BACKENDS:
+            raise OptionError(
+                "unknown backend", where="--backend", found=backend, allowed=", ".join(BACKENDS)
+            )
+        self.deployment, self.backend = deployment, backend
+        network = deployment.network
+        self._functional = functional.Functional(network) if backend == "functional" else None
+
+    def run(
+        self,
+        inputs: Mapping[str, IntArray],
+        record: tuple[str, ...] | None,
+        *,
+        trace: bool = False,
+        progress: Progress | None = None,
+    ) -> tuple[RunResult, CycleResult | None]:
+        """Run one batch; the second value comes only from the cycle simulator."""
+        if self._functional is not None:
+            return self._functional.run(inputs, record, threads=THREADS), None
+        if self.backend == "reference":
+            return reference.run(self.deployment.network, inputs, record), None
+        result = cycle.run(self.deployment, inputs, record, trace=trace, progress=progress)
         return result.result, result
-    raise OptionError(
-        "unknown backend", where="--backend", found=backend, allowed=", ".join(BACKENDS)
-    )
 
 
-def batches(
-    deployment: Deployment, data: Dataset, on_progress: Progress
-) -> Iterator[dict[str, IntArray]]:
+def batches(deployment: Deployment, data: Dataset) -> Iterator[dict[str, IntArray]]:
     """Integer inputs of successive samples, sized so that memory stays bounded."""
     nodes = deployment.network.of_type(Input)
     bytes_each = 8 * data.steps * sum(size_of(node.shape) for node in nodes)
     size = max(1, min(data.samples, BATCH_BYTES // bytes_each))
     for start in range(0, data.samples, size):
         stop = min(data.samples, start + size)
-        on_progress(start, data.samples)
         yield integer_batch(data.batch(start, stop), nodes)
-    on_progress(data.samples, data.samples)
 
 
 @dataclass(frozen=True)
@@ -197,10 +204,10 @@ def compare(
     description: str,
 ) -> Comparison:
     """Run the reference and other backends on the same inputs and count what differs."""
-    truth, _ = simulate(deployment, inputs, "reference", None)
+    truth, _ = Simulator(deployment, "reference").run(inputs, None)
     mismatches: dict[str, int] = {}
     for backend in backends:
-        other, _ = simulate(deployment, inputs, backend, None)
+        other, _ = Simulator(deployment, backend).run(inputs, None)
         mismatches[backend] = sum(truth.mismatches(other).values())
     samples, steps = next(iter(inputs.values())).shape[:2]
     spikes = sum(int(counts.sum()) for counts in truth.spike_counts.values())

@@ -340,8 +340,8 @@ def targets_command(
 def demo_command(
     samples: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(help="Run the first so many of the 360 test images."),
-    ] = 100,
+        typer.Option(help="Run the first so many images.", show_default="all 360"),
+    ] = None,
     output: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--output", "-o", help="Keep the compiled network."),
