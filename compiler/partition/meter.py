@@ -180,7 +180,7 @@ class Meter:
         }
         for wall in self.limits.walls:
             if wall.table and wall.per_row:
-                kind = np.zeros(choice.size, np.int64)
+                kind: IntArray = np.zeros(choice.size, np.int64)
                 for word in wall.table:
                     kind = _compact(kind * 64 + columns[word])
                 kinds = int(kind.max(initial=0)) + 1

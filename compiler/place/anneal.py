@@ -14,7 +14,8 @@ from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.jit import kernel
 
 TEMPERATURES = 60
-COLDEST = 1e-4
+HOTTEST = 0.3  # of the mean uphill step of random moves
+COLDEST = 0.02  # of the hottest
 MOST_MOVES = 100_000  # per core; annealing gains nothing beyond
 
 
@@ -265,7 +266,7 @@ def _anneal_one(
     uphill, steps, _ = trial.sweep(max(200, moves // 100), np.inf, reach)
     if steps == 0:
         return best
-    hot = uphill / steps
+    hot = HOTTEST * uphill / steps
     cooling = COLDEST ** (1 / (TEMPERATURES - 1))
     for level in range(TEMPERATURES + 1):
         if time.monotonic() > deadline:

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from snnc.compiler.traffic import Traffic
+from snnc.compiler.traffic import Traffic, weighted
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.errors import CapacityError
 from snnc.ir.target import Target
@@ -106,10 +106,7 @@ class Problem:
                 allowed=f"{sites.count} usable sites",
                 remedy="add chips (--chips)",
             )
-        return Problem(
-            sites, host, traffic.cores, traffic.net_core, traffic.dest_ptr, traffic.dest,
-            traffic.rate,
-        )  # fmt: skip
+        return Problem(sites, host, traffic.cores, *_merged(traffic))
 
     @cached_property
     def pins(self) -> tuple[IntArray, IntArray]:
@@ -134,3 +131,26 @@ class Problem:
         count = np.bincount(net[away], minlength=self.net_core.size)
         share = self.weight[net] / np.maximum(count[net], 1)
         return sender[away], self.dest[away], share[away]
+
+
+def _merged(traffic: Traffic) -> tuple[IntArray, IntArray, IntArray, RealArray]:
+    """(net_core, dest_ptr, dest, weight) with one net per pair of cores that talk alone.
+
+    A path is as long in one direction as in the other, so both directions are one net.
+    """
+    size = np.diff(traffic.dest_ptr)
+    pair = np.flatnonzero(size == 1)
+    sender, dest = traffic.net_core[pair], traffic.dest[traffic.dest_ptr[pair]]
+    span = traffic.cores + 1
+    key = (np.minimum(sender, dest) + 1) * span + np.maximum(sender, dest)
+    unique, index = np.unique(key, return_inverse=True)
+    weight = weighted(index.reshape(-1), traffic.rate[pair], unique.size)
+    tree = np.flatnonzero(size != 1)
+    length = np.concatenate([np.ones(unique.size, np.int64), size[tree]])
+    flat = np.repeat(size != 1, size)
+    return (
+        np.concatenate([unique // span - 1, traffic.net_core[tree]]),
+        np.concatenate([[0], np.cumsum(length)]),
+        np.concatenate([unique % span, traffic.dest[flat]]),
+        np.concatenate([weight, traffic.rate[tree]]),
+    )
