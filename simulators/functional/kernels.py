@@ -50,7 +50,7 @@ from snnc.simulators.functional.program import (
 from snnc.simulators.neuron_kernel import LADDERS, Int32, Int64, PackedNeurons, State
 
 # A population that receives fewer events than neurons / SPARSE walks its touched neurons only.
-SPARSE = 8
+SPARSE = 64
 
 
 class Fast(NamedTuple):
@@ -214,10 +214,17 @@ def _step(network: Network, plan: Int64, work: Workspace, inputs: int, t: int) -
             value = work.ring_value[ring : ring + size]
             n = neuron_kernel.step(packed, state, 0, size, sums, t, index, value)
         elif events * SPARSE < size and k[EVENT_DRIVEN] and not work.pending[p]:
-            n = 0
+            n, again = 0, 0
             if events:
                 for j in range(k[PROJECTIONS], plan[p + 1, PROJECTIONS]):
-                    n = _touch(network, k, work, j, t, p, index, n)
+                    projection = network.projections[j]
+                    begin, end, _ = _spikes(projection, network.sources, work.ring_count, t)
+                    sources = work.ring_index[begin:end]
+                    touched = _touch(
+                        k, projection, network.synapses, sources, sums, work.fast, index[n:]
+                    )
+                    n, again = n + touched[0], again | touched[1]
+            work.pending[p] = again
         else:
             if k[BIASED]:
                 _open_gates(network.neurons, work.fast.bias, k[FIRST], size, t)
@@ -338,46 +345,61 @@ def _open_gates(neurons: PackedNeurons, bias: IntArray, first: int, size: int, t
 
 @kernel
 def _touch(
-    network: Network, k: Int64, work: Workspace, j: int, t: int, p: int, index: Int32, n: int
-) -> int:
-    """Advance the neurons that projection ``j`` has reached; exact for event-driven populations.
+    k: Int64,
+    projection: Int64,
+    synapses: Synapses,
+    spikes: Int32,
+    sums: IntArray,
+    fast: Fast,
+    index: Int32,
+) -> tuple[int, int]:
+    """Advance the neurons that a projection has reached; exact for event-driven populations.
 
     A sum of zero leaves the neuron as it is; a neuron reached twice is advanced the first time,
-    when its sum is taken.
+    when its sum is taken.  Returns how many fire, and whether any will again without input.
     """
-    projection, synapses = network.projections[j], network.synapses
-    begin, end, _ = _spikes(projection, network.sources, work.ring_count, t)
-    layout, row = projection[LAYOUT], synapses.row_ptr[projection[ROW] :]
-    for s in range(begin, end):
-        source = work.ring_index[s]
+    n, again, row = 0, 0, synapses.row_ptr[projection[ROW] :]
+    words, target = synapses.words, synapses.target
+    start, offset = synapses.run_start, synapses.run_first
+    membranes, threshold, added = fast.v, fast.threshold, fast.added
+    for source in spikes:
         for entry in range(row[source], row[source + 1]):
-            length = 1
-            if layout == RUNS:
-                first = np.int64(synapses.run_start[entry])
-                length = synapses.run_first[entry + 1] - synapses.run_first[entry]
-            elif layout == WORDS:
-                first = np.int64(synapses.words[entry] & TARGET_MASK)
-            else:
-                first = np.int64(synapses.target[entry])
+            first, length = _targets(projection[LAYOUT], entry, words, target, start, offset)
             for i in range(first, first + length):
-                if work.sums[i] != 0 and _integrate(k, work, i, p):
-                    index[n] = i
-                    n += 1
-    return n
+                if sums[i] != 0:
+                    fires, over = _integrate(k, membranes, threshold, added, sums, i)
+                    if fires:
+                        index[n] = i
+                        n += 1
+                        again |= over
+    return n, again
 
 
 @kernel
-def _integrate(k: Int64, work: Workspace, i: int, p: int) -> bool:
-    """Advance one touched neuron without leak and bias; True when it fires."""
-    fast, g, low, high = work.fast, k[FIRST] + i, k[LOW], k[HIGH]
-    v = min(max(fast.v[g] + (np.int64(work.sums[i]) << k[SHIFT]), low), high)
-    work.sums[i] = 0
-    fires = v >= fast.threshold[g]
+def _targets(
+    layout: int, entry: int, words: Int32, target: Int32, start: Int32, first: Int64
+) -> Any:
+    """First target and number of targets of one stored entry."""
+    if layout == RUNS:
+        return np.int64(start[entry]), first[entry + 1] - first[entry]
+    if layout == WORDS:
+        return np.int64(words[entry] & TARGET_MASK), 1
+    return np.int64(target[entry]), 1
+
+
+@kernel
+def _integrate(
+    k: Int64, membranes: IntArray, threshold: IntArray, added: IntArray, sums: IntArray, i: int
+) -> tuple[int, int]:
+    """Advance one neuron without leak and bias; returns (fires, still at the threshold)."""
+    g, low, high = k[FIRST] + i, k[LOW], k[HIGH]
+    v = min(max(membranes[g] + (np.int64(sums[i]) << k[SHIFT]), low), high)
+    sums[i] = 0
+    fires = v >= threshold[g]
     if fires:
-        v = min(max((v & k[KEEP]) + fast.added[g], low), high)
-        work.pending[p] |= v >= fast.threshold[g]
-    fast.v[g] = v
-    return bool(fires)
+        v = min(max((v & k[KEEP]) + added[g], low), high)
+    membranes[g] = v
+    return int(fires), int(v >= threshold[g])
 
 
 @kernel

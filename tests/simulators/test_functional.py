@@ -200,3 +200,24 @@ def test_weights_of_more_than_eight_bits_are_stored_wide() -> None:
     projection = expand(network).projections[0]
     assert choose(projection) == RUNS
     assert choose(replace(projection, weight=projection.weight * 100)) == WIDE
+
+
+@pytest.mark.parametrize("kind", ["subtract", "value", "none"])
+@pytest.mark.parametrize("weight", [100, 3000])
+def test_a_few_events_into_many_neurons_advance_only_those(kind: Any, weight: int) -> None:
+    """Shared targets, cancelling inputs and thresholds crossed repeatedly, in all layouts."""
+    rng = np.random.default_rng(weight)
+    values = rng.integers(-weight // 2, weight + 1, (1500, 6)) * (rng.random((1500, 6)) < 0.006)
+    values[40:70, 5] = rng.integers(1, 100, 30)
+    reset = Reset(kind, np.array(weight // 8))
+    first = Neuron("n", ("w",), (1500,), np.array([weight]), reset)
+    back = rng.integers(-90, 90, (1500, 1500)) * (rng.random((1500, 1500)) < 0.002)
+    second = Neuron("m", ("u",), (1500,), np.array([60]), reset)
+    nodes = (
+        Input("x", (6,), BIN), Linear("w", ("x",), Dense(values)), first,
+        Linear("u", ("n",), Dense(back)), second, Output("o", ("m",)),
+    )  # fmt: skip
+    x = (rng.random((2, 80, 6)) < 0.4).astype(np.uint8)
+    result = assert_equal(IntegerNetwork("few", nodes), {"x": x})
+    assert result.spike_counts["n"].min() > 20
+    assert result.spike_counts["m"].min() > 5

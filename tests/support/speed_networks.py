@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from support.paths import shared_data
 
+from snnc.backends.targets import load
+from snnc.compiler.frontends import nir
+from snnc.compiler.frontends.nir import NirOptions
+from snnc.compiler.quantize import QuantizeOptions, quantize
+from snnc.inputs.recordings import bin_events, read_recordings
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.neuron import GatedBias, Leak, Neuron, Reset, StateRange
 from snnc.ir.nodes import Index, Input, Linear, Output, Pool
@@ -82,6 +88,17 @@ def random_sparse(rng: np.random.Generator, size: int, fan_out: int) -> Sparse:
     return Sparse(pointers, column.reshape(-1), values, size, (size,))
 
 
-def nmnist_cnn() -> tuple[IntegerNetwork, Any] | None:
-    """The published N-MNIST network in int8 with its recordings, where both can be had."""
-    return None
+def nmnist_cnn(samples: int = 20, steps: int = 310) -> tuple[IntegerNetwork, Any] | None:
+    """The published N-MNIST network in int8 with real recordings; None without the data."""
+    data = shared_data()
+    if data is None or not (data / "nir" / "cnn_sinabs.nir").exists():
+        return None
+    options = NirOptions(dialect="sinabs", reset="zero")
+    network = nir.read(data / "nir" / "cnn_sinabs.nir", options)
+    recordings = read_recordings(data / "nmnist" / "nmnist_test100_bs2.zip", None, samples)
+    (node,) = network.of_type(Input)
+    x = np.stack([bin_events(r, node.shape, steps, 1000) for r in recordings.recordings])
+    quantized = quantize(
+        network, load("loihi1"), QuantizeOptions(timesteps=steps), {node.name: x.astype(float)}
+    )
+    return quantized.network, x
