@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 from support.cli import Outcome, Snnc
+from support.paths import require_data
 
 from snnc import api
 
@@ -237,3 +238,16 @@ def test_interruption_is_not_an_error_report(
     found = snnc("report", compiled)
     assert found.code == 130
     assert "interrupted" in found.err
+
+
+def test_published_historical_files_import_with_assumptions_or_are_refused(snnc: Snnc) -> None:
+    for path in sorted(require_data("nir", "historical").glob("*.nir")):
+        found = snnc("check", path, "--json")
+        if found.code == 0:
+            assert found.json["assumptions"], path.name
+        elif found.code == 1:
+            assert any(n["verdict"] == "refused" for n in found.json["nodes"]), path.name
+        else:
+            assert found.code == 2
+            assert path.name in found.json["where"]
+        assert found.err == ""
