@@ -68,11 +68,11 @@ def _approximations(quantized: Mapping[str, Any]) -> list[str]:
     bits = quantized.get("weight_bits")
     lines = []
     for name, layer in quantized.get("layers", {}).items():
-        rounded = layer["groups"] - layer["exact_groups"]
-        if rounded:
+        rounded, ratio = layer["groups"] - layer["exact_groups"], layer["weight_sqnr_db"]
+        if rounded and ratio is not None:  # None: no error, whatever grid was taken
             lines.append(
                 f"{name}: weights of {rounded} of {layer['groups']} channels are rounded to "
-                f"{bits} bits, signal to noise {layer['weight_sqnr_db']:.1f} dB"
+                f"{bits} bits, signal to noise {ratio:.1f} dB"
             )
         if not layer["accumulator"]["proven"]:
             lines.append(f"{name}: {layer['accumulator'].get('otherwise', 'width not proven')}")
