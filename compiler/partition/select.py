@@ -18,7 +18,7 @@ from snnc.compiler.partition.tiling import Tiling
 from snnc.ir.arrays import IntArray
 
 TRAFFIC_SCALE = 10_000
-SECONDS = 5.0
+SOLVER_EFFORT = 5.0  # deterministic time: equal inputs give equal answers
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def select(meter: Meter, options: Sequence[Sequence[Tiling]], seed: int) -> Sele
     solver = cp_model.CpSolver()
     solver.parameters.num_workers = 1  # one worker, one seed: the same answer every time
     solver.parameters.random_seed = seed
-    solver.parameters.max_time_in_seconds = SECONDS
+    solver.parameters.max_deterministic_time = SOLVER_EFFORT
     status = solver.solve(model)
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return None

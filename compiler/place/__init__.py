@@ -61,12 +61,13 @@ def place(
     """
     bound = lower_bound(problem)
     found = anneal(problem, seed, LOOKS[effort], time_limit_s)
-    site, cost, engine = found.site, found.cost, "annealing"
+    site, cost, engine, complete = found.site, found.cost, "annealing", found.complete
     small = problem.cores <= EXACT_CORES and model_size(problem) <= LARGEST_MODEL
     if small and cost > bound * (1 + 1e-9):
         solved = solve(problem, site, bound, SOLVER[effort], seed, time_limit_s)
         site, cost, bound = solved.site, solved.cost, solved.bound
+        complete = complete and solved.complete
         engine = "annealing + CP-SAT"
     sites = problem.sites
     location = np.concatenate([sites.xy[site], sites.slot[site][:, None]], axis=1)
-    return Placement(location, sites.router[site], cost, min(bound, cost), engine, found.complete)
+    return Placement(location, sites.router[site], cost, min(bound, cost), engine, complete)

@@ -19,11 +19,12 @@ LARGEST_COEFFICIENT = 1_000_000
 
 @dataclass(frozen=True, eq=False)
 class Solved:
-    """A placement, its cost, and a bound no placement can beat."""
+    """A placement, its cost, a bound no placement can beat, and whether time ran out."""
 
     site: IntArray
     cost: float
     bound: float
+    complete: bool
 
 
 def model_size(problem: Problem) -> int:
@@ -50,7 +51,7 @@ def solve(
     """
     top = float(problem.weight.max(initial=0.0))
     if top == 0.0:
-        return Solved(start, 0.0, 0.0)
+        return Solved(start, 0.0, 0.0, True)
     exact = bool((problem.weight == np.round(problem.weight)).all()) and top <= LARGEST_COEFFICIENT
     scale = 1.0 if exact else LARGEST_COEFFICIENT / top
     weight = np.floor(problem.weight * scale + (0.0 if not exact else 0.5)).astype(np.int64)
@@ -72,7 +73,7 @@ def solve(
         site = at.sites(solver)
         if cost_of(problem, site) < cost:
             start, cost = site, cost_of(problem, site)
-    return Solved(start, cost, min(proven, cost))
+    return Solved(start, cost, min(proven, cost), solver.wall_time < time_limit_s)
 
 
 class _Positions:
