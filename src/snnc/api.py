@@ -16,7 +16,7 @@ from snnc.compiler.options import CompileOptions
 from snnc.inputs import Dataset, InputOptions, load, typical_and_extreme
 from snnc.ir import artifact
 from snnc.ir.atomic import check_writable
-from snnc.ir.errors import ArtifactError, OptionError
+from snnc.ir.errors import ArtifactError, OptionError, SnncError
 from snnc.ir.nodes import Input
 from snnc.results import (
     CheckReport,
@@ -95,7 +95,12 @@ def compile(
         _dump_folder(dump_ir, folder),
         on_stage,
     )
-    deployment = job.run(stop_after)
+    try:
+        deployment = job.run(stop_after)
+    except SnncError as error:
+        if folder is not None:
+            folder.write_failure(Path(model), options, job.seconds, error)
+        raise
     if deployment is not None:
         deployment = _with_inputs(deployment, source)
         if output is not None:

@@ -14,7 +14,7 @@ from typing import Any
 from snnc.compiler.dump import make_folder
 from snnc.compiler.options import CompileOptions
 from snnc.ir.atomic import write_bytes
-from snnc.ir.errors import OptionError
+from snnc.ir.errors import OptionError, SnncError
 from snnc.reporting.html import write_html
 from snnc.results import CompileResult, Report
 
@@ -38,12 +38,25 @@ class BuildFolder:
         """
         self._json("config.json", {"schema": CONFIG_SCHEMA, "options": options.to_dict()})
         self._json("time_per_stage.json", dict(result.seconds))
-        write_bytes(self.path / "log.txt", _log(model, options, result).encode())
+        lines = [*_log(model, options, result.seconds), *(f"note: {n}" for n in result.notes)]
+        lines.append(f"stopped after {result.stopped_after}; artifact {result.artifact}")
+        self._log(lines)
         if result.deployment is not None:
             deployment = result.deployment
             report = Report(model.name, deployment.report, deployment.provenance)
             self._json("report.json", report.as_dict())
             write_html(report, self.path / "report.html")
+
+    def write_failure(
+        self, model: Path, options: CompileOptions, seconds: Mapping[str, float], error: SnncError
+    ) -> None:
+        """Leave the configuration, the stages that ended, and why the next one did not."""
+        self._json("config.json", {"schema": CONFIG_SCHEMA, "options": options.to_dict()})
+        self._json("time_per_stage.json", dict(seconds))
+        self._log([*_log(model, options, seconds), f"error: {error}"])
+
+    def _log(self, lines: list[str]) -> None:
+        write_bytes(self.path / "log.txt", ("\n".join(lines) + "\n").encode())
 
     def _json(self, name: str, value: Mapping[str, Any]) -> None:
         write_bytes(self.path / name, (json.dumps(value, indent=2) + "\n").encode())
@@ -78,9 +91,6 @@ def _stored(config: Path) -> Mapping[str, Any]:
     return options
 
 
-def _log(model: Path, options: CompileOptions, result: CompileResult) -> str:
+def _log(model: Path, options: CompileOptions, seconds: Mapping[str, float]) -> list[str]:
     lines = [f"model {model}", f"options {options}"]
-    lines += [f"{stage:<12}{seconds:9.3f} s" for stage, seconds in result.seconds.items()]
-    lines += [f"note: {note}" for note in result.notes]
-    lines.append(f"stopped after {result.stopped_after}; artifact {result.artifact}")
-    return "\n".join(lines) + "\n"
+    return lines + [f"{stage:<12}{value:9.3f} s" for stage, value in seconds.items()]

@@ -144,6 +144,15 @@ def test_an_unwritable_output_is_refused_before_any_work(
     refused(snnc(*words, tmp_path / "o.snnc", "--build-dir", blocker / "b"), "cannot be created")
 
 
+def test_a_build_folder_says_why_a_compilation_failed(snnc: Snnc, tmp_path: Path) -> None:
+    words = ("compile", DIGITS, "--timesteps", 4, "--target", "truenorth")
+    refused(snnc(*words, "-o", tmp_path / "o.snnc", "--build-dir", tmp_path / "b"), "truenorth")
+    log = (tmp_path / "b" / "log.txt").read_text()
+    assert "frontend" in log
+    assert "error: " in log
+    assert not (tmp_path / "o.snnc").exists()
+
+
 def test_configurations_that_are_none_are_refused(snnc: Snnc, tmp_path: Path) -> None:
     config = tmp_path / "config.json"
     for text, part in (

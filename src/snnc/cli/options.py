@@ -9,7 +9,7 @@ import typer
 
 from snnc.compiler.options import CompileOptions
 from snnc.inputs import InputOptions
-from snnc.ir.errors import InputError
+from snnc.ir.errors import ModelFileError
 
 if TYPE_CHECKING:
     from snnc.inputs.encode import Encoding
@@ -90,10 +90,10 @@ def existing(path: Path, what: str) -> Path:
     """The path, if it is a file that can be opened.
 
     Raises:
-        InputError: it is not.
+        ModelFileError: it is not.
     """
     if not path.is_file():
-        raise InputError(
+        raise ModelFileError(
             f"no such {what}",
             where=str(path),
             found="a folder" if path.is_dir() else "nothing",
