@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from support.nir_files import affine, chain, conv2d, graph, if_, lif, node, write
 
+from snnc.compiler.frontends import hdf5 as storage
 from snnc.compiler.frontends import load_model
 from snnc.compiler.frontends.nir import NirOptions, describe, hdf5, read
 from snnc.ir.errors import (
@@ -363,7 +364,7 @@ def test_a_compressed_bomb_is_refused_before_it_is_read(tmp_path: Path) -> None:
     limits = {"FREE_BYTES": 2**20, "MAX_RATIO": 50}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in limits.items():
-            patch.setattr(hdf5, name, value)
+            patch.setattr(storage, name, value)
         with pytest.raises(ModelFileError, match="more memory"):
             read(path)
 
@@ -414,7 +415,7 @@ def test_too_many_nodes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(hdf5, "MAX_EDGES", 3)
     with pytest.raises(ModelFileError, match="too many edges"):
         read(path)
-    monkeypatch.setattr(hdf5, "MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr(storage, "MAX_FILE_BYTES", 1000)
     with pytest.raises(ModelFileError, match="too large"):
         read(path)
 

@@ -10,7 +10,8 @@ from snnc.compiler.frontends.nir.dialect import choose
 from snnc.compiler.frontends.nir.graph import clean
 from snnc.compiler.frontends.nir.hdf5 import read_file
 from snnc.compiler.frontends.nir.options import NirOptions
-from snnc.compiler.frontends.nir.record import Notes, RawFile
+from snnc.compiler.frontends.nir.record import RawFile
+from snnc.compiler.frontends.record import Notes
 from snnc.ir.errors import ModelError
 from snnc.ir.network import Network
 

@@ -21,7 +21,8 @@ from snnc.compiler.frontends.nir.operators import (
     lower_scale,
     tail,
 )
-from snnc.compiler.frontends.nir.record import Edge, Notes, RawNode
+from snnc.compiler.frontends.nir.record import Edge
+from snnc.compiler.frontends.record import Notes, RawNode
 from snnc.ir.arrays import Shape
 from snnc.ir.errors import ModelError, UnsupportedError
 from snnc.ir.network import Network, RealNode

@@ -12,7 +12,7 @@ from snnc.compiler.frontends.nir.dialect import choose
 from snnc.compiler.frontends.nir.graph import Graph, clean
 from snnc.compiler.frontends.nir.hdf5 import read_file
 from snnc.compiler.frontends.nir.options import NirOptions
-from snnc.compiler.frontends.nir.record import Notes, RawNode
+from snnc.compiler.frontends.record import Notes, RawNode
 from snnc.ir.arrays import AnyArray, Shape, size_of
 from snnc.ir.errors import SnncError
 from snnc.ir.network import Network

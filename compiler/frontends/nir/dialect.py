@@ -12,7 +12,7 @@ from typing import Literal
 from snnc.compiler.frontends.nir.graph import Graph
 from snnc.compiler.frontends.nir.guess import guess, time_step
 from snnc.compiler.frontends.nir.options import NirOptions
-from snnc.compiler.frontends.nir.record import Notes
+from snnc.compiler.frontends.record import Notes
 from snnc.ir.real_neuron import Comparator, ResetTiming
 
 Integration = Literal["euler", "exponential", "sinabs"]

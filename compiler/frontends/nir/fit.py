@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from snnc.compiler.frontends.nir.neurons import KINDS as NEURONS
 from snnc.compiler.frontends.nir.neurons import declared_shape
 from snnc.compiler.frontends.nir.operators import POOLS, flattened, matrix
-from snnc.compiler.frontends.nir.record import Notes, RawNode
+from snnc.compiler.frontends.record import Notes, RawNode
 from snnc.ir.arrays import Shape
 from snnc.ir.errors import ModelError
 

@@ -16,7 +16,8 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from snnc.compiler.frontends.nir.record import Edge, Notes, RawFile, RawNode
+from snnc.compiler.frontends.nir.record import Edge, RawFile
+from snnc.compiler.frontends.record import Notes, RawNode
 from snnc.ir.arrays import AnyArray
 from snnc.ir.errors import ModelError
 

@@ -2,8 +2,6 @@
 
 Layout (neuromorphs/NIR 0.2 to 1.0.8): ``/version``, ``/node/type``, ``/node/edges`` [E, 2],
 ``/node/nodes/<name>/type`` and one dataset per field; nested graphs repeat nodes and edges.
-Nothing stored is executed.  Sizes are checked before a byte of a dataset is read, so that a small
-file cannot ask for a large memory.
 """
 
 from __future__ import annotations
@@ -14,20 +12,21 @@ from typing import Any
 import h5py
 import numpy as np
 
-from snnc.compiler.frontends.nir.heap import endless_heap
-from snnc.compiler.frontends.nir.record import Edge, RawFile, RawNode
+from snnc.compiler.frontends.hdf5 import Format, Reader, names, opened, text_of
+from snnc.compiler.frontends.nir.record import Edge, RawFile
+from snnc.compiler.frontends.record import RawNode
 from snnc.ir.arrays import AnyArray
 from snnc.ir.errors import ModelError, ModelFileError
 
-MAX_FILE_BYTES = 2**31
 MAX_NODES = 50_000
 MAX_EDGES = 500_000
 MAX_DEPTH = 16
-MAX_RANK = 8
-MAX_TEXT = 1000
-FREE_BYTES = 64 * 2**20
-# Deflate reaches 1:1030 at best; a larger ratio is storage that was declared and never written.
-MAX_RATIO = 1100
+NIR = Format(
+    "NIR",
+    ".nir",
+    "nir.write",
+    "a PyTorch checkpoint must be exported first, e.g. snntorch.export_to_nir",
+)
 
 
 def read_file(path: Path) -> RawFile:
@@ -37,60 +36,15 @@ def read_file(path: Path) -> RawFile:
         ModelFileError: missing, not HDF5, truncated, not NIR, too large, unexpected contents.
         ModelError: an edge list that is not a list of pairs.
     """
-    size = _check_file(path)
-    try:
-        with h5py.File(path, "r") as root:
-            return _Reader(path.name, size).file(root)
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
-        raise ModelFileError(
-            "the file is damaged or was not completely written",
-            where=str(path),
-            found=f"{size} bytes, {str(error)[:200]}",
-            remedy="export the model again; an exporter that crashed leaves half a file behind",
-        ) from error
+    with opened(path, NIR) as (root, size):
+        return _Reader(path.name, size).file(root)
 
 
-def _check_file(path: Path) -> int:
-    try:
-        size = path.stat().st_size
-        if not path.is_file():
-            raise ModelFileError("not a file", where=str(path), allowed="a .nir file")
-        with path.open("rb") as stream:
-            start = stream.read(16)
-    except OSError as error:
-        raise ModelFileError(
-            "cannot open the file", where=str(path), found=error.strerror
-        ) from error
-    if size > MAX_FILE_BYTES:
-        raise ModelFileError(
-            "the file is too large", where=str(path), found=size, allowed=f"{MAX_FILE_BYTES} bytes"
-        )
-    if not h5py.is_hdf5(str(path)):
-        raise ModelFileError(
-            "not a NIR file: it is not HDF5",
-            where=str(path),
-            found=f"{size} bytes that start with {start!r}",
-            allowed="a file written by nir.write",
-            remedy="a PyTorch checkpoint must be exported first, e.g. snntorch.export_to_nir",
-        )
-    heap = endless_heap(path)
-    if heap is not None:
-        raise ModelFileError(
-            "the file is damaged: its texts cannot be read",
-            where=str(path),
-            found=f"endless heap at byte {heap}",
-            remedy="copy or export the file again",
-        )
-    return size
-
-
-class _Reader:
+class _Reader(Reader):
     """Walks one file under a budget of bytes and nodes."""
 
     def __init__(self, name: str, size: int) -> None:
-        self.name = name
-        self.size = size
-        self.budget = min(MAX_FILE_BYTES, FREE_BYTES + MAX_RATIO * size)
+        super().__init__(name, size)
         self.nodes: dict[str, RawNode] = {}
         self.graphs: set[str] = set()
         self.edges: list[Edge] = []
@@ -128,7 +82,7 @@ class _Reader:
             raise ModelFileError(
                 "a graph has no nodes", where=f"{self.name}: '{prefix.rstrip('.') or '/node'}'"
             )
-        for name in _names(members, self.name):
+        for name in names(members, self.name):
             self.node(self.member(members, name, prefix + name), prefix + name, depth)
         if "edges" in group:
             self.edge_list(self.value(group, "edges", f"{prefix}edges"), prefix)
@@ -154,7 +108,7 @@ class _Reader:
             return
         fields = {
             label: self.value(group, label, f"{name}/{label}")
-            for label in _names(group, f"{self.name}: node '{name}'")
+            for label in names(group, f"{self.name}: node '{name}'")
             if label not in ("type", "metadata")
         }
         self.nodes[name] = RawNode(self.name, name, kind, fields, depth > 0)
@@ -164,7 +118,7 @@ class _Reader:
         pairs = np.asarray(raw, object)
         if pairs.size == 0:
             return
-        texts = [_text(end) for end in pairs.reshape(-1)]
+        texts = [text_of(end) for end in pairs.reshape(-1)]
         if pairs.ndim != 2 or pairs.shape[1] != 2 or None in texts:
             raise ModelError(
                 "the edge list is not a list of pairs of names",
@@ -176,89 +130,3 @@ class _Reader:
             raise ModelFileError("too many edges", where=self.name, allowed=MAX_EDGES)
         ends = [f"{prefix}{text}" for text in texts]
         self.edges += zip(ends[::2], ends[1::2], strict=True)
-
-    def member(self, group: Any, name: str, place: str) -> Any:
-        """A member that really lies in this file."""
-        link = group.get(name, getlink=True)
-        if link is None:
-            return None
-        if not isinstance(link, h5py.HardLink):
-            raise ModelFileError(
-                "links to other places are not followed",
-                where=f"{self.name}: {place}",
-                found=type(link).__name__,
-            )
-        return group[name]
-
-    def value(self, group: Any, name: str, place: str) -> AnyArray | str:
-        """One dataset as a text or an array of numbers (or of texts, for edges)."""
-        data = self.member(group, name, place)
-        where = f"{self.name}: {place}"
-        if not isinstance(data, h5py.Dataset):
-            raise ModelFileError("a dataset is required", where=where, found=type(data).__name__)
-        if data.is_virtual or data.external:
-            raise ModelFileError("data outside the file are not read", where=where)
-        text = h5py.check_string_dtype(data.dtype) is not None
-        if (
-            data.shape is None
-            or len(data.shape) > MAX_RANK
-            or (not text and (data.dtype.kind not in "fiub" or data.dtype.itemsize > 8))
-        ):
-            raise ModelFileError(
-                "not a plain array of numbers",
-                where=where,
-                found=f"{data.dtype} {data.shape}",
-                allowed=f"float, integer or text, at most {MAX_RANK} axes",
-            )
-        self.charge(int(data.size) * int(data.dtype.itemsize), where)
-        if not text:
-            return np.asarray(data[()])
-        return self.texts(data, where)
-
-    def texts(self, data: Any, where: str) -> AnyArray | str:
-        """One text, or an array of texts, read in slices: many entries may share one long text."""
-        if data.shape == ():
-            text = _text(data[()])
-            return self.name_text("" if text is None else text, where)
-        rows = max(1, FREE_BYTES // max(1, self.size))
-        result = np.empty(data.shape, object)
-        for first in range(0, data.shape[0], rows):
-            part = np.asarray(data[first : first + rows], object)
-            for entry in part.reshape(-1):
-                self.name_text(_text(entry) or "", where)
-            result[first : first + rows] = part
-        return result
-
-    def name_text(self, text: str, where: str) -> str:
-        """Refuse texts that no node name or type can be."""
-        if len(text) > MAX_TEXT:
-            raise ModelFileError(
-                "a text is too long", where=where, found=len(text), allowed=MAX_TEXT
-            )
-        return text
-
-    def charge(self, size: int, where: str) -> None:
-        """Take ``size`` bytes from the budget."""
-        self.budget -= size
-        if self.budget < 0:
-            raise ModelFileError(
-                "the file asks for more memory than it can hold data",
-                where=where,
-                found=f"{size} bytes declared in a file of {self.size} bytes",
-                remedy="if the file is genuine, write it without compression",
-            )
-
-
-def _text(value: object) -> str | None:
-    if isinstance(value, bytes):
-        return value.decode("utf-8")
-    return value if isinstance(value, str) else None
-
-
-def _names(group: Any, where: str) -> list[str]:
-    """Member names in a fixed order; h5py returns undecodable ones as bytes."""
-    names = list(group)
-    bad = [name for name in names if not isinstance(name, str)]
-    if bad:
-        raise ModelFileError("a name is not text", where=where, found=bad[0])
-    return sorted(names)

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from snnc.compiler.frontends.nir.graph import Graph, cyclic
-from snnc.compiler.frontends.nir.record import Edge, Notes
+from snnc.compiler.frontends.nir.record import Edge
+from snnc.compiler.frontends.record import Notes
 from snnc.ir.errors import ModelError, UnsupportedError
 
 SPIKING = ("IF", "LIF", "CubaLIF")

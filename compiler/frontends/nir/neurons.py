@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnc.compiler.frontends.nir.dialect import Dialect
-from snnc.compiler.frontends.nir.record import Notes, RawNode
+from snnc.compiler.frontends.record import Notes, RawNode
 from snnc.ir.arrays import RealArray, Shape
 from snnc.ir.errors import ModelError, UnsupportedError
 from snnc.ir.real_neuron import RealNeuron, ResetRule, ResetTiming

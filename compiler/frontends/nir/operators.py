@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnc.compiler.frontends.nir.record import Notes, RawNode
+from snnc.compiler.frontends.record import Notes, RawNode
 from snnc.ir.arrays import RealArray, Shape, size_of
 from snnc.ir.errors import ModelError, UnsupportedError
 from snnc.ir.network import RealNode
