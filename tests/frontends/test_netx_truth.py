@@ -1,0 +1,148 @@
+"""Our integers against what Intel recorded: spikes, currents and potentials of lava-dl's networks.
+
+The files are in no repository of ours; without them these tests are skipped.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.lava_truth import in_file_order, in_lava_time, raster, traced, unfinished_sample
+from support.paths import require_data
+
+from snnc.compiler.frontends import netx
+from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.neuron import Leak, Neuron, Reset, StateRange
+from snnc.ir.nodes import Input, Linear, Output
+from snnc.ir.types import BIN
+from snnc.ir.weights import Dense
+from snnc.simulators import functional, reference
+
+INTERVAL, STEPS = 17, 24  # sample length and recorded steps of PilotNet
+LAYERS = ("input", *(f"conv-{i}" for i in range(5)), *(f"fc-{i}" for i in range(3)))
+STATED = LAYERS[2:]
+AFTER_SPIKE = 128  # what the files hold as v in a step with a spike, where v is 0
+
+
+def stored(folder: Path, name: str) -> Any:
+    """A recording (x, y, channels, time) or (features, time) as [time, channels, y, x]."""
+    return np.load(folder / f"{name}.npy").T
+
+
+@pytest.fixture(scope="module")
+def pilotnet() -> tuple[Path, IntegerNetwork, dict[str, Any]]:
+    folder = require_data("lava_dl", "pilotnet_lif")
+    image = stored(folder, "image").astype(np.int64)
+    inputs = {"input": np.broadcast_to(image, (1, INTERVAL, *image.shape))}
+    return folder, netx.read(folder / "network.net"), inputs
+
+
+def differing_spikes(folder: Path, network: IntegerNetwork, before: Any, sample: Any) -> list[int]:
+    found, entries = [], 0
+    for position, (name, population) in enumerate(
+        zip(LAYERS, in_file_order(network), strict=False)
+    ):
+        truth = stored(folder, name)
+        mine = in_lava_time(
+            raster(before, population, INTERVAL), raster(sample, population, INTERVAL),
+            position, STEPS,
+        )  # fmt: skip
+        assert mine.shape == truth.shape
+        found.append(int(np.count_nonzero(mine != truth)))
+        entries += truth.size
+    assert entries == 3_804_192
+    return found
+
+
+def test_pilotnet_spikes_and_states_are_those_intel_recorded(
+    pilotnet: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, network, inputs = pilotnet
+    silence = {"input": np.zeros_like(inputs["input"])}
+    unfinished = unfinished_sample(network, INTERVAL)
+    before, early = traced(unfinished, silence, monkeypatch)
+    sample, states = traced(network, inputs, monkeypatch)
+    assert differing_spikes(folder, network, before, sample) == [0] * 9
+
+    populations = in_file_order(network)
+    for name in STATED:
+        position = LAYERS.index(name)
+        population = populations[position].name
+        for what, attribute in (("u", "current"), ("v", "potential")):
+            first, later = (
+                np.stack(getattr(trace[population], attribute))[:, 0] for trace in (early, states)
+            )
+            mine = in_lava_time(first, later, position, STEPS)
+            truth = stored(folder, f"{name}-{what}")
+            if what == "v":
+                truth = np.where(stored(folder, name), truth - AFTER_SPIKE, truth)
+            assert np.count_nonzero(mine != truth) == 0, (name, what)
+
+
+@pytest.mark.slow
+def test_the_functional_simulator_gives_the_recorded_pilotnet_spikes(pilotnet: Any) -> None:
+    folder, network, inputs = pilotnet
+    silence = {"input": np.zeros_like(inputs["input"])}
+    before = functional.run(unfinished_sample(network, INTERVAL), silence)
+    sample = functional.run(network, inputs)
+    assert differing_spikes(folder, network, before, sample) == [0] * 9
+
+
+def test_pilotnet_behind_its_input_layer_is_the_same_network(pilotnet: Any) -> None:
+    folder, network, inputs = pilotnet
+    whole = reference.run(network, inputs)
+    spikes = raster(whole, in_file_order(network)[0], INTERVAL)
+    behind = netx.read(folder / "network.net", netx.NetxOptions("spikes"))
+    part = reference.run(behind, {"input": spikes[None].astype(np.int64)})
+    assert len(part.spikes) == len(whole.spikes) - 1
+    assert set(part.mismatches(whole).values()) == {0}
+
+
+def test_the_dense_recording_is_reproduced() -> None:
+    folder = require_data("lava_dl", "gts_dense")
+    weight = np.load(folder / "weight.npy")
+    spikes, out = (np.load(folder / f"{name}.npy").T.astype(np.int64) for name in ("in", "out"))
+    limit = (1 << 23) - 1
+    neuron = Neuron(
+        "lif", ("w",), (256,), np.array([(6 << 6) + 1]), Reset("value"),
+        Leak(np.array(4096 - 415), 12, "toward_zero"), Leak(np.array(0), 12, "toward_zero"), 6,
+        state_range=StateRange(-limit, limit), current_range=StateRange(-limit, limit + 1, "wrap"),
+    )  # fmt: skip
+    network = IntegerNetwork(
+        "dense",
+        (Input("in", (200,), BIN), Linear("w", ("in",), Dense(weight)), neuron,
+         Output("out", ("lif",))),
+    )  # fmt: skip
+    for simulator in (reference, functional):
+        found = simulator.run(network, {"in": spikes[None]})
+        mine = raster(found, neuron, len(spikes))
+        assert mine.size == 512_000
+        assert np.count_nonzero(mine[1:] != out[:-1].astype(bool)) == 0 or np.array_equal(
+            mine, out.astype(bool)
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "synapses", "neurons"),
+    [
+        ("tiny.net", 1_800 + 21_600, 768 + 864 + 36),
+        ("mnist_784_128_64_10.net", 784 * 128 + 128 * 64 + 64 * 10, 202),
+        ("oxford_from_nir_repo.net", 200 * 256 + 256 * 200, 456),
+    ],
+)
+def test_other_files_of_lava_dl_load_and_both_simulators_agree(
+    name: str, synapses: int, neurons: int
+) -> None:
+    network = netx.read(require_data("lava_dl", name))
+    assert sum(p.size for p in network.populations) == neurons
+    assert sum(n.weights.values.size for n in network.of_type(Linear)) == synapses
+    node = network.of_type(Input)[0]
+    high = min(node.type.high, 70)
+    rng = np.random.default_rng(3)
+    inputs = {"input": rng.integers(0, high + 1, (2, 20, *node.shape))}
+    ours, fast = reference.run(network, inputs), functional.run(network, inputs)
+    assert sum(counts.sum() for counts in ours.spike_counts.values()) > 100
+    assert set(ours.mismatches(fast).values()) == {0}
