@@ -130,7 +130,11 @@ def _assumed(node: object, reason: str) -> Finding:
 
 def _input(node: Input, target: Target) -> Iterator[Finding]:
     if node.type.kind in ("frame", "int"):
-        yield _refused(node, f"values of type {node.type} are not spikes", "encode the input")
+        yield _refused(
+            node,
+            f"values of type {node.type} are not spikes",
+            "encode the input (a .net file's input layer: --input-layer spikes)",
+        )
     elif node.type.low < 0 and not target.spike.signed:
         yield _refused(
             node,

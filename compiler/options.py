@@ -23,6 +23,8 @@ class CompileOptions:
         time_limit_s: of each exact solver run in the mapper.
         dialect, dt, reset, threshold, loop_delay, transpose_linear: what a ``.nir`` file does
             not say, see ``snnc.compiler.frontends.nir.NirOptions``.
+        input_layer: what the input layer of a ``.net`` file is fed, see
+            ``snnc.compiler.frontends.netx.NetxOptions``.
         calibration_samples: samples of the calibration data on which spikes are counted.
     """
 
@@ -38,6 +40,7 @@ class CompileOptions:
     threshold: str | None = None
     loop_delay: str | None = None
     transpose_linear: bool = False
+    input_layer: str = "values"
     calibration_samples: int = 8
 
     def __post_init__(self) -> None:

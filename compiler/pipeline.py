@@ -1,13 +1,14 @@
 """The stages in order: a model file becomes a verified ``Deployment``.
 
 frontend -> normalise -> quantize -> legalize -> retime -> map -> deployment.  Each stage is a
-function of the results before it; the pipeline only times, dumps and stops.
+function of the results before it; the pipeline only times, dumps and stops.  A file that holds
+integers passes normalise and quantize unchanged.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from snnc.backends import targets
 from snnc.compiler import legalize, normalise, quantize, retime
 from snnc.compiler.dump import dump_stage
-from snnc.compiler.frontends import nir
+from snnc.compiler.frontends import NetxOptions, NirOptions, is_netx, netx, nir
 from snnc.compiler.map import MapOptions, map_network
 from snnc.compiler.options import CompileOptions
 from snnc.compiler.provenance import provenance
@@ -48,7 +49,7 @@ class Calibration:
     measure: Callable[[IntegerNetwork, Target], Mapping[str, RealArray]]
 
 
-def no_calibration(_: Network) -> Calibration | None:
+def no_calibration(_: Network | IntegerNetwork) -> Calibration | None:
     """For models compiled without data."""
     return None
 
@@ -69,7 +70,7 @@ class Compilation:
 
     model: Path
     options: CompileOptions
-    calibrate: Callable[[Network], Calibration | None] = no_calibration
+    calibrate: Callable[[Network | IntegerNetwork], Calibration | None] = no_calibration
     dump_to: Path | None = None
     on_stage: Callable[[str, float | None], None] = _quiet
     results: dict[str, Any] = field(default_factory=dict)
@@ -101,18 +102,23 @@ class Compilation:
         deployment: Deployment | None = self.results.get("deployment")
         return deployment
 
-    def _frontend(self) -> Network:
-        return nir.read(self.model, nir_options(self.options))
+    def _frontend(self) -> Network | IntegerNetwork:
+        return read_model(self.model, self.options)
 
-    def _normalise(self) -> Network:
-        network = normalise.normalise(self.results["frontend"])
+    def _normalise(self) -> Network | IntegerNetwork:
+        network: Network | IntegerNetwork = self.results["frontend"]
+        if isinstance(network, Network):
+            network = normalise.normalise(network)
         self.calibration = self.calibrate(network)
         return network
 
     def _quantize(self) -> quantize.Quantized:
+        network = self.results["normalise"]
+        if isinstance(network, IntegerNetwork):
+            return quantize.Quantized(network, {})
         options = quantize.QuantizeOptions(self.options.weight_bits, self.timesteps)
         values = self.calibration.values if self.calibration else None
-        return quantize.quantize(self.results["normalise"], self.target, options, values)
+        return quantize.quantize(network, self.target, options, values)
 
     def _legalize(self) -> IntegerNetwork:
         return legalize.legalize(self.results["quantize"].network, self.target)
@@ -167,10 +173,51 @@ class Compilation:
         return summarize(draft, verify(draft).as_dict(), self.results, self.rates)
 
 
-def nir_options(options: CompileOptions) -> nir.NirOptions:
-    """The part of the options that completes a ``.nir`` file; it validates the values."""
-    named: dict[str, Any] = {f.name: getattr(options, f.name) for f in fields(nir.NirOptions)}
-    return nir.NirOptions(**named)
+def read_model(path: Path, options: CompileOptions) -> Network | IntegerNetwork:
+    """The network of a file, by the frontend that reads it.
+
+    Raises:
+        OptionError: an option that does not apply to this kind of file; else as the frontend.
+    """
+    if is_netx(path):
+        return netx.read(path, netx_options(options))
+    return nir.read(path, nir_options(options))
+
+
+def nir_options(options: CompileOptions) -> NirOptions:
+    """The part of the options that completes a ``.nir`` file; it validates the values.
+
+    Raises:
+        OptionError: an option of ``.net`` files was given.
+    """
+    _only_for(options, ("input_layer",), ".net", "a NIR file's input is what its first node reads")
+    named: dict[str, Any] = {f.name: getattr(options, f.name) for f in fields(NirOptions)}
+    return NirOptions(**named)
+
+
+def netx_options(options: CompileOptions) -> NetxOptions:
+    """The part of the options that completes a ``.net`` file; it validates the values.
+
+    Raises:
+        OptionError: an option of ``.nir`` files was given.
+    """
+    others = (*(f.name for f in fields(NirOptions)), "weight_bits")
+    _only_for(options, others, ".nir", "a .net file holds integers with one meaning")
+    named: Any = options.input_layer
+    return NetxOptions(named)
+
+
+def _only_for(options: CompileOptions, names: Iterable[str], suffix: str, why: str) -> None:
+    """Raise unless every one of the options has its default."""
+    default = CompileOptions()
+    for name in names:
+        if getattr(options, name) != getattr(default, name):
+            raise OptionError(
+                f"the option applies to {suffix} files only",
+                where=f"--{name.replace('_', '-')}",
+                found=getattr(options, name),
+                remedy=f"leave it out: {why}",
+            )
 
 
 def check_stage(stage: str | None) -> None:

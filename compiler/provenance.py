@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from snnc.compiler.options import CompileOptions
 from snnc.ir.artifact import dump_json
+from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
 from snnc.ir.npy import write_npy
 from snnc.ir.target import Target
@@ -24,7 +25,11 @@ class _Data(Protocol):
 
 
 def provenance(
-    model: Path, options: CompileOptions, target: Target, network: Network, data: _Data | None
+    model: Path,
+    options: CompileOptions,
+    target: Target,
+    network: Network | IntegerNetwork,
+    data: _Data | None,
 ) -> dict[str, Any]:
     """JSON object with versions, hashes, options and the assumptions of the frontend."""
     named = {**options.to_dict(), "target": target.id}  # a path would name the machine

@@ -1,27 +1,44 @@
-"""Model files to ``Network``; which frontend reads a file is decided by its contents."""
+"""Model files to networks; which frontend reads a file is decided by its name and contents."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from snnc.compiler.frontends import nir
+from snnc.compiler.frontends import netx, nir
+from snnc.compiler.frontends.netx import NetxOptions
 from snnc.compiler.frontends.nir import NirOptions
 from snnc.ir.errors import ModelFileError
+from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
 
-__all__ = ["NirOptions", "load_model"]
+__all__ = ["NetxOptions", "NirOptions", "is_netx", "load_model"]
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 SUFFIXES = (".nir", ".h5", ".hdf5")
+NETX_SUFFIX = ".net"
 
 
-def load_model(path: Path, options: NirOptions | None = None) -> Network:
-    """Read a trained network from a file.
+def is_netx(path: Path) -> bool:
+    """Whether the file is a network of lava-dl, which comes as integers."""
+    return Path(path).suffix.lower() == NETX_SUFFIX
+
+
+def load_model(
+    path: Path, options: NirOptions | None = None, netx_options: NetxOptions | None = None
+) -> Network | IntegerNetwork:
+    """Read a trained network from a file; one of lava-dl needs no quantization.
+
+    Args:
+        path: ``.net`` for lava-dl; NIR otherwise.
+        options: of NIR files.
+        netx_options: of lava-dl's files.
 
     Raises:
-        ModelFileError: no frontend knows this kind of file; else as ``nir.read``.
+        ModelFileError: no frontend knows this kind of file; else as ``nir.read``, ``netx.read``.
     """
     path = Path(path)
+    if is_netx(path):
+        return netx.read(path, netx_options)
     if path.suffix.lower() in SUFFIXES or _starts_with(path, HDF5_SIGNATURE):
         return nir.read(path, options)
     if not path.exists():
@@ -30,7 +47,7 @@ def load_model(path: Path, options: NirOptions | None = None) -> Network:
         "no frontend reads this kind of file",
         where=str(path),
         found=path.suffix or "no suffix",
-        allowed="NIR (.nir)",
+        allowed="NIR (.nir), lava-dl (.net)",
         remedy="export the network to NIR: docs/nir.md lists how, framework by framework",
     )
 

@@ -66,7 +66,7 @@ def compile(
     """Compile a trained network for a chip.
 
     Args:
-        model: ``.nir`` file.
+        model: ``.nir`` or ``.net`` file.
         options: target, time steps, widths, seed, dialect; see ``CompileOptions``.
         output: ``.snnc`` file to write; None keeps the deployment in memory only.
         calibration: typical data (``.npz``, recordings): value ranges and spike rates.
@@ -200,7 +200,7 @@ def check(
     """Say node by node whether a model can be compiled, without compiling it.
 
     Args:
-        model: ``.nir`` file.
+        model: ``.nir`` or ``.net`` file.
         target: also ask whether this target's neurons can express it.
         options: dialect and widths.
 
@@ -285,7 +285,7 @@ class _CalibrationSource:
         """What was cut or assumed while loading."""
         return () if self.data is None else self.data.notes
 
-    def __call__(self, network: Network) -> Calibration | None:
+    def __call__(self, network: Network | IntegerNetwork) -> Calibration | None:
         from snnc.compiler.pipeline import Calibration
 
         if self.path is None:

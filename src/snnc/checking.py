@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from snnc.backends import targets
-from snnc.compiler.frontends import nir
+from snnc.compiler.frontends import is_netx, netx, nir
 from snnc.compiler.frontends.nir.build import SUPPORTED
 from snnc.compiler.frontends.nir.hdf5 import read_file
-from snnc.compiler.frontends.nir.record import RawFile
+from snnc.compiler.frontends.record import RawNode
 from snnc.compiler.legalize import findings
 from snnc.compiler.options import CompileOptions
-from snnc.compiler.pipeline import nir_options
+from snnc.compiler.pipeline import netx_options, nir_options, read_model
 from snnc.ir.errors import SnncError
+from snnc.ir.integer_network import IntegerNetwork, IntegerNode
 from snnc.ir.network import Network, RealNode
 from snnc.ir.target import Target
 from snnc.results import CheckReport, Inspection, NodeVerdict
@@ -28,31 +29,43 @@ _WHOLE = "(network)"
 def check_model(path: Path, target: str | None, options: CompileOptions) -> CheckReport:
     """The verdict on every node of a file; see ``snnc.check``."""
     machine = None if target is None else targets.load(target)
-    raw = read_file(path)
-    found = dict(_unknown_kinds(raw))
+    raw, lower = _opened(path, options)
+    found = {} if is_netx(path) else dict(_unknown_kinds(raw))
     assumptions: Mapping[str, str] = {}
     if not found:
         try:
-            network = nir.lower(raw, nir_options(options))
+            network = lower()
             assumptions = network.assumptions
             if machine is not None:
                 found |= _by_target(raw, network, machine)
         except SnncError as error:
             found |= {verdict.node: verdict for verdict in [_verdict(raw, error)]}
-    rows = [found.pop(name, NodeVerdict(name, node.kind, "ok")) for name, node in raw.nodes.items()]
+    rows = [found.pop(name, NodeVerdict(name, node.kind, "ok")) for name, node in raw.items()]
     named = None if machine is None else machine.id
     return CheckReport(path.name, named, (*rows, *found.values()), assumptions)
 
 
+def _opened(
+    path: Path, options: CompileOptions
+) -> tuple[Mapping[str, RawNode], Callable[[], Network | IntegerNetwork]]:
+    """The records of a file by name, and the rest of reading it."""
+    if is_netx(path):
+        chosen = netx_options(options)
+        layers = netx.read_file(path)
+        return {layer.name: layer for layer in layers}, lambda: netx.lower(layers, chosen)
+    raw = read_file(path)
+    return raw.nodes, lambda: nir.lower(raw, nir_options(options))
+
+
 def inspect_model(path: Path, options: CompileOptions) -> Inspection:
     """The network of a file; see ``snnc.inspect``."""
-    network = nir.read(path, nir_options(options))
+    network = read_model(path, options)
     rows = tuple(_described(network, node) for node in network.order)
     return Inspection(path.name, rows, network.assumptions)
 
 
-def _unknown_kinds(raw: RawFile) -> Iterator[tuple[str, NodeVerdict]]:
-    for name, node in raw.nodes.items():
+def _unknown_kinds(raw: Mapping[str, RawNode]) -> Iterator[tuple[str, NodeVerdict]]:
+    for name, node in raw.items():
         if node.kind not in SUPPORTED:
             yield (
                 name,
@@ -64,13 +77,15 @@ def _unknown_kinds(raw: RawFile) -> Iterator[tuple[str, NodeVerdict]]:
             )  # fmt: skip
 
 
-def _by_target(raw: RawFile, network: Network, machine: Target) -> dict[str, NodeVerdict]:
+def _by_target(
+    raw: Mapping[str, RawNode], network: Network | IntegerNetwork, machine: Target
+) -> dict[str, NodeVerdict]:
     """What the target says about the nodes it does not simply accept, problems joined per node."""
     result: dict[str, NodeVerdict] = {}
     for finding in findings(network, machine):
         if finding.kind == "ok":
             continue
-        kind = raw.nodes[finding.node].kind if finding.node in raw.nodes else finding.operator
+        kind = raw[finding.node].kind if finding.node in raw else finding.operator
         before = result.get(finding.node)
         problem = f"{before.problem}; {finding.reason}" if before else finding.reason
         refused = finding.kind == "refused" or (before is not None and before.verdict == "refused")
@@ -81,11 +96,11 @@ def _by_target(raw: RawFile, network: Network, machine: Target) -> dict[str, Nod
     return result
 
 
-def _verdict(raw: RawFile, error: SnncError) -> NodeVerdict:
+def _verdict(raw: Mapping[str, RawNode], error: SnncError) -> NodeVerdict:
     """An error as a verdict on the node it names, or on the network."""
-    named = [name for name in raw.nodes if _names(error.where, name)]
+    named = [name for name in raw if _names(error.where, name)]
     node = max(named, key=len) if named else _WHOLE
-    kind = raw.nodes[node].kind if named else ""
+    kind = raw[node].kind if named else ""
     return NodeVerdict(
         node, kind, "refused", error.problem, error.found, error.allowed, error.remedy
     )
@@ -96,7 +111,7 @@ def _names(where: str, node: str) -> bool:
     return node in words or any(word.startswith(f"{node}.") for word in words)
 
 
-def _described(network: Network, node: RealNode) -> dict[str, Any]:
+def _described(network: Network | IntegerNetwork, node: RealNode | IntegerNode) -> dict[str, Any]:
     skipped = ("name", "inputs")
     fields = {
         field.name: _brief(getattr(node, field.name))
@@ -115,6 +130,8 @@ def _described(network: Network, node: RealNode) -> dict[str, Any]:
 def _brief(value: object) -> Any:
     """A parameter for people: arrays as shape and range, records by their fields."""
     if isinstance(value, np.ndarray):
+        if value.size == 0:
+            return None
         if value.size == 1:
             return value.reshape(-1)[0].item()
         low, high = value.min().item(), value.max().item()

@@ -2,7 +2,8 @@
 
 Tensors are (channels, height, width) or (features,), as stored; Lava's own are (x, y, channels)
 with flipped kernels, which is the same network.  Within a step spikes pass through all layers;
-Lava needs one step per layer, so layer n's step s is seen there n steps later.
+Lava's synapses take one step each, so what is step s here is seen there n steps later behind n of
+them.
 """
 
 from __future__ import annotations
@@ -74,7 +75,9 @@ class Builder:
         readout = "last" if self._reads_state() else "sum"
         self.nodes.append(Output("output", (self.last,), readout))
         self.notes.add(
-            "time", "no step of delay between layers: Lava shows layer n's step s at step s + n"
+            "time",
+            "a layer takes no time: what is step s here, Lava shows n steps later behind n layers "
+            "of synapses",
         )
         return IntegerNetwork(file.removesuffix(".net"), tuple(self.nodes), self.notes.values)
 

@@ -17,6 +17,7 @@ from snnc.cli.options import (
     Dialect,
     Dt,
     Encode,
+    InputLayer,
     Json,
     Labels,
     LoopDelay,
@@ -107,6 +108,7 @@ def compile_command(
     reset: Reset = None,
     threshold: Threshold = None,
     loop_delay: LoopDelay = None,
+    input_layer: InputLayer = None,
     transpose_linear: Annotated[
         bool, typer.Option("--transpose-linear", help="Linear weights are stored [in, out].")
     ] = False,
@@ -141,6 +143,7 @@ def compile_command(
         "seed": seed, "time_limit_s": time_limit, "calibration_samples": calibration_samples,
         "dialect": dialect, "dt": dt, "reset": reset, "threshold": threshold,
         "loop_delay": loop_delay, "transpose_linear": transpose_linear or None,
+        "input_layer": input_layer,
     }  # fmt: skip
     options = configured(config, {name: v for name, v in given.items() if v is not None})
     chosen = output or Path(f"{model.stem}.snnc")
@@ -276,6 +279,7 @@ def check_command(
     reset: Reset = None,
     threshold: Threshold = None,
     loop_delay: LoopDelay = None,
+    input_layer: InputLayer = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -285,7 +289,7 @@ def check_command(
     """
     from snnc.cli import verdicts
 
-    options = model_options(dialect, dt, reset, threshold, loop_delay)
+    options = model_options(dialect, dt, reset, threshold, loop_delay, input_layer)
     result = api.check(existing(model, "model file"), target, options)
     if as_json:
         shell.print_json(result.as_dict())
@@ -303,13 +307,14 @@ def inspect_command(
     reset: Reset = None,
     threshold: Threshold = None,
     loop_delay: LoopDelay = None,
+    input_layer: InputLayer = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Show a model's nodes, shapes, parameters and the assumptions made about it."""
     from snnc.cli import verdicts
 
-    options = model_options(dialect, dt, reset, threshold, loop_delay)
+    options = model_options(dialect, dt, reset, threshold, loop_delay, input_layer)
     result = api.inspect(existing(model, "model file"), options)
     if as_json:
         shell.print_json(result.as_dict())

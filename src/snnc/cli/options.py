@@ -14,7 +14,9 @@ from snnc.ir.errors import ModelFileError
 if TYPE_CHECKING:
     from snnc.inputs.encode import Encoding
 
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Trained network, a .nir file.")]
+Model = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="Trained network, a .nir or .net file.")
+]
 Artifact = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="Compiled network, .snnc.")]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")
@@ -50,6 +52,12 @@ LoopDelay = Annotated[
         help="Recurrent loops delay before or after their weights.", show_default="by dialect"
     ),
 ]
+InputLayer = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        help="What the input layer of a .net file is fed: values, spikes.", show_default="values"
+    ),
+]
 Encode = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
@@ -79,11 +87,13 @@ def model_options(
     reset: str | None,
     threshold: str | None,
     loop_delay: str | None,
+    input_layer: str | None,
 ) -> CompileOptions:
     """Options of commands that only read a model."""
     return CompileOptions(
-        dialect=dialect or "auto", dt=dt, reset=reset, threshold=threshold, loop_delay=loop_delay
-    )
+        dialect=dialect or "auto", dt=dt, reset=reset, threshold=threshold, loop_delay=loop_delay,
+        input_layer=input_layer or "values",
+    )  # fmt: skip
 
 
 def existing(path: Path, what: str) -> Path:
