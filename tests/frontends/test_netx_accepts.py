@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def test_random_dense_networks_equal_lavas_rules(
     rng = np.random.default_rng(seed)
     sizes = rng.integers(1, 12, 4)
     layers = []
-    for inner, out in zip(sizes[:-1], sizes[1:], strict=True):
+    for inner, out in itertools.pairwise(sizes):
         neuron = cuba(int(rng.integers(0, 4097)), int(rng.integers(0, 4097)),
                       int(rng.integers(0, 200)))  # fmt: skip
         weight = even(rng, (out, inner), 240) + (odd and rng.integers(0, 2, (out, inner)))
@@ -139,6 +140,14 @@ def test_axonal_delays_make_each_neurons_spikes_late(tmp_path: Path) -> None:
         assert np.array_equal(mine[:, neuron], expected.astype(bool))
     assert "netx starts the bias early" in network.assumptions["layer0"]
     assert set(found.mismatches(functional.run(network, {"input": data[None]})).values()) == {0}
+
+
+def test_one_delay_holds_for_the_whole_layer(tmp_path: Path) -> None:
+    layer = dense(np.eye(3) * 64, cuba(4096, 4095, 10), delay=np.float32(4))
+    network = netx.read(write(tmp_path / "a.net", layer))
+    data = np.random.default_rng(3).integers(0, 2, (9, 3))
+    found = reference.run(network, {"input": data[None]}).outputs["output"][0]
+    assert np.array_equal(found[4:], data[:-4])
 
 
 def test_delays_of_a_conv_layer_act_although_netx_ignores_them(tmp_path: Path) -> None:

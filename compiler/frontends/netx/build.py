@@ -13,20 +13,20 @@ from dataclasses import replace
 import numpy as np
 
 from snnc.compiler.frontends.netx import synapses
-from snnc.compiler.frontends.netx.neurons import BIAS_RANGE, input_neuron, neuron
+from snnc.compiler.frontends.netx.neurons import BIAS_RANGE, STATE_SHIFT, input_neuron, neuron
 from snnc.compiler.frontends.netx.options import NetxOptions
 from snnc.compiler.frontends.record import Notes, RawNode
 from snnc.ir.arrays import IntArray, Shape, size_of
 from snnc.ir.errors import ModelError, UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork, IntegerNode, linear_bound
 from snnc.ir.neuron import Neuron
-from snnc.ir.nodes import Add, Delay, Index, Input, Linear, Output
+from snnc.ir.nodes import Add, Delay, Index, Input, Linear, Output, Pool, Readout
 from snnc.ir.types import BIN, ValueType
 from snnc.ir.weights import Dense, Weights
 
 VALUE = ValueType("int", BIAS_RANGE[1].bit_length() + 1)
 """What netx writes to ``bias_mant``: 13 bits with sign."""
-MAX_NEURONS = 2**28
+MAX_NEURONS = 2**24
 # |u| <= 2^23 before a step and one wrap afterwards bring 2^23 + 64 a back only up to here.
 ONE_WRAP = 1 << 18
 _WEIGHTED = ("type", "shape", "weight", "bias", "delay", "neuron")
@@ -72,7 +72,7 @@ class Builder:
         file = self.layers[0].file
         if not any(isinstance(node, Neuron) for node in self.nodes):
             raise ModelError("a network without neurons", where=file)
-        readout = "last" if self._reads_state() else "sum"
+        readout: Readout = "last" if self._reads_state() else "sum"
         self.nodes.append(Output("output", (self.last,), readout))
         self.notes.add(
             "time",
@@ -129,9 +129,10 @@ class Builder:
                 remedy="average the output of the network on the host",
             )
         each = size // groups
-        self._reshape(f"{layer.name}.flat", (size,))
-        sums = Dense(np.repeat(np.eye(groups, dtype=np.int64), each, axis=1))
-        self._add(Linear(layer.name, (self.last,), sums), (groups,))
+        self._reshape(f"{layer.name}.groups", (groups, each))
+        sums = Pool(f"{layer.name}.sum", (self.last,), "sum", (each,), (each,), ((0, 0),))
+        self._add(sums, (groups, 1))
+        self._reshape(layer.name, (groups,))
         self.notes.add(layer.name, f"the output is the sum of each {each}, not divided by {each}")
 
     def _weighted(self, layer: RawNode, last: bool) -> None:
@@ -197,7 +198,7 @@ class Builder:
         return shift
 
     def _check_wrap(self, layer: RawNode, bound: int, shift: int) -> None:
-        if bound << (shift - synapses.STATE_SHIFT) > ONE_WRAP:
+        if bound << (shift - STATE_SHIFT) > ONE_WRAP:
             self.notes.add(
                 layer.name,
                 f"an input beyond {ONE_WRAP} would leave Lava's 24 bits; here u wraps around",
@@ -208,12 +209,15 @@ class Builder:
         if not delay.any():
             return
         name, source, size = layer.name, self.last, size_of(self.shape)
-        steps = [int(s) for s in np.unique(delay) if s]
-        self.nodes += [Delay(f"{name}.late{s}", (source,), s) for s in steps]
-        choice = np.searchsorted([0, *steps], np.broadcast_to(delay, self.shape).reshape(-1))
-        sources = (source, *(f"{name}.late{s}" for s in steps))
-        picked = Index(f"{name}.late", sources, self.shape, choice * size + np.arange(size))
-        self._add(picked, self.shape)
+        if delay.size == 1:
+            self._add(Delay(f"{name}.late", (source,), int(delay.flat[0])), self.shape)
+        else:
+            steps = [int(s) for s in np.unique(delay) if s]
+            self.nodes += [Delay(f"{name}.late{s}", (source,), s) for s in steps]
+            choice = np.searchsorted([0, *steps], delay.reshape(-1))
+            sources = (source, *(f"{name}.late{s}" for s in steps))
+            picked = choice * size + np.arange(size)
+            self._add(Index(f"{name}.late", sources, self.shape, picked), self.shape)
         self.notes.add(
             name, "axonal delays act as in training; netx starts the bias early" if
             layer.has("bias") else "axonal delays act as in training",
