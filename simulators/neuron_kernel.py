@@ -163,14 +163,11 @@ def _leak_scalars(leak: Leak) -> tuple[int, int]:
     return leak.shift, _ROUNDINGS[leak.rounding]
 
 
-@kernel
 def reset(packed: PackedNeurons, state: State) -> None:
     """Put all neurons into the state a sample starts with."""
-    state.current[:] = 0
-    state.a[:] = 0
-    state.q[:] = 0
-    for i in range(packed.kind.size):
-        state.v[i] = packed.values[packed.row[i] + INITIAL]
+    state.v[:] = packed.values[packed.row + INITIAL]
+    for other in (state.current, state.a, state.q):
+        other[:] = 0
 
 
 @kernel
@@ -186,13 +183,14 @@ def step(
 ) -> int:
     """Advance the neurons [first, last) by logical step ``t``.
 
-    ``accumulated[i]`` is the input sum of neuron i; it is consumed and set to zero.  Emitted
-    nonzero values are written to ``index`` and ``value`` from their beginning, in rising order
-    (both must hold ``last - first`` entries); returns how many there are.
+    ``accumulated[i]`` is the input sum of neuron ``first + i``; it is consumed and set to zero.
+    Such i and their emitted nonzero values are written to ``index`` and ``value`` from their
+    beginning, in rising order (both must hold ``last - first`` entries); returns how many there
+    are.
     """
     emitted = 0
-    for i in range(first, last):
-        out = update(packed, state, i, accumulated[i], t)
+    for i in range(last - first):
+        out = update(packed, state, first + i, accumulated[i], t)
         accumulated[i] = 0
         if out != 0:
             index[emitted] = i
