@@ -10,14 +10,14 @@ from numba.core.options import DefaultOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# A Numba that does not know one of these only makes lean kernels slower.
+# A Numba that does not know one of these only makes kernels slower, or compiles them longer.
 _WANTED: dict[str, Any] = {"_nrt": False, "error_model": "numpy"}
 _LEAN = {name: value for name, value in _WANTED.items() if hasattr(DefaultOptions, name)}
 
 
 def kernel(function: F) -> F:
     """Compile on first use in nopython mode; the machine code is cached on disk."""
-    return cast(F, numba.njit(cache=True, nogil=True)(function))
+    return cast(F, numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True)(function))
 
 
 def lean_kernel(function: F) -> F:
@@ -27,4 +27,13 @@ def lean_kernel(function: F) -> F:
     count; kernels made of many small functions over named tuples run about 10 times faster
     without.  Divisors must not be zero: there is no check.
     """
-    return cast(F, numba.njit(cache=True, nogil=True, **_LEAN)(function))
+    return cast(F, numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, **_LEAN)(function))
+
+
+def inner_kernel(function: F) -> F:
+    """A ``lean_kernel`` that only other kernels call: nothing is compiled for calls from Python.
+
+    What unpacks the arguments of a Python call is, for named tuples of arrays, more code than
+    the kernel itself.  Such a call from Python would crash; tests of a part call its ``py_func``.
+    """
+    return cast(F, numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_LEAN)(function))

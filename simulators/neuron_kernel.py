@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.ir.arrays import IntArray
-from snnc.ir.jit import lean_kernel as kernel
+from snnc.ir.jit import inner_kernel as kernel
+from snnc.ir.jit import lean_kernel
 from snnc.ir.neuron import NO_LEAK, Leak, Neuron
 
 # Columns of ``table``: the scalars of one population.
@@ -170,7 +171,7 @@ def reset(packed: PackedNeurons, state: State) -> None:
         other[:] = 0
 
 
-@kernel
+@lean_kernel
 def step(
     packed: PackedNeurons,
     state: State,

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from snnc.ir.arrays import IntArray
-from snnc.ir.jit import lean_kernel as kernel
+from snnc.ir.jit import inner_kernel as kernel
+from snnc.ir.jit import lean_kernel
 from snnc.simulators import neuron_kernel
 from snnc.simulators.functional.layouts import RUNS, TARGET_BITS, TARGET_MASK, WORDS
 from snnc.simulators.functional.plan import (
-    BIASED,
     EVEN,
     EVENT_DRIVEN,
     FIRST,
@@ -46,7 +46,7 @@ from snnc.simulators.functional.program import (
     Network,
     Synapses,
 )
-from snnc.simulators.neuron_kernel import LADDERS, Int32, Int64, PackedNeurons, State
+from snnc.simulators.neuron_kernel import Int32, Int64, PackedNeurons, State
 
 # A population that receives fewer events than neurons / SPARSE walks its touched neurons only.
 SPARSE = 64
@@ -60,7 +60,6 @@ class Fast(NamedTuple):
     added: IntArray
     multiplier: IntArray
     bias: IntArray
-    initial: IntArray
 
 
 class Workspace(NamedTuple):
@@ -71,7 +70,6 @@ class Workspace(NamedTuple):
         fired: uint8 [largest population rounded up to 8], who crosses the threshold in a sweep.
         fired_words: the same memory as uint64, eight neurons each.
         fast: membranes of the fast path.
-        state: of populations that go the general way.
         pending: int64 [populations], 1 while some neuron may change without input.
         ring_index, ring_value: the spikes of all sources in their last DEPTH steps.
         ring_count: how many there are, per slot.
@@ -81,11 +79,20 @@ class Workspace(NamedTuple):
     fired: Any
     fired_words: Any
     fast: Fast
-    state: State
     pending: Int64
     ring_index: Int32
     ring_value: Int64
     ring_count: Int64
+
+
+class General(NamedTuple):
+    """Parameters and state of all neurons, for populations that go the general way.
+
+    None in its place spares users of the fast path the compilation of ``neuron_kernel``.
+    """
+
+    neurons: PackedNeurons
+    state: State
 
 
 class Arriving(NamedTuple):
@@ -120,31 +127,32 @@ class Recording(NamedTuple):
     progress: Int64
 
 
-@kernel
+@lean_kernel
 def advance(
     network: Network,
     plan: Int64,
     work: Workspace,
+    general: General | None,
     arriving: Arriving,
     recording: Recording,
+    until: int,
     room: int,
-) -> bool:
-    """Run a sample until it ends or fewer than ``room`` more spikes can be kept.
+) -> None:
+    """Run a sample to step ``until``, or as long as ``room`` more spikes can be kept.
 
     Kernels that allocate or copy arrays take Numba seconds more to compile, so the caller
-    prepares the state and grows the recording.  Returns whether the sample is at its end.
+    prepares the state, opens the gates of biases and grows the recording.
     """
-    inputs, steps = arriving.pointer.shape[0], arriving.pointer.shape[1] - 1
+    inputs = arriving.pointer.shape[0]
     progress, size = recording.progress, recording.spike.size
-    while progress[STEP] < steps and progress[STORED] + room <= size:
+    while progress[STEP] < until and progress[STORED] + room <= size:
         t = progress[STEP]
         for i in range(inputs):
             _inject(network.sources[i], work, arriving, i, t)
-        progress[EVENTS] += _step(network, plan, work, inputs, t)
+        progress[EVENTS] += _step(network, plan, work, general, inputs, t)
         for p in range(plan.shape[0] - 1):
             _record(network.sources[inputs + p], work, recording, p, t)
         progress[STEP] = t + 1
-    return bool(progress[STEP] == steps)
 
 
 @kernel
@@ -184,7 +192,9 @@ def _record(source: Int64, work: Workspace, recording: Recording, p: int, t: int
 
 
 @kernel
-def _step(network: Network, plan: Int64, work: Workspace, inputs: int, t: int) -> int:
+def _step(
+    network: Network, plan: Int64, work: Workspace, general: General | None, inputs: int, t: int
+) -> int:
     """Advance all populations by step ``t``; returns the number of synaptic events delivered."""
     projections, sources, synapses = network.projections, network.sources, network.synapses
     ring_index, ring_value, ring_count = work.ring_index, work.ring_value, work.ring_count
@@ -202,12 +212,14 @@ def _step(network: Network, plan: Int64, work: Workspace, inputs: int, t: int) -
                 spikes = ring_index[begin:end], ring_value[begin:end], unit
                 events += _deliver(projections[j], synapses, spikes, sums)
         if k[MODE] == GENERAL:
-            value, first = ring_value[ring : ring + size], k[FIRST]
-            n = neuron_kernel.step(
-                network.neurons, work.state, first, first + size, sums, t, index, value
-            )
+            n = 0
+            if general is not None:
+                value, first = ring_value[ring : ring + size], k[FIRST]
+                n = neuron_kernel.step(
+                    general.neurons, general.state, first, first + size, sums, t, index, value
+                )
         elif events * SPARSE < size and k[EVENT_DRIVEN] and not pending[p]:
-            n, again = 0, 0
+            n, again = np.int64(0), np.int64(0)
             if events:
                 for j in range(k[PROJECTIONS], plan[p + 1, PROJECTIONS]):
                     begin, end, _ = _spikes(projections[j], sources, ring_count, t)
@@ -216,8 +228,6 @@ def _step(network: Network, plan: Int64, work: Workspace, inputs: int, t: int) -
                     n, again = touched[0], again | touched[1]
             pending[p] = again
         else:
-            if k[BIASED]:
-                _open_gates(network.neurons, fast.bias, k[FIRST], size, t)
             n, again = _sweep(k, fast, work.fired, work.fired_words, sums, index)
             pending[p] = again
         ring_count[me[SLOT] + slot] = n
@@ -321,16 +331,6 @@ def scatter(
         factor = 1 if unit else value[s]
         for j in range(row[index[s]], row[index[s] + 1]):
             sums[np.uint32(target[j])] += weight[j] * factor
-
-
-@kernel
-def _open_gates(neurons: PackedNeurons, bias: IntArray, first: int, size: int, t: int) -> None:
-    """Add the biases whose onset is this step."""
-    k = neurons.table[neurons.kind[first]]
-    for b in range(k[neuron_kernel.BIASES]):
-        if neurons.onsets[k[neuron_kernel.ONSETS] + b] == t:
-            for i in range(first, first + size):
-                bias[i] += neurons.values[neurons.row[i] + LADDERS + b]
 
 
 @kernel

@@ -16,14 +16,18 @@ from snnc.ir.integer_network import IntegerNetwork
 from snnc.simulators import neuron_kernel
 from snnc.simulators.functional.kernels import (
     EVENTS,
+    STEP,
     STORED,
     Arriving,
     Fast,
+    General,
     Recording,
     Workspace,
     advance,
 )
 from snnc.simulators.functional.plan import (
+    BIASED,
+    FIRST,
     GENERAL,
     MODE,
     PENDING,
@@ -35,7 +39,7 @@ from snnc.simulators.functional.plan import (
 from snnc.simulators.functional.program import DEPTH, SIZE, Program, build
 from snnc.simulators.functional.sparsify import sparsify
 from snnc.simulators.inputs import check_inputs
-from snnc.simulators.neuron_kernel import Int32, Int64, State
+from snnc.simulators.neuron_kernel import BIASES, LADDERS, ONSETS, Int32, Int64, PackedNeurons
 from snnc.simulators.result import Events, RunResult
 
 
@@ -195,17 +199,18 @@ class _Worker:
             parameters.added,
             parameters.multiplier,
             np.zeros(size, kind),
-            parameters.initial,
         )
-        general = bool((plan.table[:-1, MODE] == GENERAL).any())
-        state = State(*(np.zeros(size if general else 0, np.int64) for _ in range(4)))
+        self.initial = parameters.initial
+        self.general = None
+        if (plan.table[:-1, MODE] == GENERAL).any():
+            self.general = General(program.packed, neuron_kernel.new_state(program.packed))
+        self.gates = _gates(program.packed, plan.table)
         fired = np.zeros(program.largest + 8 & -8, np.uint8)
         self.workspace = Workspace(
             np.zeros(program.largest, kind),
             fired,
             fired.view(np.uint64),
             fast,
-            state,
             np.zeros(len(program.populations), np.int64),
             np.zeros(room, np.int32),
             np.zeros(room, np.int64),
@@ -213,7 +218,7 @@ class _Worker:
         )
         sizes = np.array([n.size for n in program.populations], np.int64)
         self.room = int((sizes * self.recorded).sum())
-        self.spike, self.value = _empty(2 * self.room)
+        self.kept = _empty(2 * self.room)
 
     def run(self, rasters: list[IntArray]) -> Sample:
         """Run one sample from its reset state."""
@@ -222,26 +227,48 @@ class _Worker:
         kept, total = np.zeros(shape, np.int64), np.zeros(shape[1], np.int64)
         progress = np.zeros(3, np.int64)
         self._reset()
-        while not self._advance(arriving, kept, total, progress):
-            stored = progress[STORED]
-            spike, value = _empty(2 * self.spike.size)
-            spike[:stored], value[:stored] = self.spike[:stored], self.value[:stored]
-            self.spike, self.value = spike, value
-        spike, value = (column[: progress[STORED]].copy() for column in (self.spike, self.value))
+        for until in sorted({t for t in self.gates if t < shape[0]} | {shape[0]}):
+            while progress[STEP] < until:
+                self._ensure_room(progress[STORED])
+                self._advance(
+                    arriving, Recording(self.recorded, kept, total, *self.kept, progress), until
+                )
+            for place, bias in self.gates.get(until, ()):
+                self.workspace.fast.bias[place] += bias
+        spike, value = (column[: progress[STORED]].copy() for column in self.kept)
         return Sample(spike, value, kept, total, int(progress[EVENTS]))
 
-    def _advance(self, arriving: Arriving, kept: Int64, total: Int64, progress: Int64) -> bool:
-        recording = Recording(self.recorded, kept, total, self.spike, self.value, progress)
-        return advance(self.network, self.plan, self.workspace, arriving, recording, self.room)
+    def _advance(self, arriving: Arriving, recording: Recording, until: int) -> None:
+        tables = self.network, self.plan, self.workspace, self.general
+        advance(*tables, arriving, recording, until, self.room)
+
+    def _ensure_room(self, stored: int) -> None:
+        """Make place for all spikes of one more step."""
+        if stored + self.room > self.kept[0].size:
+            old, self.kept = self.kept, _empty(2 * (stored + self.room))
+            for column, before in zip(self.kept, old, strict=True):
+                column[:stored] = before[:stored]
 
     def _reset(self) -> None:
         work = self.workspace
         for zeroed in (work.ring_count, work.sums, work.fast.bias):
             zeroed[:] = 0
-        work.fast.v[:] = work.fast.initial
+        work.fast.v[:] = self.initial
         work.pending[:] = self.plan[:-1, PENDING]
-        if work.state.v.size:
-            neuron_kernel.reset(self.network.neurons, work.state)
+        if self.general is not None:
+            neuron_kernel.reset(*self.general)
+
+
+def _gates(packed: PackedNeurons, plan: Int64) -> dict[int, list[tuple[slice, Int64]]]:
+    """By step, the (neurons, biases) of fast populations that begin in it."""
+    gates: dict[int, list[tuple[slice, Int64]]] = {}
+    for p in np.flatnonzero(plan[:-1, BIASED]):
+        place = slice(plan[p, FIRST], plan[p + 1, FIRST])
+        k = packed.table[packed.kind[place.start]]
+        for b in range(k[BIASES]):
+            bias = packed.values[packed.row[place] + LADDERS + b]
+            gates.setdefault(int(packed.onsets[k[ONSETS] + b]), []).append((place, bias))
+    return gates
 
 
 def _empty(size: int) -> tuple[Int32, Int64]:
