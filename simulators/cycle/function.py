@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snnc.ir.jit import lean_kernel as kernel
+from snnc.ir.jit import inner_kernel, lean_kernel
 from snnc.simulators.cycle.program import Int32, Int64, Program
 from snnc.simulators.neuron_kernel import (
     BIASES,
@@ -19,13 +19,13 @@ from snnc.simulators.neuron_kernel import (
 )
 
 
-@kernel
+@inner_kernel
 def packets_of(value: int, limit: int) -> int:
     """Packets that say ``value``."""
     return (abs(value) + limit - 1) // limit
 
 
-@kernel
+@inner_kernel
 def send(program: Program, ring: Int64, source: int, value: int, tick: int) -> None:
     """Accumulate a source's value on every axon it reaches.
 
@@ -40,7 +40,7 @@ def send(program: Program, ring: Int64, source: int, value: int, tick: int) -> N
                 row[program.synapse_target[i]] += program.synapse_weight[i] * value
 
 
-@kernel
+@lean_kernel
 def send_all(
     program: Program, ring: Int64, source: Int32, value: Int64, tick: int, packets: Int64
 ) -> None:
@@ -51,7 +51,7 @@ def send_all(
             packets[source[i]] += packets_of(value[i], program.packet_limit)
 
 
-@kernel
+@lean_kernel
 def sweep(
     program: Program,
     state: State,
@@ -111,7 +111,7 @@ def sweep(
     return emitted, stray
 
 
-@kernel
+@inner_kernel
 def _discard(arrived: Int64, touched: Int32, first: int, last: int, counts: bool) -> int:
     """Forget what arrived at neurons that do not update in this tick."""
     stray = 0
@@ -123,7 +123,7 @@ def _discard(arrived: Int64, touched: Int32, first: int, last: int, counts: bool
     return stray
 
 
-@kernel
+@inner_kernel
 def _needs_update(program: Program, state: State, i: int, inputs: int, step: int) -> bool:
     """Whether the core has to do more than look at the neuron.
 
@@ -146,7 +146,7 @@ def _needs_update(program: Program, state: State, i: int, inputs: int, step: int
     return False
 
 
-@kernel
+@inner_kernel
 def _is_silent(program: Program, state: State, i: int) -> bool:
     """Whether a neuron that needs no update would change nothing and emit nothing.
 

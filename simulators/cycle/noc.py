@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snnc.ir.jit import lean_kernel as kernel
+from snnc.ir.jit import inner_kernel, lean_kernel
 from snnc.simulators.cycle.noc_tables import Buffers, Float64, Int32, Int64, NocTables
 
 (INJECTED, DELIVERED, HOPS, LAST, PEAK_CHANNEL, PEAK_INJECTION, PEAK_RECEIVE, EVENTS) = range(8)
@@ -112,7 +112,7 @@ def new_state(noc: NocTables, buffers: Buffers) -> NocState:
     )
 
 
-@kernel
+@lean_kernel
 def drain(noc: NocTables, state: NocState, releases: Releases) -> int:
     """Move all packets of one tick from an empty network to an empty network.
 
@@ -147,7 +147,7 @@ def drain(noc: NocTables, state: NocState, releases: Releases) -> int:
     return int(state.total[LAST])
 
 
-@kernel
+@inner_kernel
 def _stuck(state: NocState, releases: Releases) -> bool:
     for sender in range(len(state.sender)):
         if state.sender[sender, RELEASED] < releases.ptr[sender + 1]:
@@ -155,7 +155,7 @@ def _stuck(state: NocState, releases: Releases) -> bool:
     return bool(state.queue[:, FILL].sum() > 0)
 
 
-@kernel
+@inner_kernel
 def _push(heap: Int64, key: int) -> None:
     """Insert into a binary min-heap whose root is entry 1."""
     heap[0] += 1
@@ -166,7 +166,7 @@ def _push(heap: Int64, key: int) -> None:
     heap[i] = key
 
 
-@kernel
+@inner_kernel
 def _pop(heap: Int64) -> int:
     """Remove the smallest key of a binary min-heap whose root is entry 1."""
     top, last = heap[1], heap[0]
@@ -184,25 +184,25 @@ def _pop(heap: Int64) -> int:
     return int(top)
 
 
-@kernel
+@inner_kernel
 def _wrapped(place: int, size: int) -> int:
     """Place in a ring, for places below twice its size; a division would cost more."""
     return place - size if place >= size else place
 
 
-@kernel
+@inner_kernel
 def _schedule(noc: NocTables, state: NocState, time: int, code: int) -> None:
     _push(state.heap, (time << noc.bits) | code)
 
 
-@kernel
+@inner_kernel
 def _has_room(noc: NocTables, state: NocState, port: int) -> bool:
     if port < noc.channels:
         return bool(state.queue[port, FILL] < state.queue[port, CAPACITY])
     return bool(state.core[port - noc.channels, CORE_FILL] < noc.receive_capacity)
 
 
-@kernel
+@inner_kernel
 def _wake(noc: NocTables, state: NocState, port: int, now: int) -> None:
     """Let the port serve its first waiter as soon as it can, unless that is already planned."""
     if (
@@ -214,7 +214,7 @@ def _wake(noc: NocTables, state: NocState, port: int, now: int) -> None:
         _schedule(noc, state, max(now, state.port[port, FREE]), len(state.queue) + port)
 
 
-@kernel
+@inner_kernel
 def _head(noc: NocTables, state: NocState, releases: Releases, queue: int, now: int) -> None:
     """The packet at the head of a queue asks for all its outputs."""
     slot = state.queue[queue, ENTRIES] + state.queue[queue, HEAD]
@@ -238,7 +238,7 @@ def _head(noc: NocTables, state: NocState, releases: Releases, queue: int, now: 
         _leave(noc, state, releases, queue, now)
 
 
-@kernel
+@inner_kernel
 def _port(noc: NocTables, state: NocState, releases: Releases, port: int, now: int) -> None:
     """A port that is free and has room sends the copy that has waited longest."""
     state.port[port, SCHEDULED] = 0
@@ -257,7 +257,7 @@ def _port(noc: NocTables, state: NocState, releases: Releases, port: int, now: i
     _wake(noc, state, port, now)
 
 
-@kernel
+@inner_kernel
 def _transmit(noc: NocTables, state: NocState, out: int, send: int, now: int) -> None:
     """Send one copy through its port."""
     port = noc.out[out, PORT]
@@ -273,7 +273,7 @@ def _transmit(noc: NocTables, state: NocState, out: int, send: int, now: int) ->
     state.total[PEAK_CHANNEL] = max(state.total[PEAK_CHANNEL], state.queue[port, FILL])
 
 
-@kernel
+@inner_kernel
 def _enqueue(noc: NocTables, state: NocState, queue: int, node: int, send: int, ready: int) -> None:
     """Put a packet into a queue with room; it may be read from ``ready`` on."""
     place = _wrapped(
@@ -288,7 +288,7 @@ def _enqueue(noc: NocTables, state: NocState, queue: int, node: int, send: int, 
     state.queue[queue, FILL] += 1
 
 
-@kernel
+@inner_kernel
 def _leave(noc: NocTables, state: NocState, releases: Releases, queue: int, now: int) -> None:
     """All copies of the head are on their way: free its place and tell who waits for it."""
     state.queue[queue, HEAD] = _wrapped(state.queue[queue, HEAD] + 1, state.queue[queue, CAPACITY])
@@ -308,7 +308,7 @@ def _leave(noc: NocTables, state: NocState, releases: Releases, queue: int, now:
         _schedule_release(noc, state, releases, sender, now)
 
 
-@kernel
+@inner_kernel
 def _schedule_release(
     noc: NocTables, state: NocState, releases: Releases, sender: int, now: int
 ) -> None:
@@ -319,7 +319,7 @@ def _schedule_release(
         _schedule(noc, state, max(now, ready), code)
 
 
-@kernel
+@inner_kernel
 def _release(noc: NocTables, state: NocState, releases: Releases, sender: int, now: int) -> None:
     """Hand the sender's next packet to its injection queue, or stall the sender."""
     queue = noc.channels + sender
@@ -334,7 +334,7 @@ def _release(noc: NocTables, state: NocState, releases: Releases, sender: int, n
     _schedule_release(noc, state, releases, sender, now)
 
 
-@kernel
+@inner_kernel
 def _receive(noc: NocTables, state: NocState, core: int, reach: int, now: int) -> None:
     """A packet enters a core: it is looked up at once, or waits in the receive queue."""
     state.total[DELIVERED] += 1
@@ -351,7 +351,7 @@ def _receive(noc: NocTables, state: NocState, core: int, reach: int, now: int) -
     state.total[PEAK_RECEIVE] = max(state.total[PEAK_RECEIVE], state.core[core, CORE_FILL])
 
 
-@kernel
+@inner_kernel
 def _serve(noc: NocTables, state: NocState, core: int, reach: int, arrived: int) -> None:
     state.core[core, BUSY] = 1
     state.receive_end[core] = max(state.receive_end[core], arrived) + noc.service[reach]
@@ -359,7 +359,7 @@ def _serve(noc: NocTables, state: NocState, core: int, reach: int, arrived: int)
     _schedule(noc, state, math.ceil(state.receive_end[core]), code)
 
 
-@kernel
+@inner_kernel
 def _finish(noc: NocTables, state: NocState, core: int, now: int) -> None:
     """A core has accumulated a packet and takes the next one from its receive queue."""
     state.core[core, BUSY] = 0

@@ -9,7 +9,7 @@ import numpy as np
 
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import SimulationError, TargetError
-from snnc.ir.jit import lean_kernel as kernel
+from snnc.ir.jit import inner_kernel, lean_kernel
 from snnc.ir.target import Execution
 from snnc.ir.topology import Mesh
 from snnc.simulators.cycle import noc
@@ -58,7 +58,7 @@ class TickTime(NamedTuple):
         return max(self.sweep, self.receive, self.network)
 
 
-@kernel
+@lean_kernel
 def packets_needed(program: Program, source: Int32, value: Int64) -> int:
     """Packets that these values take on all nets of their sources."""
     total = 0
@@ -67,7 +67,7 @@ def packets_needed(program: Program, source: Int32, value: Int64) -> int:
     return total
 
 
-@kernel
+@lean_kernel
 def plan_sweeps(
     program: Program,
     cost: SomaCost,
@@ -114,7 +114,7 @@ def plan_sweeps(
     return packets
 
 
-@kernel
+@inner_kernel
 def _emit(
     program: Program,
     send_ptr: Int64,
@@ -136,7 +136,7 @@ def _emit(
     return now, packets
 
 
-@kernel
+@lean_kernel
 def plan_host(
     program: Program,
     cost: SomaCost,
