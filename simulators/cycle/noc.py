@@ -121,14 +121,9 @@ def drain(noc: NocTables, state: NocState, releases: Releases) -> int:
         are left but nothing can move any more.
     """
     queues, ports, senders = len(state.queue), len(state.port), len(state.sender)
-    state.total[LAST] = 0
-    state.port[:, FREE] = 0
-    state.queue[:, NEXT_READ] = 0
-    state.receive_end[:] = 0.0
-    state.shift[:] = 0.0
+    _restart(state, releases)
     for sender in range(senders):
-        state.sender[sender, RELEASED] = releases.ptr[sender]
-        _schedule_release(noc, state, releases, sender, 0)
+        _schedule_release(noc, state, releases, sender, np.int64(0))
     mask = (1 << noc.bits) - 1
     while state.heap[0] > 0:
         key = _pop(state.heap)
@@ -148,11 +143,30 @@ def drain(noc: NocTables, state: NocState, releases: Releases) -> int:
 
 
 @inner_kernel
+def _restart(state: NocState, releases: Releases) -> None:
+    """Begin a tick: forget the times of the one before, hand over new packets."""
+    # Loops, because an assignment to a slice takes Numba much longer to compile.
+    state.total[LAST] = 0
+    for port in range(len(state.port)):
+        state.port[port, FREE] = 0
+    for queue in range(len(state.queue)):
+        state.queue[queue, NEXT_READ] = 0
+    for core in range(state.receive_end.size):
+        state.receive_end[core] = 0.0
+    for sender in range(len(state.sender)):
+        state.shift[sender] = 0.0
+        state.sender[sender, RELEASED] = releases.ptr[sender]
+
+
+@inner_kernel
 def _stuck(state: NocState, releases: Releases) -> bool:
     for sender in range(len(state.sender)):
         if state.sender[sender, RELEASED] < releases.ptr[sender + 1]:
             return True
-    return bool(state.queue[:, FILL].sum() > 0)
+    inside = 0
+    for queue in range(len(state.queue)):
+        inside += state.queue[queue, FILL]
+    return inside > 0
 
 
 @inner_kernel
@@ -326,7 +340,7 @@ def _release(noc: NocTables, state: NocState, releases: Releases, sender: int, n
     if state.queue[queue, FILL] >= state.queue[queue, CAPACITY]:
         state.sender[sender, STALLED] = 1
         return
-    send = releases.send[state.sender[sender, RELEASED]]
+    send = np.int64(releases.send[state.sender[sender, RELEASED]])
     state.sender[sender, RELEASED] += 1
     state.total[INJECTED] += 1
     _enqueue(noc, state, queue, noc.send[send, ROOT], send, now)
