@@ -37,3 +37,8 @@ def inner_kernel(function: F) -> F:
     the kernel itself.  Such a call from Python would crash; tests of a part call its ``py_func``.
     """
     return cast(F, numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_LEAN)(function))
+
+
+def inlined(function: F) -> F:
+    """A tiny ``inner_kernel`` whose body takes the place of each call; nothing else compiles."""
+    return cast(F, numba.njit(inline="always", **_LEAN)(function))

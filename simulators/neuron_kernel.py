@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.ir.arrays import IntArray
+from snnc.ir.jit import inlined, lean_kernel
 from snnc.ir.jit import inner_kernel as kernel
-from snnc.ir.jit import lean_kernel
 from snnc.ir.neuron import NO_LEAK, Leak, Neuron
 
 # Columns of ``table``: the scalars of one population.
@@ -260,7 +260,7 @@ def bounded(x: int, low: int, high: int, wrap: int) -> int:
     return low if x < low else high
 
 
-@kernel
+@inlined
 def _count(k: Int64, p: Int64, ladder: int, v: int, a: int) -> int:
     offset = 0
     if k[ADAPTATION] != NO_ADAPTATION:
@@ -276,7 +276,7 @@ def _count(k: Int64, p: Int64, ladder: int, v: int, a: int) -> int:
     return c
 
 
-@kernel
+@inlined
 def _after(k: Any, amount: int, v: int, c: int) -> int:
     """The membrane after a spike of count ``c``."""
     if c == 0:
@@ -291,7 +291,7 @@ def _after(k: Any, amount: int, v: int, c: int) -> int:
     return v
 
 
-@kernel
+@inlined
 def _adapted(k: Any, p: Any, r: int, a: int, c: int) -> int:
     """The threshold state after a step with count ``c``."""
     if k[ADAPTATION] == DECAY:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snnc.ir.jit import inner_kernel, lean_kernel
+from snnc.ir.jit import inlined, inner_kernel, lean_kernel
 from snnc.simulators.cycle.program import Axons, Int32, Int64, Sweeps
 from snnc.simulators.neuron_kernel import (
     BIASES,
@@ -25,7 +25,7 @@ def packets_of(value: int, limit: int) -> int:
     return (abs(value) + limit - 1) // limit
 
 
-@inner_kernel
+@inlined
 def send(axons: Axons, ring: Int64, source: int, value: int, tick: int) -> None:
     """Accumulate a source's value on every axon it reaches.
 
@@ -111,7 +111,7 @@ def sweep(
     return emitted, stray
 
 
-@inner_kernel
+@inlined
 def _discard(arrived: Int64, touched: Int32, first: int, last: int, counts: bool) -> int:
     """Forget what arrived at neurons that do not update in this tick."""
     stray = 0
@@ -123,7 +123,7 @@ def _discard(arrived: Int64, touched: Int32, first: int, last: int, counts: bool
     return stray
 
 
-@inner_kernel
+@inlined
 def _needs_update(program: Sweeps, state: State, i: int, inputs: int, step: int) -> bool:
     """Whether the core has to do more than look at the neuron.
 
@@ -146,7 +146,7 @@ def _needs_update(program: Sweeps, state: State, i: int, inputs: int, step: int)
     return False
 
 
-@inner_kernel
+@inlined
 def _is_silent(program: Sweeps, state: State, i: int) -> bool:
     """Whether a neuron that needs no update would change nothing and emit nothing.
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snnc.ir.jit import inner_kernel, lean_kernel
+from snnc.ir.jit import inlined, inner_kernel, lean_kernel
 from snnc.simulators.cycle.noc_tables import Buffers, Float64, Int32, Int64, NocTables
 
 (INJECTED, DELIVERED, HOPS, LAST, PEAK_CHANNEL, PEAK_INJECTION, PEAK_RECEIVE, EVENTS) = range(8)
@@ -142,7 +142,7 @@ def drain(noc: NocTables, state: NocState, releases: Releases) -> int:
     return int(state.total[LAST])
 
 
-@inner_kernel
+@inlined
 def _restart(state: NocState, releases: Releases) -> None:
     """Begin a tick: forget the times of the one before, hand over new packets."""
     # Loops, because an assignment to a slice takes Numba much longer to compile.
@@ -158,7 +158,7 @@ def _restart(state: NocState, releases: Releases) -> None:
         state.sender[sender, RELEASED] = releases.ptr[sender]
 
 
-@inner_kernel
+@inlined
 def _stuck(state: NocState, releases: Releases) -> bool:
     for sender in range(len(state.sender)):
         if state.sender[sender, RELEASED] < releases.ptr[sender + 1]:
@@ -198,18 +198,18 @@ def _pop(heap: Int64) -> int:
     return int(top)
 
 
-@inner_kernel
+@inlined
 def _wrapped(place: int, size: int) -> int:
     """Place in a ring, for places below twice its size; a division would cost more."""
     return place - size if place >= size else place
 
 
-@inner_kernel
+@inlined
 def _schedule(noc: NocTables, state: NocState, time: int, code: int) -> None:
     _push(state.heap, (time << noc.bits) | code)
 
 
-@inner_kernel
+@inlined
 def _has_room(noc: NocTables, state: NocState, port: int) -> bool:
     if port < noc.channels:
         return bool(state.queue[port, FILL] < state.queue[port, CAPACITY])
@@ -252,7 +252,7 @@ def _head(noc: NocTables, state: NocState, releases: Releases, queue: int, now: 
         _leave(noc, state, releases, queue, now)
 
 
-@inner_kernel
+@inlined
 def _port(noc: NocTables, state: NocState, releases: Releases, port: int, now: int) -> None:
     """A port that is free and has room sends the copy that has waited longest."""
     state.port[port, SCHEDULED] = 0
@@ -373,7 +373,7 @@ def _serve(noc: NocTables, state: NocState, core: int, reach: int, arrived: int)
     _schedule(noc, state, math.ceil(state.receive_end[core]), code)
 
 
-@inner_kernel
+@inlined
 def _finish(noc: NocTables, state: NocState, core: int, now: int) -> None:
     """A core has accumulated a packet and takes the next one from its receive queue."""
     state.core[core, BUSY] = 0

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from snnc.ir.arrays import IntArray
+from snnc.ir.jit import inlined, lean_kernel
 from snnc.ir.jit import inner_kernel as kernel
-from snnc.ir.jit import lean_kernel
 from snnc.simulators import neuron_kernel
 from snnc.simulators.functional.layouts import RUNS, TARGET_BITS, TARGET_MASK, WORDS
 from snnc.simulators.functional.plan import (
@@ -155,7 +155,7 @@ def advance(
         progress[STEP] = t + 1
 
 
-@kernel
+@inlined
 def _inject(source: Int64, work: Workspace, arriving: Arriving, i: int, t: int) -> None:
     """Copy the inputs of step ``t`` to their ring."""
     begin, n = arriving.pointer[i, t], arriving.pointer[i, t + 1] - arriving.pointer[i, t]
@@ -170,7 +170,7 @@ def _inject(source: Int64, work: Workspace, arriving: Arriving, i: int, t: int) 
         value[ring + j] = amount[begin + j]
 
 
-@kernel
+@inlined
 def _record(source: Int64, work: Workspace, recording: Recording, p: int, t: int) -> None:
     """Count the spikes of one population in step ``t``, and keep them if they are wanted."""
     slot = t % source[DEPTH]
@@ -266,7 +266,7 @@ def _deliver(k: Int64, synapses: Synapses, spikes: tuple[Int32, Int64, int], sum
     return _fan_out(synapses.fan_out[k[COUNT] :], index)
 
 
-@kernel
+@inlined
 def _fan_out(fan_out: Int32, index: Int32) -> int:
     """Number of synapses of all spikes."""
     events = 0
@@ -367,7 +367,7 @@ def _touch(
     return n, again
 
 
-@kernel
+@inlined
 def _targets(
     layout: int, entry: int, words: Int32, target: Int32, start: Int32, first: Int64
 ) -> Any:
@@ -379,7 +379,7 @@ def _targets(
     return np.int64(target[entry]), 1
 
 
-@kernel
+@inlined
 def _integrate(
     k: Int64, membranes: IntArray, threshold: IntArray, added: IntArray, sums: IntArray, i: int
 ) -> tuple[int, int]:
@@ -408,7 +408,7 @@ def _sweep(
     return _collect(fired, words, sums.size, index)
 
 
-@kernel
+@inlined
 def _add(v: IntArray, sums: IntArray, bias: IntArray, shift: int) -> None:
     """Integrate and consume the input sums."""
     for i in range(v.size):
@@ -416,7 +416,7 @@ def _add(v: IntArray, sums: IntArray, bias: IntArray, shift: int) -> None:
         sums[i] = 0
 
 
-@kernel
+@inlined
 def _leak(v: IntArray, multiplier: IntArray, shift: int, truncate: int, even: int) -> None:
     """``v = round(multiplier v / 2^shift)`` without branches, so that it becomes vector code.
 
@@ -445,7 +445,7 @@ def _fire(v: Any, threshold: Any, added: Any, low: int, high: int, keep: int, fi
         fired[i] = hit | ((u >= threshold[i]) << 1)
 
 
-@kernel
+@inlined
 def _collect(fired: Any, words: Any, size: int, index: Int32) -> tuple[int, int]:
     """List the neurons that fire, eight flags at a time; and whether any would fire again."""
     n, again = 0, 0
