@@ -123,7 +123,7 @@ def drain(noc: NocTables, state: NocState, releases: Releases) -> int:
     queues, ports, senders = len(state.queue), len(state.port), len(state.sender)
     _restart(state, releases)
     for sender in range(senders):
-        _schedule_release(noc, state, releases, sender, np.int64(0))
+        _schedule_release(noc, state, releases, sender, int(np.int64(0)))
     mask = (1 << noc.bits) - 1
     while state.heap[0] > 0:
         key = _pop(state.heap)
@@ -340,7 +340,7 @@ def _release(noc: NocTables, state: NocState, releases: Releases, sender: int, n
     if state.queue[queue, FILL] >= state.queue[queue, CAPACITY]:
         state.sender[sender, STALLED] = 1
         return
-    send = np.int64(releases.send[state.sender[sender, RELEASED]])
+    send = int(np.int64(releases.send[state.sender[sender, RELEASED]]))
     state.sender[sender, RELEASED] += 1
     state.total[INJECTED] += 1
     _enqueue(noc, state, queue, noc.send[send, ROOT], send, now)

@@ -126,7 +126,7 @@ def plan_sweeps(
         Number of packets written.
     """
     # Plain zeros would have `_emit` compiled twice, once for constants.
-    cursor, packets = np.int64(0), np.int64(0)
+    cursor, packets = int(np.int64(0)), int(np.int64(0))
     core_ptr = senders.core_ptr
     for core in range(core_ptr.size - 1):
         now = 0.0

@@ -219,7 +219,8 @@ def _step(
                     general.neurons, general.state, first, first + size, sums, t, index, value
                 )
         elif events * SPARSE < size and k[EVENT_DRIVEN] and not pending[p]:
-            n, again = np.int64(0), np.int64(0)
+            # A plain zero would have `_touch` compiled twice, once for the constant.
+            n, again = int(np.int64(0)), 0
             if events:
                 for j in range(k[PROJECTIONS], plan[p + 1, PROJECTIONS]):
                     begin, end, _ = _spikes(projections[j], sources, ring_count, t)

@@ -15,7 +15,7 @@ import numpy as np
 
 from snnc.ir.arrays import IntArray, RealArray, size_of
 from snnc.ir.expand import Expansion, Projection
-from snnc.ir.jit import kernel
+from snnc.ir.jit import lean_kernel as kernel
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input
 from snnc.simulators import neuron_kernel

@@ -235,8 +235,10 @@ class _Worker:
                 )
             for place, bias in self.gates.get(until, ()):
                 self.workspace.fast.bias[place] += bias
-        spike, value = (column[: progress[STORED]].copy() for column in self.kept)
-        return Sample(spike, value, kept, total, int(progress[EVENTS]))
+        (spike, value), stored = self.kept, progress[STORED]
+        return Sample(
+            spike[:stored].copy(), value[:stored].copy(), kept, total, int(progress[EVENTS])
+        )
 
     def _advance(self, arriving: Arriving, recording: Recording, until: int) -> None:
         tables = self.network, self.plan, self.workspace, self.general
@@ -246,8 +248,7 @@ class _Worker:
         """Make place for all spikes of one more step."""
         if stored + self.room > self.kept[0].size:
             old, self.kept = self.kept, _empty(2 * (stored + self.room))
-            for column, before in zip(self.kept, old, strict=True):
-                column[:stored] = before[:stored]
+            self.kept[0][:stored], self.kept[1][:stored] = old[0][:stored], old[1][:stored]
 
     def _reset(self) -> None:
         work = self.workspace
