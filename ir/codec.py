@@ -113,7 +113,7 @@ def decode(value: Any, arrays: Mapping[str, AnyArray]) -> Any:
             "unknown record class", where=str(kind), remedy="was it written by a newer snnc?"
         )
     fields = {key: decode(item, arrays) for key, item in value.items() if key != "$"}
-    for key, allowed in _scalar_fields(cls).items():
+    for key, allowed in _scalar_fields(kind).items():
         if key in fields and not any(_is_a(fields[key], kind) for kind in allowed):
             raise ArtifactError(
                 "a field has the wrong type",
@@ -130,10 +130,10 @@ def decode(value: Any, arrays: Mapping[str, AnyArray]) -> Any:
 
 
 @functools.cache
-def _scalar_fields(cls: type[Any]) -> Mapping[str, tuple[Any, ...]]:
+def _scalar_fields(record: str) -> Mapping[str, tuple[Any, ...]]:
     """What a record's numbers, flags and words may be: types, and the words of a ``Literal``."""
     result = {}
-    for name, hint in get_type_hints(cls).items():
+    for name, hint in get_type_hints(_CLASSES[record]).items():
         parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
         allowed = [w for part in parts for w in (get_args(part) if _is_literal(part) else [part])]
         if all(isinstance(kind, str) or kind in _SCALARS for kind in allowed):

@@ -24,9 +24,21 @@ NO, WRONG, DEFECT, INTERRUPTED = 1, 2, 70, 130
 ERROR_SCHEMA = "snnc-error/1"
 
 
+class _Out(Console):
+    """A console whose reader may leave early (``| head``) without changing the exit code."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        _nobody_reads()
+
+
+def _nobody_reads() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def out() -> Console:
     """Results, on stdout."""
-    return Console()
+    return _Out()
 
 
 def err() -> Console:
@@ -36,7 +48,12 @@ def err() -> Console:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """Write one JSON object, and nothing else, to stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _nobody_reads()
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -58,7 +75,7 @@ def _run(words: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
     except BrokenPipeError:  # the reader, e.g. head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _nobody_reads()
         return 0
     except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # the help has been printed
