@@ -15,13 +15,18 @@ SHOW_CURSOR = b"\x1b[?25h"
 
 
 @pytest.mark.parametrize("extra", [(), ("--json",)])
-def test_a_reader_that_leaves_early_does_not_change_the_verdict(extra: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("words", "code"), [(("targets",), 0), (("check", str(DIGITS), "--target", "truenorth"), 1)]
+)
+def test_a_reader_that_leaves_early_does_not_change_the_exit_code(
+    words: tuple[str, ...], code: int, extra: tuple[str, ...]
+) -> None:
     read, write = os.pipe()
     os.close(read)
-    words = [sys.executable, "-m", "snnc", "check", str(DIGITS), "--target", "truenorth", *extra]
-    done = subprocess.run(words, stdout=write, stderr=subprocess.PIPE, check=False, timeout=120)
+    call = [sys.executable, "-m", "snnc", *words, *extra]
+    done = subprocess.run(call, stdout=write, stderr=subprocess.PIPE, check=False, timeout=120)
     os.close(write)
-    assert (done.returncode, done.stderr) == (1, b"")
+    assert (done.returncode, done.stderr) == (code, b"")
 
 
 def test_an_error_gives_the_terminal_its_cursor_back(tmp_path: Path) -> None:
