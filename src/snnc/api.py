@@ -224,8 +224,10 @@ def check(
 def inspect(model: AnyPath, options: CompileOptions | None = None) -> Inspection:
     """Show a model as the frontend understands it: nodes, shapes, parameters, assumptions.
 
+    A model that is refused is shown as stored, with the reason in ``error``.
+
     Raises:
-        SnncError: the file cannot be read as a network.
+        ModelFileError: there is no readable NIR file.
     """
     from snnc.checking import inspect_model
 

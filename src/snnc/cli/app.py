@@ -307,7 +307,10 @@ def inspect_command(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show a model's nodes, shapes, parameters and the assumptions made about it."""
+    """Show a model's nodes, shapes, parameters and the assumptions made about it.
+
+    Of a model that is refused, what the file holds and the reason; exit code 2.
+    """
     from snnc.cli import verdicts
 
     options = model_options(dialect, dt, reset, threshold, loop_delay)
@@ -316,6 +319,8 @@ def inspect_command(
         shell.print_json(result.as_dict())
     else:
         verdicts.show_inspection(shell.out(), result)
+    if result.error is not None:
+        raise typer.Exit(shell.WRONG if as_json else shell.refuse(result.error, as_json=False))
 
 
 @app.command("targets")

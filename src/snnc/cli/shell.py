@@ -71,7 +71,7 @@ def _run(words: list[str]) -> int:
         sys.stdout.flush()
         return _interrupted() if code == INTERRUPTED else code if isinstance(code, int) else 0
     except SnncError as error:
-        return _refuse(error.as_dict(), as_json)
+        return refuse(error.as_dict(), as_json=as_json)
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
     except BrokenPipeError:  # the reader, e.g. head, has seen enough
@@ -81,7 +81,7 @@ def _run(words: list[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":  # the help has been printed
             return WRONG
         if hasattr(error, "format_message"):  # a ClickException, of Click or of Typer's own copy
-            return _refuse(_usage(error), as_json)
+            return refuse(_usage(error), as_json=as_json)
         return _defect(error, as_json, debug)
 
 
@@ -103,7 +103,7 @@ def _usage(error: Any) -> dict[str, str]:
     }
 
 
-def _refuse(error: Mapping[str, str], as_json: bool) -> int:
+def refuse(error: Mapping[str, str], *, as_json: bool) -> int:
     """Print an error; exit code 2."""
     if as_json:
         print_json({"schema": ERROR_SCHEMA, **error})
@@ -132,9 +132,9 @@ def _defect(error: Exception, as_json: bool, debug: bool) -> int:
             file.write(f"{' '.join(sys.argv)}\n")
             traceback.print_exception(error, file=file)
         remedy = f"please report it, with the command and {file.name}"
-    _refuse(
+    refuse(
         {"error": "internal", "problem": "internal error, a defect in snnc", "where": "",
          "found": where, "allowed": "", "remedy": remedy},
-        as_json,
+        as_json=as_json,
     )  # fmt: skip
     return DEFECT
