@@ -5,29 +5,15 @@ from __future__ import annotations
 import shutil
 import zipfile
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from support.cli import Outcome, Snnc
+from support.cli import DIGITS, Snnc, refused
 from support.paths import require_data
 
 from snnc import api
-
-DIGITS = Path(str(files("snnc"))) / "demo_data" / "digits_cnn.nir"
-
-
-def refused(found: Outcome, *parts: str) -> None:
-    """The error is short, names what it should, and is no traceback."""
-    assert found.code == 2, found
-    assert found.out == ""
-    assert found.err.startswith("error: ")
-    assert len(found.err.splitlines()) <= 24
-    assert "Traceback" not in found.err
-    for part in parts:
-        assert part in found.err, (part, found.err)
 
 
 def edited(tmp_path: Path, edit: Callable[[h5py.File], None]) -> Path:

@@ -144,19 +144,18 @@ def compile_command(
     }  # fmt: skip
     options = configured(config, {name: v for name, v in given.items() if v is not None})
     chosen = output or Path(f"{model.stem}.snnc")
-    stages = compiling.Stages(show=not as_json)
-    result = api.compile(
-        existing(model, "model file"),
-        options,
-        output=None if stop_after not in (None, "deployment") else chosen,
-        calibration=calibration,
-        inputs=input_options(encode, bin_us, labels),
-        build_dir=build_dir,
-        dump_ir=dump_ir,
-        stop_after=stop_after,
-        on_stage=stages,
-    )
-    stages.close()
+    with compiling.Stages(show=not as_json) as stages:
+        result = api.compile(
+            existing(model, "model file"),
+            options,
+            output=None if stop_after not in (None, "deployment") else chosen,
+            calibration=calibration,
+            inputs=input_options(encode, bin_us, labels),
+            build_dir=build_dir,
+            dump_ir=dump_ir,
+            stop_after=stop_after,
+            on_stage=stages,
+        )
     if as_json:
         shell.print_json(result.as_dict())
     else:
@@ -176,8 +175,10 @@ def report_command(
     """Show placement, occupancy, traffic, latency, energy estimate and certificate."""
     result = api.report(artifact)
     if html is not None:
+        from snnc.ir.atomic import check_separate
         from snnc.reporting.html import write_html
 
+        check_separate(html, artifact)
         write_html(result, html)
     if as_json:
         shell.print_json(result.as_dict())
@@ -306,7 +307,10 @@ def inspect_command(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show a model's nodes, shapes, parameters and the assumptions made about it."""
+    """Show a model's nodes, shapes, parameters and the assumptions made about it.
+
+    Of a model that is refused, what the file holds and the reason; exit code 2.
+    """
     from snnc.cli import verdicts
 
     options = model_options(dialect, dt, reset, threshold, loop_delay)
@@ -315,6 +319,8 @@ def inspect_command(
         shell.print_json(result.as_dict())
     else:
         verdicts.show_inspection(shell.out(), result)
+    if result.error is not None:
+        raise typer.Exit(shell.WRONG if as_json else shell.refuse(result.error, as_json=False))
 
 
 @app.command("targets")
@@ -359,7 +365,7 @@ def demo_command(
         if not as_json:
             compiling.show(result)
 
-    with running.progress(show=not as_json) as on_progress:
+    with stages, running.progress(show=not as_json) as on_progress:
         result = api.demo(
             output,
             samples=samples,
