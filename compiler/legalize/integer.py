@@ -17,7 +17,8 @@ def integer_neuron(node: Neuron, target: Target) -> Iterator[Finding]:
     model = target.neuron
     yield from _leaks(node, target)
     if model.levels is not None and node.levels > model.levels:
-        yield refused(node, f"{node.levels} spike levels, the target has {model.levels}", "")
+        yield refused(node, f"{node.levels} spike levels, the target has {model.levels}",
+                      "train with fewer spikes per step")  # fmt: skip
     if model.negative_levels is not None and node.negative_levels > model.negative_levels:
         yield refused(
             node, f"{node.negative_levels} negative levels, the target has {model.negative_levels}",
@@ -43,7 +44,7 @@ def _leaks(node: Neuron, target: Target) -> Iterator[Finding]:
         ("potential", node.leak, model.leak_multiplier),
         ("current", node.current, model.current_multiplier),
     ):
-        if leak is None or leak.is_identity:
+        if leak is None or (leak.is_identity and _keeps(allowed, model)):
             continue
         if what == "potential" and node.emit == "state" and not np.any(leak.multiplier):
             yield forgetful(node, target)
@@ -53,6 +54,18 @@ def _leaks(node: Neuron, target: Target) -> Iterator[Finding]:
             yield from _multiplier(node, what, leak, allowed, model)
     if node.current is not None and not model.current:
         yield refused(node, "a synaptic current state", "train without synaptic filter")
+    if node.current is None and model.current and (model.current_multiplier or (0, 0))[0] > 0:
+        yield refused(
+            node,
+            f"no synaptic current, and the current of {target.id} never forgets in one step",
+            "train with a synaptic filter, or choose another target",
+        )
+
+
+def _keeps(allowed: tuple[int, int] | None, model: NeuronModel) -> bool:
+    """Whether a state can be kept unchanged from step to step."""
+    one = 1 << model.leak_bits
+    return model.leak != "multiplicative" or (allowed or (0, one))[1] == one
 
 
 def _multiplier(
@@ -96,7 +109,15 @@ def _registers(node: Neuron, target: Target) -> Iterator[Finding]:
     yield from _bias(node, model)
     if node.refractory > model.refractory_max:
         yield refused(
-            node, f"refractory period {node.refractory}, at most {model.refractory_max}", ""
+            node, f"refractory period {node.refractory}, at most {model.refractory_max}",
+            "train with a shorter one, or choose another target",
+        )  # fmt: skip
+    if node.refractory and node.refractory_hold != model.refractory_hold:
+        yield refused(
+            node,
+            "a refractory period in which the potential "
+            f"{'rests, and the target integrates' if node.refractory_hold else 'integrates'}",
+            "choose another target",
         )
     if node.adaptation is not None and not model.adaptation:
         yield refused(node, "an adaptive threshold", "train without adaptation")
@@ -117,8 +138,9 @@ def _bias(node: Neuron, model: NeuronModel) -> Iterator[Finding]:
         if (width >= (model.bias_bits or 0)).any() or (exponent >= model.bias_max_exponent).any():
             yield refused(
                 node,
-                f"a bias of up to {int(size.max())}",
-                f"biases are {model.bias_bits}-bit mantissas << 0..{model.bias_max_exponent}",
+                f"a bias of up to {int(size.max())}, biases are {model.bias_bits}-bit mantissas "
+                f"<< 0..{model.bias_max_exponent}",
+                "quantize for this target",
             )
         if gated.onset:
             yield assumed(node, f"a bias that the host switches on in step {gated.onset}")

@@ -35,7 +35,12 @@ def real_neuron(
                 "train with a neuron without synaptic filter",
             )  # fmt: skip
         yield from _decay(node, node.current_decay, "current", model)
-    if node.minimum is not None and node.minimum > 0:
+    if node.minimum is not None and model.state_overflow == "wrap":
+        yield refused(
+            node, f"a lower bound {node.minimum:g}, and potentials of {target.id} wrap",
+            "train without it",
+        )  # fmt: skip
+    elif node.minimum is not None and node.minimum > 0:
         yield refused(node, f"a positive lower bound {node.minimum:g}", "train without it")
     elif node.minimum is not None:
         yield assumed(node, f"the potential is clipped at {node.minimum:g}")
