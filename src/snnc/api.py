@@ -16,7 +16,7 @@ from snnc.compiler.options import CompileOptions
 from snnc.inputs import Dataset, InputOptions, load, typical_and_extreme
 from snnc.ir import artifact
 from snnc.ir.atomic import check_writable
-from snnc.ir.errors import ArtifactError, OptionError, SnncError
+from snnc.ir.errors import ArtifactError, OptionError, OutputError, SnncError
 from snnc.ir.nodes import Input
 from snnc.results import (
     CheckReport,
@@ -85,7 +85,7 @@ def compile(
     options = options or CompileOptions()
     check_stage(stop_after)
     if output is not None:
-        check_writable(Path(output))
+        _check_output(Path(output), model, calibration)
     source = _CalibrationSource(calibration, inputs or InputOptions(), options)
     folder = None if build_dir is None else BuildFolder(Path(build_dir))
     job = Compilation(
@@ -162,7 +162,7 @@ def run(
     if compare < 0:
         raise OptionError("must not be negative", where="--compare", found=compare)
     if trace is not None:
-        check_writable(Path(trace))
+        _check_output(Path(trace), input, deployment)
     program = _deployment(deployment)
     data = _data(program, input, inputs or InputOptions(), samples)
     path = None if trace is None else Path(trace)
@@ -299,6 +299,18 @@ class _CalibrationSource:
 
         assert self.data is not None
         return measure_rates(network, target, self.data, self.limit)
+
+
+def _check_output(output: Path, *sources: object) -> None:
+    """Raise ``OutputError`` early where the output cannot be written or is one of the inputs."""
+    check_writable(output)
+    for source in sources:
+        if isinstance(source, str | Path) and Path(source).resolve() == output.resolve():
+            raise OutputError(
+                "the output would replace an input",
+                where=str(output),
+                remedy="choose another name",
+            )
 
 
 def _dump_folder(dump_ir: AnyPath | None, folder: BuildFolder | None) -> Path | None:

@@ -204,3 +204,17 @@ def test_the_demo_runs(snnc: Snnc) -> None:
     found = snnc("demo", "--samples", 5)
     assert found.code == 0
     assert "0 mismatches against the reference" in found.out
+
+
+def test_run_says_on_how_many_samples_it_was_compared(
+    snnc: Snnc, compiled: Path, data: Path
+) -> None:
+    assert "on the first 2 of 4 samples" in snnc("run", compiled, "--input", data).out
+    every = snnc("run", compiled, "--input", data, "--compare", 9)
+    assert "on all 4 of 4 samples" in every.out
+    assert "not compared" in snnc("run", compiled, "--input", data, "--compare", 0).out
+
+
+def test_help_shows_text_in_full(snnc: Snnc) -> None:
+    for command in ("compile", "check", "inspect"):
+        assert "as (inputs," in snnc(command, "--help").out

@@ -10,7 +10,7 @@ from snnc.results import CompileResult, Report
 
 
 class Stages:
-    """Shows the running stage on stderr; silent where nobody looks."""
+    """Shows the running stage on stderr until its block ends; silent where nobody looks."""
 
     def __init__(self, *, show: bool) -> None:
         console = shell.err()
@@ -18,6 +18,12 @@ class Stages:
         if show and console.is_terminal:
             self._status = console.status("starting")
             self._status.start()
+
+    def __enter__(self) -> Stages:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __call__(self, stage: str, seconds: float | None) -> None:
         """Called by the pipeline at a stage's start and end."""

@@ -69,7 +69,7 @@ def _run(words: list[str]) -> int:
 
 
 def _interrupted() -> int:
-    err().print("interrupted; nothing was written")
+    err().print("interrupted")
     return INTERRUPTED
 
 
