@@ -249,6 +249,19 @@ def test_an_output_never_replaces_an_input(
     assert data.read_bytes() == before
 
 
+def test_names_in_a_model_cannot_steer_the_terminal(
+    snnc: Snnc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rename(file: h5py.File) -> None:
+        file.move("node/nodes/lif1", "node/nodes/lif\x1b[2J\x9b1")
+
+    model = edited(tmp_path, rename)
+    for command in ("check", "inspect"):
+        found = snnc(command, model)
+        assert "lif\ufffd[2J\ufffd1" in found.out + found.err
+        assert not {"\x1b", "\x9b"} & set(found.out + found.err)
+
+
 def test_comparing_on_no_samples_is_refused(snnc: Snnc, compiled: Path) -> None:
     refused(snnc("verify", compiled, "--samples", 0), "--samples", "at least 1")
 

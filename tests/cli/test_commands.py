@@ -118,7 +118,9 @@ def test_verify_says_yes_with_exit_code_0(snnc: Snnc, compiled: Path, data: Path
 def test_targets_lists_and_describes(snnc: Snnc) -> None:
     assert "loihi1" in snnc("targets").out
     assert snnc("targets", "--json").json["schema"] == "snnc-targets/1"
-    assert "synapse_mem" in snnc("targets", "loihi1").out
+    loihi = snnc("targets", "loihi1").out
+    assert "synapse_mem" in loihi
+    assert "self-check: sound" in loihi
     assert snnc("targets", "toy-mesh", "--json").json["id"] == "toy-mesh"
 
 

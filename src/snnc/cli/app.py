@@ -256,8 +256,10 @@ def targets_command(
     result = api.targets(name)
     if as_json:
         shell.print_json(result)
-    else:
-        verdicts.show_targets(shell.out(), result)
+        return
+    from snnc.backends.targets import check_target, load
+
+    verdicts.show_targets(shell.out(), result, [] if name is None else check_target(load(name)))
 
 
 @app.command("demo")

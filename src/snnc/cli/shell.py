@@ -11,27 +11,41 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.segment import Segment
 from rich.text import Text
 
 from snnc.ir.errors import SnncError
 
 NO, WRONG, DEFECT, INTERRUPTED = 1, 2, 70, 130
 ERROR_SCHEMA = "snnc-error/1"
+_HARMLESS = dict.fromkeys({*range(32), *range(127, 160)} - {ord("\n"), ord("\t")}, "�")
+
+
+class _Terminal(Console):
+    """A console whose text comes from files nobody vouches for: names in a model, say.
+
+    Control characters in it could move the cursor or rewrite the screen; they are shown as "�".
+    """
+
+    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+        return super()._render_buffer(
+            s if s.control else Segment(s.text.translate(_HARMLESS), s.style) for s in buffer
+        )
 
 
 def out() -> Console:
     """Results, on stdout."""
-    return Console()
+    return _Terminal()
 
 
 def err() -> Console:
     """Progress and errors, on stderr."""
-    return Console(stderr=True)
+    return _Terminal(stderr=True)
 
 
 def print_json(value: Mapping[str, Any]) -> None:
