@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from snnc.inputs import Dataset, integer_batch
-from snnc.ir.arrays import IntArray, RealArray
+from snnc.ir.arrays import IntArray, RealArray, size_of
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import OptionError
 from snnc.ir.integer_network import IntegerNetwork
-from snnc.ir.nodes import Input
+from snnc.ir.nodes import Input, Output
 from snnc.ir.target import Target
 from snnc.results import RunReport, Verification
 from snnc.running import (
@@ -86,7 +86,8 @@ def execute(
         done += len(next(iter(inputs.values())))
         on_progress(done, data.samples)
         tally.add(deployment, result)
-        tally.cycle += [] if cycle is None else [cycle]
+        if cycle is not None:  # spikes and outputs of all batches would not fit in memory
+            tally.cycle.append(replace(cycle, result=RunResult({}, {}, {})))
         results += [] if trace is None else [result]
         if equality.open:
             equality.add(deployment.network, inputs, result)
@@ -104,7 +105,7 @@ def execute(
         spikes=tally.spikes,
         compared=_comparison(equality, backend, data.steps),
         cycle=tally.cycle_summary(),
-        notes=data.notes,
+        notes=(*data.notes, *_label_notes(deployment, data)),
         seconds=seconds,
     )
 
@@ -116,6 +117,20 @@ def _within(on_progress: Progress, before: int, total: int) -> Progress:
         on_progress(before + done, total)
 
     return report
+
+
+def _label_notes(deployment: Deployment, data: Dataset) -> tuple[str, ...]:
+    """Labels that no prediction can equal, e.g. classes counted from 1."""
+    first = deployment.network.of_type(Output)[0]
+    classes = size_of(deployment.network.shapes[first.name])
+    if data.labels is None:
+        return ()
+    beyond = int(np.count_nonzero((data.labels < 0) | (data.labels >= classes)))
+    if not beyond:
+        return ()
+    return (
+        f"{beyond} labels are none of the {classes} classes 0 to {classes - 1} of {first.name}",
+    )
 
 
 def _comparison(equality: _Equality, backend: Backend, steps: int) -> Comparison | None:

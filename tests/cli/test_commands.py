@@ -220,3 +220,12 @@ def test_run_says_on_how_many_samples_it_was_compared(
 def test_help_shows_text_in_full(snnc: Snnc) -> None:
     for command in ("compile", "check", "inspect"):
         assert "as (inputs," in snnc(command, "--help").out
+
+
+def test_labels_that_are_no_class_are_said(snnc: Snnc, compiled: Path, tmp_path: Path) -> None:
+    data = tmp_path / "d.npz"
+    np.savez(data, x=np.zeros((3, 6, 1, 6, 6), np.uint8), y=np.array([0, 4, 5]))
+    found = snnc("run", compiled, "--input", data, "--json").json
+    assert found["notes"] == ["1 labels are none of the 5 classes 0 to 4 of out"]
+    assert found["ties"] == {"out": 3}
+    assert "3 samples tied" in snnc("run", compiled, "--input", data).out
