@@ -223,6 +223,35 @@ def test_an_internal_error_is_short_and_reportable(
     assert under_json.json["error"] == "internal"
 
 
+def test_an_output_never_replaces_an_input(
+    snnc: Snnc, compiled: Path, data: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "m.nir"
+    shutil.copy(DIGITS, model)
+    refused(snnc("compile", model, "--timesteps", 2, "-o", model), "would replace an input")
+    assert model.read_bytes() == DIGITS.read_bytes()
+    before = data.read_bytes()
+    refused(snnc("run", compiled, "--input", data, "--trace", data), "would replace an input")
+    assert data.read_bytes() == before
+
+
+def test_names_in_a_model_cannot_steer_the_terminal(
+    snnc: Snnc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rename(file: h5py.File) -> None:
+        file.move("node/nodes/lif1", "node/nodes/lif\x1b[2J\x9b1")
+
+    model = edited(tmp_path, rename)
+    for command in ("check", "inspect"):
+        found = snnc(command, model)
+        assert "lif\ufffd[2J\ufffd1" in found.out + found.err
+        assert not {"\x1b", "\x9b"} & set(found.out + found.err)
+
+
+def test_comparing_on_no_samples_is_refused(snnc: Snnc, compiled: Path) -> None:
+    refused(snnc("verify", compiled, "--samples", 0), "--samples", "at least 1")
+
+
 def test_interruption_is_not_an_error_report(
     snnc: Snnc, compiled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
