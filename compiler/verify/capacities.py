@@ -6,7 +6,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from snnc.backends.targets.capacity import Usage, axon_cost, core_usage, index_bits, weight_bits
+from snnc.backends.targets.capacity import (
+    Usage,
+    axon_cost,
+    core_usage,
+    delay_bits,
+    index_bits,
+    weight_bits,
+)
 from snnc.compiler.verify.report import Findings, Violation
 from snnc.compiler.verify.subject import Subject, wide
 from snnc.compiler.verify.tables import check_profiles
@@ -105,11 +112,6 @@ def weight_extremes(subject: Subject) -> tuple[IntArray, IntArray]:
     return largest, lowest
 
 
-def delay_width(delay: IntArray) -> IntArray:
-    """Bits of a delay field; none for delay 0."""
-    return np.frexp(delay)[1].astype(np.int64)
-
-
 def _axon_use(subject: Subject, bits: IntArray) -> dict[str, IntArray]:
     """[cores] sum over input axons of every resource accounted per axon, as encoded."""
     cores, target = subject.deployment.cores, subject.deployment.target
@@ -117,7 +119,7 @@ def _axon_use(subject: Subject, bits: IntArray) -> dict[str, IntArray]:
     entries = row_entries(subject)
     fields = (
         bits[subject.axon_core],
-        delay_width(wide(cores.axon_delay)),
+        delay_bits(wide(cores.axon_delay)),
         index_bits(target, neurons)[subject.axon_core],
     )
     result = {}
