@@ -74,25 +74,29 @@ def _axon_keys(wiring: Wiring, core: IntArray, cores: int) -> tuple[IntArray, In
     return np.concatenate(keys), np.concatenate(lengths)
 
 
-@kernel
 def _pieces(
     row_ptr: IntArray, target: IntArray, core: IntArray, cores: int
 ) -> tuple[IntArray, IntArray, IntArray]:
     """(axon, core, synapses) of every piece, axon by axon in order of first touch."""
-    stamp = np.full(cores, -1, np.int64)
-    where = np.zeros(cores, np.int64)
-    pieces = 0
-    for axon in range(row_ptr.size - 1):
-        for k in range(row_ptr[axon], row_ptr[axon + 1]):
-            c = core[target[k]]
-            if stamp[c] != axon:
-                stamp[c] = axon
-                pieces += 1
-    owner = np.empty(pieces, np.int64)
-    place = np.empty(pieces, np.int64)
-    count = np.zeros(pieces, np.int64)
-    for c in range(cores):
-        stamp[c] = -1
+    most = min(target.size, (row_ptr.size - 1) * cores)
+    owner, place, count = (np.empty(most, np.int64) for _ in range(3))
+    stamp, where = np.full(cores, -1, np.int64), np.zeros(cores, np.int64)
+    pieces = _list_pieces(row_ptr, target, core, stamp, where, owner, place, count)
+    return owner[:pieces].copy(), place[:pieces].copy(), count[:pieces].copy()
+
+
+@lean_kernel
+def _list_pieces(
+    row_ptr: IntArray,
+    target: IntArray,
+    core: IntArray,
+    stamp: IntArray,
+    where: IntArray,
+    owner: IntArray,
+    place: IntArray,
+    count: IntArray,
+) -> int:
+    """Fill the three columns; ``stamp``, -1 at first, and ``where`` are scratch per core."""
     pieces = 0
     for axon in range(row_ptr.size - 1):
         for k in range(row_ptr[axon], row_ptr[axon + 1]):
@@ -102,9 +106,10 @@ def _pieces(
                 where[c] = pieces
                 owner[pieces] = axon
                 place[pieces] = c
+                count[pieces] = 0
                 pieces += 1
             count[where[c]] += 1
-    return owner, place, count
+    return pieces
 
 
 @lean_kernel
