@@ -13,6 +13,7 @@ from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.select import pairs_sent
 from snnc.compiler.partition.tally import Pieces
 from snnc.compiler.partition.tiling import Tiling
+from snnc.compiler.solver import new_solver
 from snnc.ir.arrays import IntArray
 
 EXACT_CLUSTERS = 40
@@ -75,9 +76,9 @@ class _Clusters:
             tiling.pieces.span[part],
             tiling.pieces.first[part],
         )
-        fanin = self.meter.wiring.fanin[tiling.population]
-        key = fanin.source[pieces.axon] * 4096 + fanin.delay[pieces.axon]
-        shift = self.meter.wiring.populations[tiling.population].input_shift
+        wiring = self.meter.wiring
+        key = wiring.axon_key(wiring.fanin[tiling.population])[pieces.axon]
+        shift = wiring.populations[tiling.population].input_shift
         return key, pieces, shift
 
     def together(self, members: list[int]) -> Counts:
@@ -91,7 +92,7 @@ class _Clusters:
         pieces = Pieces(np.zeros(key.size, np.int64), key, count, high - low, low)
         for name, profile in self.meter.tables.items():
             counts[name] = np.array([np.unique(profile[self._neurons(members)]).size])
-        self.meter.add_rows(counts, pieces, key % 4096, shift)
+        self.meter.add_rows(counts, pieces, key % self.meter.wiring.delays, shift)
         return counts
 
     def _merged_rows(self, members: list[int]) -> tuple[IntArray, ...]:
@@ -221,9 +222,7 @@ def _pack_into(clusters: _Clusters, cores: int, seed: int) -> tuple[IntArray | N
             if kind[i] != kind[j]:
                 for core in range(cores):
                     model.add_bool_or(at[i][core].negated(), at[j][core].negated())
-    solver = cp_model.CpSolver()
-    solver.parameters.num_workers = 1
-    solver.parameters.random_seed = seed
+    solver = new_solver(seed)
     solver.parameters.max_deterministic_time = SOLVER_EFFORT
     status = solver.solve(model)
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):

@@ -16,7 +16,7 @@ from snnc.compiler.frontends.nir.hdf5 import read_file
 from snnc.compiler.frontends.record import RawNode
 from snnc.compiler.legalize import findings
 from snnc.compiler.options import CompileOptions
-from snnc.compiler.pipeline import netx_options, nir_options, read_model
+from snnc.compiler.pipeline import netx_options, nir_options
 from snnc.ir.errors import SnncError
 from snnc.ir.integer_network import IntegerNetwork, IntegerNode
 from snnc.ir.network import Network, RealNode
@@ -58,10 +58,36 @@ def _opened(
 
 
 def inspect_model(path: Path, options: CompileOptions) -> Inspection:
-    """The network of a file; see ``snnc.inspect``."""
-    network = read_model(path, options)
+    """The network of a file, or what is stored in one that is refused; see ``snnc.inspect``."""
+    raw, lower = _opened(path, options)
+    try:
+        network = lower()
+    except SnncError as error:
+        return _refused_model(path, options, raw, error)
     rows = tuple(_described(network, node) for node in network.order)
     return Inspection(path.name, rows, network.assumptions)
+
+
+def _refused_model(
+    path: Path, options: CompileOptions, raw: Mapping[str, RawNode], error: SnncError
+) -> Inspection:
+    if is_netx(path):
+        layers = tuple(_stored_layer(layer) for layer in raw.values())
+        return Inspection(path.name, layers, {}, error.as_dict())
+    found = nir.describe(path, nir_options(options))
+    rows = tuple(_stored(node, found["edges"]) for node in found["nodes"])
+    return Inspection(path.name, rows, found["assumptions"], found["error"])
+
+
+def _stored_layer(layer: RawNode) -> dict[str, Any]:
+    """A layer of a ``.net`` file as the file has it; layers follow each other."""
+    return {
+        "name": layer.name,
+        "kind": layer.kind,
+        "inputs": [],
+        "output_shape": None,
+        "parameters": {name: _brief(value) for name, value in layer.fields.items()},
+    }
 
 
 def _unknown_kinds(raw: Mapping[str, RawNode]) -> Iterator[tuple[str, NodeVerdict]]:
@@ -109,6 +135,21 @@ def _verdict(raw: Mapping[str, RawNode], error: SnncError) -> NodeVerdict:
 def _names(where: str, node: str) -> bool:
     words = where.replace("'", " ").replace(":", " ").replace(";", " ").replace(",", " ").split()
     return node in words or any(word.startswith(f"{node}.") for word in words)
+
+
+def _stored(node: Mapping[str, Any], edges: list[list[str]]) -> dict[str, Any]:
+    """A node as the file has it; its shape as far as the import came."""
+    parameters = {}
+    for label, field in node["fields"].items():
+        summary = {key: value for key, value in field.items() if key != "dtype"}
+        parameters[label] = field.get("value", summary)
+    return {
+        "name": node["name"],
+        "kind": node["type"],
+        "inputs": [source for source, sink in edges if sink == node["name"]],
+        "output_shape": node["output_shape"],
+        "parameters": parameters,
+    }
 
 
 def _described(network: Network | IntegerNetwork, node: RealNode | IntegerNode) -> dict[str, Any]:

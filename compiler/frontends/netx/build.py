@@ -222,8 +222,8 @@ class Builder:
             name, "axonal delays act as in training; netx starts the bias early" if
             layer.has("bias") else "axonal delays act as in training",
         )  # fmt: skip
-        if layer.kind != "dense":
-            self.notes.add(name, f"netx ignores the delays of a {layer.kind} layer")
+        if layer.kind == "conv":
+            self.notes.add(name, "netx ignores the delays of a conv layer")
 
     def _reshape(self, name: str, shape: Shape) -> None:
         self._add(Index(name, (self.last,), shape), shape)
