@@ -13,7 +13,7 @@ from support.nir_files import chain, if_
 
 from snnc import api
 from snnc.compiler.options import CompileOptions
-from snnc.ir.errors import OptionError
+from snnc.ir.errors import OptionError, UnsupportedError
 
 
 def every_layer(path: Path) -> Path:
@@ -113,14 +113,20 @@ def test_inspect_shows_integers(snnc: Snnc, tmp_path: Path) -> None:
     assert found["nodes"][0]["parameters"]["neuron/vDecay"] == 128
 
 
-def test_outputs_that_are_sums_or_integrators_are_read_on_the_chip(tmp_path: Path) -> None:
+def test_an_average_of_the_output_is_read_on_the_chip(tmp_path: Path) -> None:
     first = dense(np.eye(6) * 64, cuba(4096, 4094, 10))
     average = {"type": "average", "shape": np.array([2, 1, 1])}
-    for name, last in (("sum", average), ("integrator", dense(2 * np.eye(6)))):
-        model = write(tmp_path / f"{name}.net", first, last)
-        result = api.compile(model, CompileOptions(timesteps=6))
-        assert result.deployment is not None
-        assert api.verify(result.deployment, samples=2).ok
+    model = write(tmp_path / "a.net", first, average)
+    result = api.compile(model, CompileOptions(timesteps=6))
+    assert result.deployment is not None
+    assert api.verify(result.deployment, samples=2).ok
+
+
+def test_a_current_that_never_decays_is_refused_by_the_chip(tmp_path: Path) -> None:
+    first = dense(np.eye(6) * 64, cuba(4096, 4094, 10))
+    model = write(tmp_path / "a.net", first, dense(2 * np.eye(6)))
+    with pytest.raises(UnsupportedError, match=r"layer1.*\n.*current leak 4096\.\.4096"):
+        api.compile(model, CompileOptions(timesteps=6))
 
 
 @pytest.mark.parametrize(
