@@ -14,7 +14,7 @@ from snnc.compiler.traffic import weighted
 from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import CoreTables
 from snnc.ir.errors import CapacityError, CompilerBugError, UnsupportedError
-from snnc.ir.jit import kernel
+from snnc.ir.jit import kernel, lean_kernel
 from snnc.ir.target import Target
 
 
@@ -95,7 +95,8 @@ def _pieces(
     owner = np.empty(pieces, np.int64)
     place = np.empty(pieces, np.int64)
     count = np.zeros(pieces, np.int64)
-    stamp[:] = -1
+    for c in range(cores):
+        stamp[c] = -1
     pieces = 0
     for axon in range(row_ptr.size - 1):
         for k in range(row_ptr[axon], row_ptr[axon + 1]):
@@ -110,7 +111,7 @@ def _pieces(
     return owner, place, count
 
 
-@kernel
+@lean_kernel
 def _place(
     row_ptr: IntArray,
     source_target: IntArray,
@@ -126,7 +127,8 @@ def _place(
 ) -> int:
     """Copy one population's synapses into their rows; returns the pieces met."""
     pieces = 0
-    stamp[:] = -1
+    for c in range(stamp.size):
+        stamp[c] = -1
     for axon in range(row_ptr.size - 1):
         for k in range(row_ptr[axon], row_ptr[axon + 1]):
             neuron = source_target[k]
@@ -165,7 +167,7 @@ def _fill(
     return target, weight
 
 
-@kernel
+@lean_kernel
 def _sort_rows(row_ptr: IntArray, target: IntArray, weight: IntArray) -> None:
     """Shell sort of every row (Ciura's gaps): mostly sorted rows, and it compiles quickly."""
     for row in range(row_ptr.size - 1):

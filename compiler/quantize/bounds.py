@@ -51,7 +51,7 @@ def bounds(
     bias_low = sum(min(0, int(b.value.min())) for b in neuron.bias)
     bias_high = sum(max(0, int(b.value.max())) for b in neuron.bias)
     per_step = (grown_below + bias_low, grown_above + bias_high)
-    lowest = _grown(per_step[0], neuron.leak, timesteps) + min(0, int(neuron.initial.min()))
+    lowest = _grown(per_step[0], neuron.leak, timesteps) + _lowest_rest(neuron)
     if clipped:
         lowest = max(lowest, float(neuron.state_range.low))
     highest = _highest(neuron, per_step[1], timesteps)
@@ -69,8 +69,23 @@ def _grown(step: float, leak: Leak, timesteps: int | None) -> float:
     return float((step + rounding) * min(steps, limit))
 
 
+def _lowest_rest(neuron: Neuron) -> int:
+    """Lowest potential that the start or a reset leaves, at most 0; the input goes on from there.
+
+    A subtraction can lead below 0 where it removes more than the threshold.
+    """
+    found = [0, int(neuron.initial.min())]
+    if neuron.levels and neuron.reset.kind == "value":
+        found.append(int(neuron.reset.amount.min()))
+    elif neuron.levels and neuron.reset.kind == "subtract":
+        count = np.arange(1, neuron.levels + 1).reshape(-1, *(1,) * len(neuron.shape))
+        found.append(int((neuron.thresholds - count * neuron.reset.amount).min()))
+    return min(found)
+
+
 def _highest(neuron: Neuron, step: float, timesteps: int | None) -> float:
-    free = _grown(step, neuron.leak, timesteps) + max(0, int(neuron.initial.max()))
+    start = max(0, int(neuron.initial.max()))
+    free = _grown(step, neuron.leak, timesteps) + start
     if neuron.emit == "state" or neuron.reset.kind == "none" or not neuron.levels:
         return free
     top = float(neuron.thresholds[-1].max())
@@ -78,8 +93,11 @@ def _highest(neuron: Neuron, step: float, timesteps: int | None) -> float:
         removed = float(neuron.reset.amount.min()) * neuron.levels
         if step > removed:
             return max(free, top - 1 + step)
-    rest = max(top - 1, float(neuron.reset.amount.max()) if neuron.reset.kind == "value" else 0)
-    return min(max(free, 0), rest + step) if step > 0 else max(top - 1, free)
+    rest = max(top - 1, start)
+    if neuron.reset.kind == "value":
+        rest = max(rest, float(neuron.reset.amount.max()))
+        free += max(0, float(neuron.reset.amount.max()))
+    return min(free, rest + step) if step > 0 else max(rest, free)
 
 
 def _whole(value: float) -> int | None:

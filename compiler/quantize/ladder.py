@@ -60,19 +60,20 @@ class Thresholds:
 
 
 def leak(decay: RealArray, model: NeuronModel, allowed: tuple[int, int] | None) -> Leak:
-    """Leak with the multiplier nearest to ``decay``; exact for 1 and, where allowed, 0.
+    """Leak with the multiplier nearest to ``decay``; exact for 1 and 0 where these are allowed.
 
     Args:
         decay: factor per step in [0, 1].
         model: width and rounding.
         allowed: smallest and largest multiplier; None = 0 .. 2^bits.
     """
-    if bool((decay == 1).all()):
+    one = 1 << model.leak_bits
+    low, high = allowed or (0, one)
+    if high == one and bool((decay == 1).all()):
         return NO_LEAK
-    low, high = allowed or (0, 1 << model.leak_bits)
     if low == 0 and bool((decay == 0).all()):
         return MEMORYLESS
-    multiplier = np.clip(np.rint(decay * (1 << model.leak_bits)), low, high).astype(np.int64)
+    multiplier = np.clip(np.rint(decay * one), low, high).astype(np.int64)
     return Leak(multiplier, model.leak_bits, model.leak_rounding)
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from snnc.compiler.intervals import interval
 from snnc.compiler.quantize.bounds import Bounds, bounds
-from snnc.compiler.quantize.grids import TOLERANCE, exact_step, limit_distinct
+from snnc.compiler.quantize.grids import TOLERANCE, exact_step, limit_distinct, near_integer
 from snnc.compiler.quantize.ladder import Thresholds, bias, leak
 from snnc.compiler.quantize.options import QuantizeOptions
 from snnc.compiler.quantize.parameters import Parameters, compact
@@ -37,6 +37,8 @@ class Layer:
         steps: per group, real value of one unit of the weights.
         exact: per group, the weights lie on the grid.
         proof: bounds of everything the core adds up.
+        threshold_error, reset_error: largest deviation of a threshold, and of what a reset
+            subtracts or sets, relative to the threshold.
     """
 
     parameters: Parameters
@@ -47,6 +49,7 @@ class Layer:
     exact: BoolArray
     proof: Bounds
     threshold_error: float
+    reset_error: float
     fits: bool
 
 
@@ -68,6 +71,8 @@ class LayerQuantizer:
         self.target, self.model, self.options = target, target.neuron, options
         self.nodes, self.types = nodes, types
         self.largest = options.largest_weight(target)
+        self.one_grid = parameters.one_grid or options.granularity == "layer"
+        self.lowest = -(1 << (target.neuron.state_bits - 1))
         self.registers = Thresholds.of(target.neuron)
 
     def run(self) -> Layer:
@@ -101,11 +106,12 @@ class LayerQuantizer:
         return max(1.0, float(wanted.max()) / self._room(layer.neuron.input_shift))
 
     def _rank(self, layer: Layer) -> tuple[bool, float, bool]:
-        """Thresholds that act exactly first, then unsqueezed weights, then proofs on both sides."""
+        """Exact thresholds and resets first, then unsqueezed weights, then proofs on both sides."""
         low = layer.proof.state[0]
-        open_below = low is None or low < -(1 << (self.model.state_bits - 1))
+        open_below = low is None or low < self.lowest
         rough = self._needs_fraction and layer.neuron.input_shift < MIN_FRACTION
-        return layer.threshold_error > 1e-3, self._squeeze(layer), open_below or rough
+        off = max(layer.threshold_error, layer.reset_error) > 1e-3
+        return off, self._squeeze(layer), open_below or rough
 
     def _overload(self, layer: Layer) -> float:
         bits = self.model.accumulator_bits
@@ -125,10 +131,11 @@ class LayerQuantizer:
     @cached_property
     def _needs_fraction(self) -> bool:
         """Whether potentials fall between multiples of the weight grid."""
-        return self.p.leaky or self._fine_bias()
-
-    def _fine_bias(self) -> bool:
+        if self.p.leaky:
+            return True
         steps = self._steps(0, 1.0)[0]
+        if not near_integer(np.abs(self._jump) / steps):
+            return True
         for value in self.p.bias.values():
             ratio = value / steps[self.p.groups]
             if (np.abs(ratio - np.rint(ratio)) > 1e-6 * np.maximum(1, np.abs(ratio))).any():
@@ -150,19 +157,16 @@ class LayerQuantizer:
                              for b in self.p.bias.values()])  # fmt: skip
             ends = np.searchsorted(flat[order], np.arange(1, self.p.count))
             biases = [part.reshape(-1) for part in np.split(both[:, order], ends, axis=1)]
-        if self.p.one_grid:
-            step = self._exact_of(np.concatenate(weights), self._whole(), np.concatenate(biases))
+        if self.one_grid:
+            step = exact_step(
+                np.concatenate(weights), self.largest, self._whole(), np.concatenate(biases)
+            )
             return np.full(self.p.count, np.nan if step is None else step)
         found = [
-            self._exact_of(w, self._whole()[g : g + 1], b)
+            exact_step(w, self.largest, self._whole()[g : g + 1], b)
             for g, (w, b) in enumerate(zip(weights, biases, strict=True))
         ]
-        if self.options.granularity == "layer" and None in found:
-            found = [None] * len(found)
         return np.array([np.nan if step is None else step for step in found])
-
-    def _exact_of(self, w: RealArray, whole: RealArray, wished: RealArray) -> float | None:
-        return exact_step(w, self.largest, whole, wished)
 
     def _whole(self) -> RealArray:
         """What must be a multiple of the grid: a threshold that is subtracted."""
@@ -173,6 +177,13 @@ class LayerQuantizer:
     @cached_property
     def _largest_weight(self) -> RealArray:
         return np.array([np.abs(w).max(initial=0.0) for w in self._by_group])
+
+    @cached_property
+    def _jump(self) -> RealArray:
+        """Per group: what a reset subtracts, or the potential that it sets."""
+        if self.p.is_readout:
+            return np.zeros(self.p.count)
+        return self.p.removed if self.p.neuron.reset == "subtract" else self.p.reset_value
 
     def _steps(self, shift: int, shrink: float) -> tuple[RealArray, BoolArray]:
         """Grid of each group and whether it is exact."""
@@ -191,7 +202,8 @@ class LayerQuantizer:
         finest = np.maximum(top / limit, self.p.theta / self._room(shift))
         steps = np.where(tight & (top > 0), np.minimum(steps, finest), steps)
         steps = np.where((divisor < 1) & (top > 0), top / limit, steps)
-        return np.where(exact, self._exact, steps).astype(np.float64), exact
+        steps = np.where(exact, self._exact, steps).astype(np.float64)
+        return (np.full_like(steps, steps.max()) if self.one_grid else steps), exact
 
     def _room(self, shift: int) -> int:
         """Largest threshold in units of the weight grid, by the widths of its register and v."""
@@ -203,8 +215,7 @@ class LayerQuantizer:
         return (
             self.p.neuron.reset != "subtract"
             and not np.any(self.p.reset_value)
-            and not self.p.one_grid
-            and self.options.granularity == "channel"
+            and not self.one_grid
             and self._table() is None
             and shift >= self.model.threshold_shift
         )
@@ -221,7 +232,7 @@ class LayerQuantizer:
             n[idle] = min(cap, int(n[~idle].min()) if (~idle).any() else self.largest)
         coarse = 1 << max(0, self.model.threshold_shift - shift)
         n = np.where(n >= coarse, n // coarse * coarse, n)
-        if self.p.one_grid or self.options.granularity == "layer":
+        if self.one_grid:
             n = np.full_like(n, n.min())
         entries = self._table()
         if entries is not None and len(self.p.neuron.shape) == 1:
@@ -241,13 +252,15 @@ class LayerQuantizer:
     def _attempt(self, shift: int, shrink: float) -> Layer:
         steps, exact = self._steps(shift, shrink)
         writers = [rows.quantized(steps, self.largest) for rows in self.rows]
-        neuron, threshold_error, biases_fit = self._neuron(shift, steps)
+        neuron, threshold_error, reset_error, biases_fit = self._neuron(shift, steps)
         nodes = {**self.nodes, **self.tree.inner, **{w.name: w for w in writers}}
         low, high = interval(nodes, self.tree.root, self.types)
-        proof = bounds(neuron, low, high, self.options.timesteps, self.p.minimum is not None)
+        clipped = neuron.state_range.low > self.lowest
+        proof = bounds(neuron, low, high, self.options.timesteps, clipped)
         neuron = replace(neuron, current_range=self._current_range())
         fits = biases_fit and self._proven(neuron, proof)
-        return Layer(self.p, self.rows, neuron, writers, steps, exact, proof, threshold_error, fits)
+        return Layer(self.p, self.rows, neuron, writers, steps, exact, proof, threshold_error,
+                     reset_error, fits)  # fmt: skip
 
     def _current_range(self) -> StateRange:
         half = 1 << (self.model.current_bits - 1)
@@ -270,22 +283,23 @@ class LayerQuantizer:
         if high is None or high >= half:
             return False
         must = self.p.leaky or self.p.is_readout
-        return not (must and self.p.minimum is None and (low is None or low < -half))
+        return not (must and (low is None or low < -half))
 
-    def _neuron(self, shift: int, steps: RealArray) -> tuple[Neuron, float, bool]:
+    def _neuron(self, shift: int, steps: RealArray) -> tuple[Neuron, float, float, bool]:
         p, n = self.p, self.p.neuron
         unit = steps / (1 << shift)
         biases, fit = self._biases(unit)
         start = np.rint(p.start / p.spread(unit)).astype(np.int64) if np.any(p.start) else 0
-        low = -(1 << (self.model.state_bits - 1))
-        if p.minimum is not None and not p.is_readout:
-            low = int(np.rint(p.minimum / unit[0]))
+        low = self.lowest
+        if p.minimum is not None:
+            low = max(low, int(np.rint(p.minimum / unit[0])))
         state = StateRange(low, (1 << (self.model.state_bits - 1)) - 1, self.model.state_overflow)
-        fine = [value for b in biases for value in b.value.reshape(-1)]
-        quantum = int(np.gcd.reduce([1 << shift, *map(abs, map(int, fine)),
-                                     *map(abs, map(int, np.ravel(start))),
-                                     abs(low)]))  # fmt: skip
-        thresholds, reset, error = self._ladder(unit, shift, 1 if p.leaky else quantum)
+        reset, reset_error = self._reset(unit)
+        # Without leak all that moves a potential is a multiple of this.
+        moves = [np.array([1 << shift, low]), np.asarray(start), reset.amount,
+                 *(b.value for b in biases)]  # fmt: skip
+        quantum = int(np.gcd.reduce(np.concatenate([np.ravel(m) for m in moves])))
+        thresholds, error = self._ladder(unit, 1 if p.leaky else quantum)
         return (
             Neuron(
                 name=n.name,
@@ -305,6 +319,7 @@ class LayerQuantizer:
                 grid=self._grid(unit),
             ),
             error,
+            reset_error,
             fit,
         )
 
@@ -328,12 +343,12 @@ class LayerQuantizer:
             before = whole
         return tuple(result), fit
 
-    def _ladder(self, unit: RealArray, shift: int, quantum: int) -> tuple[IntArray, Reset, float]:
-        """Thresholds, reset and the largest threshold error relative to the threshold."""
+    def _ladder(self, unit: RealArray, quantum: int) -> tuple[IntArray, float]:
+        """Thresholds, and the largest error of one relative to it."""
         p, n = self.p, self.p.neuron
         axes = (1,) * len(n.shape)
         if p.is_readout:
-            return np.zeros((0, *axes), np.int64), Reset("none"), 0.0
+            return np.zeros((0, *axes), np.int64), 0.0
         levels, error = [], 0.0
         for k in range(1, self.levels + 1):
             real = snapped(k * p.theta / unit)
@@ -345,15 +360,20 @@ class LayerQuantizer:
             error = max(error, float(np.max(np.where(alike, 0, np.abs(taken - ideal) / real))))
             levels.append(compact(np.broadcast_to(taken[p.groups], n.shape)))
         ladder = np.stack(np.broadcast_arrays(*levels))
-        return ladder.reshape(self.levels, *(ladder.shape[1:] or axes)), self._reset(unit), error
+        return ladder.reshape(self.levels, *(ladder.shape[1:] or axes)), error
 
-    def _reset(self, unit: RealArray) -> Reset:
-        p, kind = self.p, self.p.neuron.reset
+    def _reset(self, unit: RealArray) -> tuple[Reset, float]:
+        """The reset, and its largest error relative to the threshold."""
+        kind = self.p.neuron.reset
+        if kind == "none" or self.p.is_readout:
+            return Reset("none"), 0.0
+        amount = np.rint(self._jump / unit).astype(np.int64)
         if kind == "subtract":
-            return Reset("subtract", p.spread(np.maximum(1, _whole(p.removed / unit))))
-        if kind == "none":
-            return Reset("none")
-        return Reset("value", p.spread(_whole(p.reset_value / unit)))
+            amount = np.maximum(1, amount)
+        # What lies within the precision of a float32 checkpoint is exact.
+        real = snapped(self._jump / unit)
+        error = float(np.max(np.abs(amount - real) * unit / self.p.theta))
+        return Reset("subtract" if kind == "subtract" else "value", self.p.spread(amount)), error
 
     def _leak(self) -> Leak:
         decay = compact(np.broadcast_to(self.p.neuron.decay, self.p.neuron.shape))
@@ -376,11 +396,6 @@ def snapped(values: RealArray) -> RealArray:
     """Values that are integers up to float32 precision become exactly that."""
     near = np.abs(values - np.rint(values)) <= TOLERANCE * np.maximum(1, np.abs(values) / 128)
     result: RealArray = np.where(near, np.rint(values), values)
-    return result
-
-
-def _whole(values: RealArray) -> IntArray:
-    result: IntArray = np.rint(values).astype(np.int64)
     return result
 
 

@@ -82,14 +82,21 @@ def parameters(network: Network, neuron: RealNeuron, tree: Tree, target: Target)
     """Collect, group and shift the parameters of one population.
 
     Raises:
-        UnsupportedError: a bias reaches a synaptic current late; neurons that must share weights
-            differ in threshold or gain.
+        UnsupportedError: a bias reaches a synaptic current late, or the target has none; neurons
+            that must share weights differ in threshold or gain.
     """
     shape = neuron.shape
     gain = np.broadcast_to(neuron.gain, shape).astype(np.float64)
     if neuron.current_gain is not None:
         gain = gain * neuron.current_gain
     moved = _origin(neuron, target)
+    if neuron.minimum is not None and np.ptp(moved) != 0:
+        raise UnsupportedError(
+            "a lower bound on the potential needs one reset value per population",
+            where=neuron.name,
+            found=f"reset values {float(moved.min()):g} to {float(moved.max()):g}",
+            remedy="give all neurons one reset value, or choose a target that resets to any value",
+        )
     theta = np.full(shape, np.nan)
     if neuron.threshold is not None:
         theta = np.broadcast_to(neuron.threshold, shape) - moved
@@ -107,7 +114,7 @@ def parameters(network: Network, neuron: RealNeuron, tree: Tree, target: Target)
         theta.reshape(-1)[first],
         removed.reshape(-1)[first],
         late and neuron.reset in ("zero", "value"),
-        _bias(network, neuron, gain, moved),
+        _bias(network, neuron, gain, moved, target),
         reset.reshape(-1)[first],
         compact(np.broadcast_to(-moved, shape)),
         None if neuron.minimum is None else neuron.minimum - float(np.max(moved)),
@@ -154,7 +161,7 @@ def _uniform(array: RealArray, groups: IntArray) -> bool:
 
 
 def _bias(
-    network: Network, neuron: RealNeuron, gain: RealArray, moved: RealArray
+    network: Network, neuron: RealNeuron, gain: RealArray, moved: RealArray, target: Target
 ) -> dict[int, RealArray]:
     found = constants(network, neuron.inputs[0])
     if found and neuron.current_decay is not None:
@@ -168,4 +175,12 @@ def _bias(
     offset = np.broadcast_to(neuron.offset - (1 - neuron.decay) * moved, neuron.shape)
     if np.any(offset):
         result[0] = result[0] + offset if 0 in result else offset.astype(np.float64)
-    return {onset: value for onset, value in sorted(result.items()) if np.any(value)}
+    kept: dict[int, RealArray] = {k: v for k, v in sorted(result.items()) if np.any(v)}
+    if kept and target.neuron.bias_bits is None:
+        raise UnsupportedError(
+            f"the neurons of {target.id} have no bias register",
+            where=neuron.name,
+            found="a bias, a leak towards a potential other than zero, or a reset value",
+            remedy="train without bias, or choose another target",
+        )
+    return kept

@@ -48,6 +48,7 @@ def layer_report(layer: Layer, target: Target, options: QuantizeOptions) -> dict
         result["threshold_over_grid"] = [float(divisors.min()), float(divisors.max())]
         result["distinct_thresholds"] = int(np.unique(neuron.thresholds).size)
         result["threshold_error"] = layer.threshold_error
+        result["reset_error"] = layer.reset_error
     return result
 
 

@@ -202,12 +202,15 @@ class Inspection:
     """Outcome of ``snnc.inspect``: the network as the frontend understood it.
 
     Attributes:
-        nodes: per node: name, kind, inputs, shape, parameters.
+        nodes: per node: name, kind, inputs, shape, parameters; of a refused model as the file has
+            them, with shape None from where the import stopped.
+        error: why the model is refused, as ``SnncError.as_dict``, or None.
     """
 
     model: str
     nodes: tuple[Mapping[str, Any], ...]
     assumptions: Mapping[str, str]
+    error: Mapping[str, str] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON object ``snnc-inspect/1``."""
@@ -216,6 +219,7 @@ class Inspection:
             "model": self.model,
             "nodes": [dict(node) for node in self.nodes],
             "assumptions": dict(self.assumptions),
+            "error": None if self.error is None else dict(self.error),
         }
 
 

@@ -5,29 +5,15 @@ from __future__ import annotations
 import shutil
 import zipfile
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from support.cli import Outcome, Snnc
+from support.cli import DIGITS, Snnc, refused
 from support.paths import require_data
 
 from snnc import api
-
-DIGITS = Path(str(files("snnc"))) / "demo_data" / "digits_cnn.nir"
-
-
-def refused(found: Outcome, *parts: str) -> None:
-    """The error is short, names what it should, and is no traceback."""
-    assert found.code == 2, found
-    assert found.out == ""
-    assert found.err.startswith("error: ")
-    assert len(found.err.splitlines()) <= 24
-    assert "Traceback" not in found.err
-    for part in parts:
-        assert part in found.err, (part, found.err)
 
 
 def edited(tmp_path: Path, edit: Callable[[h5py.File], None]) -> Path:
@@ -235,18 +221,6 @@ def test_an_internal_error_is_short_and_reportable(
     under_json = snnc("report", compiled, "--json")
     assert under_json.code == 70
     assert under_json.json["error"] == "internal"
-
-
-def test_an_output_never_replaces_an_input(
-    snnc: Snnc, compiled: Path, data: Path, tmp_path: Path
-) -> None:
-    model = tmp_path / "m.nir"
-    shutil.copy(DIGITS, model)
-    refused(snnc("compile", model, "--timesteps", 2, "-o", model), "would replace an input")
-    assert model.read_bytes() == DIGITS.read_bytes()
-    before = data.read_bytes()
-    refused(snnc("run", compiled, "--input", data, "--trace", data), "would replace an input")
-    assert data.read_bytes() == before
 
 
 def test_names_in_a_model_cannot_steer_the_terminal(

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.cli import Snnc
+from support.nir_files import affine, chain, if_
 
 import snnc as package
 
@@ -140,6 +141,24 @@ def test_inspect_shows_nodes_and_assumptions(snnc: Snnc) -> None:
     assert shapes["conv3"] == [32, 4, 4]
     assert found["assumptions"]
     assert "conv1" in snnc("inspect", DIGITS).out
+
+
+def test_inspect_shows_what_is_known_of_a_refused_model(snnc: Snnc, tmp_path: Path) -> None:
+    bad = affine(np.zeros((2, 5)), np.zeros(2))
+    model = chain(tmp_path / "bad.nir", (3,), if_((3,)), bad)
+    found = snnc("inspect", model)
+    assert found.code == 2
+    assert "Affine" in found.out
+    assert found.err.startswith("error: ")
+    told = snnc("inspect", model, "--json")
+    assert (told.code, told.err) == (2, "")
+    nodes = {node["name"]: node for node in told.json["nodes"]}
+    assert nodes["n0"]["output_shape"] == [3]
+    assert nodes["n1"]["output_shape"] is None
+    assert nodes["n1"]["inputs"] == ["n0"]
+    assert nodes["n1"]["parameters"]["weight"] == {"shape": [2, 5], "min": 0.0, "max": 0.0}
+    assert "n1" in told.json["error"]["where"]
+    assert snnc("inspect", DIGITS, "--json").json["error"] is None
 
 
 @pytest.fixture(scope="module")

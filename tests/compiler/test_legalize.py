@@ -10,11 +10,12 @@ from support.small_target import small_target
 from snnc.backends.targets import load
 from snnc.compiler.legalize import findings, legalize
 from snnc.compiler.quantize import QuantizeOptions, quantize
+from snnc.compiler.retime import retime
 from snnc.ir.errors import UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
 from snnc.ir.neuron import Adaptation, GatedBias, Leak, Neuron, Reset
-from snnc.ir.nodes import Input, Linear, Output, Pool
+from snnc.ir.nodes import Add, Delay, Input, Linear, Output, Pool
 from snnc.ir.types import BIN, ValueType
 from snnc.ir.weights import Conv, Dense
 from snnc.simulators.reference import run
@@ -108,6 +109,7 @@ REAL_REFUSALS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"reset": "subtract"}, {"reset": {"zero": {}}}, "reset 'subtract' is not among zero"),
     ({"multi_spike": 3}, {}, "up to 3 spikes per step"),
     ({"minimum": 0.5}, {}, "a positive lower bound 0.5"),
+    ({"minimum": -1.0}, {"state_overflow": "wrap"}, "potentials of test wrap"),
     ({"reset_timing": "next_step"}, {"refractory_max": 0}, "reset timing 'next_step'"),
 ]
 
@@ -148,6 +150,13 @@ INTEGER_REFUSALS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"bias": (GatedBias(np.array(5000)),)}, {}, "a bias of up to 5000"),
     ({"bias": (GatedBias(np.array(1)),)}, {"bias_bits": None}, "the target's neurons have none"),
     ({"refractory": 2}, {}, "refractory period 2, at most 0"),
+    (
+        {"refractory": 1, "refractory_hold": True},
+        {"refractory_max": 3, "refractory_hold": False},
+        "the potential rests, and the target integrates",
+    ),
+    ({"current": Leak(np.array(1))}, {"current_multiplier": (0, 4095)}, "current leak 1..1 / 2^0"),
+    ({"current": None}, {"current_multiplier": (1, 4095)}, "never forgets in one step"),
     ({"adaptation": Adaptation("decay", np.array(1))}, {}, "an adaptive threshold"),
 ]
 
@@ -159,6 +168,7 @@ def test_an_integer_neuron_the_target_lacks_is_refused(
     error = refusal(integer_net(**changes), small_target(neuron=model))
     assert error.where == "n"
     assert text in error.found
+    assert error.remedy
 
 
 def test_weights_are_judged_after_pooling_is_multiplied_out() -> None:
@@ -173,7 +183,60 @@ def test_weights_are_judged_after_pooling_is_multiplied_out() -> None:
     assert "weight 400 after pooling, at most 127 on test" in error.found
 
 
-def test_few_distinct_weights_and_short_delays_are_limits_too() -> None:
+def test_weights_of_two_projections_share_the_few_registers_of_a_neuron() -> None:
+    crossbar = small_target(core={"weight": {"bits": (8,), "distinct_per_neuron": 2}})
+    nodes = (
+        Input("a", (4,), BIN),
+        Input("b", (4,), BIN),
+        Linear("wa", ("a",), Dense(ONES)),
+        Linear("wb", ("b",), Dense(2 * ONES)),
+        Add("sum", ("wa", "wb")),
+        Neuron("n", ("sum",), (3,), np.array([3]), Reset("value")),
+        Output("out", ("n",)),
+    )
+    assert legalize(IntegerNetwork("net", nodes), crossbar)
+    third = (*nodes[:3], Linear("wb", ("b",), Dense(np.array([[2, 3, 2, 3]] * 3))), *nodes[4:])
+    found = refusal(IntegerNetwork("net", third), crossbar).found
+    assert "3 different weights per neuron from a, b, test has 2" in found
+
+
+def test_weights_without_sign_and_out_of_reach_of_the_shift_are_refused() -> None:
+    unsigned = small_target(core={"weight": {"bits": (8,), "signed": False}})
+    assert legalize(integer_net(255 * ONES), unsigned)
+    error = refusal(integer_net(-ONES), unsigned)
+    assert "weight -1, and weights of test have no sign" in error.found
+    narrow = small_target(core={"weight": {"bits": (8,), "min_bits_plus_shift": 10}})
+    assert legalize(integer_net(input_shift=2), narrow)
+    error = refusal(integer_net(input_shift=1), narrow)
+    assert "no weight format of test reaches an input shift of 1" in error.found
+    assert "--weight-bits" in error.remedy
+
+
+def test_values_wider_than_a_packet_are_refused() -> None:
+    graded = small_target(payload_bits=4)
+    assert legalize(integer_net(kind=ValueType("cnt", 15)), graded)
+    error = refusal(integer_net(kind=ValueType("cnt", 16)), graded)
+    assert "packets of test carry 4 bits" in error.found
+
+
+def test_a_long_delay_is_left_to_the_schedule_which_may_shorten_it() -> None:
+    nodes = (
+        Input("in", (3,), BIN),
+        Delay("late", ("b",), 5),
+        Linear("back", ("late",), Dense(np.eye(3, dtype=int))),
+        Linear("w", ("in",), Dense(np.eye(3, dtype=int))),
+        Add("sum", ("w", "back")),
+        Neuron("a", ("sum",), (3,), np.array([3]), Reset("value")),
+        Linear("v", ("a",), Dense(np.eye(3, dtype=int))),
+        Neuron("b", ("v",), (3,), np.array([3]), Reset("value")),
+        Output("out", ("b",)),
+    )
+    target = small_target(core={"max_delay": {"v": 3, "ev": "assumed"}})
+    network = legalize(IntegerNetwork("net", nodes), target)
+    assert max(retime(network, target, 4).extra_delay.values()) == 3
+
+
+def test_few_distinct_weights_are_a_limit_too() -> None:
     crossbar = small_target(core={"weight": {"bits": (8,), "axon_types": 2}})
     weights = np.array([[1, 2, 3, 4]] * 3)
     assert "4 different weights per neuron from in" in refusal(integer_net(weights), crossbar).found

@@ -114,8 +114,10 @@ def report_command(
     """Show placement, occupancy, traffic, latency, energy estimate and certificate."""
     result = api.report(artifact)
     if html is not None:
+        from snnc.ir.atomic import check_separate
         from snnc.reporting.html import write_html
 
+        check_separate(html, artifact)
         write_html(result, html)
     if as_json:
         shell.print_json(result.as_dict())
@@ -230,7 +232,10 @@ def inspect_command(
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Show a model's nodes, shapes, parameters and the assumptions made about it."""
+    """Show a model's nodes, shapes, parameters and the assumptions made about it.
+
+    Of a model that is refused, what the file holds and the reason; exit code 2.
+    """
     from snnc.cli import verdicts
 
     options = opt.model_options(dialect, dt, reset, threshold, loop_delay, transpose_linear)
@@ -239,6 +244,8 @@ def inspect_command(
         shell.print_json(result.as_dict())
     else:
         verdicts.show_inspection(shell.out(), result)
+    if result.error is not None:
+        raise typer.Exit(shell.WRONG if as_json else shell.refuse(result.error, as_json=False))
 
 
 @app.command("targets")

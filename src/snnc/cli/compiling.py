@@ -35,7 +35,7 @@ class Stages:
             self._status.console.print(f"[dim]{stage:<12}{seconds:7.2f} s[/dim]")
 
     def close(self) -> None:
-        """Remove the status line."""
+        """Remove the status line, which gives the terminal its cursor back."""
         if self._status is not None:
             self._status.stop()
 

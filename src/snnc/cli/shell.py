@@ -38,9 +38,21 @@ class _Terminal(Console):
         )
 
 
+class _Out(_Terminal):
+    """A console whose reader may leave early (``| head``) without changing the exit code."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        _nobody_reads()
+
+
+def _nobody_reads() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def out() -> Console:
     """Results, on stdout."""
-    return _Terminal()
+    return _Out()
 
 
 def err() -> Console:
@@ -50,7 +62,12 @@ def err() -> Console:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """Write one JSON object, and nothing else, to stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _nobody_reads()
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -68,17 +85,17 @@ def _run(words: list[str]) -> int:
         sys.stdout.flush()
         return _interrupted() if code == INTERRUPTED else code if isinstance(code, int) else 0
     except SnncError as error:
-        return _refuse(error.as_dict(), as_json)
+        return refuse(error.as_dict(), as_json=as_json)
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
     except BrokenPipeError:  # the reader, e.g. head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _nobody_reads()
         return 0
     except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # the help has been printed
             return WRONG
         if hasattr(error, "format_message"):  # a ClickException, of Click or of Typer's own copy
-            return _refuse(_usage(error), as_json)
+            return refuse(_usage(error), as_json=as_json)
         return _defect(error, as_json, debug)
 
 
@@ -100,7 +117,7 @@ def _usage(error: Any) -> dict[str, str]:
     }
 
 
-def _refuse(error: Mapping[str, str], as_json: bool) -> int:
+def refuse(error: Mapping[str, str], *, as_json: bool) -> int:
     """Print an error; exit code 2."""
     if as_json:
         print_json({"schema": ERROR_SCHEMA, **error})
@@ -129,9 +146,9 @@ def _defect(error: Exception, as_json: bool, debug: bool) -> int:
             file.write(f"{' '.join(sys.argv)}\n")
             traceback.print_exception(error, file=file)
         remedy = f"please report it, with the command and {file.name}"
-    _refuse(
+    refuse(
         {"error": "internal", "problem": "internal error, a defect in snnc", "where": "",
          "found": where, "allowed": "", "remedy": remedy},
-        as_json,
+        as_json=as_json,
     )  # fmt: skip
     return DEFECT

@@ -73,7 +73,8 @@ def show_inspection(console: Console, result: Inspection) -> None:
         parameters = ", ".join(f"{k} {_short(v)}" for k, v in node["parameters"].items())
         table.add_row(
             escape(node["name"]), node["kind"], escape(", ".join(node["inputs"])),
-            str(tuple(node["output_shape"])), Text(parameters),
+            "" if node["output_shape"] is None else str(tuple(node["output_shape"])),
+            Text(parameters),
         )  # fmt: skip
     console.print(table)
     _show_assumptions(console, result.assumptions)

@@ -1,0 +1,103 @@
+"""Can a target compute a trained neuron: its rules, before any number is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from snnc.compiler.legalize.findings import Finding, assumed, refused
+from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.network import Network
+from snnc.ir.nodes import Output
+from snnc.ir.real_neuron import RealNeuron
+from snnc.ir.target import NeuronModel, Target
+
+
+def real_neuron(
+    network: Network | IntegerNetwork, node: RealNeuron, target: Target
+) -> Iterator[Finding]:
+    """All that a trained population asks and the target's neurons lack."""
+    model = target.neuron
+    if node.threshold is None:
+        if any(node.name in n.inputs and not isinstance(n, Output) for n in network.nodes):
+            yield refused(
+                node, "a potential that is sent on every step is not a spike",
+                "put a spiking neuron between the integrator and the next weights",
+            )  # fmt: skip
+    else:
+        yield from _firing(node, target)
+    yield from _decay(node, node.decay, "potential", model)
+    if node.current_decay is not None:
+        if not model.current:
+            yield refused(
+                node, f"{target.id} has no synaptic current state",
+                "train with a neuron without synaptic filter",
+            )  # fmt: skip
+        yield from _decay(node, node.current_decay, "current", model)
+    if node.minimum is not None and model.state_overflow == "wrap":
+        yield refused(
+            node, f"a lower bound {node.minimum:g}, and potentials of {target.id} wrap",
+            "train without it",
+        )  # fmt: skip
+    elif node.minimum is not None and node.minimum > 0:
+        yield refused(node, f"a positive lower bound {node.minimum:g}", "train without it")
+    elif node.minimum is not None:
+        yield assumed(node, f"the potential is clipped at {node.minimum:g}")
+
+
+def _firing(node: RealNeuron, target: Target) -> Iterator[Finding]:
+    model = target.neuron
+    if not _timing_known(node, model):
+        yield refused(
+            node,
+            f"reset timing {node.reset_timing!r} has no exact integer form",
+            "re-read the file with a plain rule, --reset zero or --reset subtract (approximates)",
+        )
+    wanted = node.reset
+    if wanted == "value":  # counted from the reset value, it is a reset to zero
+        wanted = "value" if "value" in model.reset else "zero"
+    if wanted == "zero" and "zero" not in model.reset and "value" in model.reset:
+        wanted = "value"
+    if wanted not in model.reset:
+        yield refused(
+            node,
+            f"reset {node.reset!r} is not among {', '.join(model.reset)} of {target.id}",
+            f"re-read the file with --reset {'zero' if 'zero' in model.reset else 'subtract'} "
+            "(approximates), or choose another target",
+        )
+    most = "any number of" if node.multi_spike == 0 else f"up to {node.multi_spike}"
+    too_many = model.levels is not None and not 1 <= node.multi_spike <= model.levels
+    if too_many or (model.levels is None and node.multi_spike == 0):
+        yield refused(
+            node,
+            f"{most} spikes per step, and {target.id} sends at most {model.levels}",
+            "re-read the file with one spike per step (--dialect nir, or --reset zero), "
+            "or choose a target with graded spikes",
+        )
+
+
+def _timing_known(node: RealNeuron, model: NeuronModel) -> bool:
+    """A late reset to a value is a held refractory step; late subtraction removes theta / decay."""
+    if node.reset_timing == "next_step":
+        if node.reset == "subtract":
+            return bool((node.decay > 0).all())
+        return node.reset == "none" or (model.refractory_max >= 1 and model.refractory_hold)
+    return node.reset_timing == "now"
+
+
+def _decay(node: RealNeuron, decay: object, what: str, model: NeuronModel) -> Iterator[Finding]:
+    values = np.asarray(decay)
+    if values.min() < 0 or values.max() > 1:
+        yield refused(
+            node,
+            f"the {what} grows: factor {float(values.min()):g} to {float(values.max()):g} per step",
+            "check tau and dt (--dt); a decay lies in [0, 1]",
+        )
+    elif model.leak != "multiplicative" and node.threshold is not None and (values != 1).any():
+        yield refused(
+            node,
+            f"a {what} decay of {float(values.min()):g} per step, but the target's leak is "
+            f"{model.leak}",
+            "train integrate-and-fire neurons for this target",
+        )
