@@ -40,8 +40,8 @@ def assemble(wiring: Wiring, division: Partition) -> CoreTables:
         neuron_ptr=neuron_ptr,
         neuron_source=order + wiring.first_neuron,
         axon_ptr=np.searchsorted(unique // span, np.arange(cores + 1)).astype(np.int64),
-        axon_source=(unique % span) // _delays(wiring),
-        axon_delay=((unique % span) % _delays(wiring)).astype(np.int32),
+        axon_source=(unique % span) // wiring.delays,
+        axon_delay=((unique % span) % wiring.delays).astype(np.int32),
         axon_encoding=np.zeros(unique.size, np.int8),
         synapse_ptr=row_ptr,
         synapse_target=target,
@@ -53,12 +53,8 @@ def _pointers(counts: IntArray) -> IntArray:
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
-def _delays(wiring: Wiring) -> int:
-    return 1 + max((int(f.delay.max(initial=0)) for f in wiring.fanin), default=0)
-
-
 def _key_span(wiring: Wiring) -> int:
-    return wiring.sources.total * _delays(wiring)
+    return wiring.sources.total * wiring.delays
 
 
 def _axon_keys(wiring: Wiring, core: IntArray, cores: int) -> tuple[IntArray, IntArray]:
@@ -67,36 +63,40 @@ def _axon_keys(wiring: Wiring, core: IntArray, cores: int) -> tuple[IntArray, In
     Pieces come in the order in which ``_place`` meets them again.
     """
     keys, lengths = [], []
-    delays, span = _delays(wiring), _key_span(wiring)
+    span = _key_span(wiring)
     first = 0
     for fanin, node in zip(wiring.fanin, wiring.populations, strict=True):
         local = core[first : first + node.size]
         axon, where, count = _pieces(fanin.row_ptr, fanin.target, local, cores)
-        keys.append(where * span + fanin.source[axon] * delays + fanin.delay[axon])
+        keys.append(where * span + wiring.axon_key(fanin)[axon])
         lengths.append(count)
         first += node.size
     return np.concatenate(keys), np.concatenate(lengths)
 
 
-@kernel
 def _pieces(
     row_ptr: IntArray, target: IntArray, core: IntArray, cores: int
 ) -> tuple[IntArray, IntArray, IntArray]:
     """(axon, core, synapses) of every piece, axon by axon in order of first touch."""
-    stamp = np.full(cores, -1, np.int64)
-    where = np.zeros(cores, np.int64)
-    pieces = 0
-    for axon in range(row_ptr.size - 1):
-        for k in range(row_ptr[axon], row_ptr[axon + 1]):
-            c = core[target[k]]
-            if stamp[c] != axon:
-                stamp[c] = axon
-                pieces += 1
-    owner = np.empty(pieces, np.int64)
-    place = np.empty(pieces, np.int64)
-    count = np.zeros(pieces, np.int64)
-    for c in range(cores):
-        stamp[c] = -1
+    most = min(target.size, (row_ptr.size - 1) * cores)
+    owner, place, count = (np.empty(most, np.int64) for _ in range(3))
+    stamp, where = np.full(cores, -1, np.int64), np.zeros(cores, np.int64)
+    pieces = _list_pieces(row_ptr, target, core, stamp, where, owner, place, count)
+    return owner[:pieces].copy(), place[:pieces].copy(), count[:pieces].copy()
+
+
+@lean_kernel
+def _list_pieces(
+    row_ptr: IntArray,
+    target: IntArray,
+    core: IntArray,
+    stamp: IntArray,
+    where: IntArray,
+    owner: IntArray,
+    place: IntArray,
+    count: IntArray,
+) -> int:
+    """Fill the three columns; ``stamp``, -1 at first, and ``where`` are scratch per core."""
     pieces = 0
     for axon in range(row_ptr.size - 1):
         for k in range(row_ptr[axon], row_ptr[axon + 1]):
@@ -106,9 +106,10 @@ def _pieces(
                 where[c] = pieces
                 owner[pieces] = axon
                 place[pieces] = c
+                count[pieces] = 0
                 pieces += 1
             count[where[c]] += 1
-    return owner, place, count
+    return pieces
 
 
 @lean_kernel

@@ -13,8 +13,6 @@ import numpy as np
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.errors import CompilerBugError
 
-HOST = -1
-
 
 @dataclass(frozen=True, eq=False)
 class Traffic:

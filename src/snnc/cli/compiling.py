@@ -19,12 +19,6 @@ class Stages:
             self._status = console.status("starting")
             self._status.start()
 
-    def __enter__(self) -> Stages:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def __call__(self, stage: str, seconds: float | None) -> None:
         """Called by the pipeline at a stage's start and end."""
         if self._status is None:
@@ -33,6 +27,12 @@ class Stages:
             self._status.update(stage)
         else:
             self._status.console.print(f"[dim]{stage:<12}{seconds:7.2f} s[/dim]")
+
+    def __enter__(self) -> Stages:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Remove the status line, which gives the terminal its cursor back."""

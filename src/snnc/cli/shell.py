@@ -30,6 +30,7 @@ class _Terminal(Console):
     """A console whose text comes from files nobody vouches for: names in a model, say.
 
     Control characters in it could move the cursor or rewrite the screen; they are shown as "�".
+    Its reader may leave early (``| head``) without changing the exit code.
     """
 
     def _render_buffer(self, buffer: Iterable[Segment]) -> str:
@@ -37,13 +38,11 @@ class _Terminal(Console):
             s if s.control else Segment(s.text.translate(_HARMLESS), s.style) for s in buffer
         )
 
-
-class _Out(_Terminal):
-    """A console whose reader may leave early (``| head``) without changing the exit code."""
-
     def on_broken_pipe(self) -> None:
+        """Fall silent instead of raising."""
         self.quiet = True
-        _nobody_reads()
+        if not self.stderr:
+            _nobody_reads()
 
 
 def _nobody_reads() -> None:
@@ -52,7 +51,7 @@ def _nobody_reads() -> None:
 
 def out() -> Console:
     """Results, on stdout."""
-    return _Out()
+    return _Terminal()
 
 
 def err() -> Console:
