@@ -139,6 +139,13 @@ def test_a_build_folder_says_why_a_compilation_failed(snnc: Snnc, tmp_path: Path
     assert not (tmp_path / "o.snnc").exists()
 
 
+def test_two_folders_for_the_ir_are_refused(snnc: Snnc, tmp_path: Path) -> None:
+    folders = ("--dump-ir", tmp_path / "ir", "--build-dir", tmp_path / "build")
+    words = ("compile", DIGITS, "--timesteps", 10, *folders, "-o", tmp_path / "o.snnc")
+    refused(snnc(*words), "--dump-ir", "holds the IR of every stage already", "give one of them")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_configurations_that_are_none_are_refused(snnc: Snnc, tmp_path: Path) -> None:
     config = tmp_path / "config.json"
     for text, part in (
