@@ -27,7 +27,7 @@ _INNER = _known(no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 def _cached(function: F, options: dict[str, Any]) -> F:
-    """Cached beside the source or in the user's cache folder; not at all where both are read-only."""
+    """Cached beside the source or in the user's cache folder, if one can be written."""
     try:
         return cast(F, numba.njit(cache=True, **options)(function))
     except RuntimeError:  # Numba: "no locator available"
