@@ -10,7 +10,7 @@ from snnc.compiler.partition.wiring import Wiring
 from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import CoreTables
 from snnc.ir.errors import CompilerBugError
-from snnc.ir.jit import kernel
+from snnc.ir.jit import lean_kernel
 
 
 def assemble(wiring: Wiring, division: Partition) -> CoreTables:
@@ -69,24 +69,29 @@ def _axon_keys(wiring: Wiring, core: IntArray, cores: int) -> tuple[IntArray, In
     return np.concatenate(keys), np.concatenate(lengths)
 
 
-@kernel
 def _pieces(
     row_ptr: IntArray, target: IntArray, core: IntArray, cores: int
 ) -> tuple[IntArray, IntArray, IntArray]:
     """(axon, core, synapses) of every piece, axon by axon in order of first touch."""
-    stamp = np.full(cores, -1, np.int64)
-    where = np.zeros(cores, np.int64)
-    pieces = 0
-    for axon in range(row_ptr.size - 1):
-        for k in range(row_ptr[axon], row_ptr[axon + 1]):
-            c = core[target[k]]
-            if stamp[c] != axon:
-                stamp[c] = axon
-                pieces += 1
-    owner = np.empty(pieces, np.int64)
-    place = np.empty(pieces, np.int64)
-    count = np.zeros(pieces, np.int64)
-    stamp[:] = -1
+    most = min(target.size, (row_ptr.size - 1) * cores)
+    owner, place, count = (np.empty(most, np.int64) for _ in range(3))
+    stamp, where = np.full(cores, -1, np.int64), np.zeros(cores, np.int64)
+    pieces = _list_pieces(row_ptr, target, core, stamp, where, owner, place, count)
+    return owner[:pieces].copy(), place[:pieces].copy(), count[:pieces].copy()
+
+
+@lean_kernel
+def _list_pieces(
+    row_ptr: IntArray,
+    target: IntArray,
+    core: IntArray,
+    stamp: IntArray,
+    where: IntArray,
+    owner: IntArray,
+    place: IntArray,
+    count: IntArray,
+) -> int:
+    """Fill the three columns; ``stamp``, -1 at first, and ``where`` are scratch per core."""
     pieces = 0
     for axon in range(row_ptr.size - 1):
         for k in range(row_ptr[axon], row_ptr[axon + 1]):
@@ -96,12 +101,13 @@ def _pieces(
                 where[c] = pieces
                 owner[pieces] = axon
                 place[pieces] = c
+                count[pieces] = 0
                 pieces += 1
             count[where[c]] += 1
-    return owner, place, count
+    return pieces
 
 
-@kernel
+@lean_kernel
 def _place(
     row_ptr: IntArray,
     source_target: IntArray,
@@ -117,7 +123,8 @@ def _place(
 ) -> int:
     """Copy one population's synapses into their rows; returns the pieces met."""
     pieces = 0
-    stamp[:] = -1
+    for c in range(stamp.size):
+        stamp[c] = -1
     for axon in range(row_ptr.size - 1):
         for k in range(row_ptr[axon], row_ptr[axon + 1]):
             neuron = source_target[k]
@@ -156,7 +163,7 @@ def _fill(
     return target, weight
 
 
-@kernel
+@lean_kernel
 def _sort_rows(row_ptr: IntArray, target: IntArray, weight: IntArray) -> None:
     """Shell sort of every row (Ciura's gaps): mostly sorted rows, and it compiles quickly."""
     for row in range(row_ptr.size - 1):

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from ortools.sat.python import cp_model
 
+from snnc.compiler.solver import new_solver
 from snnc.ir.deployment import Schedule
 from snnc.ir.errors import CompilerBugError, OptionError, UnsupportedError
 from snnc.ir.expand import Expansion, expand
@@ -194,9 +195,7 @@ def _model(
 
 
 def _solver() -> cp_model.CpSolver:
-    solver = cp_model.CpSolver()
-    solver.parameters.num_workers = 1  # one worker and one seed: the same schedule every time
-    solver.parameters.random_seed = 0
+    solver = new_solver()
     solver.parameters.max_deterministic_time = SOLVER_EFFORT
     return solver
 

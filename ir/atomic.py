@@ -69,6 +69,18 @@ def check_writable(path: Path) -> None:
         )
 
 
+def check_separate(path: Path, *read: Path | None) -> None:
+    """Raise ``OutputError`` when writing ``path`` would replace a file that is being read."""
+    for source in read:
+        if source is not None and path.exists() and source.exists() and path.samefile(source):
+            raise OutputError(
+                "the output would replace an input file",
+                where=str(path),
+                found=f"{source} is read by the same command",
+                remedy="choose another output path",
+            )
+
+
 def _umask() -> int:
     current = os.umask(0)
     os.umask(current)

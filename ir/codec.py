@@ -8,8 +8,10 @@ Reading constructs only the classes listed in ``_CLASSES``, whose constructors v
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -49,6 +51,7 @@ _CLASSES: dict[str, type[Any]] = {
     )
 }  # fmt: skip
 
+_SCALARS = (int, float, bool, str, NoneType)
 _WIDE = ("int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 
 
@@ -104,12 +107,20 @@ def decode(value: Any, arrays: Mapping[str, AnyArray]) -> Any:
     if "$" not in value:
         return {key: decode(item, arrays) for key, item in value.items()}
     kind = value["$"]
-    cls = _CLASSES.get(kind)
+    cls = _CLASSES.get(kind) if isinstance(kind, str) else None
     if cls is None:
         raise ArtifactError(
             "unknown record class", where=str(kind), remedy="was it written by a newer snnc?"
         )
     fields = {key: decode(item, arrays) for key, item in value.items() if key != "$"}
+    for key, allowed in _scalar_fields(kind).items():
+        if key in fields and not any(_is_a(fields[key], kind) for kind in allowed):
+            raise ArtifactError(
+                "a field has the wrong type",
+                where=f"{kind}.{key}",
+                found=repr(fields[key])[:60],
+                allowed=", ".join(getattr(kind, "__name__", repr(kind)) for kind in allowed),
+            )
     try:
         return cls(**fields)
     except SnncError as error:
@@ -118,12 +129,37 @@ def decode(value: Any, arrays: Mapping[str, AnyArray]) -> Any:
         raise ArtifactError("a record is malformed", where=str(kind), found=str(error)) from error
 
 
+@functools.cache
+def _scalar_fields(record: str) -> Mapping[str, tuple[Any, ...]]:
+    """What a record's numbers, flags and words may be: types, and the words of a ``Literal``."""
+    result = {}
+    for name, hint in get_type_hints(_CLASSES[record]).items():
+        parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+        allowed = [w for part in parts for w in (get_args(part) if _is_literal(part) else [part])]
+        if all(isinstance(kind, str) or kind in _SCALARS for kind in allowed):
+            result[name] = tuple(allowed)
+    return result
+
+
+def _is_literal(hint: Any) -> bool:
+    return get_origin(hint) is Literal
+
+
+def _is_a(value: object, kind: Any) -> bool:
+    if isinstance(kind, str):
+        return isinstance(value, str) and value == kind
+    if kind is bool or kind is str or kind is NoneType:
+        return isinstance(value, kind)
+    number = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63
+    return number or (kind is float and isinstance(value, float))
+
+
 def _array(value: Mapping[str, Any], arrays: Mapping[str, AnyArray]) -> AnyArray:
     name, dtype = value["$array"], value.get("dtype")
-    if name not in arrays:
+    if not isinstance(name, str) or name not in arrays:
         raise ArtifactError("an array is missing", where=str(name))
     if dtype is None:
         return arrays[name]
-    if dtype not in _WIDE:
+    if not isinstance(dtype, str) or dtype not in _WIDE:
         raise ArtifactError("unknown array type", where=name, found=dtype, allowed=", ".join(_WIDE))
     return arrays[name].astype(dtype)

@@ -1,4 +1,9 @@
-"""Typed spellings of Numba's decorator for every compiled kernel."""
+"""Typed spellings of Numba's decorator for every compiled kernel.
+
+What the first run of a kernel costs is Numba's time to compile it: about 0.1 s per small function
+and 0.4 s for the first.  It grows with the number of functions and of arrays they take; slice
+assignments, allocations and sorts inside a kernel cost up to seconds, so callers do them.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +15,20 @@ from numba.core.options import DefaultOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# A Numba that does not know one of these only makes lean kernels slower.
-_WANTED: dict[str, Any] = {"_nrt": False, "error_model": "numpy"}
-_LEAN = {name: value for name, value in _WANTED.items() if hasattr(DefaultOptions, name)}
+
+def _known(**options: Any) -> dict[str, Any]:
+    """The options that this Numba has; without one, kernels are only slower to run or compile."""
+    return {name: value for name, value in options.items() if hasattr(DefaultOptions, name)}
+
+
+_ENTRY = _known(nogil=True, no_cfunc_wrapper=True)
+_LEAN = _known(_nrt=False, error_model="numpy")
+_INNER = _known(no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 def kernel(function: F) -> F:
     """Compile on first use in nopython mode; the machine code is cached on disk."""
-    return cast(F, numba.njit(cache=True, nogil=True)(function))
+    return cast(F, numba.njit(cache=True, **_ENTRY)(function))
 
 
 def lean_kernel(function: F) -> F:
@@ -27,4 +38,22 @@ def lean_kernel(function: F) -> F:
     count; kernels made of many small functions over named tuples run about 10 times faster
     without.  Divisors must not be zero: there is no check.
     """
-    return cast(F, numba.njit(cache=True, nogil=True, **_LEAN)(function))
+    return cast(F, numba.njit(cache=True, **_ENTRY, **_LEAN)(function))
+
+
+def inner_kernel(function: F) -> F:
+    """A ``lean_kernel`` that only other kernels call, and that is cached as a part of them.
+
+    What unpacks the arguments of a call from Python is, for named tuples of arrays, more code
+    than the kernel itself, so it is left out.  Python must not call one, it would crash; tests
+    of one call its ``py_func``.
+    """
+    return cast(F, numba.njit(**_LEAN, **_INNER)(function))
+
+
+def inlined(function: F) -> F:
+    """A small ``inner_kernel`` whose body takes the place of each call before compilation.
+
+    For functions that are called at one or two places: it saves compiling the function.
+    """
+    return cast(F, numba.njit(inline="always", **_LEAN)(function))

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.ir.arrays import IntArray
-from snnc.ir.jit import lean_kernel as kernel
+from snnc.ir.jit import inlined, lean_kernel
+from snnc.ir.jit import inner_kernel as kernel
 from snnc.ir.neuron import NO_LEAK, Leak, Neuron
 
 # Columns of ``table``: the scalars of one population.
@@ -163,17 +164,14 @@ def _leak_scalars(leak: Leak) -> tuple[int, int]:
     return leak.shift, _ROUNDINGS[leak.rounding]
 
 
-@kernel
 def reset(packed: PackedNeurons, state: State) -> None:
     """Put all neurons into the state a sample starts with."""
-    state.current[:] = 0
-    state.a[:] = 0
-    state.q[:] = 0
-    for i in range(packed.kind.size):
-        state.v[i] = packed.values[packed.row[i] + INITIAL]
+    state.v[:] = packed.values[packed.row + INITIAL]
+    for other in (state.current, state.a, state.q):
+        other[:] = 0
 
 
-@kernel
+@lean_kernel
 def step(
     packed: PackedNeurons,
     state: State,
@@ -186,13 +184,14 @@ def step(
 ) -> int:
     """Advance the neurons [first, last) by logical step ``t``.
 
-    ``accumulated[i]`` is the input sum of neuron i; it is consumed and set to zero.  Emitted
-    nonzero values are written to ``index`` and ``value`` from their beginning, in rising order
-    (both must hold ``last - first`` entries); returns how many there are.
+    ``accumulated[i]`` is the input sum of neuron ``first + i``; it is consumed and set to zero.
+    Such i and their emitted nonzero values are written to ``index`` and ``value`` from their
+    beginning, in rising order (both must hold ``last - first`` entries); returns how many there
+    are.
     """
     emitted = 0
-    for i in range(first, last):
-        out = update(packed, state, i, accumulated[i], t)
+    for i in range(last - first):
+        out = update(packed, state, first + i, accumulated[i], t)
         accumulated[i] = 0
         if out != 0:
             index[emitted] = i
@@ -261,7 +260,7 @@ def bounded(x: int, low: int, high: int, wrap: int) -> int:
     return low if x < low else high
 
 
-@kernel
+@inlined
 def _count(k: Int64, p: Int64, ladder: int, v: int, a: int) -> int:
     offset = 0
     if k[ADAPTATION] != NO_ADAPTATION:
@@ -277,7 +276,7 @@ def _count(k: Int64, p: Int64, ladder: int, v: int, a: int) -> int:
     return c
 
 
-@kernel
+@inlined
 def _after(k: Any, amount: int, v: int, c: int) -> int:
     """The membrane after a spike of count ``c``."""
     if c == 0:
@@ -292,7 +291,7 @@ def _after(k: Any, amount: int, v: int, c: int) -> int:
     return v
 
 
-@kernel
+@inlined
 def _adapted(k: Any, p: Any, r: int, a: int, c: int) -> int:
     """The threshold state after a step with count ``c``."""
     if k[ADAPTATION] == DECAY:

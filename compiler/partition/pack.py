@@ -13,6 +13,7 @@ from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.select import pairs_sent
 from snnc.compiler.partition.tally import Pieces
 from snnc.compiler.partition.tiling import Tiling
+from snnc.compiler.solver import new_solver
 from snnc.ir.arrays import IntArray
 
 EXACT_CLUSTERS = 40
@@ -221,9 +222,7 @@ def _pack_into(clusters: _Clusters, cores: int, seed: int) -> tuple[IntArray | N
             if kind[i] != kind[j]:
                 for core in range(cores):
                     model.add_bool_or(at[i][core].negated(), at[j][core].negated())
-    solver = cp_model.CpSolver()
-    solver.parameters.num_workers = 1
-    solver.parameters.random_seed = seed
+    solver = new_solver(seed)
     solver.parameters.max_deterministic_time = SOLVER_EFFORT
     status = solver.solve(model)
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):

@@ -15,6 +15,7 @@ from ortools.sat.python import cp_model
 
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.tiling import Tiling
+from snnc.compiler.solver import new_solver
 from snnc.ir.arrays import IntArray
 
 TRAFFIC_SCALE = 10_000
@@ -41,9 +42,7 @@ def select(meter: Meter, options: Sequence[Sequence[Tiling]], seed: int) -> Sele
     if meter.limits.target.core.max_targets_per_neuron is not None:
         _limit_targets(model, meter, options, chosen)
     model.minimize(_objective(meter, options, chosen))
-    solver = cp_model.CpSolver()
-    solver.parameters.num_workers = 1  # one worker, one seed: the same answer every time
-    solver.parameters.random_seed = seed
+    solver = new_solver(seed)
     solver.parameters.max_deterministic_time = SOLVER_EFFORT
     status = solver.solve(model)
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):

@@ -8,7 +8,7 @@ import numpy as np
 
 from snnc.compiler.partition.wiring import Fanin
 from snnc.ir.arrays import IntArray
-from snnc.ir.jit import kernel
+from snnc.ir.jit import lean_kernel as kernel
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,31 +31,36 @@ class Pieces:
 
 
 @kernel
-def _cut(
-    row_ptr: IntArray, target: IntArray, label: IntArray, slot: IntArray, clusters: int
-) -> tuple[IntArray, IntArray, IntArray, IntArray, IntArray]:
-    """Count (axon, cluster) pairs, then fill them cluster by cluster."""
-    axons = row_ptr.size - 1
-    orders = slot.shape[0]
-    stamp = np.full(clusters, -1, np.int64)
-    ptr = np.zeros(clusters + 1, np.int64)
-    for axon in range(axons):
+def _count(
+    row_ptr: IntArray, target: IntArray, label: IntArray, stamp: IntArray, ptr: IntArray
+) -> None:
+    """Add the number of axons that reach cluster c to ``ptr[c + 1]``; ``stamp`` begins at -1."""
+    for axon in range(row_ptr.size - 1):
         for k in range(row_ptr[axon], row_ptr[axon + 1]):
             c = label[target[k]]
             if stamp[c] != axon:
                 stamp[c] = axon
                 ptr[c + 1] += 1
-    for c in range(clusters):
-        ptr[c + 1] += ptr[c]
-    pairs = ptr[clusters]
-    cluster = np.empty(pairs, np.int32)
-    owner = np.empty(pairs, np.int32)
-    count = np.zeros(pairs, np.int32)
-    low = np.empty((orders, pairs), np.int32)
-    high = np.empty((orders, pairs), np.int32)
-    stamp[:] = -1
-    place = np.zeros(clusters, np.int64)
-    for axon in range(axons):
+
+
+@kernel
+def _fill(
+    row_ptr: IntArray,
+    target: IntArray,
+    label: IntArray,
+    slot: IntArray,
+    stamp: IntArray,
+    ptr: IntArray,
+    place: IntArray,
+    cluster: IntArray,
+    owner: IntArray,
+    count: IntArray,
+    low: IntArray,
+    high: IntArray,
+) -> None:
+    """Fill the (axon, cluster) pairs cluster by cluster; ``stamp`` begins at -1."""
+    orders = slot.shape[0]
+    for axon in range(row_ptr.size - 1):
         for k in range(row_ptr[axon], row_ptr[axon + 1]):
             neuron = target[k]
             c = label[neuron]
@@ -75,6 +80,21 @@ def _cut(
                 s = slot[order, neuron]
                 low[order, p] = min(low[order, p], s)
                 high[order, p] = max(high[order, p], s)
+
+
+def _cut(
+    row_ptr: IntArray, target: IntArray, label: IntArray, slot: IntArray, clusters: int
+) -> tuple[IntArray, IntArray, IntArray, IntArray, IntArray]:
+    """(cluster, axon, synapses, lowest and highest slot per order) of all pairs that meet."""
+    ptr = np.zeros(clusters + 1, np.int64)
+    _count(row_ptr, target, label, np.full(clusters, -1, np.int64), ptr)
+    ptr = np.cumsum(ptr)
+    pairs, orders = int(ptr[-1]), slot.shape[0]
+    cluster, owner = np.empty(pairs, np.int32), np.empty(pairs, np.int32)
+    count = np.zeros(pairs, np.int32)
+    low, high = np.empty((orders, pairs), np.int32), np.empty((orders, pairs), np.int32)
+    stamp, place = np.full(clusters, -1, np.int64), np.zeros(clusters, np.int64)
+    _fill(row_ptr, target, label, slot, stamp, ptr, place, cluster, owner, count, low, high)
     return cluster, owner, count, low, high
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from snnc.compiler.place.baselines import hilbert, random_sites, row_major
 from snnc.compiler.place.problem import Problem
 from snnc.ir.arrays import IntArray, RealArray
-from snnc.ir.jit import kernel
+from snnc.ir.jit import inner_kernel, lean_kernel
 
 TEMPERATURES = 60
 HOTTEST = 0.3  # of the mean uphill step of random moves
@@ -28,7 +28,7 @@ class Placed:
     complete: bool
 
 
-@kernel
+@inner_kernel
 def _net_cost(
     net: int,
     net_core: IntArray,
@@ -67,7 +67,7 @@ def _net_cost(
     return edges
 
 
-@kernel
+@lean_kernel
 def _all_costs(
     net_core: IntArray,
     dest_ptr: IntArray,
@@ -75,20 +75,22 @@ def _all_costs(
     router: IntArray,
     host: int,
     width: int,
-) -> IntArray:
-    low, high = np.zeros(width, np.int64), np.zeros(width, np.int64)
-    cost = np.zeros(net_core.size, np.int64)
+    low: IntArray,
+    high: IntArray,
+    cost: IntArray,
+) -> None:
     for net in range(net_core.size):
         cost[net] = _net_cost(net, net_core, dest_ptr, dest, router, host, width, low, high)
-    return cost
 
 
 def tree_hops(problem: Problem, site: IntArray) -> IntArray:
     """[nets] tree edges of every net for a placement."""
     router = problem.sites.router[site]
-    return _all_costs(
-        problem.net_core, problem.dest_ptr, problem.dest, router, problem.host, problem.sites.width
-    )
+    width, cost = problem.sites.width, np.zeros(problem.net_core.size, np.int64)
+    low, high = np.zeros(width, np.int64), np.zeros(width, np.int64)
+    nets = problem.net_core, problem.dest_ptr, problem.dest
+    _all_costs(*nets, router, problem.host, width, low, high, cost)
+    return cost
 
 
 def cost_of(problem: Problem, site: IntArray) -> float:
@@ -96,7 +98,7 @@ def cost_of(problem: Problem, site: IntArray) -> float:
     return float((problem.weight * tree_hops(problem, site)).sum())
 
 
-@kernel
+@inner_kernel
 def _random(state: IntArray) -> float:
     """xorshift64* (Vigna 2016) in [0, 1): the same on every machine and library version."""
     x = np.uint64(state[0])
@@ -107,7 +109,7 @@ def _random(state: IntArray) -> float:
     return float((x * np.uint64(2685821657736338717)) >> np.uint64(11)) / 9007199254740992.0
 
 
-@kernel
+@lean_kernel
 def _sweep(
     moves: int,
     temperature: float,
@@ -129,12 +131,17 @@ def _sweep(
     router: IntArray,
     net_cost: IntArray,
     state: IntArray,
+    low: IntArray,
+    high: IntArray,
+    stamp: IntArray,
+    touched: IntArray,
+    fresh: IntArray,
 ) -> tuple[float, float, int, int]:
-    """Moves at one temperature; returns (cost change, uphill proposed, uphill count, accepted)."""
-    low, high = np.zeros(width, np.int64), np.zeros(width, np.int64)
-    stamp = np.full(net_core.size, -1, np.int64)
-    touched = np.zeros(net_core.size, np.int64)
-    fresh = np.zeros(net_core.size, np.int64)
+    """Moves at one temperature; returns (cost change, uphill proposed, uphill count, accepted).
+
+    ``low`` and ``high`` are scratch per mesh column; ``stamp``, -1 at the beginning, ``touched``
+    and ``fresh`` per net.
+    """
     change, uphill, steps, accepted = 0.0, 0.0, 0, 0
     cores = site.size
     for move in range(moves):
@@ -212,10 +219,14 @@ class _Walk:
         """(uphill sum, uphill count, accepted) of some moves."""
         p, s = self.problem, self.problem.sites
         pin_ptr, pin_net = p.pins
+        low, high = np.zeros(s.width, np.int64), np.zeros(s.width, np.int64)
+        stamp = np.full(p.net_core.size, -1, np.int64)
+        touched, fresh = np.zeros_like(stamp), np.zeros_like(stamp)
         _, uphill, steps, accepted = _sweep(
             moves, temperature, window, self.site, self.occupant, s.router, self.site_at, s.slots,
             s.width, s.routers // s.width, p.host, p.net_core, p.dest_ptr, p.dest, p.weight,
             pin_ptr, pin_net, self.router, self.net_cost, self.state,
+            low, high, stamp, touched, fresh,
         )  # fmt: skip
         return uphill, steps, accepted
 

@@ -11,6 +11,7 @@ from ortools.sat.python import cp_model
 
 from snnc.compiler.place.anneal import cost_of
 from snnc.compiler.place.problem import Problem
+from snnc.compiler.solver import new_solver
 from snnc.ir.arrays import IntArray
 
 BoolArray = npt.NDArray[np.bool_]
@@ -61,9 +62,7 @@ def solve(
     objective = sum(w * hops for w, hops in terms if w)
     model.add(objective >= int(np.ceil(bound * scale - 1e-6)) - (0 if exact else weight.size))
     model.minimize(objective)
-    solver = cp_model.CpSolver()
-    solver.parameters.num_workers = 1
-    solver.parameters.random_seed = seed
+    solver = new_solver(seed)
     solver.parameters.max_deterministic_time = effort
     solver.parameters.max_time_in_seconds = time_limit_s
     status = solver.solve(model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from snnc.ir.arrays import IntArray
-from snnc.ir.jit import kernel
+from snnc.ir.jit import lean_kernel as kernel
 
 
 def grow(
@@ -35,9 +35,11 @@ def grow(
     branch, parent = np.zeros(room, np.int32), np.zeros(room, np.int32)
     delivery = np.zeros(dest_router.size, np.int32)
     reach = np.zeros(dest_router.size, np.int32)
+    stamp, node = np.full(routers, -1, np.int64), np.zeros(routers, np.int64)
     size = _grow(
-        root, dest_ptr, dest_router, width, routers, branch_ptr, branch, parent, delivery, reach
-    )
+        root, dest_ptr, dest_router, width, stamp, node,
+        branch_ptr, branch, parent, delivery, reach,
+    )  # fmt: skip
     return branch_ptr, branch[:size].copy(), parent[:size].copy(), delivery, reach
 
 
@@ -47,17 +49,19 @@ def _grow(
     dest_ptr: IntArray,
     dest_router: IntArray,
     width: int,
-    routers: int,
+    stamp: IntArray,
+    node: IntArray,
     branch_ptr: IntArray,
     branch: IntArray,
     parent: IntArray,
     delivery: IntArray,
     reach: IntArray,
 ) -> int:
-    """Walk every path; a router met before in the same net is not added again."""
+    """Walk every path; a router met before in the same net is not added again.
+
+    ``stamp``, -1 at the beginning, and ``node`` are scratch per router.
+    """
     nets = root.size
-    stamp = np.full(routers, -1, np.int64)
-    node = np.zeros(routers, np.int64)
     size = 0
     for net in range(nets):
         first = size

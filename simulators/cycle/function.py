@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from snnc.ir.jit import lean_kernel as kernel
-from snnc.simulators.cycle.program import Int32, Int64, Program
+from snnc.ir.jit import inlined, inner_kernel, lean_kernel
+from snnc.simulators.cycle.program import Axons, Int32, Int64, Sweeps
 from snnc.simulators.neuron_kernel import (
     BIASES,
     EMIT_STATE,
@@ -19,41 +19,41 @@ from snnc.simulators.neuron_kernel import (
 )
 
 
-@kernel
+@inner_kernel
 def packets_of(value: int, limit: int) -> int:
     """Packets that say ``value``."""
     return (abs(value) + limit - 1) // limit
 
 
-@kernel
-def send(program: Program, ring: Int64, source: int, value: int, tick: int) -> None:
+@inlined
+def send(axons: Axons, ring: Int64, source: int, value: int, tick: int) -> None:
     """Accumulate a source's value on every axon it reaches.
 
     ``ring`` is [depth, neurons]; row ``t % depth`` collects what is integrated in tick t.  The
     axon's own delay comes on top of ``tick``.
     """
     depth = ring.shape[0]
-    for reach in range(program.reach_ptr[source], program.reach_ptr[source + 1]):
-        for axon in range(program.reach_first[reach], program.reach_last[reach]):
-            row = ring[(tick + program.axon_delay[axon]) % depth]
-            for i in range(program.synapse_ptr[axon], program.synapse_ptr[axon + 1]):
-                row[program.synapse_target[i]] += program.synapse_weight[i] * value
+    for reach in range(axons.reach_ptr[source], axons.reach_ptr[source + 1]):
+        for axon in range(axons.reach_first[reach], axons.reach_last[reach]):
+            row = ring[(tick + axons.axon_delay[axon]) % depth]
+            for i in range(axons.synapse_ptr[axon], axons.synapse_ptr[axon + 1]):
+                row[axons.synapse_target[i]] += axons.synapse_weight[i] * value
 
 
-@kernel
+@lean_kernel
 def send_all(
-    program: Program, ring: Int64, source: Int32, value: Int64, tick: int, packets: Int64
+    axons: Axons, ring: Int64, source: Int32, value: Int64, tick: int, packets: Int64
 ) -> None:
     """Send the values of many sources and count their packets per source."""
     for i in range(source.size):
-        send(program, ring, source[i], value[i], tick)
-        if program.sends[source[i]] > 0:
-            packets[source[i]] += packets_of(value[i], program.packet_limit)
+        send(axons, ring, source[i], value[i], tick)
+        if axons.sends[source[i]] > 0:
+            packets[source[i]] += packets_of(value[i], axons.packet_limit)
 
 
-@kernel
+@lean_kernel
 def sweep(
-    program: Program,
+    program: Sweeps,
     state: State,
     arrived: Int64,
     tick: int,
@@ -111,7 +111,7 @@ def sweep(
     return emitted, stray
 
 
-@kernel
+@inlined
 def _discard(arrived: Int64, touched: Int32, first: int, last: int, counts: bool) -> int:
     """Forget what arrived at neurons that do not update in this tick."""
     stray = 0
@@ -123,8 +123,8 @@ def _discard(arrived: Int64, touched: Int32, first: int, last: int, counts: bool
     return stray
 
 
-@kernel
-def _needs_update(program: Program, state: State, i: int, inputs: int, step: int) -> bool:
+@inlined
+def _needs_update(program: Sweeps, state: State, i: int, inputs: int, step: int) -> bool:
     """Whether the core has to do more than look at the neuron.
 
     It has when input arrived, a bias is active, or a state is not at rest: a current, a
@@ -146,8 +146,8 @@ def _needs_update(program: Program, state: State, i: int, inputs: int, step: int
     return False
 
 
-@kernel
-def _is_silent(program: Program, state: State, i: int) -> bool:
+@inlined
+def _is_silent(program: Sweeps, state: State, i: int) -> bool:
     """Whether a neuron that needs no update would change nothing and emit nothing.
 
     Its state is at rest and, after its first step, inside its range; what is left is to compare

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snnc.ir.jit import lean_kernel as kernel
+from snnc.ir.jit import inlined, inner_kernel, lean_kernel
 from snnc.simulators.cycle.noc_tables import Buffers, Float64, Int32, Int64, NocTables
 
 (INJECTED, DELIVERED, HOPS, LAST, PEAK_CHANNEL, PEAK_INJECTION, PEAK_RECEIVE, EVENTS) = range(8)
@@ -112,7 +112,7 @@ def new_state(noc: NocTables, buffers: Buffers) -> NocState:
     )
 
 
-@kernel
+@lean_kernel
 def drain(noc: NocTables, state: NocState, releases: Releases) -> int:
     """Move all packets of one tick from an empty network to an empty network.
 
@@ -121,14 +121,9 @@ def drain(noc: NocTables, state: NocState, releases: Releases) -> int:
         are left but nothing can move any more.
     """
     queues, ports, senders = len(state.queue), len(state.port), len(state.sender)
-    state.total[LAST] = 0
-    state.port[:, FREE] = 0
-    state.queue[:, NEXT_READ] = 0
-    state.receive_end[:] = 0.0
-    state.shift[:] = 0.0
+    _restart(state, releases)
     for sender in range(senders):
-        state.sender[sender, RELEASED] = releases.ptr[sender]
-        _schedule_release(noc, state, releases, sender, 0)
+        _schedule_release(noc, state, releases, sender, int(np.int64(0)))
     mask = (1 << noc.bits) - 1
     while state.heap[0] > 0:
         key = _pop(state.heap)
@@ -147,15 +142,34 @@ def drain(noc: NocTables, state: NocState, releases: Releases) -> int:
     return int(state.total[LAST])
 
 
-@kernel
+@inlined
+def _restart(state: NocState, releases: Releases) -> None:
+    """Begin a tick: forget the times of the one before, hand over new packets."""
+    # Loops, because an assignment to a slice takes Numba much longer to compile.
+    state.total[LAST] = 0
+    for port in range(len(state.port)):
+        state.port[port, FREE] = 0
+    for queue in range(len(state.queue)):
+        state.queue[queue, NEXT_READ] = 0
+    for core in range(state.receive_end.size):
+        state.receive_end[core] = 0.0
+    for sender in range(len(state.sender)):
+        state.shift[sender] = 0.0
+        state.sender[sender, RELEASED] = releases.ptr[sender]
+
+
+@inlined
 def _stuck(state: NocState, releases: Releases) -> bool:
     for sender in range(len(state.sender)):
         if state.sender[sender, RELEASED] < releases.ptr[sender + 1]:
             return True
-    return bool(state.queue[:, FILL].sum() > 0)
+    inside = 0
+    for queue in range(len(state.queue)):
+        inside += state.queue[queue, FILL]
+    return inside > 0
 
 
-@kernel
+@inner_kernel
 def _push(heap: Int64, key: int) -> None:
     """Insert into a binary min-heap whose root is entry 1."""
     heap[0] += 1
@@ -166,7 +180,7 @@ def _push(heap: Int64, key: int) -> None:
     heap[i] = key
 
 
-@kernel
+@inlined
 def _pop(heap: Int64) -> int:
     """Remove the smallest key of a binary min-heap whose root is entry 1."""
     top, last = heap[1], heap[0]
@@ -184,25 +198,25 @@ def _pop(heap: Int64) -> int:
     return int(top)
 
 
-@kernel
+@inlined
 def _wrapped(place: int, size: int) -> int:
     """Place in a ring, for places below twice its size; a division would cost more."""
     return place - size if place >= size else place
 
 
-@kernel
+@inlined
 def _schedule(noc: NocTables, state: NocState, time: int, code: int) -> None:
     _push(state.heap, (time << noc.bits) | code)
 
 
-@kernel
+@inlined
 def _has_room(noc: NocTables, state: NocState, port: int) -> bool:
     if port < noc.channels:
         return bool(state.queue[port, FILL] < state.queue[port, CAPACITY])
     return bool(state.core[port - noc.channels, CORE_FILL] < noc.receive_capacity)
 
 
-@kernel
+@inner_kernel
 def _wake(noc: NocTables, state: NocState, port: int, now: int) -> None:
     """Let the port serve its first waiter as soon as it can, unless that is already planned."""
     if (
@@ -214,7 +228,7 @@ def _wake(noc: NocTables, state: NocState, port: int, now: int) -> None:
         _schedule(noc, state, max(now, state.port[port, FREE]), len(state.queue) + port)
 
 
-@kernel
+@inner_kernel
 def _head(noc: NocTables, state: NocState, releases: Releases, queue: int, now: int) -> None:
     """The packet at the head of a queue asks for all its outputs."""
     slot = state.queue[queue, ENTRIES] + state.queue[queue, HEAD]
@@ -238,7 +252,7 @@ def _head(noc: NocTables, state: NocState, releases: Releases, queue: int, now: 
         _leave(noc, state, releases, queue, now)
 
 
-@kernel
+@inlined
 def _port(noc: NocTables, state: NocState, releases: Releases, port: int, now: int) -> None:
     """A port that is free and has room sends the copy that has waited longest."""
     state.port[port, SCHEDULED] = 0
@@ -257,7 +271,7 @@ def _port(noc: NocTables, state: NocState, releases: Releases, port: int, now: i
     _wake(noc, state, port, now)
 
 
-@kernel
+@inner_kernel
 def _transmit(noc: NocTables, state: NocState, out: int, send: int, now: int) -> None:
     """Send one copy through its port."""
     port = noc.out[out, PORT]
@@ -273,7 +287,7 @@ def _transmit(noc: NocTables, state: NocState, out: int, send: int, now: int) ->
     state.total[PEAK_CHANNEL] = max(state.total[PEAK_CHANNEL], state.queue[port, FILL])
 
 
-@kernel
+@inner_kernel
 def _enqueue(noc: NocTables, state: NocState, queue: int, node: int, send: int, ready: int) -> None:
     """Put a packet into a queue with room; it may be read from ``ready`` on."""
     place = _wrapped(
@@ -288,7 +302,7 @@ def _enqueue(noc: NocTables, state: NocState, queue: int, node: int, send: int, 
     state.queue[queue, FILL] += 1
 
 
-@kernel
+@inner_kernel
 def _leave(noc: NocTables, state: NocState, releases: Releases, queue: int, now: int) -> None:
     """All copies of the head are on their way: free its place and tell who waits for it."""
     state.queue[queue, HEAD] = _wrapped(state.queue[queue, HEAD] + 1, state.queue[queue, CAPACITY])
@@ -308,7 +322,7 @@ def _leave(noc: NocTables, state: NocState, releases: Releases, queue: int, now:
         _schedule_release(noc, state, releases, sender, now)
 
 
-@kernel
+@inner_kernel
 def _schedule_release(
     noc: NocTables, state: NocState, releases: Releases, sender: int, now: int
 ) -> None:
@@ -319,14 +333,14 @@ def _schedule_release(
         _schedule(noc, state, max(now, ready), code)
 
 
-@kernel
+@inlined
 def _release(noc: NocTables, state: NocState, releases: Releases, sender: int, now: int) -> None:
     """Hand the sender's next packet to its injection queue, or stall the sender."""
     queue = noc.channels + sender
     if state.queue[queue, FILL] >= state.queue[queue, CAPACITY]:
         state.sender[sender, STALLED] = 1
         return
-    send = releases.send[state.sender[sender, RELEASED]]
+    send = int(np.int64(releases.send[state.sender[sender, RELEASED]]))
     state.sender[sender, RELEASED] += 1
     state.total[INJECTED] += 1
     _enqueue(noc, state, queue, noc.send[send, ROOT], send, now)
@@ -334,7 +348,7 @@ def _release(noc: NocTables, state: NocState, releases: Releases, sender: int, n
     _schedule_release(noc, state, releases, sender, now)
 
 
-@kernel
+@inlined
 def _receive(noc: NocTables, state: NocState, core: int, reach: int, now: int) -> None:
     """A packet enters a core: it is looked up at once, or waits in the receive queue."""
     state.total[DELIVERED] += 1
@@ -351,7 +365,7 @@ def _receive(noc: NocTables, state: NocState, core: int, reach: int, now: int) -
     state.total[PEAK_RECEIVE] = max(state.total[PEAK_RECEIVE], state.core[core, CORE_FILL])
 
 
-@kernel
+@inner_kernel
 def _serve(noc: NocTables, state: NocState, core: int, reach: int, arrived: int) -> None:
     state.core[core, BUSY] = 1
     state.receive_end[core] = max(state.receive_end[core], arrived) + noc.service[reach]
@@ -359,7 +373,7 @@ def _serve(noc: NocTables, state: NocState, core: int, reach: int, arrived: int)
     _schedule(noc, state, math.ceil(state.receive_end[core]), code)
 
 
-@kernel
+@inlined
 def _finish(noc: NocTables, state: NocState, core: int, now: int) -> None:
     """A core has accumulated a packet and takes the next one from its receive queue."""
     state.core[core, BUSY] = 0

@@ -50,7 +50,7 @@ class NocTables(NamedTuple):
     interval: int
     receive_capacity: int
     out_ptr: Int64
-    out: Int32
+    out: Int64
     send: Int64
     service: Float64
 
@@ -193,7 +193,7 @@ def _starts(lengths: AnyArray) -> Int64:
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
-def _outputs(routes: RouteTables, machine: Machine) -> tuple[Int64, Int32]:
+def _outputs(routes: RouteTables, machine: Machine) -> tuple[Int64, Int64]:
     """Outputs of every tree node: its deliveries, then its children."""
     first = np.repeat(routes.branch_ptr[:-1], np.diff(routes.branch_ptr))
     child = np.flatnonzero(routes.branch_parent >= 0)
@@ -209,7 +209,7 @@ def _outputs(routes: RouteTables, machine: Machine) -> tuple[Int64, Int32]:
     delivery = np.concatenate([position, np.full(child.size, -1)])
     order = np.argsort(node, kind="stable")
     counts = np.bincount(node, minlength=routes.branch_router.size)
-    return _starts(counts), np.stack([port, following, delivery], axis=1)[order].astype(np.int32)
+    return _starts(counts), np.stack([port, following, delivery], axis=1)[order].astype(np.int64)
 
 
 def _speeds(target: Target, machine: Machine, cores: int) -> tuple[Int64, Int64]:

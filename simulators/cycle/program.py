@@ -21,6 +21,30 @@ Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
 
+class Axons(NamedTuple):
+    """The part of a ``Program`` that spikes pass; its attributes have the same names."""
+
+    reach_ptr: Int64
+    reach_first: Int64
+    reach_last: Int64
+    axon_delay: Int64
+    synapse_ptr: Int64
+    synapse_target: Int32
+    synapse_weight: Int32
+    sends: Int64
+    packet_limit: int
+
+
+class Sweeps(NamedTuple):
+    """The part of a ``Program`` that updates neurons; its attributes have the same names."""
+
+    neurons: PackedNeurons
+    neuron_source: Int32
+    segment_ptr: Int64
+    segment_offset: Int64
+    period: int
+
+
 class Program(NamedTuple):
     """Tables of all used cores; a named tuple because kernels take it.
 
@@ -57,6 +81,16 @@ class Program(NamedTuple):
     packet_limit: int
     min_delay: int
     period: int
+
+    @property
+    def axons(self) -> Axons:
+        """The tables for spikes; kernels of few arrays compile faster."""
+        return Axons(*(getattr(self, name) for name in Axons._fields))
+
+    @property
+    def sweeps(self) -> Sweeps:
+        """The tables for sweeps; kernels of few arrays compile faster."""
+        return Sweeps(*(getattr(self, name) for name in Sweeps._fields))
 
 
 @dataclass(frozen=True, eq=False)

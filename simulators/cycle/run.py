@@ -254,9 +254,9 @@ class _Chip:
     def _tick(self, tick: int, host: Spikes, activity: energy.Activity) -> tuple[Spikes, int]:
         """Function of one tick: inputs, sweep of all cores, spikes."""
         program, ring = self.program, self.ring
-        send_all(program, ring, *host, tick, activity.packets)
+        send_all(program.axons, ring, *host, tick, activity.packets)
         emitted, stray = sweep(
-            program,
+            program.sweeps,
             self.state,
             ring[tick % len(ring)],
             tick,
@@ -268,7 +268,7 @@ class _Chip:
             self.value,
         )
         spikes = Spikes(self.source[:emitted], self.value[:emitted])
-        send_all(program, ring, *spikes, tick + program.min_delay, activity.packets)
+        send_all(program.axons, ring, *spikes, tick + program.min_delay, activity.packets)
         return spikes, stray
 
     def _time(

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from snnc.ir.arrays import AnyArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import SimulationError, TargetError
-from snnc.ir.jit import lean_kernel as kernel
+from snnc.ir.jit import inlined, lean_kernel
 from snnc.ir.target import Execution
 from snnc.ir.topology import Mesh
 from snnc.simulators.cycle import noc
@@ -58,21 +59,53 @@ class TickTime(NamedTuple):
         return max(self.sweep, self.receive, self.network)
 
 
-@kernel
-def packets_needed(program: Program, source: Int32, value: Int64) -> int:
+class Senders(NamedTuple):
+    """What the planning of sweeps needs to know of a program; few arrays compile faster.
+
+    Attributes:
+        core_ptr: [cores + 1] slice of neurons.
+        send_ptr: [sources + 1] slice of sends.
+        neuron_source: [neurons] source id.
+        spikes: uint8 [neurons], whether what the neuron emits are spikes, not states.
+        sends: [sources] nets per source.
+        packet_limit: largest count one packet can carry.
+    """
+
+    core_ptr: Int64
+    send_ptr: Int64
+    neuron_source: Int32
+    spikes: AnyArray
+    sends: Int64
+    packet_limit: int
+
+
+def senders_of(deployment: Deployment, program: Program) -> Senders:
+    """Tables of all cores."""
+    parameters = program.neurons
+    spikes = parameters.table[parameters.kind, EMIT_STATE] == 0
+    return Senders(
+        deployment.cores.neuron_ptr.astype(np.int64),
+        deployment.routes.send_ptr.astype(np.int64),
+        program.neuron_source,
+        spikes.astype(np.uint8),
+        program.sends,
+        program.packet_limit,
+    )
+
+
+@lean_kernel
+def packets_needed(sends: Int64, limit: int, source: Int32, value: Int64) -> int:
     """Packets that these values take on all nets of their sources."""
     total = 0
     for i in range(source.size):
-        total += program.sends[source[i]] * packets_of(value[i], program.packet_limit)
+        total += sends[source[i]] * packets_of(value[i], limit)
     return total
 
 
-@kernel
+@lean_kernel
 def plan_sweeps(
-    program: Program,
+    senders: Senders,
     cost: SomaCost,
-    core_ptr: Int64,
-    send_ptr: Int64,
     spikes: Spikes,
     touched: Int32,
     releases: noc.Releases,
@@ -83,9 +116,7 @@ def plan_sweeps(
     A core looks at its neurons in order: access, update where needed, spike, packets.
 
     Args:
-        program, cost: tables and units.
-        core_ptr: [cores + 1] slice of neurons.
-        send_ptr: [sources + 1] slice of sends.
+        senders, cost: tables and units.
         spikes: emitted in this tick, in sweep order.
         touched: [neurons] needed an update.
         releases: filled for all cores.
@@ -95,6 +126,7 @@ def plan_sweeps(
         Number of packets written.
     """
     cursor, packets = 0, 0
+    core_ptr = senders.core_ptr
     for core in range(core_ptr.size - 1):
         now = 0.0
         releases.ptr[core] = packets
@@ -102,22 +134,19 @@ def plan_sweeps(
             now += cost.access
             if touched[i]:
                 now += cost.update
-            if cursor == spikes.source.size or spikes.source[cursor] != program.neuron_source[i]:
+            if cursor == spikes.source.size or spikes.source[cursor] != senders.neuron_source[i]:
                 continue
-            if not program.neurons.table[program.neurons.kind[i], EMIT_STATE]:
+            if senders.spikes[i]:
                 now += cost.spike
-            now, packets = _emit(
-                program, send_ptr, spikes, cursor, now, cost.message, releases, packets
-            )
+            now, packets = _emit(senders, spikes, cursor, now, cost.message, releases, packets)
             cursor += 1
         end[core] = now
     return packets
 
 
-@kernel
+@inlined
 def _emit(
-    program: Program,
-    send_ptr: Int64,
+    senders: Senders,
     spikes: Spikes,
     i: int,
     now: float,
@@ -127,8 +156,8 @@ def _emit(
 ) -> tuple[float, int]:
     """Append the packets of one spike; returns (time, packets) afterwards."""
     source = spikes.source[i]
-    for _ in range(packets_of(spikes.value[i], program.packet_limit)):
-        for send in range(send_ptr[source], send_ptr[source + 1]):
+    for _ in range(packets_of(spikes.value[i], senders.packet_limit)):
+        for send in range(senders.send_ptr[source], senders.send_ptr[source + 1]):
             now += cost
             releases.send[packets] = send
             releases.time[packets] = now
@@ -136,10 +165,10 @@ def _emit(
     return now, packets
 
 
-@kernel
+@lean_kernel
 def plan_host(
-    program: Program,
-    cost: SomaCost,
+    limit: int,
+    cost: float,
     cores: int,
     send_ptr: Int64,
     send_sender: Int32,
@@ -153,10 +182,10 @@ def plan_host(
         now = 0.0
         for i in range(spikes.source.size):
             source = spikes.source[i]
-            for _ in range(packets_of(spikes.value[i], program.packet_limit)):
+            for _ in range(packets_of(spikes.value[i], limit)):
                 for send in range(send_ptr[source], send_ptr[source + 1]):
                     if send_sender[send] == sender:
-                        now += cost.host
+                        now += cost
                         releases.send[packets] = send
                         releases.time[packets] = now
                         packets += 1
@@ -185,10 +214,8 @@ class Clock:
             known(execution.tick_s, "execution.tick_s") if execution.sync == "fixed_tick" else None
         )
         self.stall_cycles = 0.0
-        self._program = program
         self._mesh = deployment.mesh
-        self._core_ptr = deployment.cores.neuron_ptr.astype(np.int64)
-        self._send_ptr = deployment.routes.send_ptr.astype(np.int64)
+        self._senders = senders_of(deployment, program)
         self._cost = self._soma_cost(deployment)
         self._end = np.zeros(deployment.cores.count)
         self._ptr = np.zeros(machine.senders + 1, np.int64)
@@ -226,7 +253,9 @@ class Clock:
         return time.cycles * self.cycle_s + self.barrier_s
 
     def _plan(self, spikes: Spikes, touched: Int32 | None, host: Spikes) -> noc.Releases:
-        packets = sum(packets_needed(self._program, *each) for each in (spikes, host))
+        senders = self._senders
+        limit = senders.packet_limit
+        packets = sum(packets_needed(senders.sends, limit, *each) for each in (spikes, host))
         if packets > self._buffer[0].size:
             self._buffer = (np.zeros(2 * packets, np.int32), np.zeros(2 * packets))
         releases = noc.Releases(self._ptr, *self._buffer)
@@ -235,21 +264,12 @@ class Clock:
             self._ptr[: cores + 1] = 0
             self._end[:] = 0.0
         else:
-            written = plan_sweeps(
-                self._program,
-                self._cost,
-                self._core_ptr,
-                self._send_ptr,
-                spikes,
-                touched,
-                releases,
-                self._end,
-            )
+            written = plan_sweeps(senders, self._cost, spikes, touched, releases, self._end)
         plan_host(
-            self._program,
-            self._cost,
+            limit,
+            self._cost.host,
             cores,
-            self._send_ptr,
+            senders.send_ptr,
             self.machine.send_sender,
             host,
             releases,

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from snnc.ir.arrays import IntArray
-from snnc.ir.jit import kernel
+from snnc.ir.jit import inlined, lean_kernel
+from snnc.ir.jit import inner_kernel as kernel
 from snnc.simulators import neuron_kernel
 from snnc.simulators.functional.layouts import RUNS, TARGET_BITS, TARGET_MASK, WORDS
 from snnc.simulators.functional.plan import (
-    BIASED,
     EVEN,
     EVENT_DRIVEN,
     FIRST,
@@ -28,7 +28,6 @@ from snnc.simulators.functional.plan import (
     LEAKY,
     LOW,
     MODE,
-    PENDING,
     PROJECTIONS,
     SHIFT,
     TRUNCATE,
@@ -47,7 +46,7 @@ from snnc.simulators.functional.program import (
     Network,
     Synapses,
 )
-from snnc.simulators.neuron_kernel import LADDERS, Int32, Int64, PackedNeurons, State
+from snnc.simulators.neuron_kernel import Int32, Int64, PackedNeurons, State
 
 # A population that receives fewer events than neurons / SPARSE walks its touched neurons only.
 SPARSE = 64
@@ -61,7 +60,6 @@ class Fast(NamedTuple):
     added: IntArray
     multiplier: IntArray
     bias: IntArray
-    initial: IntArray
 
 
 class Workspace(NamedTuple):
@@ -70,8 +68,8 @@ class Workspace(NamedTuple):
     Attributes:
         sums: [largest population], input sums; zero between populations.
         fired: uint8 [largest population rounded up to 8], who crosses the threshold in a sweep.
+        fired_words: the same memory as uint64, eight neurons each.
         fast: membranes of the fast path.
-        state: of populations that go the general way.
         pending: int64 [populations], 1 while some neuron may change without input.
         ring_index, ring_value: the spikes of all sources in their last DEPTH steps.
         ring_count: how many there are, per slot.
@@ -79,12 +77,22 @@ class Workspace(NamedTuple):
 
     sums: IntArray
     fired: Any
+    fired_words: Any
     fast: Fast
-    state: State
     pending: Int64
     ring_index: Int32
     ring_value: Int64
     ring_count: Int64
+
+
+class General(NamedTuple):
+    """Parameters and state of all neurons, for populations that go the general way.
+
+    None in its place spares users of the fast path the compilation of ``neuron_kernel``.
+    """
+
+    neurons: PackedNeurons
+    state: State
 
 
 class Arriving(NamedTuple):
@@ -95,142 +103,135 @@ class Arriving(NamedTuple):
     amount: Int64
 
 
-@kernel
-def run_sample(
-    network: Network, plan: Int64, work: Workspace, arriving: Arriving, recorded: Int64
-) -> tuple[Int32, Int64, Int64, Int64, int]:
-    """Run one sample from its reset state.
+# Entries of ``Recording.progress``.
+STEP, STORED, EVENTS = range(3)
 
-    Returns the recorded spikes (neuron, value), how many of them each step and population has
-    [steps, populations], the sum of absolute values [populations], and the number of synaptic
-    events: one per nonzero emitted value and stored synapse.
+
+class Recording(NamedTuple):
+    """What a sample leaves behind.
+
+    Attributes:
+        recorded: int64 [populations], whether its spikes are kept.
+        kept: int64 [steps, populations], how many spikes are kept.
+        total: int64 [populations], sum of absolute values.
+        spike, value: neuron and value of the kept spikes; as long as the caller likes.
+        progress: the next step, spikes kept, and synaptic events: one per nonzero emitted value
+            and stored synapse.
     """
-    inputs, steps = arriving.pointer.shape[0], arriving.pointer.shape[1] - 1
-    populations = plan.shape[0] - 1
-    _start(network, plan, work)
-    spike, value = np.empty(1024, np.int32), np.empty(1024, np.int64)
-    kept = np.zeros((steps, populations), np.int64)
-    total = np.zeros(populations, np.int64)
-    stored = 0
-    events = 0
-    for t in range(steps):
+
+    recorded: Int64
+    kept: Int64
+    total: Int64
+    spike: Int32
+    value: Int64
+    progress: Int64
+
+
+@lean_kernel
+def advance(
+    network: Network,
+    plan: Int64,
+    work: Workspace,
+    general: General | None,
+    arriving: Arriving,
+    recording: Recording,
+    until: int,
+    room: int,
+) -> None:
+    """Run a sample to step ``until``, or as long as ``room`` more spikes can be kept.
+
+    Kernels that allocate or copy arrays take Numba seconds more to compile, so the caller
+    prepares the state, opens the gates of biases and grows the recording.
+    """
+    inputs = arriving.pointer.shape[0]
+    progress, size = recording.progress, recording.spike.size
+    while progress[STEP] < until and progress[STORED] + room <= size:
+        t = progress[STEP]
         for i in range(inputs):
             _inject(network.sources[i], work, arriving, i, t)
-        events += _step(network, plan, work, inputs, t)
-        for p in range(populations):
-            source = network.sources[inputs + p]
-            slot = t % source[DEPTH]
-            n, ring = work.ring_count[source[SLOT] + slot], source[RING] + slot * source[SIZE]
-            total[p] += _magnitude(work.ring_value[ring : ring + n], source[UNIT])
-            if recorded[p]:
-                kept[t, p] = n
-                spike, value = _room(spike, value, stored + n)
-                spike[stored : stored + n] = work.ring_index[ring : ring + n]
-                if source[UNIT]:
-                    value[stored : stored + n] = 1
-                else:
-                    value[stored : stored + n] = work.ring_value[ring : ring + n]
-                stored += n
-    return spike[:stored], value[:stored], kept, total, events
+        progress[EVENTS] += _step(network, plan, work, general, inputs, t)
+        for p in range(plan.shape[0] - 1):
+            _record(network.sources[inputs + p], work, recording, p, t)
+        progress[STEP] = t + 1
 
 
-@kernel
-def _start(network: Network, plan: Int64, work: Workspace) -> None:
-    work.ring_count[:] = 0
-    work.sums[:] = 0
-    work.fast.bias[:] = 0
-    work.fast.v[:] = work.fast.initial
-    for p in range(plan.shape[0] - 1):
-        work.pending[p] = plan[p, PENDING]
-        if plan[p, MODE] == GENERAL:
-            packed, state = _slice(network, work, plan[p, FIRST], plan[p + 1, FIRST])
-            neuron_kernel.reset(packed, state)
-
-
-@kernel
-def _slice(network: Network, work: Workspace, first: int, last: int) -> tuple[PackedNeurons, State]:
-    """Parameters and state of one population."""
-    n, s = network.neurons, work.state
-    packed = PackedNeurons(n.kind[first:last], n.row[first:last], n.table, n.values, n.onsets)
-    state = State(s.v[first:last], s.current[first:last], s.a[first:last], s.q[first:last])
-    return packed, state
-
-
-@kernel
+@inlined
 def _inject(source: Int64, work: Workspace, arriving: Arriving, i: int, t: int) -> None:
     """Copy the inputs of step ``t`` to their ring."""
-    begin, end = arriving.pointer[i, t], arriving.pointer[i, t + 1]
+    begin, n = arriving.pointer[i, t], arriving.pointer[i, t + 1] - arriving.pointer[i, t]
     slot = t % source[DEPTH]
     ring = source[RING] + slot * source[SIZE]
-    work.ring_count[source[SLOT] + slot] = end - begin
-    work.ring_index[ring : ring + end - begin] = arriving.element[begin:end]
-    if not source[UNIT]:
-        work.ring_value[ring : ring + end - begin] = arriving.amount[begin:end]
+    work.ring_count[source[SLOT] + slot] = n
+    index, value, element, amount = (
+        work.ring_index, work.ring_value, arriving.element, arriving.amount,
+    )  # fmt: skip
+    for j in range(n):
+        index[ring + j] = element[begin + j]
+        value[ring + j] = amount[begin + j]
+
+
+@inlined
+def _record(source: Int64, work: Workspace, recording: Recording, p: int, t: int) -> None:
+    """Count the spikes of one population in step ``t``, and keep them if they are wanted."""
+    slot = t % source[DEPTH]
+    n, ring = work.ring_count[source[SLOT] + slot], source[RING] + slot * source[SIZE]
+    index, value, unit = work.ring_index, work.ring_value, source[UNIT]
+    magnitude = n
+    if not unit:
+        magnitude = 0
+        for j in range(ring, ring + n):
+            magnitude += abs(value[j])
+    recording.total[p] += magnitude
+    if recording.recorded[p]:
+        recording.kept[t, p] = n
+        spike, out, stored = recording.spike, recording.value, recording.progress[STORED]
+        for j in range(n):
+            spike[stored + j] = index[ring + j]
+            out[stored + j] = 1 if unit else value[ring + j]
+        recording.progress[STORED] = stored + n
 
 
 @kernel
-def _magnitude(values: Int64, unit: int) -> int:
-    if unit:
-        return int(values.size)
-    total = 0
-    for x in values:
-        total += abs(x)
-    return total
-
-
-@kernel
-def _room(spike: Int32, value: Int64, need: int) -> tuple[Int32, Int64]:
-    """Buffers of at least ``need`` entries with the same beginning."""
-    if need <= spike.size:
-        return spike, value
-    size = max(need, 2 * spike.size)
-    more_spike, more_value = np.empty(size, np.int32), np.empty(size, np.int64)
-    more_spike[: spike.size] = spike
-    more_value[: value.size] = value
-    return more_spike, more_value
-
-
-@kernel
-def _step(network: Network, plan: Int64, work: Workspace, inputs: int, t: int) -> int:
-    """Advance all populations by step ``t``; returns the number of synaptic events delivered.
-
-    Tuples of many arrays are passed to other kernels as rarely as possible: each array of each
-    call costs a reference count, microseconds in all.
-    """
+def _step(
+    network: Network, plan: Int64, work: Workspace, general: General | None, inputs: int, t: int
+) -> int:
+    """Advance all populations by step ``t``; returns the number of synaptic events delivered."""
+    projections, sources, synapses = network.projections, network.sources, network.synapses
+    ring_index, ring_value, ring_count = work.ring_index, work.ring_value, work.ring_count
+    pending, fast = work.pending, work.fast
     total = 0
     for p in range(plan.shape[0] - 1):
-        k, me = plan[p], network.sources[inputs + p]
+        k, me = plan[p], sources[inputs + p]
         slot, size = t % me[DEPTH], me[SIZE]
         ring = me[RING] + slot * size
-        index, sums = work.ring_index[ring : ring + size], work.sums[:size]
+        index, sums = ring_index[ring : ring + size], work.sums[:size]
         events = 0
         for j in range(k[PROJECTIONS], plan[p + 1, PROJECTIONS]):
-            begin, end, unit = _spikes(network.projections[j], network.sources, work.ring_count, t)
+            begin, end, unit = _spikes(projections[j], sources, ring_count, t)
             if begin < end:
-                spikes = work.ring_index[begin:end], work.ring_value[begin:end], unit
-                events += _deliver(network.projections[j], network.synapses, spikes, work.sums)
+                spikes = ring_index[begin:end], ring_value[begin:end], unit
+                events += _deliver(projections[j], synapses, spikes, sums)
         if k[MODE] == GENERAL:
-            packed, state = _slice(network, work, k[FIRST], k[FIRST] + size)
-            value = work.ring_value[ring : ring + size]
-            n = neuron_kernel.step(packed, state, 0, size, sums, t, index, value)
-        elif events * SPARSE < size and k[EVENT_DRIVEN] and not work.pending[p]:
-            n, again = 0, 0
+            n = 0
+            if general is not None:
+                value, first = ring_value[ring : ring + size], k[FIRST]
+                n = neuron_kernel.step(
+                    general.neurons, general.state, first, first + size, sums, t, index, value
+                )
+        elif events * SPARSE < size and k[EVENT_DRIVEN] and not pending[p]:
+            # A plain zero would have `_touch` compiled twice, once for the constant.
+            n, again = int(np.int64(0)), 0
             if events:
                 for j in range(k[PROJECTIONS], plan[p + 1, PROJECTIONS]):
-                    projection = network.projections[j]
-                    begin, end, _ = _spikes(projection, network.sources, work.ring_count, t)
-                    sources = work.ring_index[begin:end]
-                    touched = _touch(
-                        k, projection, network.synapses, sources, sums, work.fast, index[n:]
-                    )
-                    n, again = n + touched[0], again | touched[1]
-            work.pending[p] = again
+                    begin, end, _ = _spikes(projections[j], sources, ring_count, t)
+                    touching = projections[j], ring_index[begin:end]
+                    touched = _touch(k, touching, synapses, sums, fast, index, n)
+                    n, again = touched[0], again | touched[1]
+            pending[p] = again
         else:
-            if k[BIASED]:
-                _open_gates(network.neurons, work.fast.bias, k[FIRST], size, t)
-            n, again = _sweep(k, work.fast, work.fired, sums, index)
-            work.pending[p] = again
-        work.ring_count[me[SLOT] + slot] = n
+            n, again = _sweep(k, fast, work.fired, work.fired_words, sums, index)
+            pending[p] = again
+        ring_count[me[SLOT] + slot] = n
         total += events
     return total
 
@@ -262,12 +263,11 @@ def _deliver(k: Int64, synapses: Synapses, spikes: tuple[Int32, Int64, int], sum
     elif k[LAYOUT] == WORDS:
         scatter_scaled_words(row, synapses.words, index, value, sums)
     else:
-        ones = np.ones(index.size, np.int64) if unit else value
-        scatter(row, synapses.target, synapses.weight, index, ones, sums)
+        scatter(row, synapses.target, synapses.weight, spikes, sums)
     return _fan_out(synapses.fan_out[k[COUNT] :], index)
 
 
-@kernel
+@inlined
 def _fan_out(fan_out: Int32, index: Int32) -> int:
     """Number of synapses of all spikes."""
     events = 0
@@ -324,41 +324,34 @@ def scatter_scaled_words(
 
 @kernel
 def scatter(
-    row: Int64, target: Int32, weight: Int64, index: Int32, value: Int64, sums: IntArray
+    row: Int64, target: Int32, weight: Int64, spikes: tuple[Int32, Int64, int], sums: IntArray
 ) -> None:
     """Any spikes through wide synapses."""
+    index, value, unit = spikes
     for s in range(index.size):
-        factor = value[s]
+        factor = 1 if unit else value[s]
         for j in range(row[index[s]], row[index[s] + 1]):
             sums[np.uint32(target[j])] += weight[j] * factor
 
 
 @kernel
-def _open_gates(neurons: PackedNeurons, bias: IntArray, first: int, size: int, t: int) -> None:
-    """Add the biases whose onset is this step."""
-    k = neurons.table[neurons.kind[first]]
-    for b in range(k[neuron_kernel.BIASES]):
-        if neurons.onsets[k[neuron_kernel.ONSETS] + b] == t:
-            for i in range(first, first + size):
-                bias[i] += neurons.values[neurons.row[i] + LADDERS + b]
-
-
-@kernel
 def _touch(
     k: Int64,
-    projection: Int64,
+    touching: tuple[Int64, Int32],
     synapses: Synapses,
-    spikes: Int32,
     sums: IntArray,
     fast: Fast,
     index: Int32,
+    n: int,
 ) -> tuple[int, int]:
-    """Advance the neurons that a projection has reached; exact for event-driven populations.
+    """Advance the neurons that (projection, spikes) reach; exact for event-driven populations.
 
     A sum of zero leaves the neuron as it is; a neuron reached twice is advanced the first time,
-    when its sum is taken.  Returns how many fire, and whether any will again without input.
+    when its sum is taken.  ``n`` have fired before; returns how many have then, and whether any
+    will again without input.
     """
-    n, again, row = 0, 0, synapses.row_ptr[projection[ROW] :]
+    projection, spikes = touching
+    again, row = 0, synapses.row_ptr[projection[ROW] :]
     words, target = synapses.words, synapses.target
     start, offset = synapses.run_start, synapses.run_first
     membranes, threshold, added = fast.v, fast.threshold, fast.added
@@ -375,7 +368,7 @@ def _touch(
     return n, again
 
 
-@kernel
+@inlined
 def _targets(
     layout: int, entry: int, words: Int32, target: Int32, start: Int32, first: Int64
 ) -> Any:
@@ -387,7 +380,7 @@ def _targets(
     return np.int64(target[entry]), 1
 
 
-@kernel
+@inlined
 def _integrate(
     k: Int64, membranes: IntArray, threshold: IntArray, added: IntArray, sums: IntArray, i: int
 ) -> tuple[int, int]:
@@ -403,7 +396,9 @@ def _integrate(
 
 
 @kernel
-def _sweep(k: Int64, fast: Fast, fired: Any, sums: IntArray, index: Int32) -> tuple[int, int]:
+def _sweep(
+    k: Int64, fast: Fast, fired: Any, words: Any, sums: IntArray, index: Int32
+) -> tuple[int, int]:
     """Advance all neurons of a fast population; returns how many fire, and if any will again."""
     first, last = k[FIRST], k[FIRST] + sums.size
     v = fast.v[first:last]
@@ -411,10 +406,10 @@ def _sweep(k: Int64, fast: Fast, fired: Any, sums: IntArray, index: Int32) -> tu
         _leak(v, fast.multiplier[first:last], k[LEAK_SHIFT], k[TRUNCATE], k[EVEN])
     _add(v, sums, fast.bias[first:last], k[SHIFT])
     _fire(v, fast.threshold[first:last], fast.added[first:last], k[LOW], k[HIGH], k[KEEP], fired)
-    return _collect(fired, sums.size, index)
+    return _collect(fired, words, sums.size, index)
 
 
-@kernel
+@inlined
 def _add(v: IntArray, sums: IntArray, bias: IntArray, shift: int) -> None:
     """Integrate and consume the input sums."""
     for i in range(v.size):
@@ -422,7 +417,7 @@ def _add(v: IntArray, sums: IntArray, bias: IntArray, shift: int) -> None:
         sums[i] = 0
 
 
-@kernel
+@inlined
 def _leak(v: IntArray, multiplier: IntArray, shift: int, truncate: int, even: int) -> None:
     """``v = round(multiplier v / 2^shift)`` without branches, so that it becomes vector code.
 
@@ -451,12 +446,12 @@ def _fire(v: Any, threshold: Any, added: Any, low: int, high: int, keep: int, fi
         fired[i] = hit | ((u >= threshold[i]) << 1)
 
 
-@kernel
-def _collect(fired: Any, size: int, index: Int32) -> tuple[int, int]:
+@inlined
+def _collect(fired: Any, words: Any, size: int, index: Int32) -> tuple[int, int]:
     """List the neurons that fire, eight flags at a time; and whether any would fire again."""
     n, again = 0, 0
-    fired[size : (size + 7) & -8] = 0
-    words = fired.view(np.uint64)
+    for i in range(size, (size + 7) & -8):
+        fired[i] = 0
     for w in range((size + 7) >> 3):
         if words[w] != 0:
             for i in range(8 * w, 8 * w + 8):

@@ -16,7 +16,7 @@ from scipy import sparse
 
 from snnc.ir.arrays import IntArray, Shape, size_of
 from snnc.ir.expand import Projection
-from snnc.ir.jit import kernel
+from snnc.ir.jit import lean_kernel as kernel
 from snnc.simulators.neuron_kernel import Int32, Int64
 
 TARGET_BITS = 24

@@ -15,7 +15,7 @@ import numpy as np
 
 from snnc.ir.arrays import IntArray, RealArray, size_of
 from snnc.ir.expand import Expansion, Projection
-from snnc.ir.jit import kernel
+from snnc.ir.jit import lean_kernel as kernel
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input
 from snnc.simulators import neuron_kernel
@@ -66,13 +66,11 @@ class Network(NamedTuple):
         sources: int64 [inputs + populations, SOURCE_COLUMNS].
         projections: int64 [projections, PROJECTION_COLUMNS], sorted by target population.
         synapses: rows of all projections.
-        neurons: parameters in normal form.
     """
 
     sources: Int64
     projections: Int64
     synapses: Synapses
-    neurons: PackedNeurons
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +79,7 @@ class Program:
 
     Attributes:
         network: arrays for the kernels.
+        packed: parameters of all neurons in normal form.
         inputs, populations: the nodes behind the sources, in order.
         readout: population read by each output.
         input_bound: int per population, largest possible |sum of inputs| of one neuron.
@@ -89,6 +88,7 @@ class Program:
     """
 
     network: Network
+    packed: PackedNeurons
     inputs: tuple[Input, ...]
     populations: tuple[Neuron, ...]
     readout: dict[str, str]
@@ -119,10 +119,10 @@ def build(expansion: Expansion) -> Program:
     network = Network(
         _sources(expansion, projections),
         *_synapses(projections, order, number, len(expansion.inputs)),
-        _neurons(expansion, order),
     )
     return Program(
         network,
+        _neurons(expansion, order),
         expansion.inputs,
         expansion.populations,
         expansion.readout,

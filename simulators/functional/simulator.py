@@ -13,11 +13,24 @@ from snnc.ir.arrays import IntArray
 from snnc.ir.errors import OptionError
 from snnc.ir.expand import expand
 from snnc.ir.integer_network import IntegerNetwork
-from snnc.ir.jit import kernel
-from snnc.simulators.functional.kernels import Fast, Workspace, run_sample
+from snnc.simulators import neuron_kernel
+from snnc.simulators.functional.kernels import (
+    EVENTS,
+    STEP,
+    STORED,
+    Arriving,
+    Fast,
+    General,
+    Recording,
+    Workspace,
+    advance,
+)
 from snnc.simulators.functional.plan import (
+    BIASED,
+    FIRST,
     GENERAL,
     MODE,
+    PENDING,
     FastParameters,
     Plan,
     fast_parameters,
@@ -26,7 +39,7 @@ from snnc.simulators.functional.plan import (
 from snnc.simulators.functional.program import DEPTH, SIZE, Program, build
 from snnc.simulators.functional.sparsify import sparsify
 from snnc.simulators.inputs import check_inputs
-from snnc.simulators.neuron_kernel import Int32, Int64, State
+from snnc.simulators.neuron_kernel import BIASES, LADDERS, ONSETS, Int32, Int64, PackedNeurons
 from snnc.simulators.result import Events, RunResult
 
 
@@ -43,7 +56,7 @@ class FunctionalResult(RunResult):
 
 
 class Sample(NamedTuple):
-    """What ``run_sample`` returns."""
+    """What a sample leaves behind, see ``kernels.Recording``."""
 
     spike: Int32
     value: Int64
@@ -148,35 +161,25 @@ class Functional:
 
 def gather(done: list[Sample], p: int, order: Int64 | None) -> tuple[IntArray, ...]:
     """(sample, step, index, value) of population ``p`` over all samples, in natural order."""
-    sizes = [sample.kept[:, p].sum() for sample in done]
-    natural = np.zeros(0, np.int64) if order is None else order
-    parts = [pick(s.spike, s.value, s.kept, p, natural) for s in done]
-    return (
-        np.repeat(np.arange(len(done)), sizes),
-        np.concatenate([np.repeat(np.arange(len(s.kept)), s.kept[:, p]) for s in done]),
-        np.concatenate([part[0] for part in parts]),
-        np.concatenate([part[1] for part in parts]),
-    )
+    parts = [pick(sample, p, order) for sample in done]
+    number = np.repeat(np.arange(len(done)), [part[0].size for part in parts])
+    return number, *(np.concatenate(column) for column in zip(*parts, strict=True))
 
 
-@kernel
-def pick(spike: Int32, value: Int64, kept: Int64, p: int, natural: Int64) -> tuple[Int32, Int64]:
-    """The spikes of one population out of a sample's, sorted by natural index in each step."""
-    n = kept[:, p].sum()
-    index, amount = np.empty(n, np.int32), np.empty(n, np.int64)
-    source = target = 0
-    for t in range(kept.shape[0]):
-        source += kept[t, :p].sum()
-        count = kept[t, p]
-        mine, values = spike[source : source + count], value[source : source + count]
-        if natural.size:
-            mine = natural[mine].astype(np.int32)
-        order = np.argsort(mine)
-        index[target : target + count] = mine[order]
-        amount[target : target + count] = values[order]
-        target += count
-        source += kept[t, p:].sum()
-    return index, amount
+def pick(sample: Sample, p: int, order: Int64 | None) -> tuple[Int64, Int64, Int64]:
+    """(step, index, value) of one population's spikes, sorted by natural index in each step.
+
+    ``order`` is the natural index of the neurons in internal order; None: the same.
+    """
+    steps, populations = sample.kept.shape
+    end = np.cumsum(sample.kept).reshape(steps, populations)[:, p]
+    count = sample.kept[:, p]
+    step = np.repeat(np.arange(steps), count)
+    place = np.arange(step.size) + np.repeat(end - np.cumsum(count), count)
+    index = sample.spike[place].astype(np.int64)
+    natural = index if order is None else order[index]
+    sort = np.argsort((step << 32) | natural)
+    return step, natural[sort], sample.value[place[sort]]
 
 
 class _Worker:
@@ -196,24 +199,82 @@ class _Worker:
             parameters.added,
             parameters.multiplier,
             np.zeros(size, kind),
-            parameters.initial,
         )
-        general = bool((plan.table[:-1, MODE] == GENERAL).any())
-        state = State(*(np.zeros(size if general else 0, np.int64) for _ in range(4)))
+        self.initial = parameters.initial
+        self.general = None
+        if (plan.table[:-1, MODE] == GENERAL).any():
+            self.general = General(program.packed, neuron_kernel.new_state(program.packed))
+        self.gates = _gates(program.packed, plan.table)
+        fired = np.zeros(program.largest + 8 & -8, np.uint8)
         self.workspace = Workspace(
             np.zeros(program.largest, kind),
-            np.zeros(program.largest + 8 & -8, np.uint8),
+            fired,
+            fired.view(np.uint64),
             fast,
-            state,
             np.zeros(len(program.populations), np.int64),
             np.zeros(room, np.int32),
             np.zeros(room, np.int64),
             np.zeros(int(sources[:, DEPTH].sum()), np.int64),
         )
+        sizes = np.array([n.size for n in program.populations], np.int64)
+        self.room = int((sizes * self.recorded).sum())
+        self.kept = _empty(2 * self.room)
 
     def run(self, rasters: list[IntArray]) -> Sample:
+        """Run one sample from its reset state."""
         arriving = sparsify(rasters)
-        return Sample(*run_sample(self.network, self.plan, self.workspace, arriving, self.recorded))
+        shape = arriving.pointer.shape[1] - 1, self.recorded.size
+        kept, total = np.zeros(shape, np.int64), np.zeros(shape[1], np.int64)
+        progress = np.zeros(3, np.int64)
+        self._reset()
+        for until in sorted({t for t in self.gates if t < shape[0]} | {shape[0]}):
+            while progress[STEP] < until:
+                self._ensure_room(progress[STORED])
+                self._advance(
+                    arriving, Recording(self.recorded, kept, total, *self.kept, progress), until
+                )
+            for place, bias in self.gates.get(until, ()):
+                self.workspace.fast.bias[place] += bias
+        (spike, value), stored = self.kept, progress[STORED]
+        return Sample(
+            spike[:stored].copy(), value[:stored].copy(), kept, total, int(progress[EVENTS])
+        )
+
+    def _advance(self, arriving: Arriving, recording: Recording, until: int) -> None:
+        tables = self.network, self.plan, self.workspace, self.general
+        advance(*tables, arriving, recording, until, self.room)
+
+    def _ensure_room(self, stored: int) -> None:
+        """Make place for all spikes of one more step."""
+        if stored + self.room > self.kept[0].size:
+            old, self.kept = self.kept, _empty(2 * (stored + self.room))
+            self.kept[0][:stored], self.kept[1][:stored] = old[0][:stored], old[1][:stored]
+
+    def _reset(self) -> None:
+        work = self.workspace
+        for zeroed in (work.ring_count, work.sums, work.fast.bias):
+            zeroed[:] = 0
+        work.fast.v[:] = self.initial
+        work.pending[:] = self.plan[:-1, PENDING]
+        if self.general is not None:
+            neuron_kernel.reset(*self.general)
+
+
+def _gates(packed: PackedNeurons, plan: Int64) -> dict[int, list[tuple[slice, Int64]]]:
+    """By step, the (neurons, biases) of fast populations that begin in it."""
+    gates: dict[int, list[tuple[slice, Int64]]] = {}
+    for p in np.flatnonzero(plan[:-1, BIASED]):
+        place = slice(plan[p, FIRST], plan[p + 1, FIRST])
+        k = packed.table[packed.kind[place.start]]
+        for b in range(k[BIASES]):
+            bias = packed.values[packed.row[place] + LADDERS + b]
+            gates.setdefault(int(packed.onsets[k[ONSETS] + b]), []).append((place, bias))
+    return gates
+
+
+def _empty(size: int) -> tuple[Int32, Int64]:
+    """Room for spikes and their values."""
+    return np.empty(size, np.int32), np.empty(size, np.int64)
 
 
 def run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from snnc.ir.arrays import AnyArray, IntArray
-from snnc.ir.jit import kernel
+from snnc.ir.jit import lean_kernel as kernel
 from snnc.simulators.functional.kernels import Arriving
 from snnc.simulators.neuron_kernel import Int32, Int64
 
@@ -20,8 +20,7 @@ def sparsify(samples: list[IntArray]) -> Arriving:
     pointers, indices, values = [], [], []
     first = 0
     for sample in samples:
-        raw = np.ascontiguousarray(sample)
-        pointer, index, value = _scan(raw.view(np.uint8) if raw.dtype == np.bool_ else raw)
+        pointer, index, value = _events(np.ascontiguousarray(sample))
         pointers.append(pointer + first)
         indices.append(index)
         values.append(value)
@@ -29,35 +28,31 @@ def sparsify(samples: list[IntArray]) -> Arriving:
     return Arriving(np.stack(pointers), np.concatenate(indices), np.concatenate(values))
 
 
+def _events(raster: AnyArray) -> tuple[Int64, Int32, Int64]:
+    """(pointer, element, value) of one raster."""
+    raw = raster.view(np.uint8) if raster.dtype == np.bool_ else raster
+    pointer = np.zeros(len(raw) + 1, np.int64)
+    # Room for a raster without zeros; memory that is never written costs nothing.
+    index, value = np.empty(raw.size, np.int32), np.empty(raw.size, np.int64)
+    _scan(raw, pointer, index, value)
+    return pointer, index[: pointer[-1]].copy(), value[: pointer[-1]].copy()
+
+
 @kernel
-def _scan(raster: AnyArray) -> tuple[Int64, Int32, Int64]:
+def _scan(raster: AnyArray, pointer: Int64, index: Int32, value: Int64) -> None:
     steps, elements = raster.shape
-    pointer = np.zeros(steps + 1, np.int64)
-    index, value = np.empty(elements, np.int32), np.empty(elements, np.int64)
     n = 0
     for t in range(steps):
-        if n + elements > index.size:
-            index, value = _doubled(index, n + elements), _doubled(value, n + elements)
-        row = raster[t]
         for begin in range(0, elements, _BLOCK):
-            block = row[begin : begin + _BLOCK]
+            end = min(begin + _BLOCK, elements)
             # Most blocks are silent: a vector OR decides without looking at elements.
-            seen = row[0] ^ row[0]
-            for x in block:
-                seen |= x
+            seen = raster[t, begin] ^ raster[t, begin]
+            for i in range(begin, end):
+                seen |= raster[t, i]
             if seen != 0:
-                for i in range(block.size):
-                    if block[i] != 0:
-                        index[n] = begin + i
-                        value[n] = block[i]
+                for i in range(begin, end):
+                    if raster[t, i] != 0:
+                        index[n] = i
+                        value[n] = raster[t, i]
                         n += 1
         pointer[t + 1] = n
-    return pointer, index[:n], value[:n]
-
-
-@kernel
-def _doubled(array: AnyArray, need: int) -> AnyArray:
-    """A larger array with the same beginning."""
-    more = np.empty(max(need, 2 * array.size), array.dtype)
-    more[: array.size] = array
-    return more

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from snnc.compiler.options import CompileOptions
 from snnc.inputs import Dataset, InputOptions, load, typical_and_extreme
 from snnc.ir import artifact
-from snnc.ir.atomic import check_writable
+from snnc.ir.atomic import check_separate, check_writable
 from snnc.ir.errors import ArtifactError, OptionError, SnncError
 from snnc.ir.nodes import Input
 from snnc.results import (
@@ -84,8 +84,15 @@ def compile(
 
     options = options or CompileOptions()
     check_stage(stop_after)
+    if dump_ir is not None and build_dir is not None:
+        raise OptionError(
+            "a build folder holds the IR of every stage already",
+            where="--dump-ir",
+            found="both --dump-ir and --build-dir",
+            remedy="give one of them",
+        )
     if output is not None:
-        check_writable(Path(output))
+        _check_output(Path(output), model, calibration)
     source = _CalibrationSource(calibration, inputs or InputOptions(), options)
     folder = None if build_dir is None else BuildFolder(Path(build_dir))
     job = Compilation(
@@ -162,7 +169,7 @@ def run(
     if compare < 0:
         raise OptionError("must not be negative", where="--compare", found=compare)
     if trace is not None:
-        check_writable(Path(trace))
+        _check_output(Path(trace), input, deployment)
     program = _deployment(deployment)
     data = _data(program, input, inputs or InputOptions(), samples)
     path = None if trace is None else Path(trace)
@@ -187,6 +194,10 @@ def verify(
     """
     from snnc.execution import verification
 
+    if samples < 1:
+        raise OptionError("must be at least 1", where="--samples", found=samples)
+    if seed < 0:
+        raise OptionError("must not be negative", where="--seed", found=seed)
     program = _deployment(deployment)
     data = None
     if input is not None:
@@ -215,8 +226,10 @@ def check(
 def inspect(model: AnyPath, options: CompileOptions | None = None) -> Inspection:
     """Show a model as the frontend understands it: nodes, shapes, parameters, assumptions.
 
+    A model that is refused is shown as stored, with the reason in ``error``.
+
     Raises:
-        SnncError: the file cannot be read as a network.
+        ModelFileError: there is no readable NIR file.
     """
     from snnc.checking import inspect_model
 
@@ -255,6 +268,8 @@ def demo(
         on_stage, on_progress: as in ``compile`` and ``run``.
         on_compiled: called between the two.
     """
+    if samples is not None and samples < 1:
+        raise OptionError("must be at least 1", where="--samples", found=samples)
     data = files("snnc") / "demo_data"
     with as_file(data / "digits_cnn.nir") as model, as_file(data / "digits_test.npz") as images:
         inputs = InputOptions(encode="direct")
@@ -301,6 +316,12 @@ class _CalibrationSource:
         return measure_rates(network, target, self.data, self.limit)
 
 
+def _check_output(output: Path, *sources: object) -> None:
+    """Raise ``OutputError`` early where the output cannot be written or is one of the inputs."""
+    check_writable(output)
+    check_separate(output, *(Path(s) for s in sources if isinstance(s, str | Path)))
+
+
 def _dump_folder(dump_ir: AnyPath | None, folder: BuildFolder | None) -> Path | None:
     if dump_ir is not None:
         return Path(dump_ir)
@@ -334,7 +355,8 @@ def _data(
             allowed=steps,
             remedy="compile again with another --timesteps",
         )
-    compiled_for: Mapping[str, Any] = deployment.provenance.get("inputs") or {}
+    recorded = deployment.provenance.get("inputs")
+    compiled_for: Mapping[str, Any] = recorded if isinstance(recorded, Mapping) else {}
     chosen = dataclasses.replace(
         inputs,
         timesteps=steps,

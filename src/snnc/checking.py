@@ -45,8 +45,14 @@ def check_model(path: Path, target: str | None, options: CompileOptions) -> Chec
 
 
 def inspect_model(path: Path, options: CompileOptions) -> Inspection:
-    """The network of a file; see ``snnc.inspect``."""
-    network = nir.read(path, nir_options(options))
+    """The network of a file, or what is stored in one that is refused; see ``snnc.inspect``."""
+    raw, choices = read_file(path), nir_options(options)
+    try:
+        network = nir.lower(raw, choices)
+    except SnncError:
+        found = nir.describe(path, choices)
+        rows = tuple(_stored(node, found["edges"]) for node in found["nodes"])
+        return Inspection(path.name, rows, found["assumptions"], found["error"])
     rows = tuple(_described(network, node) for node in network.order)
     return Inspection(path.name, rows, network.assumptions)
 
@@ -94,6 +100,21 @@ def _verdict(raw: RawFile, error: SnncError) -> NodeVerdict:
 def _names(where: str, node: str) -> bool:
     words = where.replace("'", " ").replace(":", " ").replace(";", " ").replace(",", " ").split()
     return node in words or any(word.startswith(f"{node}.") for word in words)
+
+
+def _stored(node: Mapping[str, Any], edges: list[list[str]]) -> dict[str, Any]:
+    """A node as the file has it; its shape as far as the import came."""
+    parameters = {}
+    for label, field in node["fields"].items():
+        summary = {key: value for key, value in field.items() if key != "dtype"}
+        parameters[label] = field.get("value", summary)
+    return {
+        "name": node["name"],
+        "kind": node["type"],
+        "inputs": [source for source, sink in edges if sink == node["name"]],
+        "output_shape": node["output_shape"],
+        "parameters": parameters,
+    }
 
 
 def _described(network: Network, node: RealNode) -> dict[str, Any]:

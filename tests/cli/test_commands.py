@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.cli import Snnc
+from support.nir_files import affine, chain, if_
 
 import snnc as package
 
@@ -118,7 +119,9 @@ def test_verify_says_yes_with_exit_code_0(snnc: Snnc, compiled: Path, data: Path
 def test_targets_lists_and_describes(snnc: Snnc) -> None:
     assert "loihi1" in snnc("targets").out
     assert snnc("targets", "--json").json["schema"] == "snnc-targets/1"
-    assert "synapse_mem" in snnc("targets", "loihi1").out
+    loihi = snnc("targets", "loihi1").out
+    assert "synapse_mem" in loihi
+    assert "self-check: sound" in loihi
     assert snnc("targets", "toy-mesh", "--json").json["id"] == "toy-mesh"
 
 
@@ -138,6 +141,24 @@ def test_inspect_shows_nodes_and_assumptions(snnc: Snnc) -> None:
     assert shapes["conv3"] == [32, 4, 4]
     assert found["assumptions"]
     assert "conv1" in snnc("inspect", DIGITS).out
+
+
+def test_inspect_shows_what_is_known_of_a_refused_model(snnc: Snnc, tmp_path: Path) -> None:
+    bad = affine(np.zeros((2, 5)), np.zeros(2))
+    model = chain(tmp_path / "bad.nir", (3,), if_((3,)), bad)
+    found = snnc("inspect", model)
+    assert found.code == 2
+    assert "Affine" in found.out
+    assert found.err.startswith("error: ")
+    told = snnc("inspect", model, "--json")
+    assert (told.code, told.err) == (2, "")
+    nodes = {node["name"]: node for node in told.json["nodes"]}
+    assert nodes["n0"]["output_shape"] == [3]
+    assert nodes["n1"]["output_shape"] is None
+    assert nodes["n1"]["inputs"] == ["n0"]
+    assert nodes["n1"]["parameters"]["weight"] == {"shape": [2, 5], "min": 0.0, "max": 0.0}
+    assert "n1" in told.json["error"]["where"]
+    assert snnc("inspect", DIGITS, "--json").json["error"] is None
 
 
 @pytest.fixture(scope="module")
@@ -204,3 +225,26 @@ def test_the_demo_runs(snnc: Snnc) -> None:
     found = snnc("demo", "--samples", 5)
     assert found.code == 0
     assert "0 mismatches against the reference" in found.out
+
+
+def test_run_says_on_how_many_samples_it_was_compared(
+    snnc: Snnc, compiled: Path, data: Path
+) -> None:
+    assert "on the first 2 of 4 samples" in snnc("run", compiled, "--input", data).out
+    every = snnc("run", compiled, "--input", data, "--compare", 9)
+    assert "on all 4 of 4 samples" in every.out
+    assert "not compared" in snnc("run", compiled, "--input", data, "--compare", 0).out
+
+
+def test_help_shows_text_in_full(snnc: Snnc) -> None:
+    for command in ("compile", "check", "inspect"):
+        assert "as (inputs," in snnc(command, "--help").out
+
+
+def test_labels_that_are_no_class_are_said(snnc: Snnc, compiled: Path, tmp_path: Path) -> None:
+    data = tmp_path / "d.npz"
+    np.savez(data, x=np.zeros((3, 6, 1, 6, 6), np.uint8), y=np.array([0, 4, 5]))
+    found = snnc("run", compiled, "--input", data, "--json").json
+    assert found["notes"] == ["1 labels are none of the 5 classes 0 to 4 of out"]
+    assert found["ties"] == {"out": 3}
+    assert "3 samples tied" in snnc("run", compiled, "--input", data).out

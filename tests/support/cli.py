@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 
@@ -25,3 +27,16 @@ class Outcome:
 
 
 Snnc = Callable[..., Outcome]
+
+DIGITS = Path(str(files("snnc"))) / "demo_data" / "digits_cnn.nir"
+
+
+def refused(found: Outcome, *parts: str) -> None:
+    """The error is short, names what it should, and is no traceback."""
+    assert found.code == 2, found
+    assert found.out == ""
+    assert found.err.startswith("error: ")
+    assert len(found.err.splitlines()) <= 24
+    assert "Traceback" not in found.err
+    for part in parts:
+        assert part in found.err, (part, found.err)

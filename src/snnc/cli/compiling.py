@@ -10,7 +10,7 @@ from snnc.results import CompileResult, Report
 
 
 class Stages:
-    """Shows the running stage on stderr; silent where nobody looks."""
+    """Shows the running stage on stderr until its block ends; silent where nobody looks."""
 
     def __init__(self, *, show: bool) -> None:
         console = shell.err()
@@ -28,8 +28,14 @@ class Stages:
         else:
             self._status.console.print(f"[dim]{stage:<12}{seconds:7.2f} s[/dim]")
 
+    def __enter__(self) -> Stages:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
-        """Remove the status line."""
+        """Remove the status line, which gives the terminal its cursor back."""
         if self._status is not None:
             self._status.stop()
 

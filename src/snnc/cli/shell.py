@@ -11,32 +11,62 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.segment import Segment
 from rich.text import Text
 
 from snnc.ir.errors import SnncError
 
 NO, WRONG, DEFECT, INTERRUPTED = 1, 2, 70, 130
 ERROR_SCHEMA = "snnc-error/1"
+_HARMLESS = dict.fromkeys({*range(32), *range(127, 160)} - {ord("\n"), ord("\t")}, "�")
+
+
+class _Terminal(Console):
+    """A console whose text comes from files nobody vouches for: names in a model, say.
+
+    Control characters in it could move the cursor or rewrite the screen; they are shown as "�".
+    Its reader may leave early (``| head``) without changing the exit code.
+    """
+
+    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+        return super()._render_buffer(
+            s if s.control else Segment(s.text.translate(_HARMLESS), s.style) for s in buffer
+        )
+
+    def on_broken_pipe(self) -> None:
+        """Fall silent instead of raising."""
+        self.quiet = True
+        if not self.stderr:
+            _nobody_reads()
+
+
+def _nobody_reads() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def out() -> Console:
     """Results, on stdout."""
-    return Console()
+    return _Terminal()
 
 
 def err() -> Console:
     """Progress and errors, on stderr."""
-    return Console(stderr=True)
+    return _Terminal(stderr=True)
 
 
 def print_json(value: Mapping[str, Any]) -> None:
     """Write one JSON object, and nothing else, to stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _nobody_reads()
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -54,22 +84,22 @@ def _run(words: list[str]) -> int:
         sys.stdout.flush()
         return _interrupted() if code == INTERRUPTED else code if isinstance(code, int) else 0
     except SnncError as error:
-        return _refuse(error.as_dict(), as_json)
+        return refuse(error.as_dict(), as_json=as_json)
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
     except BrokenPipeError:  # the reader, e.g. head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _nobody_reads()
         return 0
     except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # the help has been printed
             return WRONG
         if hasattr(error, "format_message"):  # a ClickException, of Click or of Typer's own copy
-            return _refuse(_usage(error), as_json)
+            return refuse(_usage(error), as_json=as_json)
         return _defect(error, as_json, debug)
 
 
 def _interrupted() -> int:
-    err().print("interrupted; nothing was written")
+    err().print("interrupted")
     return INTERRUPTED
 
 
@@ -86,7 +116,7 @@ def _usage(error: Any) -> dict[str, str]:
     }
 
 
-def _refuse(error: Mapping[str, str], as_json: bool) -> int:
+def refuse(error: Mapping[str, str], *, as_json: bool) -> int:
     """Print an error; exit code 2."""
     if as_json:
         print_json({"schema": ERROR_SCHEMA, **error})
@@ -115,9 +145,9 @@ def _defect(error: Exception, as_json: bool, debug: bool) -> int:
             file.write(f"{' '.join(sys.argv)}\n")
             traceback.print_exception(error, file=file)
         remedy = f"please report it, with the command and {file.name}"
-    _refuse(
+    refuse(
         {"error": "internal", "problem": "internal error, a defect in snnc", "where": "",
          "found": where, "allowed": "", "remedy": remedy},
-        as_json,
+        as_json=as_json,
     )  # fmt: skip
     return DEFECT

@@ -92,7 +92,7 @@ def parse(data: bytes, name: str) -> Recording:
 
 
 def bin_events(recording: Recording, shape: Shape, steps: int, bin_us: int) -> AnyArray:
-    """Count events per time bin: uint16 [steps, 2, rows, columns] (channel = polarity bit).
+    """Count events per time bin: uint32 [steps, 2, rows, columns] (channel = polarity bit).
 
     Events from ``steps * bin_us`` on are left out; see ``late_events``.
 
@@ -107,7 +107,7 @@ def bin_events(recording: Recording, shape: Shape, steps: int, bin_us: int) -> A
                                                          recording.polarity))  # fmt: skip
     cell = ((step[kept] * 2 + polarity) * rows + y) * columns + x
     counts = np.bincount(cell, minlength=steps * 2 * rows * columns)
-    return counts.astype(np.uint16).reshape(steps, *shape)
+    return counts.astype(np.uint32).reshape(steps, *shape)
 
 
 def late_events(recording: Recording, steps: int, bin_us: int) -> int:

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+SCRIPT = """
+import os, signal, time
+from ortools.sat.python import cp_model
+from snnc.compiler.solver import new_solver
+model = cp_model.CpModel()
+model.maximize(model.new_bool_var(""))
+assert new_solver().solve(model) == cp_model.OPTIMAL
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(5)
+except KeyboardInterrupt:
+    print("python noticed")
+"""
+
+
+def test_ctrl_c_still_reaches_python_after_the_solver_ran() -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert found.stdout == "python noticed\n", found
