@@ -145,7 +145,7 @@ def test_recurrent_neurons_of_snntorch_reset_one_step_late(tmp_path: Path) -> No
 def test_describe_shows_nodes_shapes_ranges_and_operators(tmp_path: Path) -> None:
     path = chain(tmp_path / "net.nir", (2,), affine([[1, -2], [3, 4]], [0.5, 0]), lif((2,)))
     told = describe(path)
-    assert told["schema"] == "snnc-inspect/1"
+    assert told["schema"] == "snnc-nir-file/1"
     assert told["nir_version"] == "1.0.8"
     weight = next(n for n in told["nodes"] if n["name"] == "n0")
     assert weight["fields"]["weight"] == {
