@@ -84,6 +84,13 @@ def compile(
 
     options = options or CompileOptions()
     check_stage(stop_after)
+    if dump_ir is not None and build_dir is not None:
+        raise OptionError(
+            "a build folder holds the IR of every stage already",
+            where="--dump-ir",
+            found="both --dump-ir and --build-dir",
+            remedy="give one of them",
+        )
     if output is not None:
         _check_output(Path(output), model, calibration)
     source = _CalibrationSource(calibration, inputs or InputOptions(), options)

@@ -139,6 +139,13 @@ def test_a_build_folder_says_why_a_compilation_failed(snnc: Snnc, tmp_path: Path
     assert not (tmp_path / "o.snnc").exists()
 
 
+def test_two_folders_for_the_ir_are_refused(snnc: Snnc, tmp_path: Path) -> None:
+    folders = ("--dump-ir", tmp_path / "ir", "--build-dir", tmp_path / "build")
+    words = ("compile", DIGITS, "--timesteps", 10, *folders, "-o", tmp_path / "o.snnc")
+    refused(snnc(*words), "--dump-ir", "holds the IR of every stage already", "give one of them")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_configurations_that_are_none_are_refused(snnc: Snnc, tmp_path: Path) -> None:
     config = tmp_path / "config.json"
     for text, part in (
@@ -221,18 +228,6 @@ def test_an_internal_error_is_short_and_reportable(
     under_json = snnc("report", compiled, "--json")
     assert under_json.code == 70
     assert under_json.json["error"] == "internal"
-
-
-def test_an_output_never_replaces_an_input(
-    snnc: Snnc, compiled: Path, data: Path, tmp_path: Path
-) -> None:
-    model = tmp_path / "m.nir"
-    shutil.copy(DIGITS, model)
-    refused(snnc("compile", model, "--timesteps", 2, "-o", model), "would replace an input")
-    assert model.read_bytes() == DIGITS.read_bytes()
-    before = data.read_bytes()
-    refused(snnc("run", compiled, "--input", data, "--trace", data), "would replace an input")
-    assert data.read_bytes() == before
 
 
 def test_names_in_a_model_cannot_steer_the_terminal(

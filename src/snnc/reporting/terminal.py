@@ -114,10 +114,11 @@ def _cores(report: Mapping[str, Any]) -> Table:
     for core in cores[:_CORES_SHOWN]:
         held = ", ".join(f"{name} {n}" for name, n in core["populations"].items())
         fills = {n: used / capacity for n, (used, capacity) in core["use"].items() if capacity}
-        fullest = max(fills, key=lambda name: fills[name])
+        fullest = max(fills, key=lambda name: fills[name], default="unknown")
+        fill = fills.get(fullest)
         table.add_row(
             str(core["core"]), f"{core['x']},{core['y']},{core['slot']}", escape(held), fullest,
-            f"{bar(fills[fullest])} {100 * fills[fullest]:3.0f} %",
+            "" if fill is None else f"{bar(fill)} {100 * fill:3.0f} %",
         )  # fmt: skip
     if len(cores) > _CORES_SHOWN:
         table.caption = f"and {len(cores) - _CORES_SHOWN} more; all are in --json and --html"
