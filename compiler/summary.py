@@ -63,6 +63,18 @@ def summarize(
     return dataclasses.replace(draft, report=report)
 
 
+_ROUNDED = {
+    "threshold_error": "the threshold is off by up to {:.2g} of itself",
+    "reset_error": "a reset is off by up to {:.2g} of the threshold",
+    "bias_error": "a bias is off by up to {:.2g} of the threshold per step",
+    "state_rounding": "what leaks is rounded in every step to {:.2g} of the threshold",
+    "leak_error": "the share of the potential that stays per step is off by up to {:.2g}",
+    "current_leak_error": "the share of the current that stays per step is off by up to {:.2g}",
+}
+_NOISE = 1e-12
+"""Below, a difference is that of double-precision arithmetic."""
+
+
 def _approximations(quantized: Mapping[str, Any]) -> list[str]:
     """Where the integers are not the trained numbers, in words."""
     bits = quantized.get("weight_bits")
@@ -74,6 +86,11 @@ def _approximations(quantized: Mapping[str, Any]) -> list[str]:
                 f"{name}: weights of {rounded} of {layer['groups']} channels are rounded to "
                 f"{bits} bits, signal to noise {ratio:.1f} dB"
             )
+        lines += [
+            f"{name}: {text.format(layer[key])}"
+            for key, text in _ROUNDED.items()
+            if layer.get(key, 0.0) > _NOISE
+        ]
         if not layer["accumulator"]["proven"]:
             lines.append(f"{name}: {layer['accumulator'].get('otherwise', 'width not proven')}")
     return lines
