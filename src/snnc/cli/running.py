@@ -106,6 +106,14 @@ def _cycle_rows(cycle: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             f"one cycle = {quantity(timing['cycle_s'], 's')})",
         )
         yield "time per sample", f"{quantity(seconds['mean'], 's')} on the chip"
+        if timing["deadline_misses"]:
+            late = (
+                f"{timing['deadline_misses']:,} of {cycle['samples'] * cycle['ticks_per_sample']:,}"
+            )
+            yield (
+                "deadline misses",
+                f"[bold red]{late} ticks take longer than the chip's[/bold red]",
+            )
     events = sum(cycle["events"].get(f"synapse_op_{kind}", 0) for kind in ("dense", "sparse"))
     yield "synaptic events", f"{events / cycle['samples']:,.0f} per sample"
     dynamic, static = energy["dynamic_j_per_sample"], energy["static_j_per_sample"]
@@ -117,4 +125,7 @@ def _cycle_rows(cycle: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     missing = sorted({e["kind"] for e in cycle["unpriced"] if e["quantity"] == "energy"})
     if missing and energy["scope"] != "unpriced":
         yield "unpriced", ", ".join(missing)
+    if cycle["stray_inputs"]:
+        lost = f"{cycle['stray_inputs']:,} inputs reached a neuron in a tick without update"
+        yield "lost", f"[bold red]{lost}[/bold red]"
     yield "packets, hops", f"{cycle['packets']:,}, {cycle['hops']:,}"
