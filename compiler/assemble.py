@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from snnc.compiler.partition import Partition
-from snnc.compiler.partition.meter import Meter
-from snnc.compiler.partition.tally import Pieces, slots
+from snnc.compiler.partition.tally import slots
 from snnc.compiler.partition.wiring import Wiring
-from snnc.compiler.traffic import weighted
 from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import CoreTables
-from snnc.ir.errors import CapacityError, CompilerBugError, UnsupportedError
-from snnc.ir.jit import kernel, lean_kernel
-from snnc.ir.target import Target
+from snnc.ir.errors import CompilerBugError
+from snnc.ir.jit import lean_kernel
 
 
 def assemble(wiring: Wiring, division: Partition) -> CoreTables:
@@ -40,8 +35,8 @@ def assemble(wiring: Wiring, division: Partition) -> CoreTables:
         neuron_ptr=neuron_ptr,
         neuron_source=order + wiring.first_neuron,
         axon_ptr=np.searchsorted(unique // span, np.arange(cores + 1)).astype(np.int64),
-        axon_source=(unique % span) // _delays(wiring),
-        axon_delay=((unique % span) % _delays(wiring)).astype(np.int32),
+        axon_source=(unique % span) // wiring.delays,
+        axon_delay=((unique % span) % wiring.delays).astype(np.int32),
         axon_encoding=np.zeros(unique.size, np.int8),
         synapse_ptr=row_ptr,
         synapse_target=target,
@@ -53,12 +48,8 @@ def _pointers(counts: IntArray) -> IntArray:
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
-def _delays(wiring: Wiring) -> int:
-    return 1 + max((int(f.delay.max(initial=0)) for f in wiring.fanin), default=0)
-
-
 def _key_span(wiring: Wiring) -> int:
-    return wiring.sources.total * _delays(wiring)
+    return wiring.sources.total * wiring.delays
 
 
 def _axon_keys(wiring: Wiring, core: IntArray, cores: int) -> tuple[IntArray, IntArray]:
@@ -67,36 +58,40 @@ def _axon_keys(wiring: Wiring, core: IntArray, cores: int) -> tuple[IntArray, In
     Pieces come in the order in which ``_place`` meets them again.
     """
     keys, lengths = [], []
-    delays, span = _delays(wiring), _key_span(wiring)
+    span = _key_span(wiring)
     first = 0
     for fanin, node in zip(wiring.fanin, wiring.populations, strict=True):
         local = core[first : first + node.size]
         axon, where, count = _pieces(fanin.row_ptr, fanin.target, local, cores)
-        keys.append(where * span + fanin.source[axon] * delays + fanin.delay[axon])
+        keys.append(where * span + wiring.axon_key(fanin)[axon])
         lengths.append(count)
         first += node.size
     return np.concatenate(keys), np.concatenate(lengths)
 
 
-@kernel
 def _pieces(
     row_ptr: IntArray, target: IntArray, core: IntArray, cores: int
 ) -> tuple[IntArray, IntArray, IntArray]:
     """(axon, core, synapses) of every piece, axon by axon in order of first touch."""
-    stamp = np.full(cores, -1, np.int64)
-    where = np.zeros(cores, np.int64)
-    pieces = 0
-    for axon in range(row_ptr.size - 1):
-        for k in range(row_ptr[axon], row_ptr[axon + 1]):
-            c = core[target[k]]
-            if stamp[c] != axon:
-                stamp[c] = axon
-                pieces += 1
-    owner = np.empty(pieces, np.int64)
-    place = np.empty(pieces, np.int64)
-    count = np.zeros(pieces, np.int64)
-    for c in range(cores):
-        stamp[c] = -1
+    most = min(target.size, (row_ptr.size - 1) * cores)
+    owner, place, count = (np.empty(most, np.int64) for _ in range(3))
+    stamp, where = np.full(cores, -1, np.int64), np.zeros(cores, np.int64)
+    pieces = _list_pieces(row_ptr, target, core, stamp, where, owner, place, count)
+    return owner[:pieces].copy(), place[:pieces].copy(), count[:pieces].copy()
+
+
+@lean_kernel
+def _list_pieces(
+    row_ptr: IntArray,
+    target: IntArray,
+    core: IntArray,
+    stamp: IntArray,
+    where: IntArray,
+    owner: IntArray,
+    place: IntArray,
+    count: IntArray,
+) -> int:
+    """Fill the three columns; ``stamp``, -1 at first, and ``where`` are scratch per core."""
     pieces = 0
     for axon in range(row_ptr.size - 1):
         for k in range(row_ptr[axon], row_ptr[axon + 1]):
@@ -106,9 +101,10 @@ def _pieces(
                 where[c] = pieces
                 owner[pieces] = axon
                 place[pieces] = c
+                count[pieces] = 0
                 pieces += 1
             count[where[c]] += 1
-    return owner, place, count
+    return pieces
 
 
 @lean_kernel
@@ -182,154 +178,3 @@ def _sort_rows(row_ptr: IntArray, target: IntArray, weight: IntArray) -> None:
                     hole -= gap
                 target[hole] = slot
                 weight[hole] = value
-
-
-def encode(tables: CoreTables, meter: Meter) -> tuple[CoreTables, dict[str, tuple[IntArray, int]]]:
-    """Choose the cheapest encoding of every axon and measure every core exactly.
-
-    Returns:
-        The tables with encodings, and (use per core, capacity) by resource.
-
-    Raises:
-        CapacityError: a core exceeds a limit (a merge or a tiling was measured too low).
-    """
-    pieces, counts = _count(tables, meter)
-    shift = np.array([p.input_shift for p in meter.wiring.populations])
-    population = _population_of_rows(tables, meter)
-    meter.add_rows(counts, pieces, tables.axon_delay.astype(np.int64), shift[population])
-    choice: IntArray = np.zeros(pieces.count.size, np.int64)
-    for wall in meter.limits.walls:
-        if wall.per_axon:
-            _, choice = meter.row_cost(wall, counts, pieces, tables.axon_delay.astype(np.int64))
-    _check(meter, counts, tables)
-    check_axon_types(tables, meter.limits.target)
-    usage = {w.name: (meter.limits.use(w, counts), w.capacity) for w in meter.limits.walls}
-    return replace(tables, axon_encoding=choice.astype(np.int8)), usage
-
-
-def _count(tables: CoreTables, meter: Meter) -> tuple[Pieces, dict[str, IntArray]]:
-    cores = tables.count
-    neurons = np.diff(tables.neuron_ptr)
-    core_of_axon = np.repeat(np.arange(cores), np.diff(tables.axon_ptr))
-    count = np.diff(tables.synapse_ptr)
-    first = tables.synapse_target[tables.synapse_ptr[:-1]].astype(np.int64)
-    last = tables.synapse_target[tables.synapse_ptr[1:] - 1].astype(np.int64)
-    pieces = Pieces(core_of_axon, np.arange(count.size), count, last - first + 1, first)
-    local = tables.neuron_source - meter.wiring.first_neuron
-    core_of_neuron = np.repeat(np.arange(cores), neurons)
-    population = np.searchsorted(meter.first, local, side="right") - 1
-    pairs = sent_pairs(tables)
-    sends = np.bincount(pairs[0], minlength=meter.wiring.sources.total)
-    per_neuron = sends[tables.neuron_source]
-    counts: dict[str, IntArray] = {
-        "n_neurons": neurons,
-        "n_compartments": _sum(core_of_neuron, meter.neuron_cost[population], cores),
-        "n_axons_in": np.diff(tables.axon_ptr),
-        "n_axons_out": _sum(core_of_neuron, per_neuron, cores),
-        "n_synapses": _sum(core_of_axon, count, cores),
-        "max_fan_in": _largest(core_of_neuron, meter.fan_in[local], cores),
-        "max_targets_per_neuron": _largest(core_of_neuron, per_neuron, cores),
-        "weight_bits": _largest(core_of_neuron, np.array(meter.bits)[population], cores),
-        "state_bytes": neurons * meter.limits.target.core.state_bytes,
-    }
-    for name, key in meter.tables.items():
-        pair = np.unique(core_of_neuron * (int(key.max(initial=0)) + 1) + key[local])
-        counts[name] = np.bincount(pair // (int(key.max(initial=0)) + 1), minlength=cores)
-    return pieces, counts
-
-
-def sent_pairs(tables: CoreTables) -> tuple[IntArray, IntArray]:
-    """(source id, destination core) of every packet one spike of each source needs."""
-    core = np.repeat(np.arange(tables.count), np.diff(tables.axon_ptr))
-    pairs = np.unique(tables.axon_source.astype(np.int64) * max(tables.count, 1) + core)
-    return pairs // max(tables.count, 1), pairs % max(tables.count, 1)
-
-
-def _population_of_rows(tables: CoreTables, meter: Meter) -> IntArray:
-    core = np.repeat(np.arange(tables.count), np.diff(tables.axon_ptr))
-    slot = tables.synapse_target[tables.synapse_ptr[:-1]]
-    neuron = tables.neuron_source[tables.neuron_ptr[core] + slot] - meter.wiring.first_neuron
-    population: IntArray = np.searchsorted(meter.first, neuron, side="right") - 1
-    return population
-
-
-def _sum(index: IntArray, value: IntArray, size: int) -> IntArray:
-    return weighted(index, value.astype(np.float64), size).astype(np.int64)
-
-
-def _largest(index: IntArray, value: IntArray, size: int) -> IntArray:
-    result = np.zeros(size, np.int64)
-    np.maximum.at(result, index, value)
-    return result
-
-
-def check_axon_types(tables: CoreTables, target: Target) -> None:
-    """Refuse cores whose axons need more types than the target has.
-
-    Axons of one type use one weight per neuron; types are given first fit, in axon order.
-
-    Raises:
-        UnsupportedError: a core needs more types.
-    """
-    limit = target.core.weight.axon_types
-    if limit is None:
-        return
-    for core in range(tables.count):
-        neurons = int(tables.neuron_ptr[core + 1] - tables.neuron_ptr[core])
-        rows = tables.synapse_ptr[tables.axon_ptr[core] : tables.axon_ptr[core + 1] + 1]
-        used = _axon_types(rows, tables.synapse_target, tables.synapse_weight, neurons)
-        if used > limit:
-            raise UnsupportedError(
-                f"the weights do not fit the axon types of {target.id}",
-                where=f"core {core} (first neuron: source "
-                f"{int(tables.neuron_source[tables.neuron_ptr[core]])})",
-                found=f"{used} types by first fit",
-                allowed=f"{limit} types per core, one weight per neuron and type",
-                remedy="restrict each input's weights to one value per type, as TrueNorth training "
-                "does, or choose another target",
-            )
-
-
-@kernel
-def _axon_types(row_ptr: IntArray, target: IntArray, weight: IntArray, neurons: int) -> int:
-    types = np.zeros((row_ptr.size, neurons), np.int64)
-    used = 0
-    for row in range(row_ptr.size - 1):
-        chosen = used
-        for kind in range(used):
-            fits = True
-            for k in range(row_ptr[row], row_ptr[row + 1]):
-                stored = types[kind, target[k]]
-                if stored != 0 and stored != weight[k]:
-                    fits = False
-                    break
-            if fits:
-                chosen = kind
-                break
-        if chosen == used:
-            used += 1
-        for k in range(row_ptr[row], row_ptr[row + 1]):
-            types[chosen, target[k]] = weight[k]
-    return used
-
-
-def _check(meter: Meter, counts: dict[str, IntArray], tables: CoreTables) -> None:
-    bad = np.flatnonzero(~meter.limits.fits(counts))
-    if bad.size == 0:
-        return
-    core = int(bad[0])
-    over = [
-        f"{w.name} {int(meter.limits.use(w, counts)[core])} of {w.capacity}"
-        for w in meter.limits.walls
-        if meter.limits.use(w, counts)[core] > w.capacity
-    ]
-    most = meter.limits.target.core.max_targets_per_neuron
-    if most is not None and counts["max_targets_per_neuron"][core] > most:
-        over.append(f"targets per neuron {int(counts['max_targets_per_neuron'][core])} of {most}")
-    source = int(tables.neuron_source[tables.neuron_ptr[core]])
-    raise CapacityError(
-        "a core exceeds its limits after assembly",
-        where=f"core {core} (first neuron: source {source})",
-        found="; ".join(over),
-        remedy="this is a defect of the partitioner: please report the network",
-    )

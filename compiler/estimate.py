@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from snnc.compiler.traffic import channel_loads, weighted
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.nodes import Input
@@ -47,7 +48,8 @@ def traffic(deployment: Deployment, rates: Mapping[str, RealArray]) -> Traffic:
     """Packets per channel and events per sample for given spikes per sample and source."""
     vector = rate_vector(deployment, rates)
     packets = _packets_per_net(deployment, vector)
-    channels, load = _channel_loads(deployment, packets)
+    channels, load = channel_loads(deployment.routes, packets, deployment.mesh.routers)
+    channels, load = channels[load > 0], load[load > 0]
     return Traffic(channels, load, _counts(deployment, vector, packets, channels, load))
 
 
@@ -87,24 +89,7 @@ def _term(target: Target, event: str, count: float) -> dict[str, Any]:
 def _packets_per_net(deployment: Deployment, vector: RealArray) -> RealArray:
     routes = deployment.routes
     sender = np.repeat(np.arange(vector.size), np.diff(routes.send_ptr))
-    result: RealArray = np.bincount(
-        routes.send_net, weights=vector[sender], minlength=routes.nets
-    ).astype(np.float64)
-    return result
-
-
-def _channel_loads(deployment: Deployment, packets: RealArray) -> tuple[IntArray, RealArray]:
-    """Sum the packets of all nets over each directed pair of neighbouring routers."""
-    routes, routers = deployment.routes, deployment.mesh.routers
-    net = np.repeat(np.arange(routes.nets), np.diff(routes.branch_ptr))
-    inner = routes.branch_parent >= 0
-    parent = routes.branch_router[(routes.branch_ptr[:-1][net] + routes.branch_parent)[inner]]
-    key = parent.astype(np.int64) * routers + routes.branch_router[inner]
-    unique, inverse = np.unique(key, return_inverse=True)
-    load = np.bincount(inverse, weights=packets[net[inner]], minlength=unique.size)
-    used = load > 0
-    loads: RealArray = load[used].astype(np.float64)
-    return np.stack([unique // routers, unique % routers], axis=1)[used], loads
+    return weighted(routes.send_net, vector[sender], routes.nets)
 
 
 def _counts(

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from snnc.compiler.assemble import assemble, encode, sent_pairs
+from snnc.compiler.assemble import assemble
+from snnc.compiler.encode import encode, sent_pairs
 from snnc.compiler.mapping_report import mapping_report
 from snnc.compiler.partition import partition
 from snnc.compiler.partition.limits import Limits
@@ -112,6 +113,7 @@ def map_network(
 
     Raises:
         CapacityError: it does not fit; the text names resource, layer and number of chips.
+        UnsupportedError: a core's weights need more axon types than the target has.
         OptionError: an option or the number of chips is not allowed.
     """
     chosen = options or MapOptions()

@@ -15,7 +15,7 @@ from snnc.ir.network import Network
 from snnc.ir.npy import write_npy
 from snnc.ir.target import Target
 
-PACKAGES = ("snnc", "numpy", "ortools")
+PACKAGES = ("snnc", "numpy", "scipy", "numba", "ortools")
 
 
 class _Data(Protocol):

@@ -25,6 +25,7 @@ from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.target import Target
 
 Key = tuple[str, str, int]
+SOLVER_EFFORT = 60.0  # deterministic time, not seconds: equal inputs give equal schedules
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ def _model(
 
 def _solver() -> cp_model.CpSolver:
     solver = new_solver()
-    solver.parameters.max_time_in_seconds = 60.0
+    solver.parameters.max_deterministic_time = SOLVER_EFFORT
     return solver
 
 
@@ -214,12 +215,18 @@ def _solve(
         raise _too_long(names, edges, period, target)
     if first not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         raise CompilerBugError("the retimer found no schedule", found=solver.status_name(first))
+    offset = _values(solver, model.offset)
     model.cp.add(storage == round(solver.objective_value))
     model.cp.minimize(sum(model.offset.values()))
     second = solver.solve(model.cp)
-    offset = {name: int(solver.value(variable)) for name, variable in model.offset.items()}
+    if second in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        offset = _values(solver, model.offset)
     proven = first == second == cp_model.OPTIMAL
     return offset, "optimal" if proven else "feasible"
+
+
+def _values(solver: cp_model.CpSolver, variables: Mapping[str, Any]) -> dict[str, int]:
+    return {name: int(solver.value(variable)) for name, variable in variables.items()}
 
 
 def _too_long(

@@ -18,6 +18,7 @@ from snnc.ir.deployment import Deployment
 from snnc.ir.nodes import Input, Output
 
 SCHEMA = "snnc-report/1"
+NEGLIGIBLE = 1e-5  # what float32 checkpoints leave open
 
 
 def summarize(
@@ -42,7 +43,7 @@ def summarize(
         "schema": SCHEMA,
         "network": _network(draft),
         "target": _target(draft),
-        "assumptions": dict(draft.network.assumptions),
+        "assumptions": {**draft.network.assumptions, **_schedule_assumptions(draft)},
         "layers": _layers(draft, owner, rates),
         "placement": _placement(draft, owner, mapped["cores"]),
         "schedule": _schedule(draft),
@@ -63,16 +64,20 @@ def summarize(
     return dataclasses.replace(draft, report=report)
 
 
-_ROUNDED = {
-    "threshold_error": "the threshold is off by up to {:.2g} of itself",
-    "reset_error": "a reset is off by up to {:.2g} of the threshold",
-    "bias_error": "a bias is off by up to {:.2g} of the threshold per step",
-    "state_rounding": "what leaks is rounded in every step to {:.2g} of the threshold",
-    "leak_error": "the share of the potential that stays per step is off by up to {:.2g}",
-    "current_leak_error": "the share of the current that stays per step is off by up to {:.2g}",
-}
-_NOISE = 1e-12
-"""Below, a difference is that of double-precision arithmetic."""
+def _schedule_assumptions(deployment: Deployment) -> dict[str, str]:
+    """What the schedule takes for granted, and a description of a machine does not say."""
+    schedule, result = deployment.schedule, {}
+    if schedule.period > 1:
+        result["schedule.period"] = (
+            f"a population updates in one of {schedule.period} ticks; in the others the machine "
+            "holds its state: no leak, no bias"
+        )
+    late = [p.name for p in deployment.network.populations if p.bias and schedule.offset[p.name]]
+    if late:
+        result["schedule.bias"] = (
+            f"the host switches the biases of {', '.join(late)} on in the tick of their first step"
+        )
+    return result
 
 
 def _approximations(quantized: Mapping[str, Any]) -> list[str]:
@@ -86,14 +91,23 @@ def _approximations(quantized: Mapping[str, Any]) -> list[str]:
                 f"{name}: weights of {rounded} of {layer['groups']} channels are rounded to "
                 f"{bits} bits, signal to noise {ratio:.1f} dB"
             )
-        lines += [
-            f"{name}: {text.format(layer[key])}"
-            for key, text in _ROUNDED.items()
-            if layer.get(key, 0.0) > _NOISE
-        ]
+        lines += [f"{name}: {text}" for text in _rounded_parameters(layer)]
         if not layer["accumulator"]["proven"]:
             lines.append(f"{name}: {layer['accumulator'].get('otherwise', 'width not proven')}")
     return lines
+
+
+def _rounded_parameters(layer: Mapping[str, Any]) -> list[str]:
+    """Neuron parameters that are not the trained ones, beyond the precision of the checkpoint."""
+    told = (
+        ("threshold_error", "thresholds are off by up to {:.2g} of themselves"),
+        ("reset_error", "resets are off by up to {:.2g} of the threshold"),
+        ("bias_error", "biases are off by up to {:.2g} of the threshold per step"),
+        ("state_rounding", "what leaks is rounded to {:.2g} of the threshold in every step"),
+        ("leak_error", "the decay is off by up to {:.2g} per step"),
+        ("current_leak_error", "the decay of the current is off by up to {:.2g} per step"),
+    )
+    return [text.format(layer[key]) for key, text in told if layer.get(key, 0.0) > NEGLIGIBLE]
 
 
 def _owners(deployment: Deployment) -> IntArray:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnc.ir.arrays import IntArray, RealArray
+from snnc.ir.deployment import RouteTables
 from snnc.ir.errors import CompilerBugError
-
-HOST = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,3 +127,20 @@ def _check_sets(dest: IntArray, start: IntArray, senders: IntArray, model: IntAr
         same = np.array_equal(mine, dest[np.repeat(start[model], length) + offset])
     if not same:
         raise CompilerBugError("two destination sets have the same code")
+
+
+def channel_loads(routes: RouteTables, rate: RealArray, routers: int) -> tuple[IntArray, RealArray]:
+    """([channels, 2] from-router and to-router of every link used, [channels] packets over it).
+
+    Args:
+        routes: trees of all nets.
+        rate: [nets] packets.
+        routers: number of routers.
+    """
+    net = np.repeat(np.arange(routes.nets), np.diff(routes.branch_ptr))
+    inner = np.flatnonzero(routes.branch_parent >= 0)
+    parent = routes.branch_ptr[net[inner]] + routes.branch_parent[inner]
+    key = routes.branch_router[parent].astype(np.int64) * routers + routes.branch_router[inner]
+    unique, channel = np.unique(key, return_inverse=True)
+    load = weighted(channel.reshape(-1), rate[net[inner]], unique.size)
+    return np.stack([unique // routers, unique % routers], axis=1), load

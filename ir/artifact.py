@@ -217,12 +217,16 @@ def _check_version(manifest: Mapping[str, Any], path: str) -> None:
 
 def _json_object(data: bytes, where: str) -> dict[str, Any]:
     try:
-        value = json.loads(data)
+        value = json.loads(data, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise ArtifactError("a member is not JSON", where=where, found=str(error)) from error
     if not isinstance(value, dict):
         raise ArtifactError("a member is not a JSON object", where=where, found=type(value))
     return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def _field(record: dict[str, Any], name: str, kind: type[Any], where: str) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -118,12 +118,15 @@ def _neuron_type(node: Neuron) -> ValueType:
 
 def linear_bound(weights: Weights, magnitude: int) -> int:
     """Largest |W x| for inputs of absolute value <= magnitude: max row sum of |W|."""
-    size = np.abs(weights.values)
+    values: Any = weights.values
+    if _largest(values) * values.size >= 2**63:  # the sums themselves would wrap
+        values = values.astype(object)
+    size = np.abs(values)
     if isinstance(weights, Dense | Conv):
         row_sums = size.reshape(size.shape[0], -1).sum(axis=1)
     else:
         rows = np.repeat(np.arange(weights.row_ptr.size - 1), np.diff(weights.row_ptr))
-        row_sums = np.zeros(weights.row_ptr.size - 1, np.int64)
+        row_sums = np.zeros(weights.row_ptr.size - 1, size.dtype)
         np.add.at(row_sums, rows, size)  # bincount would sum in floating point
     return int(row_sums.max()) * magnitude
 

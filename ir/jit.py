@@ -26,9 +26,17 @@ _LEAN = _known(_nrt=False, error_model="numpy")
 _INNER = _known(no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
+def _cached(function: F, options: dict[str, Any]) -> F:
+    """Cached beside the source or in the user's cache folder, if one can be written."""
+    try:
+        return cast(F, numba.njit(cache=True, **options)(function))
+    except RuntimeError:  # Numba: "no locator available"
+        return cast(F, numba.njit(**options)(function))
+
+
 def kernel(function: F) -> F:
     """Compile on first use in nopython mode; the machine code is cached on disk."""
-    return cast(F, numba.njit(cache=True, **_ENTRY)(function))
+    return _cached(function, _ENTRY)
 
 
 def lean_kernel(function: F) -> F:
@@ -38,7 +46,7 @@ def lean_kernel(function: F) -> F:
     count; kernels made of many small functions over named tuples run about 10 times faster
     without.  Divisors must not be zero: there is no check.
     """
-    return cast(F, numba.njit(cache=True, **_ENTRY, **_LEAN)(function))
+    return _cached(function, {**_ENTRY, **_LEAN})
 
 
 def inner_kernel(function: F) -> F:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from snnc.ir.arrays import IntArray
+from snnc.ir.arrays import AnyArray, IntArray
 from snnc.ir.errors import InputError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.nodes import Input
@@ -17,15 +17,7 @@ def check_inputs(
 ) -> tuple[dict[str, IntArray], int, int]:
     """Check names, shapes, integer dtype and range; return (data, samples, steps)."""
     nodes = network.of_type(Input)
-    names = {node.name for node in nodes}
-    if set(inputs) != names:
-        raise InputError(
-            "the inputs do not match the network's",
-            where=network.name,
-            found=", ".join(sorted(inputs)),
-            allowed=", ".join(sorted(names)),
-        )
-    lengths = set()
+    samples, steps = check_extents(network.name, nodes, inputs)
     for node in nodes:
         array = inputs[node.name]
         if array.dtype.kind not in "iub":
@@ -35,6 +27,25 @@ def check_inputs(
                 found=array.dtype,
                 remedy="encode real values first (--encode direct, poisson or latency)",
             )
+        check_range(node, array)
+    return {name: np.asarray(array) for name, array in inputs.items()}, samples, steps
+
+
+def check_extents(
+    network: str, nodes: Sequence[Input], inputs: Mapping[str, AnyArray]
+) -> tuple[int, int]:
+    """Check names and shapes [samples, steps, *shape]; return (samples, steps)."""
+    names = {node.name for node in nodes}
+    if set(inputs) != names:
+        raise InputError(
+            "the inputs do not match the network's",
+            where=network,
+            found=", ".join(sorted(inputs)),
+            allowed=", ".join(sorted(names)),
+        )
+    extents = set()
+    for node in nodes:
+        array = inputs[node.name]
         if array.ndim != len(node.shape) + 2 or array.shape[2:] != node.shape or 0 in array.shape:
             raise InputError(
                 "input data has the wrong shape",
@@ -42,17 +53,21 @@ def check_inputs(
                 found=array.shape,
                 allowed=f"[samples, steps, {', '.join(map(str, node.shape))}]",
             )
-        low, high = int(array.min()), int(array.max())
-        if low < node.type.low or high > node.type.high:
-            raise InputError(
-                "input values leave the range the network was compiled for",
-                where=node.name,
-                found=f"[{low}, {high}]",
-                allowed=f"{node.type} = [{node.type.low}, {node.type.high}]",
-                remedy="compile with --calibration data that covers this range",
-            )
-        lengths.add(array.shape[:2])
-    if len(lengths) != 1:
-        raise InputError("inputs differ in samples or steps", found=sorted(lengths))
-    samples, steps = lengths.pop()
-    return {name: np.asarray(array) for name, array in inputs.items()}, samples, steps
+        extents.add(array.shape[:2])
+    if len(extents) != 1:
+        raise InputError("inputs differ in samples or steps", found=sorted(extents))
+    samples, steps = extents.pop()
+    return samples, steps
+
+
+def check_range(node: Input, values: IntArray) -> None:
+    """Raise ``InputError`` where an integer leaves the input's type."""
+    low, high = int(values.min(initial=0)), int(values.max(initial=0))
+    if low < node.type.low or high > node.type.high:
+        raise InputError(
+            "input values leave the range the network was compiled for",
+            where=node.name,
+            found=f"[{low}, {high}]",
+            allowed=f"{node.type} = [{node.type.low}, {node.type.high}]",
+            remedy="compile with --calibration data that covers this range",
+        )

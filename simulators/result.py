@@ -111,3 +111,10 @@ def predictions(values: IntArray, readout: str) -> IntArray:
     """Class per sample: argmax of the decoded output, lowest index on ties."""
     result: IntArray = np.argmax(decode(values, readout), axis=1)
     return result
+
+
+def undecided(values: IntArray, readout: str) -> int:
+    """Samples in which several elements share the largest decoded value, e.g. all silent."""
+    scores = decode(values, readout)
+    best = (scores == scores.max(axis=1, keepdims=True)).sum(axis=1)
+    return int(np.count_nonzero(best > 1))

@@ -207,12 +207,12 @@ def one_layer(tmp_path: Path, weight: Any, bias: Any, neuron: Any) -> list[str]:
             0.0,
             lif((1,)),
             [
-                "n: what leaks is rounded in every step to",
-                "n: the share of the potential that stays per step is off by up to",
+                "n: what leaks is rounded to",
+                "n: the decay is off by up to",
             ],
         ),
-        (0.31415926, if_((1,), 1.0), ["n: a bias is off by up to"]),
-        (0.0, RESET_OFF_THE_GRID, ["n: a reset is off by up to"]),
+        (0.31415926, if_((1,), 1.0), ["n: biases are off by up to"]),
+        (0.0, RESET_OFF_THE_GRID, ["n: resets are off by up to"]),
     ],
 )
 def test_every_rounding_is_told_in_words(

@@ -130,3 +130,8 @@ def index_bits(target: Target, n_neurons: IntArray) -> IntArray:
     if not allowed.size:
         return np.asarray(need)
     return np.asarray(allowed[np.minimum(np.searchsorted(allowed, need), allowed.size - 1)])
+
+
+def delay_bits(delay: IntArray) -> IntArray:
+    """Bits of a field that holds each delay; none for delay 0."""
+    return np.frexp(delay)[1].astype(np.int64)

@@ -20,7 +20,8 @@ def core_bound(meter: Meter, populations: range) -> tuple[int, str]:
     totals = _totals(meter, populations)
     for wall in meter.limits.walls:
         need = _need(meter, wall, totals, populations)
-        cores = math.ceil(need / wall.capacity) if wall.capacity else 1
+        # A sum of fractions that is whole must not become one core more by float rounding.
+        cores = math.ceil(need / wall.capacity * (1 - 1e-12)) if wall.capacity else 1
         if cores > best:
             best, name = cores, wall.name
     return best, name
@@ -41,8 +42,8 @@ def _totals(meter: Meter, populations: range) -> Mapping[str, IntArray]:
 
 def _axons(meter: Meter, populations: range) -> int:
     """Distinct (source, delay): each needs an input axon on at least one core."""
-    fanin = [meter.wiring.fanin[p] for p in populations]
-    keys = np.concatenate([f.source * 4096 + f.delay for f in fanin])
+    wiring = meter.wiring
+    keys = np.concatenate([wiring.axon_key(wiring.fanin[p]) for p in populations])
     return int(np.unique(keys).size)
 
 

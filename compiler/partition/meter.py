@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from snnc.backends.targets.capacity import index_bits, weight_bits
+from snnc.backends.targets.capacity import delay_bits, index_bits, weight_bits
 from snnc.backends.targets.expression import evaluate
 from snnc.compiler.partition.limits import (
     Counts,
@@ -114,7 +114,7 @@ class Meter:
         return not self.limits.fits(counts).all()
 
     def synapse_cost(self, wall: Limit, population: int) -> float:
-        """Cheapest cost per synapse in rows of any length, without index and delay."""
+        """Cheapest cost per synapse of a source's rows, even merged over populations."""
         return self._synapse_costs[wall.name][population]
 
     @cached_property
@@ -127,7 +127,8 @@ class Meter:
         }
 
     def _cheapest(self, wall: Limit, population: int) -> float:
-        longest = int(np.diff(self.wiring.fanin[population].row_ptr).max(initial=1))
+        fanin = self.wiring.fanin[population]
+        longest = int(self.wiring.row_length[fanin.source].max(initial=1))
         f = np.arange(1, min(longest, LONGEST_ROW) + 1)
         zero = np.zeros(f.size, np.int64)
         one = np.ones(1, np.int64)
@@ -174,7 +175,7 @@ class Meter:
                 counts[wall.name] = _sum(pieces.cluster, cost, clusters)
         columns = {
             "encoding": choice,
-            "delay_bits": delay_width(delay),
+            "delay_bits": delay_bits(delay),
             "weight_exponent": shift,
             "weight_bits": counts["weight_bits"][pieces.cluster],
         }
@@ -195,7 +196,7 @@ class Meter:
         variables = {
             "weight_bits": counts["weight_bits"][pieces.cluster],
             "index_bits": index_bits(self.limits.target, counts["n_neurons"])[pieces.cluster],
-            "delay_bits": delay_width(delay),
+            "delay_bits": delay_bits(delay),
         }
         encodings = self.limits.target.core.encodings
         best = np.full(pieces.count.size, np.iinfo(np.int64).max)
@@ -207,11 +208,6 @@ class Meter:
                 choice[cost < best] = number
                 best = np.minimum(best, cost)
         return best, choice
-
-
-def delay_width(delay: IntArray) -> IntArray:
-    """Bits that hold a delay; none for delay 0."""
-    return np.frexp(delay)[1].astype(np.int64)
 
 
 def _entries(encoding: Encoding, counts: Counts, pieces: Pieces) -> IntArray:

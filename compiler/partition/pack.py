@@ -76,9 +76,9 @@ class _Clusters:
             tiling.pieces.span[part],
             tiling.pieces.first[part],
         )
-        fanin = self.meter.wiring.fanin[tiling.population]
-        key = fanin.source[pieces.axon] * 4096 + fanin.delay[pieces.axon]
-        shift = self.meter.wiring.populations[tiling.population].input_shift
+        wiring = self.meter.wiring
+        key = wiring.axon_key(wiring.fanin[tiling.population])[pieces.axon]
+        shift = wiring.populations[tiling.population].input_shift
         return key, pieces, shift
 
     def together(self, members: list[int]) -> Counts:
@@ -92,7 +92,7 @@ class _Clusters:
         pieces = Pieces(np.zeros(key.size, np.int64), key, count, high - low, low)
         for name, profile in self.meter.tables.items():
             counts[name] = np.array([np.unique(profile[self._neurons(members)]).size])
-        self.meter.add_rows(counts, pieces, key % 4096, shift)
+        self.meter.add_rows(counts, pieces, key % self.meter.wiring.delays, shift)
         return counts
 
     def _merged_rows(self, members: list[int]) -> tuple[IntArray, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -67,6 +68,23 @@ class Wiring:
     def neurons(self) -> int:
         """Number of neurons."""
         return self.sources.total - self.first_neuron
+
+    @cached_property
+    def delays(self) -> int:
+        """One more than the largest extra delay."""
+        return 1 + max((int(f.delay.max(initial=0)) for f in self.fanin), default=0)
+
+    def axon_key(self, fanin: Fanin) -> IntArray:
+        """[axons] ``source * delays + delay``: equal for rows that merge on a shared core."""
+        return fanin.source * self.delays + fanin.delay
+
+    @cached_property
+    def row_length(self) -> IntArray:
+        """[sources] synapses of every source over all populations and delays."""
+        total = np.zeros(self.sources.total, np.int64)
+        for fanin in self.fanin:
+            np.add.at(total, fanin.source, np.diff(fanin.row_ptr))
+        return total
 
 
 def wire(

@@ -69,7 +69,6 @@ def sites_of(target: Target, mesh: Mesh) -> Sites:
         for cx in range(mesh.width // width)
     ]
     router = [(y[order] + oy) * mesh.width + x[order] + ox for ox, oy in chips]
-    rank = np.argsort(np.concatenate(router), kind="stable")
     all_slots = np.tile(slot[order], len(chips))
     flat = np.concatenate(router)
     rank = np.lexsort((all_slots, flat))

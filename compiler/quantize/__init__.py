@@ -97,9 +97,7 @@ class _Quantizer:
         return events(0, self._levels(neuron))
 
     def _levels(self, neuron: RealNeuron) -> int:
-        if neuron.threshold is None:
-            return 0
-        return neuron.multi_spike or self.target.neuron.levels or 1
+        return 0 if neuron.threshold is None else neuron.multi_spike
 
     def run(self) -> Quantized:
         reports = {}

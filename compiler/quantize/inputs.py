@@ -17,7 +17,10 @@ from snnc.ir.types import ValueType, events
 
 def default_levels(target: Target) -> int:
     """Levels of a real-valued input: what one packet holds, or 15 packets at most."""
-    return min(255, (1 << target.spike.payload_bits) - 1) if target.spike.payload_bits else 15
+    spike = target.spike
+    if not spike.payload_bits:
+        return 15
+    return max(1, min(255, (1 << (spike.payload_bits - int(spike.signed))) - 1))
 
 
 def input_types(

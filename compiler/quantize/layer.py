@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from snnc.compiler.intervals import interval
 from snnc.compiler.quantize.bounds import Bounds, bounds
-from snnc.compiler.quantize.grids import TOLERANCE, exact_step, limit_distinct, near_integer
-from snnc.compiler.quantize.ladder import Thresholds, bias, leak
+from snnc.compiler.quantize.grids import TOLERANCE
+from snnc.compiler.quantize.ladder import bias, leak
 from snnc.compiler.quantize.options import QuantizeOptions
 from snnc.compiler.quantize.parameters import Parameters, compact
-from snnc.compiler.quantize.rows import Rows, by_group
+from snnc.compiler.quantize.rows import Rows
+from snnc.compiler.quantize.steps import BoolArray, Grids
 from snnc.compiler.quantize.trees import Tree
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.integer_network import IntegerNode
@@ -24,8 +23,6 @@ from snnc.ir.nodes import Linear
 from snnc.ir.target import Target
 from snnc.ir.types import ValueType
 
-BoolArray = npt.NDArray[np.bool_]
-MANY = 64  # whole fractions of the threshold this fine lose less than 1/64 of the weight range
 MIN_FRACTION = 4  # bits: a bias is then rounded to 1/32 of a weight unit per step at most
 
 
@@ -70,10 +67,8 @@ class LayerQuantizer:
         self.p, self.tree, self.rows, self.levels = parameters, tree, rows, levels
         self.target, self.model, self.options = target, target.neuron, options
         self.nodes, self.types = nodes, types
-        self.largest = options.largest_weight(target)
-        self.one_grid = parameters.one_grid or options.granularity == "layer"
+        self.grids = Grids(parameters, rows, levels, target, options)
         self.lowest = -(1 << (target.neuron.state_bits - 1))
-        self.registers = Thresholds.of(target.neuron)
 
     def run(self) -> Layer:
         """The layer with the most fraction bits (or, without leak, the fewest) that is proven.
@@ -99,17 +94,17 @@ class LayerQuantizer:
 
     def _squeeze(self, layer: Layer) -> float:
         """How much of the weights' range the threshold register costs at this many fractions."""
-        inexact = ~layer.exact & (self._largest_weight > 0)
+        inexact = ~layer.exact & (self.grids.largest_weight > 0)
         if self.p.is_readout or not inexact.any():
             return 1.0
-        wanted = self.largest * self.p.theta[inexact] / self._largest_weight[inexact]
-        return max(1.0, float(wanted.max()) / self._room(layer.neuron.input_shift))
+        wanted = self.grids.largest * self.p.theta[inexact] / self.grids.largest_weight[inexact]
+        return max(1.0, float(wanted.max()) / self.grids.room(layer.neuron.input_shift))
 
     def _rank(self, layer: Layer) -> tuple[bool, float, bool]:
         """Exact thresholds and resets first, then unsqueezed weights, then proofs on both sides."""
         low = layer.proof.state[0]
         open_below = low is None or low < self.lowest
-        rough = self._needs_fraction and layer.neuron.input_shift < MIN_FRACTION
+        rough = self.grids.needs_fraction and layer.neuron.input_shift < MIN_FRACTION
         off = max(layer.threshold_error, layer.reset_error) > 1e-3
         return off, self._squeeze(layer), open_below or rough
 
@@ -123,135 +118,14 @@ class LayerQuantizer:
     def _shifts(self) -> list[int]:
         low, high = self.model.input_shift
         low = max(low, self.target.core.weight.min_bits_plus_shift - self.options.weight_bits)
-        if self._needs_fraction:
+        if self.grids.needs_fraction:
             return list(range(max(low, high), low - 1, -1))
         start = max(low, min(self.model.threshold_shift, high))
         return list(range(start, low - 1, -1))
 
-    @cached_property
-    def _needs_fraction(self) -> bool:
-        """Whether potentials fall between multiples of the weight grid."""
-        if self.p.leaky:
-            return True
-        steps = self._steps(0, 1.0)[0]
-        if not near_integer(np.abs(self._jump) / steps):
-            return True
-        for value in self.p.bias.values():
-            ratio = value / steps[self.p.groups]
-            if (np.abs(ratio - np.rint(ratio)) > 1e-6 * np.maximum(1, np.abs(ratio))).any():
-                return True
-        return False
-
-    @cached_property
-    def _by_group(self) -> list[RealArray]:
-        return by_group(self.rows, self.p.count)
-
-    @cached_property
-    def _exact(self) -> RealArray:
-        """Exact grid per group (one for all where they share it), NaN where there is none."""
-        weights = self._by_group
-        biases: list[RealArray] = [np.zeros(0)] * self.p.count
-        if self.p.bias:
-            flat, order = self.p.groups.reshape(-1), np.argsort(self.p.groups.reshape(-1))
-            both = np.stack([np.broadcast_to(b, self.p.groups.shape).reshape(-1)
-                             for b in self.p.bias.values()])  # fmt: skip
-            ends = np.searchsorted(flat[order], np.arange(1, self.p.count))
-            biases = [part.reshape(-1) for part in np.split(both[:, order], ends, axis=1)]
-        if self.one_grid:
-            step = exact_step(
-                np.concatenate(weights), self.largest, self._whole(), np.concatenate(biases)
-            )
-            return np.full(self.p.count, np.nan if step is None else step)
-        found = [
-            exact_step(w, self.largest, self._whole()[g : g + 1], b)
-            for g, (w, b) in enumerate(zip(weights, biases, strict=True))
-        ]
-        return np.array([np.nan if step is None else step for step in found])
-
-    def _whole(self) -> RealArray:
-        """What must be a multiple of the grid: a threshold that is subtracted."""
-        if self.p.neuron.reset == "subtract" and not self.p.is_readout:
-            return self.p.removed
-        return np.zeros(self.p.count)
-
-    @cached_property
-    def _largest_weight(self) -> RealArray:
-        return np.array([np.abs(w).max(initial=0.0) for w in self._by_group])
-
-    @cached_property
-    def _jump(self) -> RealArray:
-        """Per group: what a reset subtracts, or the potential that it sets."""
-        if self.p.is_readout:
-            return np.zeros(self.p.count)
-        return self.p.removed if self.p.neuron.reset == "subtract" else self.p.reset_value
-
-    def _steps(self, shift: int, shrink: float) -> tuple[RealArray, BoolArray]:
-        """Grid of each group and whether it is exact."""
-        exact = ~np.isnan(self._exact) & (shrink == 1.0)
-        top = self._largest_weight
-        limit = self.largest * shrink
-        if self.p.is_readout:
-            most = float(top.max()) or 1.0
-            steps = np.where(exact, self._exact, most / limit)
-            return steps.astype(np.float64), exact
-        divisor = self._divisors(shift, limit)
-        steps = self.p.theta / np.maximum(divisor, 1)
-        # A reset to zero is exact on any grid, and small whole fractions waste weight range.
-        # (Weights far above the threshold leave no whole fraction at all.)
-        tight = (divisor < 1) | ((divisor < MANY) & self._any_grid(shift))
-        finest = np.maximum(top / limit, self.p.theta / self._room(shift))
-        steps = np.where(tight & (top > 0), np.minimum(steps, finest), steps)
-        steps = np.where((divisor < 1) & (top > 0), top / limit, steps)
-        steps = np.where(exact, self._exact, steps).astype(np.float64)
-        return (np.full_like(steps, steps.max()) if self.one_grid else steps), exact
-
-    def _room(self, shift: int) -> int:
-        """Largest threshold in units of the weight grid, by the widths of its register and v."""
-        room = min(self.registers.top, (1 << (self.model.state_bits - 1)) - 1)
-        return max(1, (room >> shift) // max(1, self.levels))
-
-    def _any_grid(self, shift: int) -> bool:
-        """Whether a grid that does not divide the threshold costs nothing."""
-        return (
-            self.p.neuron.reset != "subtract"
-            and not np.any(self.p.reset_value)
-            and not self.one_grid
-            and self._table() is None
-            and shift >= self.model.threshold_shift
-        )
-
-    def _divisors(self, shift: int, limit: float) -> IntArray:
-        """n = theta / s per group: as large as weights, threshold registers and tables allow."""
-        top = np.where(self._largest_weight > 0, self._largest_weight, self.p.theta * 1e-9)
-        cap = self._room(shift)
-        n: IntArray = np.minimum(np.floor(limit * self.p.theta / top * (1 + 1e-12)), cap).astype(
-            np.int64
-        )
-        idle = self._largest_weight == 0
-        if idle.any():  # no weights: any grid will do, take a common one
-            n[idle] = min(cap, int(n[~idle].min()) if (~idle).any() else self.largest)
-        coarse = 1 << max(0, self.model.threshold_shift - shift)
-        n = np.where(n >= coarse, n // coarse * coarse, n)
-        if self.one_grid:
-            n = np.full_like(n, n.min())
-        entries = self._table()
-        if entries is not None and len(self.p.neuron.shape) == 1:
-            importance = self.p.theta**2 * np.array([w.size for w in self._by_group])
-            n = limit_distinct(n, importance, entries)
-        return n
-
-    def _table(self) -> int | None:
-        """Distinct thresholds one core can hold."""
-        sizes = [
-            int(t.capacity.v)
-            for t in self.target.core.tables.values()
-            if "threshold" in t.key and t.capacity.v is not None
-        ]
-        return min(sizes, default=None)
-
     def _attempt(self, shift: int, shrink: float) -> Layer:
-        steps, exact = self._steps(shift, shrink)
-        writers = [rows.quantized(steps, self.largest) for rows in self.rows]
+        steps, exact = self.grids.steps(shift, shrink)
+        writers = [rows.quantized(steps, self.grids.largest) for rows in self.rows]
         neuron, threshold_error, reset_error, biases_fit = self._neuron(shift, steps)
         nodes = {**self.nodes, **self.tree.inner, **{w.name: w for w in writers}}
         low, high = interval(nodes, self.tree.root, self.types)
@@ -357,7 +231,7 @@ class LayerQuantizer:
             real = snapped(k * p.theta / unit)
             strict = n.comparator == ">" and n.multi_spike == 1
             ideal = (np.floor(real) + 1 if strict else np.ceil(real)).astype(np.int64)
-            taken = self.registers.nearest(ideal, quantum)
+            taken = self.grids.registers.nearest(ideal, quantum)
             last_silent = -(-ideal // quantum) * quantum - quantum
             alike = (taken > last_silent) & (taken <= last_silent + quantum)
             error = max(error, float(np.max(np.where(alike, 0, np.abs(taken - ideal) / real))))
@@ -370,11 +244,11 @@ class LayerQuantizer:
         kind = self.p.neuron.reset
         if kind == "none" or self.p.is_readout:
             return Reset("none"), 0.0
-        amount = np.rint(self._jump / unit).astype(np.int64)
+        amount = np.rint(self.grids.jump / unit).astype(np.int64)
         if kind == "subtract":
             amount = np.maximum(1, amount)
         # What lies within the precision of a float32 checkpoint is exact.
-        real = snapped(self._jump / unit)
+        real = snapped(self.grids.jump / unit)
         error = float(np.max(np.abs(amount - real) * unit / self.p.theta))
         return Reset("subtract" if kind == "subtract" else "value", self.p.spread(amount)), error
 

@@ -42,7 +42,7 @@ def layer_report(layer: Layer, target: Target, options: QuantizeOptions) -> dict
     result["state_rounding"] = _state_rounding(layer, options.timesteps)
     if p.neuron.current_decay is not None and neuron.current is not None:
         result["current_leak_error"] = leak_error(p.neuron.current_decay, neuron.current)
-    if neuron.bias:
+    if p.bias:  # even where it was rounded away altogether
         result["bias_error"] = _bias_error(layer)
     if not p.is_readout:
         divisors = p.theta / layer.steps

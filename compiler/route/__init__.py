@@ -8,7 +8,7 @@ import numpy as np
 
 from snnc.compiler.route.certificate import certify
 from snnc.compiler.route.trees import grow
-from snnc.compiler.traffic import Traffic, weighted
+from snnc.compiler.traffic import Traffic, channel_loads
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.deployment import Certificate, RouteTables
 from snnc.ir.errors import UnsupportedError
@@ -65,16 +65,6 @@ def route(traffic: Traffic, router: IntArray, target: Target, mesh: Mesh) -> Rou
         send_ptr=traffic.send_ptr,
         send_net=traffic.send_net,
     )
-    channels, load = _loads(tables, traffic.rate, mesh.routers)
+    channels, load = channel_loads(tables, traffic.rate, mesh.routers)
     hops = np.diff(branch_ptr) - 1
     return Routing(tables, certify(tables, mesh), channels, load, hops, reach)
-
-
-def _loads(tables: RouteTables, rate: RealArray, routers: int) -> tuple[IntArray, RealArray]:
-    net = np.repeat(np.arange(tables.nets), np.diff(tables.branch_ptr))
-    inner = np.flatnonzero(tables.branch_parent >= 0)
-    parent = tables.branch_ptr[net[inner]] + tables.branch_parent[inner]
-    key = tables.branch_router[parent].astype(np.int64) * routers + tables.branch_router[inner]
-    unique, channel = np.unique(key, return_inverse=True)
-    load = weighted(channel.reshape(-1), rate[net[inner]], unique.size)
-    return np.stack([unique // routers, unique % routers], axis=1), load

@@ -11,7 +11,7 @@ import numpy as np
 from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import Certificate, RouteTables
 from snnc.ir.errors import VerificationError
-from snnc.ir.jit import kernel
+from snnc.ir.jit import lean_kernel as kernel
 from snnc.ir.topology import Mesh
 
 ASSUMPTIONS = (
@@ -36,7 +36,8 @@ def certify(tables: RouteTables, mesh: Mesh) -> Certificate:
     waits = np.unique(before * max(channels.size, 1) + after)
     before, after = waits // max(channels.size, 1), waits % max(channels.size, 1)
     start = np.searchsorted(before, np.arange(channels.size + 1))
-    order, placed = _kahn(start, after, channels.size)
+    waiting, order = np.zeros(channels.size, np.int64), np.zeros(channels.size, np.int64)
+    placed = _kahn(start, after, waiting, order)
     if placed < channels.size:
         raise _cycle(channels, start, after, order[:placed], mesh)
     pairs = channels[order]
@@ -56,12 +57,14 @@ def _channel_keys(tables: RouteTables, routers: int) -> tuple[IntArray, IntArray
 
 
 @kernel
-def _kahn(start: IntArray, after: IntArray, size: int) -> tuple[IntArray, int]:
-    """Topological order; fewer than ``size`` placed means a cycle."""
-    waiting = np.zeros(size, np.int64)
+def _kahn(start: IntArray, after: IntArray, waiting: IntArray, order: IntArray) -> int:
+    """Fill the topological ``order``; fewer than its size placed means a cycle.
+
+    ``waiting``, zero at the beginning, is scratch.
+    """
+    size = order.size
     for k in range(after.size):
         waiting[after[k]] += 1
-    order = np.zeros(size, np.int64)
     placed = 0
     for c in range(size):
         if waiting[c] == 0:
@@ -76,7 +79,7 @@ def _kahn(start: IntArray, after: IntArray, size: int) -> tuple[IntArray, int]:
             if waiting[after[k]] == 0:
                 order[placed] = after[k]
                 placed += 1
-    return order, placed
+    return placed
 
 
 def _cycle(

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from snnc.backends.targets.capacity import Usage, axon_cost, core_usage, index_bits, weight_bits
+from snnc.backends.targets.capacity import (
+    Usage,
+    axon_cost,
+    core_usage,
+    delay_bits,
+    index_bits,
+    weight_bits,
+)
 from snnc.compiler.verify.report import Findings, Violation
 from snnc.compiler.verify.subject import Subject, wide
 from snnc.compiler.verify.tables import check_profiles
@@ -86,22 +93,23 @@ def destinations(subject: Subject) -> IntArray:
 
 def core_weight_bits(subject: Subject) -> IntArray:
     """[cores] narrowest weight format for all weights stored in a core (the widest if none)."""
-    cores, target = subject.deployment.cores, subject.deployment.target
+    target = subject.deployment.target
+    widest = max(target.core.weight.bits)
+    pairs = zip(*weight_extremes(subject), strict=True)
+    found = [weight_bits(target, int(size), int(low)) or widest for size, low in pairs]
+    return np.array(found, np.int64)
+
+
+def weight_extremes(subject: Subject) -> tuple[IntArray, IntArray]:
+    """([cores] largest absolute weight, [cores] smallest input shift)."""
+    cores = subject.deployment.cores
     largest = _most(
         subject.axon_core[subject.synapse_axon], np.abs(wide(cores.synapse_weight)), cores.count
     )
     shift = subject.per_source({p.name: p.input_shift for p in subject.populations})
     lowest = np.full(cores.count, 64, np.int64)
     np.minimum.at(lowest, subject.neuron_core, shift[wide(cores.neuron_source)])
-    widest = max(target.core.weight.bits)
-    pairs = zip(largest, lowest, strict=True)
-    found = [weight_bits(target, int(size), int(low)) or widest for size, low in pairs]
-    return np.array(found, np.int64)
-
-
-def delay_width(delay: IntArray) -> IntArray:
-    """Bits of a delay field; none for delay 0."""
-    return np.frexp(delay)[1].astype(np.int64)
+    return largest, lowest
 
 
 def _axon_use(subject: Subject, bits: IntArray) -> dict[str, IntArray]:
@@ -111,7 +119,7 @@ def _axon_use(subject: Subject, bits: IntArray) -> dict[str, IntArray]:
     entries = row_entries(subject)
     fields = (
         bits[subject.axon_core],
-        delay_width(wide(cores.axon_delay)),
+        delay_bits(wide(cores.axon_delay)),
         index_bits(target, neurons)[subject.axon_core],
     )
     result = {}
@@ -167,8 +175,19 @@ def check_weights(subject: Subject, findings: Findings) -> None:
         core = subject.core_name(int(subject.axon_core[axon]))
         where = f"synapse {entry} from {subject.name(int(cores.axon_source[axon]))} in {core}"
         findings.add("weights", where, weight[entry], f"{low} to {high}")
+    _formats(subject, findings, high)
     if form.distinct_per_neuron is not None:
         _distinct(subject, findings, form.distinct_per_neuron)
+
+
+def _formats(subject: Subject, findings: Findings, high: int) -> None:
+    """Some format reaches down to the input shift of a core's neurons."""
+    form = subject.deployment.target.core.weight
+    for core, (largest, lowest) in enumerate(zip(*weight_extremes(subject), strict=True)):
+        size = min(int(largest), high)
+        if weight_bits(subject.deployment.target, size, int(lowest)) is None:
+            found = f"no format for an input shift of {lowest}"
+            findings.add("weights", subject.core_name(core), found, f"{form.bits} bits")
 
 
 def _distinct(subject: Subject, findings: Findings, limit: int) -> None:

@@ -13,7 +13,7 @@ from snnc.ir.arrays import IntArray
 from snnc.ir.expand import Expansion
 from snnc.ir.neuron import Leak, Neuron, StateRange
 from snnc.ir.nodes import Input
-from snnc.ir.target import NeuronModel
+from snnc.ir.target import NeuronModel, Spike
 
 Problem = tuple[str, object, object]
 """Part of the neuron, what was found, what is allowed."""
@@ -40,6 +40,16 @@ def check_neurons(subject: Subject, findings: Findings, expansion: Expansion) ->
             findings.add("neuron", name, "a readout of the state feeds synapses", "spikes")
         if isinstance(node, Input) and types[name].low < 0 and not deployment.target.spike.signed:
             findings.add("neuron", name, f"input events of type {types[name]}", "unsigned spikes")
+        limit = _largest_value(deployment.target.spike)
+        if limit is not None and types[name].magnitude > limit:
+            findings.add("neuron", name, f"spikes of type {types[name]}", f"up to {limit}")
+
+
+def _largest_value(spike: Spike) -> int | None:
+    """Largest value of one packet; None where a count is so many packets."""
+    if not spike.payload_bits:
+        return None
+    return (1 << (spike.payload_bits - int(spike.signed))) - 1
 
 
 def model_problems(neuron: Neuron, model: NeuronModel) -> Iterator[Problem]:

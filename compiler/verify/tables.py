@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from snnc.backends.targets.capacity import delay_bits
 from snnc.compiler.verify.report import Findings
 from snnc.compiler.verify.subject import Subject, wide
 from snnc.ir.arrays import IntArray
@@ -87,7 +88,7 @@ def _row_formats(subject: Subject, table: Table, bits: IntArray) -> IntArray:
     values = {
         "weight_bits": bits[subject.axon_core],
         "encoding": wide(cores.axon_encoding),
-        "delay_bits": np.frexp(wide(cores.axon_delay))[1].astype(np.int64),
+        "delay_bits": delay_bits(wide(cores.axon_delay)),
     }
     # A row whose targets have different shifts needs one format for each of them.
     exponent = shift[wide(cores.neuron_source)[subject.synapse_neuron]]

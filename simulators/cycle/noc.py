@@ -180,7 +180,7 @@ def _push(heap: Int64, key: int) -> None:
     heap[i] = key
 
 
-@inner_kernel
+@inlined
 def _pop(heap: Int64) -> int:
     """Remove the smallest key of a binary min-heap whose root is entry 1."""
     top, last = heap[1], heap[0]
@@ -333,7 +333,7 @@ def _schedule_release(
         _schedule(noc, state, max(now, ready), code)
 
 
-@inner_kernel
+@inlined
 def _release(noc: NocTables, state: NocState, releases: Releases, sender: int, now: int) -> None:
     """Hand the sender's next packet to its injection queue, or stall the sender."""
     queue = noc.channels + sender
@@ -348,7 +348,7 @@ def _release(noc: NocTables, state: NocState, releases: Releases, sender: int, n
     _schedule_release(noc, state, releases, sender, now)
 
 
-@inner_kernel
+@inlined
 def _receive(noc: NocTables, state: NocState, core: int, reach: int, now: int) -> None:
     """A packet enters a core: it is looked up at once, or waits in the receive queue."""
     state.total[DELIVERED] += 1

@@ -10,7 +10,7 @@ import numpy as np
 from snnc.ir.arrays import AnyArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import SimulationError, TargetError
-from snnc.ir.jit import inner_kernel, lean_kernel
+from snnc.ir.jit import inlined, lean_kernel
 from snnc.ir.target import Execution
 from snnc.ir.topology import Mesh
 from snnc.simulators.cycle import noc
@@ -125,8 +125,7 @@ def plan_sweeps(
     Returns:
         Number of packets written.
     """
-    # Plain zeros would have `_emit` compiled twice, once for constants.
-    cursor, packets = int(np.int64(0)), int(np.int64(0))
+    cursor, packets = 0, 0
     core_ptr = senders.core_ptr
     for core in range(core_ptr.size - 1):
         now = 0.0
@@ -145,7 +144,7 @@ def plan_sweeps(
     return packets
 
 
-@inner_kernel
+@inlined
 def _emit(
     senders: Senders,
     spikes: Spikes,

@@ -18,6 +18,7 @@ from snnc.ir.errors import InputError
 from snnc.ir.network import Network, RealNode
 from snnc.ir.nodes import Add, Bias, Delay, Index, Input, Linear, Output, Pool, Scale
 from snnc.ir.real_neuron import RealNeuron
+from snnc.simulators.inputs import check_extents
 from snnc.simulators.reference.operators import index, linear, pool
 from snnc.simulators.result import Events, RunResult
 
@@ -164,30 +165,9 @@ def _check_inputs(
 ) -> tuple[dict[str, RealArray], int, int]:
     """Check names, shapes and finiteness; return (data, samples, steps)."""
     nodes = network.of_type(Input)
-    names = {node.name for node in nodes}
-    if set(inputs) != names:
-        raise InputError(
-            "the inputs do not match the network's",
-            where=network.name,
-            found=", ".join(sorted(inputs)),
-            allowed=", ".join(sorted(names)),
-        )
-    lengths = set()
-    for node in nodes:
-        array = np.asarray(inputs[node.name])
-        if array.ndim != len(node.shape) + 2 or array.shape[2:] != node.shape or 0 in array.shape:
-            raise InputError(
-                "input data has the wrong shape",
-                where=node.name,
-                found=array.shape,
-                allowed=f"[samples, steps, {', '.join(map(str, node.shape))}]",
-            )
+    data = {name: np.asarray(values) for name, values in inputs.items()}
+    samples, steps = check_extents(network.name, nodes, data)
+    for name, array in data.items():
         if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
-            raise InputError(
-                "input values must be finite numbers", where=node.name, found=array.dtype
-            )
-        lengths.add(array.shape[:2])
-    if len(lengths) != 1:
-        raise InputError("inputs differ in samples or steps", found=sorted(lengths))
-    samples, steps = lengths.pop()
-    return {name: np.asarray(array) for name, array in inputs.items()}, samples, steps
+            raise InputError("input values must be finite numbers", where=name, found=array.dtype)
+    return data, samples, steps

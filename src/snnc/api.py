@@ -84,11 +84,15 @@ def compile(
 
     options = options or CompileOptions()
     check_stage(stop_after)
-    if output is not None:
-        check_writable(Path(output))
-        check_separate(
-            Path(output), Path(model), None if calibration is None else Path(calibration)
+    if dump_ir is not None and build_dir is not None:
+        raise OptionError(
+            "a build folder holds the IR of every stage already",
+            where="--dump-ir",
+            found="both --dump-ir and --build-dir",
+            remedy="give one of them",
         )
+    if output is not None:
+        _check_output(Path(output), model, calibration)
     source = _CalibrationSource(calibration, inputs or InputOptions(), options)
     folder = None if build_dir is None else BuildFolder(Path(build_dir))
     job = Compilation(
@@ -165,9 +169,7 @@ def run(
     if compare < 0:
         raise OptionError("must not be negative", where="--compare", found=compare)
     if trace is not None:
-        check_writable(Path(trace))
-        artifact_path = Path(deployment) if isinstance(deployment, str | Path) else None
-        check_separate(Path(trace), artifact_path, Path(input))
+        _check_output(Path(trace), input, deployment)
     program = _deployment(deployment)
     data = _data(program, input, inputs or InputOptions(), samples)
     path = None if trace is None else Path(trace)
@@ -312,6 +314,12 @@ class _CalibrationSource:
 
         assert self.data is not None
         return measure_rates(network, target, self.data, self.limit)
+
+
+def _check_output(output: Path, *sources: object) -> None:
+    """Raise ``OutputError`` early where the output cannot be written or is one of the inputs."""
+    check_writable(output)
+    check_separate(output, *(Path(s) for s in sources if isinstance(s, str | Path)))
 
 
 def _dump_folder(dump_ir: AnyPath | None, folder: BuildFolder | None) -> Path | None:

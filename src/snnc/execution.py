@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from snnc.inputs import Dataset, integer_batch
-from snnc.ir.arrays import IntArray, RealArray
+from snnc.ir.arrays import IntArray, RealArray, size_of
 from snnc.ir.deployment import Deployment
+from snnc.ir.errors import OptionError
 from snnc.ir.integer_network import IntegerNetwork
-from snnc.ir.nodes import Input
+from snnc.ir.nodes import Input, Output
 from snnc.ir.target import Target
 from snnc.results import RunReport, Verification
 from snnc.running import (
@@ -23,8 +24,10 @@ from snnc.running import (
     Tally,
     batches,
     compare,
+    differences,
     head,
     random_inputs,
+    spikes_of,
 )
 from snnc.simulators import functional, reference
 from snnc.simulators.result import Events, RunResult
@@ -50,8 +53,8 @@ class _Equality:
         first = {name: values[: self.open] for name, values in inputs.items()}
         truth = reference.run(network, first)
         count = len(next(iter(first.values())))
-        self.mismatches += sum(truth.mismatches(head(result, count)).values())
-        self.spikes += sum(int(counts.sum()) for counts in truth.spike_counts.values())
+        self.mismatches += differences(truth, head(result, count))
+        self.spikes += sum(spikes_of(network, truth).values())
         self.samples += count
 
 
@@ -68,23 +71,26 @@ def execute(
     results: list[RunResult] = []
     started = time.perf_counter()
     simulator, done = Simulator(deployment, backend), 0
+    seconds = time.perf_counter() - started
     on_progress(0, data.samples)
     for inputs in batches(deployment, data):
         everything = trace is not None or equality.open
+        started = time.perf_counter()
         result, cycle = simulator.run(
             inputs,
             None if everything else (),
             trace=trace is not None,
             progress=_within(on_progress, done, data.samples),
         )
+        seconds += time.perf_counter() - started
         done += len(next(iter(inputs.values())))
         on_progress(done, data.samples)
         tally.add(deployment, result)
-        tally.cycle += [] if cycle is None else [cycle]
+        if cycle is not None:  # spikes and outputs of all batches would not fit in memory
+            tally.cycle.append(replace(cycle, result=RunResult({}, {}, {})))
         results += [] if trace is None else [result]
         if equality.open:
             equality.add(deployment.network, inputs, result)
-    seconds = time.perf_counter() - started
     if trace is not None:
         write_trace(trace, results, [c.trace for c in tally.cycle])
     return RunReport(
@@ -94,11 +100,12 @@ def execute(
         steps=data.steps,
         ticks=deployment.schedule.ticks,
         predictions={n: tuple(np.concatenate(p).tolist()) for n, p in tally.predicted.items()},
+        ties=tally.ties,
         labels=None if data.labels is None else tuple(data.labels.tolist()),
         spikes=tally.spikes,
         compared=_comparison(equality, backend, data.steps),
         cycle=tally.cycle_summary(),
-        notes=data.notes,
+        notes=(*data.notes, *_label_notes(deployment, data)),
         seconds=seconds,
     )
 
@@ -110,6 +117,20 @@ def _within(on_progress: Progress, before: int, total: int) -> Progress:
         on_progress(before + done, total)
 
     return report
+
+
+def _label_notes(deployment: Deployment, data: Dataset) -> tuple[str, ...]:
+    """Labels that no prediction can equal, e.g. classes counted from 1."""
+    first = deployment.network.of_type(Output)[0]
+    classes = size_of(deployment.network.shapes[first.name])
+    if data.labels is None:
+        return ()
+    beyond = int(np.count_nonzero((data.labels < 0) | (data.labels >= classes)))
+    if not beyond:
+        return ()
+    return (
+        f"{beyond} labels are none of the {classes} classes 0 to {classes - 1} of {first.name}",
+    )
 
 
 def _comparison(equality: _Equality, backend: Backend, steps: int) -> Comparison | None:
@@ -131,6 +152,8 @@ def verification(
     """Independent checker, then equality of all simulators; the latter only if the first holds."""
     from snnc.compiler.verify import examine
 
+    if samples < 1:
+        raise OptionError("must be at least 1", where="--samples", found=samples)
     structure = examine(deployment)
     if not structure.ok:
         return Verification(structure.as_dict(), None)
@@ -159,6 +182,9 @@ def measure_rates(
     single = target.spike.payload_bits > 0
     rates = {name: _input_rate(values, single) for name, values in inputs.items()}
     for population in network.populations:
+        if population.emit == "state":  # read by the host, never sent
+            rates[population.name] = np.zeros(population.size)
+            continue
         events = result.spikes[population.name]
         rates[population.name] = _event_rate(events, population.size, count, single)
     return rates

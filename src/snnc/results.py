@@ -66,13 +66,14 @@ class RunReport:
         backend: simulator that produced everything but ``compared``.
         samples, steps: samples run and logical steps of each.
         ticks: ticks per sample on the chip.
-        predictions: by output, one class per sample.
+        predictions: by output, one class per sample, the lowest where several are best.
+        ties: by output, samples in which several classes are best.
         labels: classes given with the data, if any.
-        spikes: by population, over all samples.
+        spikes: by spiking population, over all samples.
         compared: equality with the reference on the first samples; None when not asked for.
         cycle: time, energy and traffic; only from the cycle simulator.
         notes: what was cut, converted or assumed about the data.
-        seconds: wall time of the simulation on this computer.
+        seconds: wall time of the simulation on this computer, without the comparison.
     """
 
     backend: str
@@ -81,6 +82,7 @@ class RunReport:
     steps: int
     ticks: int
     predictions: Mapping[str, tuple[int, ...]]
+    ties: Mapping[str, int]
     labels: tuple[int, ...] | None
     spikes: Mapping[str, int]
     compared: Comparison | None
@@ -118,6 +120,7 @@ class RunReport:
             "correct": self.correct,
             "accuracy": self.accuracy,
             "predictions": {name: list(classes) for name, classes in self.predictions.items()},
+            "ties": dict(self.ties),
             "labels": None if self.labels is None else list(self.labels),
             "spikes": dict(self.spikes),
             "mismatches": self.mismatches,

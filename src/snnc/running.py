@@ -14,10 +14,11 @@ from snnc.inputs import Dataset, integer_batch
 from snnc.ir.arrays import AnyArray, IntArray, size_of
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import OptionError
+from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.nodes import Input, Output
 from snnc.simulators import cycle, functional, reference
 from snnc.simulators.cycle.result import CycleResult, spread
-from snnc.simulators.result import Events, RunResult, predictions
+from snnc.simulators.result import Events, RunResult, predictions, undecided
 
 Backend = Literal["cycle", "functional", "reference"]
 BACKENDS: tuple[Backend, ...] = ("cycle", "functional", "reference")
@@ -35,30 +36,40 @@ class Tally:
 
     Attributes:
         predicted: by output, classes per sample.
-        spikes: by population, spikes over all samples.
+        ties: by output, samples in which several classes share the best score.
+        spikes: by spiking population, spikes over all samples.
         cycle: results of the cycle simulator, one per batch.
     """
 
     predicted: dict[str, list[IntArray]] = field(default_factory=dict)
+    ties: dict[str, int] = field(default_factory=dict)
     spikes: dict[str, int] = field(default_factory=dict)
     cycle: list[CycleResult] = field(default_factory=list)
 
     def add(self, deployment: Deployment, result: RunResult) -> None:
         """Take over predictions and spike counts of a batch."""
         for output in deployment.network.of_type(Output):
-            classes = predictions(result.outputs[output.name], output.readout)
-            self.predicted.setdefault(output.name, []).append(classes)
-        for name, counts in result.spike_counts.items():
-            self.spikes[name] = self.spikes.get(name, 0) + int(counts.sum())
+            values, name = result.outputs[output.name], output.name
+            self.predicted.setdefault(name, []).append(predictions(values, output.readout))
+            self.ties[name] = self.ties.get(name, 0) + undecided(values, output.readout)
+        for name, spikes in spikes_of(deployment.network, result).items():
+            self.spikes[name] = self.spikes.get(name, 0) + spikes
 
     def cycle_summary(self) -> dict[str, Any] | None:
         """Time, energy and traffic of all batches together; None without a cycle simulation."""
         return merge(self.cycle) if self.cycle else None
 
 
+def spikes_of(network: IntegerNetwork, result: RunResult) -> dict[str, int]:
+    """Spikes over all samples by population; one that emits its state sends no spikes."""
+    spiking = [p.name for p in network.populations if p.emit != "state"]
+    return {name: int(result.spike_counts[name].sum()) for name in spiking}
+
+
 def merge(results: Sequence[CycleResult]) -> dict[str, Any]:
     """Cycle results of several batches of one deployment as one JSON object."""
     samples = sum(r.samples for r in results)
+    scope = results[0].energy.scope
     dynamic = np.concatenate([r.energy.dynamic for r in results])
     unpriced: dict[tuple[str, str], int] = {}
     for entry in (entry for r in results for entry in r.unpriced):
@@ -69,11 +80,13 @@ def merge(results: Sequence[CycleResult]) -> dict[str, Any]:
         "ticks_per_sample": results[0].ticks,
         "timing": _timing(results),
         "energy": {
-            "scope": results[0].energy.scope,
-            "dynamic_j_per_sample": spread(dynamic),
+            "scope": scope,
+            "dynamic_j_per_sample": None if scope == "unpriced" else spread(dynamic),
             "static_j_per_sample": _static(results),
             "dynamic_j_by_kind": _summed([r.energy.by_kind for r in results]),
-            "dynamic_j_by_layer": _summed([r.energy.by_layer for r in results]),
+            "dynamic_j_by_layer": {}
+            if scope == "unpriced"
+            else _summed([r.energy.by_layer for r in results]),
         },
         "events": _summed([r.counts for r in results]),
         "packets": sum(r.packets for r in results),
@@ -111,6 +124,19 @@ def _static(results: Sequence[CycleResult]) -> dict[str, float] | None:
 
 def _summed(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {name: sum(table[name] for table in tables) for name in tables[0]}
+
+
+def differences(truth: RunResult, other: RunResult) -> int:
+    """Differing entries over all outputs, recorded spikes and spike counts of two runs.
+
+    A population that the other run did not record differs in every entry.
+    """
+    found = sum(truth.mismatches(other).values())
+    for name, events in truth.spikes.items():
+        found += 0 if name in other.spikes else len(events.index)
+    for name, counts in truth.spike_counts.items():
+        found += int(np.count_nonzero(counts != other.spike_counts[name]))
+    return found
 
 
 def head(result: RunResult, samples: int) -> RunResult:
@@ -208,9 +234,9 @@ def compare(
     mismatches: dict[str, int] = {}
     for backend in backends:
         other, _ = Simulator(deployment, backend).run(inputs, None)
-        mismatches[backend] = sum(truth.mismatches(other).values())
+        mismatches[backend] = differences(truth, other)
     samples, steps = next(iter(inputs.values())).shape[:2]
-    spikes = sum(int(counts.sum()) for counts in truth.spike_counts.values())
+    spikes = sum(spikes_of(deployment.network, truth).values())
     return Comparison(
         ("reference", *backends), int(samples), int(steps), spikes, mismatches, description
     )

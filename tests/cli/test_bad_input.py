@@ -139,6 +139,13 @@ def test_a_build_folder_says_why_a_compilation_failed(snnc: Snnc, tmp_path: Path
     assert not (tmp_path / "o.snnc").exists()
 
 
+def test_two_folders_for_the_ir_are_refused(snnc: Snnc, tmp_path: Path) -> None:
+    folders = ("--dump-ir", tmp_path / "ir", "--build-dir", tmp_path / "build")
+    words = ("compile", DIGITS, "--timesteps", 10, *folders, "-o", tmp_path / "o.snnc")
+    refused(snnc(*words), "--dump-ir", "holds the IR of every stage already", "give one of them")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_configurations_that_are_none_are_refused(snnc: Snnc, tmp_path: Path) -> None:
     config = tmp_path / "config.json"
     for text, part in (
@@ -221,6 +228,23 @@ def test_an_internal_error_is_short_and_reportable(
     under_json = snnc("report", compiled, "--json")
     assert under_json.code == 70
     assert under_json.json["error"] == "internal"
+
+
+def test_names_in_a_model_cannot_steer_the_terminal(
+    snnc: Snnc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rename(file: h5py.File) -> None:
+        file.move("node/nodes/lif1", "node/nodes/lif\x1b[2J\x9b1")
+
+    model = edited(tmp_path, rename)
+    for command in ("check", "inspect"):
+        found = snnc(command, model)
+        assert "lif\ufffd[2J\ufffd1" in found.out + found.err
+        assert not {"\x1b", "\x9b"} & set(found.out + found.err)
+
+
+def test_comparing_on_no_samples_is_refused(snnc: Snnc, compiled: Path) -> None:
+    refused(snnc("verify", compiled, "--samples", 0), "--samples", "at least 1")
 
 
 def test_interruption_is_not_an_error_report(

@@ -121,7 +121,9 @@ def test_verify_says_yes_with_exit_code_0(snnc: Snnc, compiled: Path, data: Path
 def test_targets_lists_and_describes(snnc: Snnc) -> None:
     assert "loihi1" in snnc("targets").out
     assert snnc("targets", "--json").json["schema"] == "snnc-targets/1"
-    assert "synapse_mem" in snnc("targets", "loihi1").out
+    loihi = snnc("targets", "loihi1").out
+    assert "synapse_mem" in loihi
+    assert "self-check: sound" in loihi
     assert snnc("targets", "toy-mesh", "--json").json["id"] == "toy-mesh"
 
 
@@ -169,13 +171,18 @@ def test_missed_deadlines_and_lost_inputs_are_shown(
     def late(tally: Tally) -> dict[str, Any] | None:
         found = whole(tally)
         assert found is not None
-        return {**found, "stray_inputs": 5, "timing": {**found["timing"], "deadline_misses": 7}}
+        return {
+            **found,
+            "notes": ["a guess"],
+            "stray_inputs": 5,
+            "timing": {**found["timing"], "deadline_misses": 7},
+        }
 
     monkeypatch.setattr(Tally, "cycle_summary", late)
     shown = snnc("run", compiled, "--input", data).out
-    assert "7 of" in shown
-    assert "longer than the chip's" in shown
-    assert "5 inputs reached a neuron" in shown
+    assert "7 ticks need more time" in shown
+    assert "inputs lost" in shown
+    assert "a guess" in shown
 
 
 @pytest.fixture(scope="module")
@@ -242,3 +249,26 @@ def test_the_demo_runs(snnc: Snnc) -> None:
     found = snnc("demo", "--samples", 5)
     assert found.code == 0
     assert "0 mismatches against the reference" in found.out
+
+
+def test_run_says_on_how_many_samples_it_was_compared(
+    snnc: Snnc, compiled: Path, data: Path
+) -> None:
+    assert "on the first 2 of 4 samples" in snnc("run", compiled, "--input", data).out
+    every = snnc("run", compiled, "--input", data, "--compare", 9)
+    assert "on all 4 of 4 samples" in every.out
+    assert "not compared" in snnc("run", compiled, "--input", data, "--compare", 0).out
+
+
+def test_help_shows_text_in_full(snnc: Snnc) -> None:
+    for command in ("compile", "check", "inspect"):
+        assert "as (inputs," in snnc(command, "--help").out
+
+
+def test_labels_that_are_no_class_are_said(snnc: Snnc, compiled: Path, tmp_path: Path) -> None:
+    data = tmp_path / "d.npz"
+    np.savez(data, x=np.zeros((3, 6, 1, 6, 6), np.uint8), y=np.array([0, 4, 5]))
+    found = snnc("run", compiled, "--input", data, "--json").json
+    assert found["notes"] == ["1 labels are none of the 5 classes 0 to 4 of out"]
+    assert found["ties"] == {"out": 3}
+    assert "3 samples tied" in snnc("run", compiled, "--input", data).out

@@ -13,7 +13,7 @@ from snnc.compiler.partition.tiling import block_label
 from snnc.ir.errors import CapacityError, UnsupportedError
 from snnc.ir.expand import expand
 from snnc.ir.integer_network import IntegerNetwork
-from snnc.ir.nodes import Input, Linear, Output
+from snnc.ir.nodes import Delay, Input, Linear, Output
 from snnc.ir.target import Target
 from snnc.ir.types import BIN
 from snnc.ir.weights import Dense
@@ -161,3 +161,37 @@ def test_blocks_are_near_equal_runs() -> None:
     label = block_label((2, 5), (1, 2)).reshape(2, 5)
     assert label.tolist() == [[0, 0, 0, 1, 1]] * 2
     assert slots(label.reshape(-1), 2, np.arange(10)).tolist() == [0, 1, 2, 0, 1, 3, 4, 5, 2, 3]
+
+
+def fan_out(populations: int, late: int = 0) -> IntegerNetwork:
+    """One input of ten elements read by single neurons, the first of them ``late`` steps late."""
+    nodes: list[object] = [Input("in", (10,), BIN)]
+    for k in range(populations):
+        source = "in"
+        if late and k == 0:
+            nodes.append(Delay("late", ("in",), late))
+            source = "late"
+        nodes.append(Linear(f"w{k}", (source,), Dense(np.full((1, 10), 1 + k))))
+        nodes.append(nets.fire(f"n{k}", f"w{k}", (1,)))
+        nodes.append(Output(f"out{k}", (f"n{k}",)))
+    return IntegerNetwork("fan-out", tuple(nodes))  # type: ignore[arg-type]
+
+
+def test_rows_that_merge_on_a_shared_core_never_beat_the_lower_bound() -> None:
+    memory = {
+        "capacity": {"v": 900, "u": "bit", "ev": "assumed"},
+        "use_per_axon": {"dense": "16 + 2 * f * weight_bits"},
+    }
+    weight = {"bits": [4], "ev": "assumed"}
+    target = changed("toy-mesh", resources={"memory": memory}, encodings=["dense"], weight=weight)
+    report = report_of(fan_out(6), target)
+    assert report["cores_used"] == 1
+    assert report["partition"]["cores_lower_bound"] == 1  # type: ignore[index]
+
+
+def test_long_delays_are_not_taken_for_other_sources() -> None:
+    axons = {"capacity": {"v": 19, "u": "axon", "ev": "assumed"}, "use": "n_axons_in"}
+    unknown = {"v": None, "ev": "unknown"}
+    target = changed("toy-mesh", resources={"input_axons": axons}, max_delay=unknown)
+    partition = report_of(fan_out(2, late=4096), target)["partition"]
+    assert partition["cores_lower_bound"] == partition["cores"] == 2  # type: ignore[index]

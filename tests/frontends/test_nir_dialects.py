@@ -46,6 +46,23 @@ def test_rockpool_decays_exactly_with_the_new_input_inside(tmp_path: Path) -> No
     assert max(want) > 1
 
 
+def test_a_gain_that_the_dialect_does_not_use_is_noted(tmp_path: Path) -> None:
+    dt, mem = 1e-3, 2e-2
+    implied = mem * np.exp(-dt / mem) / dt
+    options = NirOptions("rockpool", dt=dt)
+    usual = read(chain(tmp_path / "net.nir", (1,), cuba(5e-3, mem, implied)), options)
+    assert "input gain ignored" not in usual.assumptions
+    spec = cuba(5e-3, mem, 2 * implied) | {"w_in": np.array([3.0])}
+    other = read(chain(tmp_path / "net.nir", (1,), spec), options).assumptions
+    assert "r of" in other["input gain ignored"]
+    assert "w_in of" in other["input gain ignored"]
+    lif_file = chain(tmp_path / "lif.nir", (1,), lif((1,), tau=5.0, r=2.0))
+    assert (
+        "sinabs has its own"
+        in read(lif_file, NirOptions("sinabs")).assumptions["input gain ignored"]
+    )
+
+
 def test_sinabs_counts_spikes_and_clamps(tmp_path: Path) -> None:
     network = read(chain(tmp_path / "net.nir", (1,), if_((1,), 0.5)), NirOptions("sinabs"))
     v, want = 0.0, []
@@ -128,7 +145,7 @@ def test_recurrent_neurons_of_snntorch_reset_one_step_late(tmp_path: Path) -> No
 def test_describe_shows_nodes_shapes_ranges_and_operators(tmp_path: Path) -> None:
     path = chain(tmp_path / "net.nir", (2,), affine([[1, -2], [3, 4]], [0.5, 0]), lif((2,)))
     told = describe(path)
-    assert told["schema"] == "snnc-inspect/1"
+    assert told["schema"] == "snnc-nir-file/1"
     assert told["nir_version"] == "1.0.8"
     weight = next(n for n in told["nodes"] if n["name"] == "n0")
     assert weight["fields"]["weight"] == {

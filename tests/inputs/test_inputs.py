@@ -62,6 +62,19 @@ def test_several_inputs_load_by_name(tmp_path: Path) -> None:
         load(path, two, InputOptions())
 
 
+def test_other_keys_of_a_file_do_not_matter(tmp_path: Path) -> None:
+    path = npz(tmp_path / "d.npz", x=np.zeros((1, 5, 2)), classes=np.array(["cat", "dog"]))
+    assert load(path, PAIR, InputOptions()).samples == 1
+    with pytest.raises(InputError, match="keys classes, x"):
+        load(path, (Input("a", (2,), BIN), Input("b", (2,), BIN)), InputOptions())
+
+
+def test_an_input_called_y_is_not_taken_for_labels(tmp_path: Path) -> None:
+    path = npz(tmp_path / "d.npz", x=np.zeros((1, 5, 2)), y=np.zeros((1, 5, 3)))
+    data = load(path, (Input("x", (2,), BIN), Input("y", (3,), BIN)), InputOptions())
+    assert data.labels is None
+
+
 def test_longer_data_is_cut_and_said(tmp_path: Path) -> None:
     path = npz(tmp_path / "d.npz", x=np.zeros((1, 5, 2)))
     data = load(path, PAIR, InputOptions(timesteps=3))

@@ -159,6 +159,7 @@ def test_members_and_manifest_must_agree(path: Path) -> None:
         (set_json("network.json", "nodes", [{"$array": "a999"}]), "an array is missing"),
         (set_json("target.json", "id", 7), "target in the artifact"),
         (lambda parts: parts.update({"report.json": b"[" * 100000}), "not JSON"),
+        (lambda parts: parts.update({"report.json": b'{"x": NaN}'}), "not JSON"),
         (lambda parts: parts.update({"report.json": b"[]"}), "not a JSON object"),
     ],
 )

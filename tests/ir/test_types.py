@@ -28,7 +28,7 @@ from snnc.ir.nodes import (
     Rescale,
 )
 from snnc.ir.types import ValueType, events, signed_integer
-from snnc.ir.weights import Dense
+from snnc.ir.weights import Dense, Sparse
 from snnc.simulators.reference.operators import apply
 
 NAMES = ["bin", "tern", "cnt(1)", "cnt(7)", "scnt(5)", "int(2)", "int(24)", "int(63)", "frame"]
@@ -146,6 +146,19 @@ def test_an_accumulator_beyond_63_bits_is_refused() -> None:
     weights = Dense(np.full((1, 4), 2**60))
     with pytest.raises(ModelError, match="could overflow 63 bits"):
         _chain(ValueType("cnt", 3), (4,), Linear("n", ("x",), weights))
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        Dense(np.full((1, 4), 2**62)),  # sums to 2^64, which wraps to 0
+        Dense(np.array([[-(2**63), 0, 0, 1]])),  # has no absolute value in 64 bits
+        Sparse(np.array([0, 4]), np.arange(4), np.full(4, 2**62), 4, (1,)),
+    ],
+)
+def test_the_bound_of_a_sum_does_not_wrap_itself(weights: Dense | Sparse) -> None:
+    with pytest.raises(ModelError, match="could overflow 63 bits"):
+        _chain(ValueType("bin"), (4,), Linear("n", ("x",), weights))
 
 
 def test_a_rescale_whose_product_overflows_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""What ``snnc inspect`` shows: the contents of a file, as far as they make sense."""
+"""The contents of a file, stored and interpreted, as far as they make sense."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from snnc.ir.errors import SnncError
 from snnc.ir.network import Network
 from snnc.ir.real_neuron import RealNeuron
 
-SCHEMA = "snnc-inspect/1"
+SCHEMA = "snnc-nir-file/1"
 
 
 def describe(path: Path, options: NirOptions | None = None) -> dict[str, Any]:

@@ -138,6 +138,7 @@ def _leaky(p: _Parameters, operand: str, context: Context) -> RealNeuron:
     rate = _rate(p, "tau_mem" if cuba else "tau", tau, context)
     leak = p.get("v_leak")
     integration = context.dialect.integration
+    _note_own_gain(p, context, tau, r)
     current_decay = current_gain = None
     gain = _unit(rate * r)
     if integration == "exponential":
@@ -153,6 +154,21 @@ def _leaky(p: _Parameters, operand: str, context: Context) -> RealNeuron:
     return _population(
         p, operand, context, 1 - rate, gain, rate * leak, current_decay, current_gain
     )
+
+
+def _note_own_gain(p: _Parameters, context: Context, tau: RealArray, r: RealArray) -> None:
+    """Dialects other than Euler have input gains of their own; say so where the file has others."""
+    dialect, name = context.dialect, p.node.name
+    if dialect.integration == "euler":
+        return
+    implied = np.ones(()) if dialect.integration == "sinabs" else (
+        tau * np.exp(-dialect.dt / tau) / dialect.dt
+    )  # fmt: skip
+    if not np.allclose(r, implied, rtol=1e-3):
+        context.notes.add("input gain ignored", f"r of {name}: {dialect.name} has its own")
+    w_in = p.get("w_in", 1.0) if dialect.integration == "exponential" else np.ones(())
+    if not np.allclose(w_in, 1, rtol=1e-3):
+        context.notes.add("input gain ignored", f"w_in of {name}: {dialect.name} has its own")
 
 
 def _rate(p: _Parameters, label: str, tau: RealArray, context: Context) -> RealArray:

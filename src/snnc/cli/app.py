@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
 from snnc import api
+from snnc.cli import options as opt
 from snnc.cli import shell
-from snnc.cli.options import (
-    Artifact,
-    BinUs,
-    Data,
-    Debug,
-    Dialect,
-    Dt,
-    Encode,
-    Json,
-    Labels,
-    LoopDelay,
-    Model,
-    Reset,
-    Threshold,
-    existing,
-    input_options,
-    model_options,
-)
 from snnc.results import CompileResult
 
 app = typer.Typer(
@@ -63,76 +46,35 @@ def _root(
 
 @app.command("compile")
 def compile_command(
-    model: Model,
-    target: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads the annotation at run time
-        typer.Option(
-            help="Chip: a name from `snnc targets`, or a .yaml file.", show_default="loihi1"
-        ),
-    ] = None,
-    output: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--output", "-o", help="File to write.", show_default="MODEL's name.snnc"),
-    ] = None,
-    calibration: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Typical data: value ranges and spike rates are measured on it."),
-    ] = None,
-    calibration_samples: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(help="Count spikes on the first so many samples.", show_default="8"),
-    ] = None,
-    timesteps: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(help="Time steps per sample.", show_default="as in the calibration data"),
-    ] = None,
-    weight_bits: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(help="Bits of a weight.", show_default="8"),
-    ] = None,
-    chips: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(help="Chips joined into one mesh.", show_default="1"),
-    ] = None,
-    seed: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(help="Seed of the mapper's search.", show_default="0"),
-    ] = None,
-    time_limit: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(help="Seconds the placement search may take.", show_default="5"),
-    ] = None,
-    dialect: Dialect = None,
-    dt: Dt = None,
-    reset: Reset = None,
-    threshold: Threshold = None,
-    loop_delay: LoopDelay = None,
-    transpose_linear: Annotated[
-        bool, typer.Option("--transpose-linear", help="Linear weights are stored [in, out].")
-    ] = False,
-    encode: Encode = None,
-    bin_us: BinUs = None,
-    labels: Labels = None,
-    dump_ir: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Folder for the program after every stage."),
-    ] = None,
-    stop_after: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Last stage: frontend, normalise, quantize, legalize, retime, map."),
-    ] = None,
-    build_dir: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Folder for log, times, every stage, configuration and report."),
-    ] = None,
-    config: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="config.json of an earlier build folder; other options override it."),
-    ] = None,
-    as_json: Json = False,
-    debug: Debug = False,
+    model: opt.Model,
+    target: opt.TargetName = None,
+    output: opt.ArtifactOut = None,
+    timesteps: opt.Timesteps = None,
+    weight_bits: opt.WeightBits = None,
+    chips: opt.Chips = None,
+    seed: opt.MapperSeed = None,
+    time_limit: opt.TimeLimit = None,
+    calibration: opt.Calibration = None,
+    calibration_samples: opt.CalibrationSamples = None,
+    encode: opt.CalibrationEncode = None,
+    bin_us: opt.CalibrationBinUs = None,
+    dialect: opt.Dialect = None,
+    dt: opt.Dt = None,
+    reset: opt.Reset = None,
+    threshold: opt.Threshold = None,
+    loop_delay: opt.LoopDelay = None,
+    transpose_linear: opt.TransposeLinear = False,
+    dump_ir: opt.DumpIr = None,
+    stop_after: opt.StopAfter = None,
+    build_dir: opt.BuildDir = None,
+    config: opt.Config = None,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
-    """Compile a trained network for a chip."""
+    """Compile a trained network for a chip, and show the report.
+
+    Every option that shapes the result is stored in the artifact.
+    """
     from snnc.build_folder import configured
     from snnc.cli import compiling
 
@@ -146,11 +88,11 @@ def compile_command(
     chosen = output or Path(f"{model.stem}.snnc")
     with compiling.Stages(show=not as_json) as stages:
         result = api.compile(
-            existing(model, "model file"),
+            opt.existing(model, "model file"),
             options,
             output=None if stop_after not in (None, "deployment") else chosen,
             calibration=calibration,
-            inputs=input_options(encode, bin_us, labels),
+            inputs=opt.input_options(encode, bin_us, None),
             build_dir=build_dir,
             dump_ir=dump_ir,
             stop_after=stop_after,
@@ -164,13 +106,10 @@ def compile_command(
 
 @app.command("report")
 def report_command(
-    artifact: Artifact,
-    html: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Write the report as one self-contained HTML file."),
-    ] = None,
-    as_json: Json = False,
-    debug: Debug = False,
+    artifact: opt.Artifact,
+    html: opt.Html = None,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Show placement, occupancy, traffic, latency, energy estimate and certificate."""
     result = api.report(artifact)
@@ -192,28 +131,18 @@ def report_command(
 
 @app.command("run")
 def run_command(
-    artifact: Artifact,
-    input: Data,
-    backend: Annotated[
-        str, typer.Option(help="Simulator: cycle (time, energy), functional (fast), reference.")
-    ] = "cycle",
-    samples: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(help="Run only the first so many samples.", show_default="all"),
-    ] = None,
-    compare: Annotated[
-        int, typer.Option(help="Compare with the reference on the first so many samples.")
-    ] = api.COMPARED,
-    encode: Encode = None,
-    bin_us: BinUs = None,
-    labels: Labels = None,
-    seed: Annotated[int, typer.Option(help="Seed of the poisson encoder.")] = 0,
-    trace: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Write all spikes to this .npz."),
-    ] = None,
-    as_json: Json = False,
-    debug: Debug = False,
+    artifact: opt.Artifact,
+    input: opt.Data,
+    backend: opt.Backend = "cycle",
+    samples: opt.Samples = None,
+    compare: opt.Compare = api.COMPARED,
+    trace: opt.Trace = None,
+    encode: opt.Encode = None,
+    bin_us: opt.BinUs = None,
+    labels: opt.Labels = None,
+    seed: opt.EncoderSeed = 0,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Run a compiled network on the emulated chip."""
     from snnc.cli import running
@@ -224,7 +153,7 @@ def run_command(
             input,
             backend=running.backend(backend),
             samples=samples,
-            inputs=input_options(encode, bin_us, labels, seed),
+            inputs=opt.input_options(encode, bin_us, labels, seed),
             compare=compare,
             trace=trace,
             on_progress=on_progress,
@@ -237,17 +166,14 @@ def run_command(
 
 @app.command("verify")
 def verify_command(
-    artifact: Artifact,
-    input: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--input", help="Data for the comparison.", show_default="random"),
-    ] = None,
-    samples: Annotated[int, typer.Option(help="Samples to compare on.")] = api.COMPARED,
-    seed: Annotated[int, typer.Option(help="Seed of the random input.")] = 0,
-    encode: Encode = None,
-    bin_us: BinUs = None,
-    as_json: Json = False,
-    debug: Debug = False,
+    artifact: opt.Artifact,
+    input: opt.VerifyData = None,
+    samples: opt.VerifySamples = api.COMPARED,
+    seed: opt.RandomSeed = 0,
+    encode: opt.Encode = None,
+    bin_us: opt.BinUs = None,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Check capacities, certificate and synapses independently, and that all simulators agree.
 
@@ -255,7 +181,7 @@ def verify_command(
     """
     from snnc.cli import verdicts
 
-    inputs = input_options(encode, bin_us, None)
+    inputs = opt.input_options(encode, bin_us, None, seed)
     result = api.verify(artifact, input, samples=samples, seed=seed, inputs=inputs)
     if as_json:
         shell.print_json(result.as_dict())
@@ -267,18 +193,16 @@ def verify_command(
 
 @app.command("check")
 def check_command(
-    model: Model,
-    target: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Also ask whether this chip's neurons can express it."),
-    ] = None,
-    dialect: Dialect = None,
-    dt: Dt = None,
-    reset: Reset = None,
-    threshold: Threshold = None,
-    loop_delay: LoopDelay = None,
-    as_json: Json = False,
-    debug: Debug = False,
+    model: opt.Model,
+    target: opt.CheckTarget = None,
+    dialect: opt.Dialect = None,
+    dt: opt.Dt = None,
+    reset: opt.Reset = None,
+    threshold: opt.Threshold = None,
+    loop_delay: opt.LoopDelay = None,
+    transpose_linear: opt.TransposeLinear = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Say node by node whether a model can be compiled.
 
@@ -286,8 +210,8 @@ def check_command(
     """
     from snnc.cli import verdicts
 
-    options = model_options(dialect, dt, reset, threshold, loop_delay)
-    result = api.check(existing(model, "model file"), target, options)
+    options = opt.model_options(dialect, dt, reset, threshold, loop_delay, transpose_linear)
+    result = api.check(opt.existing(model, "model file"), target, options)
     if as_json:
         shell.print_json(result.as_dict())
     else:
@@ -298,14 +222,15 @@ def check_command(
 
 @app.command("inspect")
 def inspect_command(
-    model: Model,
-    dialect: Dialect = None,
-    dt: Dt = None,
-    reset: Reset = None,
-    threshold: Threshold = None,
-    loop_delay: LoopDelay = None,
-    as_json: Json = False,
-    debug: Debug = False,
+    model: opt.Model,
+    dialect: opt.Dialect = None,
+    dt: opt.Dt = None,
+    reset: opt.Reset = None,
+    threshold: opt.Threshold = None,
+    loop_delay: opt.LoopDelay = None,
+    transpose_linear: opt.TransposeLinear = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Show a model's nodes, shapes, parameters and the assumptions made about it.
 
@@ -313,8 +238,8 @@ def inspect_command(
     """
     from snnc.cli import verdicts
 
-    options = model_options(dialect, dt, reset, threshold, loop_delay)
-    result = api.inspect(existing(model, "model file"), options)
+    options = opt.model_options(dialect, dt, reset, threshold, loop_delay, transpose_linear)
+    result = api.inspect(opt.existing(model, "model file"), options)
     if as_json:
         shell.print_json(result.as_dict())
     else:
@@ -326,11 +251,11 @@ def inspect_command(
 @app.command("targets")
 def targets_command(
     name: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Argument(metavar="[NAME]", help="Show this one completely."),
     ] = None,
-    as_json: Json = False,
-    debug: Debug = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
     """List the chips, or show one with the source of every number."""
     from snnc.cli import verdicts
@@ -338,34 +263,37 @@ def targets_command(
     result = api.targets(name)
     if as_json:
         shell.print_json(result)
-    else:
-        verdicts.show_targets(shell.out(), result)
+        return
+    from snnc.backends.targets import check_target, load
+
+    verdicts.show_targets(shell.out(), result, [] if name is None else check_target(load(name)))
 
 
 @app.command("demo")
 def demo_command(
     samples: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(help="Run the first so many images.", show_default="all 360"),
     ] = None,
     output: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option("--output", "-o", help="Keep the compiled network."),
     ] = None,
-    as_json: Json = False,
-    debug: Debug = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Compile the shipped digits network and run real test images on the emulated chip."""
     from snnc.cli import compiling, running
-
-    stages = compiling.Stages(show=not as_json)
 
     def compiled(result: CompileResult) -> None:
         stages.close()
         if not as_json:
             compiling.show(result)
 
-    with stages, running.progress(show=not as_json) as on_progress:
+    with (
+        compiling.Stages(show=not as_json) as stages,
+        running.progress(show=not as_json) as on_progress,
+    ):
         result = api.demo(
             output,
             samples=samples,

@@ -10,7 +10,7 @@ from snnc.results import CompileResult, Report
 
 
 class Stages:
-    """Shows the running stage on stderr; silent where nobody looks."""
+    """Shows the running stage on stderr until its block ends; silent where nobody looks."""
 
     def __init__(self, *, show: bool) -> None:
         console = shell.err()

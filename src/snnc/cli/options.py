@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from snnc.api import RANGE_SAMPLES
 from snnc.compiler.options import CompileOptions
 from snnc.inputs import InputOptions
 from snnc.ir.errors import ModelFileError
 
 if TYPE_CHECKING:
     from snnc.inputs.encode import Encoding
+
+_MODEL_PANEL = "What the model file does not say"
+_DATA_PANEL = "How data becomes time steps"
+_INSIDE_PANEL = "Looking inside"
+_STATIC = "Coding of static values into time: direct, poisson, latency."
+_BIN = "Time bin of event recordings, microseconds."
+_RECORDINGS = ".npz, recording (.bin, .bs2), or folder or zip of recordings."
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Trained network, a .nir file.")]
 Artifact = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="Compiled network, .snnc.")]
@@ -22,55 +30,182 @@ Json = Annotated[
 Debug = Annotated[
     bool, typer.Option("--debug", help="On an internal error, write its details to a log file.")
 ]
+
+# What is compiled, for what, into what.
+TargetName = Annotated[
+    str | None,
+    typer.Option(
+        "--target", help="Chip: a name from `snnc targets`, or a .yaml file.", show_default="loihi1"
+    ),
+]
+CheckTarget = Annotated[
+    str | None,
+    typer.Option("--target", help="Also ask whether this chip's neurons can express it."),
+]
+ArtifactOut = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="File to write.", show_default="MODEL's name.snnc"),
+]
+Timesteps = Annotated[
+    int | None,
+    typer.Option(
+        help="Time steps per sample; needed unless the calibration data has a time axis.",
+        show_default="as in the calibration data",
+    ),
+]
+WeightBits = Annotated[int | None, typer.Option(help="Bits of a weight.", show_default="8")]
+Chips = Annotated[int | None, typer.Option(help="Chips joined into one mesh.", show_default="1")]
+MapperSeed = Annotated[
+    int | None, typer.Option("--seed", help="Seed of the mapper's search.", show_default="0")
+]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option(help="Seconds each exact placement search may take.", show_default="5"),
+]
+
+# What a model file does not say.
 Dialect = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads the annotation at run time
+    str | None,
     typer.Option(
         help="Framework whose conventions the file follows: auto, snntorch, spikingjelly, norse, "
         "sinabs, rockpool, lava, nir.",
         show_default="auto",
+        rich_help_panel=_MODEL_PANEL,
     ),
 ]
 Dt = Annotated[
-    Optional[float],  # noqa: UP045
-    typer.Option(help="Time step in seconds.", show_default="by dialect"),
+    float | None,
+    typer.Option(
+        help="Time step in seconds.", show_default="by dialect", rich_help_panel=_MODEL_PANEL
+    ),
 ]
 Reset = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option(help="Reset rule: zero, subtract.", show_default="by dialect"),
+    str | None,
+    typer.Option(
+        help="Reset rule: zero, subtract.",
+        show_default="by dialect",
+        rich_help_panel=_MODEL_PANEL,
+    ),
 ]
 Threshold = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(
-        help='Comparator of the firing threshold: ">" or ">=".', show_default="by dialect"
+        help='Comparator of the firing threshold: ">" or ">=" (in quotes).',
+        show_default="by dialect",
+        rich_help_panel=_MODEL_PANEL,
     ),
 ]
 LoopDelay = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(
-        help="Recurrent loops delay before or after their weights.", show_default="by dialect"
+        help="Where recurrent loops delay: before or after their weights.",
+        show_default="by dialect",
+        rich_help_panel=_MODEL_PANEL,
     ),
+]
+TransposeLinear = Annotated[
+    bool,
+    typer.Option(
+        "--transpose-linear",
+        help="Linear weights are stored as (inputs, outputs).",
+        rich_help_panel=_MODEL_PANEL,
+    ),
+]
+
+# Data.
+Data = Annotated[Path, typer.Option("--input", help=_RECORDINGS)]
+VerifyData = Annotated[
+    Path | None,
+    typer.Option("--input", help=f"Data to compare on: {_RECORDINGS}", show_default="random"),
+]
+Calibration = Annotated[
+    Path | None,
+    typer.Option(
+        help=f"Typical data: {_RECORDINGS} Value ranges are taken from its first "
+        f"{RANGE_SAMPLES} samples.",
+        rich_help_panel=_DATA_PANEL,
+    ),
+]
+CalibrationSamples = Annotated[
+    int | None,
+    typer.Option(
+        help="Count spikes on the first so many samples.",
+        show_default="8",
+        rich_help_panel=_DATA_PANEL,
+    ),
+]
+CalibrationEncode = Annotated[
+    str | None, typer.Option("--encode", help=_STATIC, rich_help_panel=_DATA_PANEL)
 ]
 Encode = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option(
-        help="Coding of static values into time: direct, poisson, latency.",
-        show_default="as compiled",
-    ),
+    str | None,
+    typer.Option(help=_STATIC, show_default="as calibrated", rich_help_panel=_DATA_PANEL),
+]
+CalibrationBinUs = Annotated[
+    int | None,
+    typer.Option("--bin-us", help=_BIN, show_default="1000", rich_help_panel=_DATA_PANEL),
 ]
 BinUs = Annotated[
-    Optional[int],  # noqa: UP045
-    typer.Option(
-        "--bin-us", help="Time bin of event recordings, microseconds.", show_default="1000"
-    ),
+    int | None,
+    typer.Option("--bin-us", help=_BIN, show_default="as calibrated", rich_help_panel=_DATA_PANEL),
 ]
 Labels = Annotated[
-    Optional[Path],  # noqa: UP045
-    typer.Option(help="Label file of recordings: id<TAB>class.", show_default="found beside"),
+    Path | None,
+    typer.Option(
+        help="Label file of recordings: id<TAB>class.",
+        show_default="found beside",
+        rich_help_panel=_DATA_PANEL,
+    ),
 ]
-Data = Annotated[
-    Path,
-    typer.Option("--input", help=".npz, recording (.bin, .bs2), or folder or zip of recordings."),
+EncoderSeed = Annotated[
+    int,
+    typer.Option("--seed", help="Seed of the poisson encoder.", rich_help_panel=_DATA_PANEL),
 ]
+RandomSeed = Annotated[
+    int, typer.Option("--seed", help="Seed of the random input and of the poisson encoder.")
+]
+
+# Looking inside.
+DumpIr = Annotated[
+    Path | None,
+    typer.Option(help="Folder for the program after every stage.", rich_help_panel=_INSIDE_PANEL),
+]
+StopAfter = Annotated[
+    str | None,
+    typer.Option(
+        help="Last stage: frontend, normalise, quantize, legalize, retime, map. "
+        "Writes no artifact.",
+        rich_help_panel=_INSIDE_PANEL,
+    ),
+]
+BuildDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder for log, times, every stage, configuration and report.",
+        rich_help_panel=_INSIDE_PANEL,
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        help="config.json of an earlier build folder; other options override it.",
+        rich_help_panel=_INSIDE_PANEL,
+    ),
+]
+Html = Annotated[
+    Path | None, typer.Option(help="Write the report as one self-contained HTML file.")
+]
+Backend = Annotated[
+    str, typer.Option(help="Simulator: cycle (time, energy), functional (fast), reference.")
+]
+Samples = Annotated[
+    int | None, typer.Option(help="Run only the first so many samples.", show_default="all")
+]
+Compare = Annotated[
+    int, typer.Option(help="Compare with the reference on the first so many samples.")
+]
+VerifySamples = Annotated[int, typer.Option("--samples", help="Samples to compare on.")]
+Trace = Annotated[Path | None, typer.Option(help="Write all spikes and outputs to this .npz.")]
 
 
 def model_options(
@@ -79,10 +214,16 @@ def model_options(
     reset: str | None,
     threshold: str | None,
     loop_delay: str | None,
+    transpose_linear: bool,
 ) -> CompileOptions:
     """Options of commands that only read a model."""
     return CompileOptions(
-        dialect=dialect or "auto", dt=dt, reset=reset, threshold=threshold, loop_delay=loop_delay
+        dialect=dialect or "auto",
+        dt=dt,
+        reset=reset,
+        threshold=threshold,
+        loop_delay=loop_delay,
+        transpose_linear=transpose_linear,
     )
 
 

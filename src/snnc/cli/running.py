@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -75,25 +76,41 @@ def show(console: Console, result: RunReport) -> None:
 
 def _rows(result: RunReport) -> Iterator[tuple[str, str]]:
     if result.correct is not None:
-        yield "accuracy", f"{share(result.accuracy)}   {result.correct} of {result.samples} correct"
+        of = f" (output {escape(next(iter(result.predictions)))})"
+        yield (
+            "accuracy" + (of if len(result.predictions) > 1 else ""),
+            f"{share(result.accuracy)}   {result.correct} of {result.samples} correct",
+        )
+    yield _equality_row(result)
     for name, classes in result.predictions.items():
         shown = " ".join(map(str, classes[:20])) + (" ..." if len(classes) > 20 else "")
-        yield f"classes ({name})", shown
+        tied = result.ties[name]
+        note = f"\n{tied} samples tied: the lowest of the best classes" if tied else ""
+        yield f"classes ({escape(name)})", shown + note
     yield "time steps per sample", f"{result.steps}"
     yield "ticks per sample", f"{result.ticks}"
     if result.cycle is not None:
         yield from _cycle_rows(result.cycle)
     spikes = sum(result.spikes.values())
-    yield "spikes", f"{spikes:,} ({spikes / result.samples:,.1f} per sample)"
-    if result.compared is not None:
-        c = result.compared
-        style = "bold green" if not c.total else "bold red"
-        yield (
-            "reference",
-            f"[{style}]{c.total} mismatches against the reference[/{style}]\n"
-            f"{c.samples} samples, {c.spikes:,} spikes compared",
-        )
+    yield "spikes per sample", f"{spikes / result.samples:,.1f}"
     yield "simulated in", f"{result.seconds:.2f} s on this computer"
+
+
+def _equality_row(result: RunReport) -> tuple[str, str]:
+    """Mismatches, and on how much of the run they were looked for."""
+    c = result.compared
+    if c is None:
+        is_truth = result.backend == "reference"
+        return "reference", "this is the reference" if is_truth else "not compared (--compare 0)"
+    style = "bold green" if not c.total else "bold red"
+    every = c.samples == result.samples
+    extent = "all" if every else "the first"
+    more = "" if every else f"; --compare {result.samples} compares all"
+    return (
+        "reference",
+        f"[{style}]{c.total} mismatches against the reference[/{style}]\n"
+        f"on {extent} {c.samples} of {result.samples} samples ({c.spikes:,} spikes){more}",
+    )
 
 
 def _cycle_rows(cycle: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -106,26 +123,38 @@ def _cycle_rows(cycle: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             f"one cycle = {quantity(timing['cycle_s'], 's')})",
         )
         yield "time per sample", f"{quantity(seconds['mean'], 's')} on the chip"
-        if timing["deadline_misses"]:
-            late = (
-                f"{timing['deadline_misses']:,} of {cycle['samples'] * cycle['ticks_per_sample']:,}"
-            )
-            yield (
-                "deadline misses",
-                f"[bold red]{late} ticks take longer than the chip's[/bold red]",
-            )
+    yield from _trouble(cycle)
     events = sum(cycle["events"].get(f"synapse_op_{kind}", 0) for kind in ("dense", "sparse"))
     yield "synaptic events", f"{events / cycle['samples']:,.0f} per sample"
     dynamic, static = energy["dynamic_j_per_sample"], energy["static_j_per_sample"]
-    if energy["scope"] == "unpriced":
+    if dynamic is None:
         yield "energy", "unpriced: the target publishes no cost per event"
     else:
         still = "unpriced" if static is None else quantity(static["mean"], "J")
-        yield "energy per sample", f"{quantity(dynamic['mean'], 'J')} dynamic, {still} static"
-    missing = sorted({e["kind"] for e in cycle["unpriced"] if e["quantity"] == "energy"})
-    if missing and energy["scope"] != "unpriced":
-        yield "unpriced", ", ".join(missing)
+        yield (
+            "energy per sample",
+            f"{quantity(dynamic['mean'], 'J')} dynamic, {still} static; an estimate",
+        )
+        yield from _unpriced(cycle, "energy")
+    if timing is not None:
+        yield from _unpriced(cycle, "latency")
+    packets, hops = (cycle[name] / cycle["samples"] for name in ("packets", "hops"))
+    yield "traffic per sample", f"{packets:,.0f} packets, {hops:,.0f} hops"
+    for note in cycle["notes"]:
+        yield "note", escape(note)
+
+
+def _trouble(cycle: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What would make a chip compute something else; absent in every sound deployment."""
     if cycle["stray_inputs"]:
-        lost = f"{cycle['stray_inputs']:,} inputs reached a neuron in a tick without update"
-        yield "lost", f"[bold red]{lost}[/bold red]"
-    yield "packets, hops", f"{cycle['packets']:,}, {cycle['hops']:,}"
+        yield "inputs lost", f"[bold red]{cycle['stray_inputs']:,}[/bold red]"
+    if cycle["timing"] is not None and cycle["timing"]["deadline_misses"]:
+        misses = cycle["timing"]["deadline_misses"]
+        yield "deadline misses", f"[bold red]{misses:,} ticks need more time[/bold red]"
+
+
+def _unpriced(cycle: Mapping[str, Any], quantity: str) -> Iterator[tuple[str, str]]:
+    """Events that happened and are missing in a sum, because nobody published their cost."""
+    missing = sorted({e["kind"] for e in cycle["unpriced"] if e["quantity"] == quantity})
+    if missing:
+        yield f"{quantity} without", ", ".join(missing) + " (unpriced)"

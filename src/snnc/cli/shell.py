@@ -11,25 +11,38 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.segment import Segment
 from rich.text import Text
 
 from snnc.ir.errors import SnncError
 
 NO, WRONG, DEFECT, INTERRUPTED = 1, 2, 70, 130
 ERROR_SCHEMA = "snnc-error/1"
+_HARMLESS = dict.fromkeys({*range(32), *range(127, 160)} - {ord("\n"), ord("\t")}, "�")
 
 
-class _Out(Console):
-    """A console whose reader may leave early (``| head``) without changing the exit code."""
+class _Terminal(Console):
+    """A console whose text comes from files nobody vouches for: names in a model, say.
+
+    Control characters in it could move the cursor or rewrite the screen; they are shown as "�".
+    Its reader may leave early (``| head``) without changing the exit code.
+    """
+
+    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+        return super()._render_buffer(
+            s if s.control else Segment(s.text.translate(_HARMLESS), s.style) for s in buffer
+        )
 
     def on_broken_pipe(self) -> None:
+        """Fall silent instead of raising."""
         self.quiet = True
-        _nobody_reads()
+        if not self.stderr:
+            _nobody_reads()
 
 
 def _nobody_reads() -> None:
@@ -38,12 +51,12 @@ def _nobody_reads() -> None:
 
 def out() -> Console:
     """Results, on stdout."""
-    return _Out()
+    return _Terminal()
 
 
 def err() -> Console:
     """Progress and errors, on stderr."""
-    return Console(stderr=True)
+    return _Terminal(stderr=True)
 
 
 def print_json(value: Mapping[str, Any]) -> None:
@@ -86,7 +99,7 @@ def _run(words: list[str]) -> int:
 
 
 def _interrupted() -> int:
-    err().print("interrupted; nothing was written")
+    err().print("interrupted")
     return INTERRUPTED
 
 

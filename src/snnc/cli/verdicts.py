@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -80,8 +80,8 @@ def show_inspection(console: Console, result: Inspection) -> None:
     _show_assumptions(console, result.assumptions)
 
 
-def show_targets(console: Console, result: Mapping[str, Any]) -> None:
-    """The list, or one target with every number and its source."""
+def show_targets(console: Console, result: Mapping[str, Any], findings: Sequence[str]) -> None:
+    """The list, or one target with every number, its source, and what its self-check found."""
     if "targets" in result:
         table = Table(title="targets", title_justify="left")
         for name in ("id", "name", "summary"):
@@ -102,6 +102,10 @@ def show_targets(console: Console, result: Mapping[str, Any]) -> None:
     console.print(escape(result["summary"]))
     for key, source in result["sources"].items():
         console.print(f"  {key}: {source['ref']}", markup=False, highlight=False)
+    for finding in findings:
+        console.print(f"self-check: {finding}", style="yellow", markup=False, highlight=False)
+    if not findings:
+        console.print(Text("self-check: sound", style="green"))
 
 
 def _quantities(record: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from snnc.inputs.encode import Encoding, encode
-from snnc.inputs.npz import read_npz
+from snnc.inputs.npz import npz_keys, read_npz
 from snnc.inputs.recordings import (
     RecordingSet,
     bin_events,
@@ -162,8 +162,8 @@ def _from_npz(
         raise OptionError(
             "labels of a .npz are its key y", where="--labels", remedy="drop the option"
         )
-    arrays = read_npz(path)
     shapes = {node.name: node.shape for node in inputs}
+    arrays = read_npz(path, {*shapes, "x", "y"})
     data = {name: array[:limit] for name, array in _by_input(path, arrays, list(shapes)).items()}
     for name, array in data.items():
         _check_array(f"{path}:{name}", array, shapes[name], options)
@@ -172,7 +172,7 @@ def _from_npz(
         raise InputError("inputs differ in samples", where=str(path), found=sorted(counts))
     steps, notes = _steps(path, data, shapes, options)
     samples = counts.pop()
-    labels = _labels(path, arrays, limit, samples)
+    labels = None if "y" in shapes else _labels(path, arrays, limit, samples)
     return Dataset(samples, steps, labels, notes, shapes, data, None, options)
 
 
@@ -184,7 +184,7 @@ def _by_input(path: Path, arrays: dict[str, AnyArray], names: list[str]) -> dict
     raise InputError(
         "the file lacks data for an input",
         where=str(path),
-        found=f"keys {', '.join(sorted(arrays)) or 'none'}",
+        found=f"keys {', '.join(npz_keys(path)) or 'none'}",
         allowed=f"x, or {names[0]}" if len(names) == 1 else ", ".join(names),
     )
 

@@ -10,6 +10,7 @@ from snnc.inputs.dataset import Dataset
 from snnc.ir.arrays import AnyArray, IntArray, RealArray
 from snnc.ir.errors import InputError
 from snnc.ir.nodes import Input
+from snnc.simulators.inputs import check_range
 
 
 def typical_and_extreme(data: Dataset, typical: int) -> dict[str, RealArray]:
@@ -69,15 +70,7 @@ def _on_grid(values: AnyArray, node: Input) -> IntArray:
                 allowed=f"whole multiples of {', '.join(f'{s:g}' for s in node.type.grid[:3])}",
                 remedy="encode the values (--encode poisson or latency), or calibrate with them",
             )
-    low, high = int(result.min(initial=0)), int(result.max(initial=0))
-    if low < node.type.low or high > node.type.high:
-        raise InputError(
-            "input values leave the range the network was compiled for",
-            where=node.name,
-            found=f"[{low}, {high}]",
-            allowed=f"{node.type} = [{node.type.low}, {node.type.high}]",
-            remedy="compile with --calibration data that covers this range",
-        )
+    check_range(node, result)
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from snnc.ir.arrays import AnyArray
@@ -13,8 +14,15 @@ SIZE_LIMIT = 16 << 30
 """Largest decompressed ``.npz``, in bytes."""
 
 
-def read_npz(path: Path, wanted: set[str] | None = None) -> dict[str, AnyArray]:
-    """All arrays of a ``.npz`` (or those ``wanted``), by key.
+def npz_keys(path: Path) -> tuple[str, ...]:
+    """The keys of a ``.npz``; raises ``InputError`` where it is none."""
+    with open_zip(path, "a .npz file", InputError) as archive:
+        found = members(archive, SIZE_LIMIT, InputError)
+        return tuple(sorted(name.removesuffix(".npy") for name in found))
+
+
+def read_npz(path: Path, wanted: Collection[str]) -> dict[str, AnyArray]:
+    """Those of the ``wanted`` arrays that a ``.npz`` holds; others are not looked at.
 
     Raises:
         InputError: not a ``.npz``, damaged, too large, or holding anything but numbers.
@@ -25,5 +33,5 @@ def read_npz(path: Path, wanted: set[str] | None = None) -> dict[str, AnyArray]:
         return {
             key: read_npy(read_member(archive, info, InputError), f"{path}:{key}", InputError)
             for key, info in keys.items()
-            if wanted is None or key in wanted
+            if key in wanted
         }

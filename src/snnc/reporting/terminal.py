@@ -23,10 +23,10 @@ def show_report(console: Console, found: Report) -> None:
     report = found.report
     console.print(_summary(found))
     console.print(_layers(report))
-    console.print(_cores(report))
     console.print(_resources(report))
-    _show_map(console, report)
     _show_traffic(console, report["traffic"])
+    _show_map(console, report)
+    console.print(_cores(report))
     for title, lines in _texts(report):
         if lines:
             console.print(Text(title, style="bold"))
@@ -54,6 +54,7 @@ def _summary(found: Report) -> Table:
         "time": f"{schedule['timesteps']} steps = {schedule['ticks']} ticks per sample, "
         f"{schedule['period']} tick(s) per step",
         "latency": f"{latency} ticks from input to output",
+        "energy": _energy(report["traffic"]["energy"]),
         "placement": placement_quality(report["map"]["placement"]),
         "deadlock": f"certified free over {report['certificate']['channels']} channels",
         "snnc": _versions(found.provenance),
@@ -61,6 +62,16 @@ def _summary(found: Report) -> Table:
     for label, value in rows.items():
         table.add_row(label, escape(value))
     return table
+
+
+def _energy(energy: Mapping[str, Any] | None) -> str:
+    """The estimate in one line."""
+    if energy is None:
+        return "not estimated: spike rates need --calibration"
+    if energy["scope"] == "unpriced":
+        return "unpriced: the target publishes no cost per event"
+    rest = f" and {len(energy['unpriced'])} unpriced events" if energy["unpriced"] else ""
+    return f"{quantity(energy['total_j'], 'J')}{rest} per sample, dynamic, estimated"
 
 
 def placement_quality(found: Mapping[str, Any]) -> str:
@@ -103,10 +114,11 @@ def _cores(report: Mapping[str, Any]) -> Table:
     for core in cores[:_CORES_SHOWN]:
         held = ", ".join(f"{name} {n}" for name, n in core["populations"].items())
         fills = {n: used / capacity for n, (used, capacity) in core["use"].items() if capacity}
-        fullest = max(fills, key=lambda name: fills[name])
+        fullest = max(fills, key=lambda name: fills[name], default="unknown")
+        fill = fills.get(fullest)
         table.add_row(
             str(core["core"]), f"{core['x']},{core['y']},{core['slot']}", escape(held), fullest,
-            f"{bar(fills[fullest])} {100 * fills[fullest]:3.0f} %",
+            "" if fill is None else f"{bar(fill)} {100 * fill:3.0f} %",
         )  # fmt: skip
     if len(cores) > _CORES_SHOWN:
         table.caption = f"and {len(cores) - _CORES_SHOWN} more; all are in --json and --html"
@@ -162,14 +174,15 @@ def _show_traffic(console: Console, traffic: Mapping[str, Any]) -> None:
         f"busiest channel {traffic['busiest_channel']:,.0f} packets",
         highlight=False,
     )
-    table = Table(title=f"energy per sample ({energy['scope']} prices)", title_justify="left")
+    table = Table(title="dynamic energy per sample, estimated", title_justify="left")
     table.add_column("event")
     for name in ("count", "energy", "evidence"):
         table.add_column(name, justify="right")
     for term in energy["terms"]:
         table.add_row(
-            term["event"], count(term["count"]), quantity(term["energy_j"], "J"), term["evidence"]
-        )
+            term["event"], count(term["count"]), quantity(term["energy_j"], "J"),
+            "-" if term["energy_j"] is None else term["evidence"],
+        )  # fmt: skip
     table.add_section()
     rest = f" + {len(energy['unpriced'])} unpriced" if energy["unpriced"] else ""
     table.add_row("sum", "", quantity(energy["total_j"], "J") + rest, "")

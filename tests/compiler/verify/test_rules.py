@@ -17,8 +17,10 @@ from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import Certificate, Deployment
 from snnc.ir.errors import VerificationError
 from snnc.ir.neuron import Adaptation, GatedBias, Leak, Reset, StateRange
+from snnc.ir.nodes import Input
 from snnc.ir.target import Target
 from snnc.ir.topology import Mesh
+from snnc.ir.types import ValueType
 
 TOY = load("toy-mesh")
 LOIHI = load("loihi1")
@@ -273,6 +275,23 @@ def test_a_weight_too_wide_breaks_the_weights(toy: Deployment) -> None:
     report = examine(tamper(toy, "cores.synapse_weight", put(0, 128)))
     assert set(report.broken) == {"weights", "function"}
     assert any(v.rule == "weights" and v.allowed == "-127 to 127" for v in report.violations)
+
+
+def test_a_shift_that_no_weight_format_reaches_breaks_the_weights(toy: Deployment) -> None:
+    target = modified(TOY, "core.weight.min_bits_plus_shift", 40)
+    assert "weights" in broken(replace(toy, target=target))
+
+
+def test_values_wider_than_a_packet_break_the_neuron(toy: Deployment) -> None:
+    nodes = tuple(
+        replace(node, type=ValueType("cnt", 5)) if isinstance(node, Input) else node
+        for node in toy.network.nodes
+    )
+    network = replace(toy.network, nodes=nodes)
+    target = modified(TOY, "spike.payload_bits", 2)
+    report = examine(replace(toy, network=network, target=target))
+    assert any(v.rule == "neuron" and "cnt(5)" in v.found for v in report.violations)
+    assert any(v.allowed == "up to 3" for v in report.violations)
 
 
 def test_too_many_distinct_weights_per_neuron_break_the_weights(toy: Deployment) -> None:
