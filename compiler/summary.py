@@ -103,6 +103,7 @@ def _rounded_parameters(layer: Mapping[str, Any]) -> list[str]:
         ("threshold_error", "thresholds are off by up to {:.2g} of themselves"),
         ("reset_error", "resets are off by up to {:.2g} of the threshold"),
         ("bias_error", "biases are off by up to {:.2g} of the threshold per step"),
+        ("state_rounding", "what leaks is rounded to {:.2g} of the threshold in every step"),
         ("leak_error", "the decay is off by up to {:.2g} per step"),
         ("current_leak_error", "the decay of the current is off by up to {:.2g} per step"),
     )

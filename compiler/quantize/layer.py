@@ -169,6 +169,9 @@ class LayerQuantizer:
             low = max(low, int(np.rint(p.minimum / unit[0])))
         state = StateRange(low, (1 << (self.model.state_bits - 1)) - 1, self.model.state_overflow)
         reset, reset_error = self._reset(unit)
+        if not p.is_readout:  # the potential at the start is a potential set, like that of a reset
+            off = np.abs(start * unit[p.groups] - p.start) / p.theta[p.groups]
+            reset_error = max(reset_error, float(np.max(np.where(off > 1e-6, off, 0.0))))
         # Without leak all that moves a potential is a multiple of this.
         moves = [np.array([1 << shift, low]), np.asarray(start), reset.amount,
                  *(b.value for b in biases)]  # fmt: skip

@@ -39,6 +39,7 @@ def layer_report(layer: Layer, target: Target, options: QuantizeOptions) -> dict
         "leak_error": leak_error(p.neuron.decay, neuron.leak),
         "accumulator": _accumulator(layer, target),
     }
+    result["state_rounding"] = _state_rounding(layer, options.timesteps)
     if p.neuron.current_decay is not None and neuron.current is not None:
         result["current_leak_error"] = leak_error(p.neuron.current_decay, neuron.current)
     if p.bias:  # even where it was rounded away altogether
@@ -50,6 +51,22 @@ def layer_report(layer: Layer, target: Target, options: QuantizeOptions) -> dict
         result["threshold_error"] = layer.threshold_error
         result["reset_error"] = layer.reset_error
     return result
+
+
+def _state_rounding(layer: Layer, timesteps: int | None) -> float:
+    """What a leaking potential or current is rounded to in every step, relative to the threshold.
+
+    Relative to the weight grid in a readout.  0 where nothing is rounded: no leak, or a leak by
+    halves with a fraction bit for each.
+    """
+    p, bits = layer.parameters, layer.neuron.input_shift
+    decays = [np.asarray(d) for d in (p.neuron.decay, p.neuron.current_decay) if d is not None]
+    values = np.concatenate([d.reshape(-1) for d in decays])
+    halvings = [k for k in range(bits + 1) if bool((values * 2.0**k % 1 == 0).all())]
+    if halvings and (halvings[0] == 0 or (timesteps and halvings[0] * timesteps <= bits)):
+        return 0.0
+    scale = layer.steps if p.is_readout else p.theta
+    return float(np.max(layer.steps / scale)) / (1 << bits)
 
 
 def _flat(arrays: list[Any]) -> Any:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from support.cli import Snnc
 from support.nir_files import affine, chain, if_
 
 import snnc as package
+from snnc.running import Tally
 
 DEMO = Path(str(files("snnc"))) / "demo_data"
 DIGITS = DEMO / "digits_cnn.nir"
@@ -159,6 +161,28 @@ def test_inspect_shows_what_is_known_of_a_refused_model(snnc: Snnc, tmp_path: Pa
     assert nodes["n1"]["parameters"]["weight"] == {"shape": [2, 5], "min": 0.0, "max": 0.0}
     assert "n1" in told.json["error"]["where"]
     assert snnc("inspect", DIGITS, "--json").json["error"] is None
+
+
+def test_missed_deadlines_and_lost_inputs_are_shown(
+    snnc: Snnc, compiled: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Tally.cycle_summary
+
+    def late(tally: Tally) -> dict[str, Any] | None:
+        found = whole(tally)
+        assert found is not None
+        return {
+            **found,
+            "notes": ["a guess"],
+            "stray_inputs": 5,
+            "timing": {**found["timing"], "deadline_misses": 7},
+        }
+
+    monkeypatch.setattr(Tally, "cycle_summary", late)
+    shown = snnc("run", compiled, "--input", data).out
+    assert "7 ticks need more time" in shown
+    assert "inputs lost" in shown
+    assert "a guess" in shown
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from support.paths import require_data
 
 from snnc.inputs import Dataset, InputOptions, integer_batch, load
 from snnc.inputs.encode import encode
-from snnc.inputs.recordings import parse
+from snnc.inputs.recordings import bin_events, parse
 from snnc.ir.errors import InputError, OptionError
 from snnc.ir.nodes import Input
 from snnc.ir.types import BIN, ValueType
@@ -26,6 +26,17 @@ def npz(path: Path, **arrays: object) -> Path:
 
 def event(x: int, y: int, polarity: int, time_us: int) -> bytes:
     return bytes([x, y, polarity << 7 | time_us >> 16, time_us >> 8 & 255, time_us & 255])
+
+
+def test_a_bin_counts_more_events_than_16_bits_hold() -> None:
+    many = parse(event(1, 2, 1, 5) * 70_000, "r.bin")
+    assert bin_events(many, (2, 34, 34), 1, 1000)[0, 1, 2, 1] == 70_000
+
+
+@pytest.mark.filterwarnings("error")
+def test_values_beyond_any_integer_are_refused_without_a_warning() -> None:
+    with pytest.raises(InputError, match="leave the range"):
+        integer_batch({"in": np.full((1, 1, 2), 1e300)}, (Input("in", (2,), ValueType("int", 8)),))
 
 
 def test_frames_load_by_x_or_by_the_inputs_name(tmp_path: Path) -> None:

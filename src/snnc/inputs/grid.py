@@ -60,7 +60,7 @@ def _on_grid(values: AnyArray, node: Input) -> IntArray:
         if grid.size > 1:  # one step per channel, the axis after samples and steps
             grid = grid.reshape(-1, *(1,) * (len(node.shape) - 1))
         scaled = values.astype(np.float64) / grid
-        result = np.round(scaled).astype(np.int64)
+        result = np.round(np.clip(scaled, -(2.0**62), 2.0**62)).astype(np.int64)
         off = int(np.count_nonzero(np.abs(scaled - result) > 1e-9 * np.maximum(1, np.abs(scaled))))
         if node.type.is_event and off:
             raise InputError(
