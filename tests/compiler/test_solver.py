@@ -7,6 +7,8 @@ SCRIPT = """
 import os, signal, time
 from ortools.sat.python import cp_model
 from snnc.compiler.solver import new_solver
+# A shell starts background jobs with SIGINT ignored, and Python keeps that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 model = cp_model.CpModel()
 model.maximize(model.new_bool_var(""))
 assert new_solver().solve(model) == cp_model.OPTIMAL
