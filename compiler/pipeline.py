@@ -84,7 +84,7 @@ class Compilation:
             SnncError: whatever a stage refuses, naming where, found, allowed and remedy.
         """
         check_stage(stop_after)
-        self.target = targets.load(self.options.target)
+        self.target = targets.load_sound(self.options.target)
         work = dict(zip(STAGES, (
             self._frontend, self._normalise, self._quantize, self._legalize, self._retime,
             self._map, self._deployment,

@@ -7,9 +7,9 @@ nobody published has ``v: null`` and is reported as "unpriced" or "unchecked", n
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Evidence = Literal[
     "tool_code", "vendor_code", "vendor_doc", "paper", "paper_quoted", "abstract", "fitted",
@@ -110,6 +110,19 @@ class Core(Record):
     max_delay: Quantity = Quantity(v=0, ev="assumed")
     state_bytes: int = 0
     max_targets_per_neuron: int | None = None
+
+    @model_validator(mode="after")
+    def _formulas_cover_encodings(self) -> Self:
+        if not self.encodings:
+            raise ValueError("encodings: a core needs at least one")
+        for name, resource in self.resources.items():
+            if resource.use_per_axon is not None:
+                missing = sorted(set(self.encodings) - set(resource.use_per_axon))
+                if missing:
+                    raise ValueError(
+                        f"resources.{name}.use_per_axon: no formula for {', '.join(missing)}"
+                    )
+        return self
 
 
 class ResetCost(Record):

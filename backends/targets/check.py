@@ -1,18 +1,39 @@
 """Self-check of a target: facts that hold on any real machine.
 
-Used by ``snnc targets NAME`` and by a test over all shipped files.
+Used by ``snnc targets NAME``, before a target is compiled for, and by a test over all shipped
+files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from snnc.backends.targets.audit import AXON_NAMES, CORE_NAMES
 from snnc.backends.targets.expression import evaluate
+from snnc.backends.targets.loader import MAX_PROBLEMS, load
 from snnc.ir.errors import TargetError
 from snnc.ir.target import Cost, Quantity, Target
 
 _SAMPLES = (1, 64, 200, 1024)
+
+
+def load_sound(name_or_path: str | Path) -> Target:
+    """``load`` for use, not for looking: a description that contradicts itself is refused.
+
+    Raises:
+        TargetError: as ``load``, or naming what the self-check found.
+    """
+    target = load(name_or_path)
+    findings = check_target(target)
+    if findings:
+        raise TargetError(
+            "the target description contradicts itself",
+            where=str(name_or_path),
+            found="".join(f"\n    {finding}" for finding in findings[:MAX_PROBLEMS]),
+            remedy="correct the file; `snnc targets FILE` repeats this check",
+        )
+    return target
 
 
 def check_target(target: Target) -> list[str]:
@@ -82,9 +103,6 @@ def _expressions(target: Target) -> Iterator[str]:
             yield from _growing(path, text, AXON_NAMES)
             if encoding not in target.core.encodings:
                 yield f"{path}: not in core.encodings"
-        missing = set(target.core.encodings) - set(resource.use_per_axon or target.core.encodings)
-        if missing:
-            yield f"core.resources.{name}.use_per_axon: no formula for {', '.join(missing)}"
 
 
 def _growing(path: str, text: str, names: frozenset[str]) -> Iterator[str]:

@@ -28,7 +28,7 @@ _WHOLE = "(network)"
 
 def check_model(path: Path, target: str | None, options: CompileOptions) -> CheckReport:
     """The verdict on every node of a file; see ``snnc.check``."""
-    machine = None if target is None else targets.load(target)
+    machine = None if target is None else targets.load_sound(target)
     raw, lower = _opened(path, options)
     found = {} if is_netx(path) else dict(_unknown_kinds(raw))
     assumptions: Mapping[str, str] = {}

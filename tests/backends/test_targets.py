@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from snnc.backends.targets import check_target, load, names
+from snnc.backends.targets import check_target, load, load_sound, names
 from snnc.ir.errors import TargetError
 from snnc.ir.target import Target
 
@@ -140,6 +140,12 @@ def test_all_problems_of_a_file_are_reported_together(tmp_path: Path) -> None:
             "a price has evidence",
         ),
         ("    input_axons:\n", "    input_axons: 3\n    other:\n", "input_axons: Input should be"),
+        (
+            "encodings: [dense, sparse]",
+            "encodings: [dense, sparse, crossbar]",
+            "use_per_axon: no formula for crossbar",
+        ),
+        ("encodings: [dense, sparse]", "encodings: []", "a core needs at least one"),
     ],
 )
 def test_missing_evidence_and_types_are_named(
@@ -188,11 +194,6 @@ def test_binary_files_are_refused(tmp_path: Path) -> None:
         ("use: n_neurons", "use: 5 - n_neurons", "core.resources.neurons.use: negative"),
         ("use: n_neurons", "use: 5 // n_neurons", "core.resources.neurons.use: division by zero"),
         ("encodings: [dense, sparse]", "encodings: [dense]", "sparse: not in core.encodings"),
-        (
-            "encodings: [dense, sparse]",
-            "encodings: [dense, sparse, crossbar]",
-            "no formula for crossbar",
-        ),
         ("input_shift: [0, 16]", "input_shift: [3, 2]", "neuron.input_shift: 3..2"),
         ("bits: [4, 8]", "bits: []", "core.weight.bits"),
         ("state_bits: 32", "state_bits: 80", "neuron.state_bits: 80"),
@@ -211,5 +212,8 @@ def test_binary_files_are_refused(tmp_path: Path) -> None:
 def test_the_self_check_names_what_cannot_be(
     tmp_path: Path, old: str, new: str, finding: str
 ) -> None:
-    findings = check_target(load(toy_with(tmp_path, (old, new))))
+    path = toy_with(tmp_path, (old, new))
+    findings = check_target(load(path))
     assert any(finding in text for text in findings), findings
+    with pytest.raises(TargetError, match="contradicts itself"):
+        load_sound(path)
