@@ -124,7 +124,8 @@ def decode(value: Any, arrays: Mapping[str, AnyArray]) -> Any:
     try:
         return cls(**fields)
     except SnncError as error:
-        raise ArtifactError("a record is not valid", where=str(kind), found=str(error)) from error
+        facts = ": ".join(part for part in (error.where, error.problem, error.found) if part)
+        raise ArtifactError("a record is not valid", where=str(kind), found=facts) from error
     except (TypeError, ValueError, AttributeError, LookupError, OverflowError) as error:
         raise ArtifactError("a record is malformed", where=str(kind), found=str(error)) from error
 
