@@ -9,13 +9,16 @@ import numpy as np
 from snnc.compiler.normalise.matrices import diagonal, per_channel, scale_rows
 from snnc.ir.arrays import RealArray, Shape, size_of
 from snnc.ir.network import Network, RealNode
-from snnc.ir.nodes import Add, Bias, Delay, Index, Input, Linear, MatMul, Mul, Pool, Reduce, Scale
+from snnc.ir.nodes import Add, Delay, Index, Input, Linear, MatMul, Mul, Pool, Reduce, Scale
 from snnc.ir.real_neuron import RealNeuron
 
 
 def event_only(network: Network) -> set[str]:
-    """Tensors made of spikes alone: no weight, scale or bias lies between them and the neurons."""
-    touched = {n.name for n in network.nodes if isinstance(n, Linear | Scale | Bias)}
+    """Tensors made of spikes alone: no weight or scale lies between them and the neurons.
+
+    (A bias before a delay reaches the population that follows on its own.)
+    """
+    touched = {n.name for n in network.nodes if isinstance(n, Linear | Scale)}
     touched |= {n.name for n in network.of_type(RealNeuron) if n.threshold is None}
     readers: dict[str, list[RealNode]] = {}
     for node in network.nodes:
@@ -70,7 +73,7 @@ class Builder:
             return True
         if isinstance(node, Delay):
             return node.name in self._original_events
-        return not isinstance(node, Linear | Bias) and self.events.issuperset(node.inputs)
+        return not isinstance(node, Linear) and self.events.issuperset(node.inputs)
 
     def _holds_bits(self, node: RealNode) -> bool:
         if isinstance(node, RealNeuron):
@@ -106,7 +109,7 @@ class Builder:
             inner = self.shapes[node.inputs[0]]
             weights = scale_rows(node.weights, scale, inner, shape)
             return self.put(Linear(fresh, node.inputs, weights), shape)
-        if name in self.events or isinstance(node, Delay | RealNeuron | Bias):
+        if name in self.events or isinstance(node, Delay | RealNeuron):
             return self._weighted(fresh, name, scale)
         if name in self.maxima and (np.asarray(scale) < 0).any():
             return self.signed(self.scaled(name, np.abs(scale)), scale)

@@ -14,6 +14,7 @@ import numpy as np
 
 from snnc.compiler.legalize import require, verdicts
 from snnc.compiler.normalise import normalise
+from snnc.compiler.normalise.builder import event_only
 from snnc.compiler.quantize.inputs import input_types
 from snnc.compiler.quantize.layer import Layer, LayerQuantizer
 from snnc.compiler.quantize.options import Quantized, QuantizeOptions
@@ -70,10 +71,11 @@ class _Quantizer:
         self.network, self.target, self.options = network, target, options
         self.types, self.assumptions = input_types(network, target, options, calibration)
         grids = {name: kind.grid[0] for name, kind in self.types.items()}
-        shared = shared_part(network)
+        spikes = event_only(network)
+        shared = shared_part(network, spikes)
         leaves = {n.name for n in network.nodes if isinstance(n, Input | RealNeuron | Output)}
         self.nodes: dict[str, IntegerNode] = {}
-        self.builder = TreeBuilder(network, grids, shared | leaves)
+        self.builder = TreeBuilder(network, grids, spikes, shared | leaves)
         for node in network.of_type(Input):
             self.nodes[node.name] = Input(node.name, node.shape, self.types[node.name])
         for name in sorted(shared):  # a set has no stable order
