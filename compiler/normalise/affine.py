@@ -133,6 +133,8 @@ class _Fold:
             else:
                 operand = self._clocked(node, view)
                 view = View(operand)
+        if isinstance(self.made.nodes[operand], Index) and operand not in self.made.events:
+            operand, view = self.made.scaled(operand, view.scale), View(operand)
         if view.scale is not None:
             if current_gain is not None:
                 current_gain = current_gain * view.scale

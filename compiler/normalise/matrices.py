@@ -91,9 +91,8 @@ def operator_matrix(
         ones = np.ones((shapes[0][0], 1, *node.kernel))
         once = (1,) * len(node.kernel)
         return weight_matrix(Conv(ones, node.stride, node.padding, once, shapes[0][0]), shapes[0])
-    if node.index is None:
-        return sparse.eye_array(size, format="csr")
     first = sum(size_of(shape) for shape in shapes[:position])
-    mine: IntArray = np.flatnonzero((node.index >= first) & (node.index < first + size))
-    entries = (np.ones(mine.size), (mine, node.index[mine] - first))
-    return sparse.csr_array(entries, shape=(node.index.size, size))
+    index = np.arange(size_of(node.shape)) if node.index is None else node.index
+    mine: IntArray = np.flatnonzero((index >= first) & (index < first + size))
+    entries = (np.ones(mine.size), (mine, index[mine] - first))
+    return sparse.csr_array(entries, shape=(index.size, size))

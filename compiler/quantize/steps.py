@@ -32,11 +32,10 @@ class Grids:
         self,
         parameters: Parameters,
         rows: list[Rows],
-        levels: int,
         target: Target,
         options: QuantizeOptions,
     ) -> None:
-        self.p, self.rows, self.levels = parameters, rows, levels
+        self.p, self.rows = parameters, rows
         self.target, self.model = target, target.neuron
         self.largest = options.largest_weight(target)
         self.one_grid = parameters.one_grid or options.granularity == "layer"
@@ -109,7 +108,7 @@ class Grids:
     def room(self, shift: int) -> int:
         """Largest threshold in units of the weight grid, by the widths of its register and v."""
         room = min(self.registers.top, (1 << (self.model.state_bits - 1)) - 1)
-        return max(1, (room >> shift) // max(1, self.levels))
+        return max(1, int((room >> shift) / max(1.0, self.p.top)))
 
     def _any_grid(self, shift: int) -> bool:
         """Whether a grid that does not divide the threshold costs nothing."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
 from snnc.compiler.normalise.matrices import diagonal, operator_matrix
 from snnc.ir.arrays import AnyArray, IntArray, RealArray, Shape, size_of
@@ -172,11 +173,27 @@ class TreeBuilder:
         return fresh
 
 
-def pull(tree: Tree, groups: IntArray) -> dict[str, IntArray] | None:
-    """Group of every writer's output element, given the group of every neuron.
+def pull(tree: Tree, groups: IntArray) -> tuple[IntArray, dict[str, IntArray]]:
+    """Groups of the neurons and of every writer's output elements.
 
-    None when an element reaches neurons of two groups: then those must share a grid.
+    Neurons that read one element must share its grid: groups that meet somewhere become one.
     """
+    while True:
+        low, high = _reached(tree, groups)
+        meet = [
+            np.unique(np.stack([low[name], high[name]])[:, low[name] < high[name]], axis=1)
+            for name in tree.writers
+        ]
+        pairs = np.concatenate(meet, axis=1)
+        if not pairs.size:
+            return groups, {name: high[name].reshape(tree.shapes[name]) for name in tree.writers}
+        count = int(groups.max()) + 1
+        graph = sparse.coo_array((np.ones(pairs.shape[1]), tuple(pairs)), shape=(count, count))
+        groups = connected_components(graph, directed=False)[1].astype(np.int64)[groups]
+
+
+def _reached(tree: Tree, groups: IntArray) -> tuple[dict[str, IntArray], dict[str, IntArray]]:
+    """Lowest and highest group that each element of the tree reaches (``UNREAD``: none)."""
     low = {name: np.full(size_of(shape), np.iinfo(np.int64).max)
            for name, shape in tree.shapes.items()}  # fmt: skip
     high = {name: np.full(size_of(shape), UNREAD) for name, shape in tree.shapes.items()}
@@ -189,11 +206,7 @@ def pull(tree: Tree, groups: IntArray) -> dict[str, IntArray] | None:
             rows, columns = _reads(node, position, tree)
             np.minimum.at(low[source], columns, low[name][rows])
             np.maximum.at(high[source], columns, high[name][rows])
-    for name in tree.writers:
-        read = high[name] != UNREAD
-        if (low[name][read] != high[name][read]).any():
-            return None
-    return {name: high[name].reshape(tree.shapes[name]) for name in tree.writers}
+    return low, high
 
 
 def _reads(node: Inner, position: int, tree: Tree) -> tuple[IntArray, IntArray]:
