@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from snnc.compiler.quantize.grids import halvings
 from snnc.compiler.quantize.trees import Tree, constants, pull
 from snnc.ir.arrays import AnyArray, IntArray, RealArray, Shape, size_of
 from snnc.ir.errors import UnsupportedError
@@ -73,6 +74,19 @@ class Parameters:
         n = self.neuron
         decays = n.adaptation is not None or n.current_decay is not None
         return decays or bool((n.decay != 1).any())
+
+    def places(self, timesteps: int | None) -> int | None:
+        """Fraction bits with which no decay rounds in ``timesteps`` steps; None = no number.
+
+        What arrives in the first step decays ``timesteps - 1`` times, by k binary places each.
+        """
+        n = self.neuron
+        decays = [n.decay, n.current_decay, n.adaptation.decay if n.adaptation else None]
+        values = np.concatenate([d.reshape(-1) for d in decays if d is not None])
+        each = halvings(values)
+        if each == 0 or each is None or timesteps is None:
+            return 0 if each == 0 else None
+        return each * (timesteps if np.any(self.start) else timesteps - 1)
 
     @property
     def top(self) -> float:
