@@ -113,7 +113,7 @@ def _neuron_type(node: Neuron) -> ValueType:
         return signed_integer(bound, node.grid)
     if node.levels + node.negative_levels == 0:
         raise ModelError("a neuron without thresholds never fires", where=node.name)
-    return events(-node.negative_levels, node.levels)
+    return events(*node.emitted)
 
 
 def linear_bound(weights: Weights, magnitude: int) -> int:

@@ -158,8 +158,8 @@ def _magnitudes(expansion: Expansion) -> dict[str, int]:
     for neuron in expansion.populations:
         bounds = neuron.state_range
         state = max(bounds.high, -bounds.low)
-        count = max(neuron.levels, neuron.negative_levels)
-        result[neuron.name] = state if neuron.emit == "state" else count
+        low, high = neuron.emitted
+        result[neuron.name] = state if neuron.emit == "state" else max(high, -low)
     return result
 
 
@@ -168,7 +168,7 @@ def _sources(expansion: Expansion, projections: Sequence[Projection]) -> Int64:
     sizes = [size_of(n.shape) for n in expansion.inputs] + [n.size for n in expansion.populations]
     unit = [n.type.kind == "bin" for n in expansion.inputs]
     unit += [
-        n.emit == "count" and n.levels == 1 and n.negative_levels == 0
+        n.emit == "count" and n.emission is None and n.emitted == (0, 1)
         for n in expansion.populations
     ]
     table = np.zeros((len(sizes), SOURCE_COLUMNS), np.int64)
