@@ -51,8 +51,7 @@ def apply(node: IntegerNode, operands: list[Any]) -> Any:
         b = np.swapaxes(operands[1], -1, -2) if node.transpose_b else operands[1]
         return a @ b
     if isinstance(node, Reduce):
-        axes = tuple(axis + 1 for axis in node.axes)  # axis 0 is the batch
-        return (np.sum if node.op == "sum" else np.max)(first, axis=axes, keepdims=True)
+        return reduce(node, first)
     if isinstance(node, Pool):
         return pool(node, first)
     if isinstance(node, Index):
@@ -65,6 +64,17 @@ def apply(node: IntegerNode, operands: list[Any]) -> Any:
         return node.table[np.clip(first - node.first, 0, node.table.size - 1)]
     assert isinstance(node, Output)
     return first
+
+
+def reduce(node: Reduce, x: Any) -> Any:
+    """Sum or maximum over the node's axes within one step."""
+    axes = tuple(axis + 1 for axis in node.axes)  # axis 0 is the batch
+    return (np.sum if node.op == "sum" else np.max)(x, axis=axes, keepdims=True)
+
+
+def over_time(node: Reduce, steps: list[Any]) -> Any:
+    """The same over all steps of a sample as well."""
+    return reduce(node, np.sum(steps, axis=0) if node.op == "sum" else np.max(steps, axis=0))
 
 
 def linear(weights: Weights, x: Any) -> Any:
