@@ -25,6 +25,7 @@ from snnc.compiler.frontends.torch.layout import (
 from snnc.compiler.frontends.torch.linear import dense, matrix
 from snnc.compiler.frontends.torch.tensor import numpy_of
 from snnc.ir.nodes import MatMul, Reduce
+from snnc.ir.real_neuron import RealNeuron
 
 
 def add(builder: Builder, a: Any, b: Any, *, alpha: Any = 1) -> Value:
@@ -115,12 +116,14 @@ def _stateless(builder: Builder, a: Value, rounding: str) -> Value:
     low, high = int(bounds[0]), int(bounds[1])
     if low > 0 or high < 1:
         raise refuse(builder, "an integer firing rule emits 0 and up to D spikes", (low, high))
-    name = builder.unique(builder.place())
-    return builder.neuron(
-        replace(a, clip=None), name, 0,
+    node = builder.tensor(builder.unpooled(replace(a, clip=None)))
+    shape = builder.shapes[node]
+    name = builder.add(
+        RealNeuron, (node,), shape, (low, high, rounding), shape=shape,
         decay=np.zeros(()), gain=np.ones(()), offset=np.zeros(()), threshold=np.ones(()),
         comparator=">=", reset="none", multi_spike=high, negative_spikes=-low, rounding=rounding,
     )  # fmt: skip
+    return builder.result(a, name)
 
 
 # -- reductions -----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from snnc.compiler.frontends.torch import arithmetic, layers, moves
 from snnc.compiler.frontends.torch.build import Builder
 from snnc.compiler.frontends.torch.handlers import Handler
 from snnc.compiler.frontends.torch.layout import Value
-from snnc.compiler.frontends.torch.tensor import is_traced, traced, value_of
+from snnc.compiler.frontends.torch.tensor import is_shared, is_traced, link, traced, value_of
 from snnc.ir.errors import UnsupportedError
 
 TABLE: dict[str, Handler] = {**arithmetic.TABLE, **layers.TABLE, **moves.TABLE}
@@ -83,10 +83,21 @@ def apply(builder: Builder, func: Any, args: tuple[Any, ...], kwargs: dict[str, 
         raise _unknown(builder, plain)
     like = next(x for x in _leaves((args, kwargs)) if is_traced(x))
     result = _call(builder, handler, plain, args, kwargs)
-    if in_place:
+    if in_place or plain == "setitem":
+        if is_shared(args[0]):
+            raise UnsupportedError(
+                "a change in place of a tensor of which another view lives",
+                where=builder.where(),
+                found=name,
+                remedy="write x = x + y instead of x += y",
+            )
         args[0].value = result
         return args[0]
-    return _wrapped(result, like)
+    wrapped = _wrapped(result, like)
+    if plain in moves.TABLE:
+        for view in wrapped if isinstance(wrapped, tuple) else (wrapped,):
+            link(view, args[0])
+    return wrapped
 
 
 def _call(
@@ -141,7 +152,12 @@ def _same(builder: Builder, name: str, args: tuple[Any, ...], kwargs: dict[str, 
         )
     if not is_traced(args[0]):  # constant.type_as(traced)
         return args[0]
-    return args[0] if name in ("requires_grad_", "detach_") else traced(value_of(args[0]), args[0])
+    if name in ("requires_grad_", "detach_"):
+        return args[0]
+    same = traced(value_of(args[0]), args[0])
+    if name != "clone":
+        link(same, args[0])
+    return same
 
 
 def _constant(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -10,6 +10,7 @@ from snnc.compiler.frontends.torch.layout import Value
 from snnc.ir.arrays import Shape
 from snnc.ir.errors import UnsupportedError
 
+KNOWN = "docs/torch.md lists what can be traced"
 Handler = Callable[..., Any]
 
 
@@ -28,4 +29,4 @@ def axes_of(value: Value, dim: Any) -> tuple[int, ...]:
 
 def refuse(builder: Builder, problem: str, found: object = "", remedy: str = "") -> Exception:
     """The error to raise."""
-    return UnsupportedError(problem, where=builder.where(), found=found, remedy=remedy)
+    return UnsupportedError(problem, where=builder.where(), found=found, remedy=remedy or KNOWN)

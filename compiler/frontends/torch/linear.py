@@ -28,8 +28,10 @@ Padding = tuple[tuple[int, int], ...]
 def dense(builder: Builder, x: Value, weight: RealArray, bias: Any) -> Value:
     """``x W^T + b`` over the last axis; over several tokens it is a convolution of extent 1."""
     if weight.ndim != 2 or not x.dims or has(x.dims[-1], "t", "n"):
-        raise refuse(
-            builder, "a linear layer over an axis that is not of elements", describe(x.dims)
+        raise AxisError(
+            "a linear layer over an axis that is not of elements",
+            where=builder.where(),
+            found=describe(x.dims),
         )
     outs, ins = weight.shape
     tokens = _count(x.dims[:-1])

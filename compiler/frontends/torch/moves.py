@@ -181,7 +181,13 @@ def getitem(builder: Builder, x: Value, key: Any) -> Value:
 
 def _selected(builder: Builder, x: Value, keys: list[Any]) -> Value:
     plain = [numpy_key(k) for k in keys if k is not None]
-    plain = [slice(None) if _is_all(k, dim) else k for k, dim in zip(plain, x.dims, strict=False)]
+    for k, dim in zip(plain, x.dims, strict=False):
+        if has(dim, "t", "n") and not _is_all(k, dim):
+            raise AxisError(
+                "a part of the batch or time axis is taken",
+                where=builder.where(),
+                found=describe(x.dims),
+            )
     kept = tuple(slice(k, k + 1 or None) if isinstance(k, int) else k for k in plain)
     result = gathered(builder, x, lambda ids: ids[kept])
     rest = list(result.dims)
@@ -245,6 +251,7 @@ def slice_(builder: Builder, x: Value, dim: int = 0, start: Any = None, end: Any
 
 def index_select(builder: Builder, x: Value, dim: int, index: Any) -> Value:
     """``index_select``."""
+    _elements_only(builder, x, dim)
     return gathered(builder, x, lambda ids: torch.index_select(ids, dim, index))
 
 
@@ -273,6 +280,35 @@ def split(builder: Builder, x: Value, split_size: Any, dim: int = 0) -> tuple[Va
 def chunk(builder: Builder, x: Value, chunks: int, dim: int = 0) -> tuple[Value, ...]:
     """``chunk``."""
     return split(builder, x, -(-size(x.dims[dim % len(x.dims)]) // chunks), dim)
+
+
+def setitem(builder: Builder, x: Value, key: Any, value: Any) -> Value:
+    """``x[...] = constant``: those elements become the constant (a padding written by hand)."""
+    if isinstance(value, Value) or not isinstance(key, tuple | slice | type(Ellipsis) | int):
+        raise refuse(builder, "an assignment into a tensor other than of a constant", key)
+    inner = [_inner(dim) for dim in x.dims]
+    ids = torch.from_numpy(x.indices().copy()).reshape(inner)
+    constant = torch.zeros(inner, dtype=torch.float64)
+    keys = key if isinstance(key, tuple) else (key,)
+    _check_keys(builder, x, keys)
+    ids[keys] = -1
+    constant[keys] = torch.from_numpy(numpy_of(value))
+    cleared = replace(x, index=np.asarray(ids.numpy()).reshape(-1))
+    return builder.bias(cleared, constant.numpy())
+
+
+def _check_keys(builder: Builder, x: Value, keys: tuple[Any, ...]) -> None:
+    """Raise where a key does not take all of time and batch."""
+    at = keys.index(Ellipsis) if Ellipsis in keys else len(keys)
+    tail = len(keys) - at - 1
+    pairs = [*zip(keys[:at], x.dims, strict=False)]
+    pairs += [*zip(keys[at + 1 :], x.dims[len(x.dims) - tail :], strict=False)] if tail > 0 else []
+    if any(has(dim, "t", "n") and not _is_all(k, dim) for k, dim in pairs):
+        raise AxisError(
+            "a part of the batch or time axis is assigned",
+            where=builder.where(),
+            found=describe(x.dims),
+        )
 
 
 # -- joining and repeating ------------------------------------------------------------------------
@@ -477,7 +513,7 @@ TABLE: dict[str, Handler] = {
     "flatten": flatten, "unflatten": unflatten, "ravel": flatten, "squeeze": squeeze,
     "unsqueeze": unsqueeze, "permute": permute_, "transpose": transpose, "swapaxes": transpose,
     "swapdims": transpose, "t": t, "T": t, "mT": mT, "movedim": movedim, "moveaxis": movedim,
-    "getitem": getitem, "select": select, "narrow": narrow, "slice": slice_,
+    "getitem": getitem, "setitem": setitem, "select": select, "narrow": narrow, "slice": slice_,
     "index_select": index_select, "unbind": unbind, "iter": unbind, "split": split,
     "split_with_sizes": split, "chunk": chunk, "tensor_split": chunk, "cat": cat, "concat": cat,
     "concatenate": cat, "stack": stack, "expand": expand, "repeat": repeat, "tile": repeat,

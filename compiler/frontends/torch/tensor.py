@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet, ref
 
 import numpy as np
 import torch
@@ -16,9 +17,17 @@ _handler: list[Handler] = []
 
 
 class Traced(torch.Tensor):  # type: ignore[misc]
-    """A meta tensor with a ``value``; every operation on it goes to the active tracer."""
+    """A meta tensor with a ``value``; every operation on it goes to the active tracer.
+
+    Attributes:
+        value: what it stands for.
+        base: the tensor this is a view of, while that lives.
+        views: of this tensor, those that live.
+    """
 
     value: Value
+    base: Callable[[], Any]
+    views: WeakSet[Any]
 
     @classmethod
     def __torch_function__(
@@ -48,7 +57,24 @@ def traced(value: Value, like: Any) -> Any:
         data = torch.empty(value.shape, dtype=like.dtype, device="meta")
         tensor = data.as_subclass(Traced)
     tensor.value = value
+    tensor.base, tensor.views = _nothing, WeakSet()
     return tensor
+
+
+def _nothing() -> None:
+    return None
+
+
+def link(view: Any, base: Any) -> None:
+    """Remember that two traced tensors share memory in PyTorch."""
+    if is_traced(view) and is_traced(base) and view is not base:
+        view.base = ref(base)
+        base.views.add(view)
+
+
+def is_shared(tensor: Any) -> bool:
+    """Whether a change in place would show in another living tensor."""
+    return tensor.base() is not None or len(tensor.views) > 0
 
 
 def is_traced(thing: object) -> bool:

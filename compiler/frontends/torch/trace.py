@@ -54,9 +54,10 @@ def trace_model(
     for axis in candidates:
         try:
             return Tracer(model, steps).run(examples, axis, title, outputs, input_type)
-        except AxisError as error:
+        except UnsupportedError as error:
             refusals.append(error)
-    raise refusals[0]
+    # What went wrong behind a wrong reading of the axes says nothing to the user.
+    raise next((e for e in refusals if not isinstance(e, AxisError)), refusals[0])
 
 
 def _check(model: Any, example: Any, steps: int | None, time_axis: Any) -> list[Any]:
