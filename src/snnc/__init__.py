@@ -13,19 +13,21 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from snnc.api import check, compile, demo, inspect, report, run, targets, verify
+    from snnc.compiler.frontends.torch import from_torch
     from snnc.compiler.options import CompileOptions
     from snnc.inputs import InputOptions
     from snnc.ir.errors import SnncError
 
 __all__ = [
     "CompileOptions", "InputOptions", "SnncError", "__version__", "check", "compile", "demo",
-    "inspect", "report", "run", "targets", "verify",
+    "from_torch", "inspect", "report", "run", "targets", "verify",
 ]  # fmt: skip
 
 _HOME = {
     "CompileOptions": "snnc.compiler.options",
     "InputOptions": "snnc.inputs",
     "SnncError": "snnc.ir.errors",
+    "from_torch": "snnc.compiler.frontends.torch",
 }
 
 
