@@ -1,7 +1,7 @@
 """snnc: compile trained spiking neural networks to neuromorphic chips, bit-exactly.
 
 Every command of the ``snnc`` program is a function here: ``compile``, ``run``, ``report``,
-``verify``, ``check``, ``inspect``, ``targets``, ``demo``.
+``verify``, ``check``, ``inspect``, ``export``, ``targets``, ``demo``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from snnc.api import check, compile, demo, inspect, report, run, targets, verify
+    from snnc.api import (
+        check,
+        compile,
+        demo,
+        export,
+        export_nir,
+        inspect,
+        report,
+        run,
+        targets,
+        verify,
+    )  # fmt: skip
     from snnc.compiler.frontends.torch import from_torch
     from snnc.compiler.options import CompileOptions
     from snnc.inputs import InputOptions
@@ -20,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CompileOptions", "InputOptions", "SnncError", "__version__", "check", "compile", "demo",
-    "from_torch", "inspect", "report", "run", "targets", "verify",
+    "export", "export_nir", "from_torch", "inspect", "report", "run", "targets", "verify",
 ]  # fmt: skip
 
 _HOME = {

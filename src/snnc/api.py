@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from snnc.compiler.options import CompileOptions
 from snnc.inputs import Dataset, InputOptions, load, typical_and_extreme
@@ -22,6 +22,7 @@ from snnc.results import (
     CheckReport,
     CompileResult,
     Demo,
+    ExportResult,
     Inspection,
     Report,
     RunReport,
@@ -234,6 +235,60 @@ def inspect(model: AnyPath, options: CompileOptions | None = None) -> Inspection
     from snnc.checking import inspect_model
 
     return inspect_model(Path(model), options or CompileOptions())
+
+
+def export(
+    model: AnyPath | Network | IntegerNetwork | Deployment,
+    to: str,
+    output: AnyPath,
+    options: Any = None,
+    *,
+    reading: CompileOptions | None = None,
+) -> ExportResult:
+    """Write a network or a compiled program as a file of another tool.
+
+    Args:
+        model: model file, artifact, or a network in memory.
+        to: a format of ``snnc.exporting.FORMATS``: "nir".
+        output: the file to write.
+        options: the format's options, e.g. ``NirExportOptions``; None takes their defaults.
+        reading: how a model file is read, e.g. its dialect.
+
+    Raises:
+        SnncError: what the format cannot say, or what is wrong with model, options or output.
+    """
+    from snnc import exporting
+
+    given = Path(model) if isinstance(model, str | Path) else model
+    source = exporting.Source(given, reading or CompileOptions())
+    return exporting.export(source, to, Path(output), options)
+
+
+def export_nir(
+    network: AnyPath | Network,
+    path: AnyPath,
+    *,
+    reader: str = "auto",
+    dt: float | None = None,
+    precision: Literal["exact", "float32"] = "exact",
+    approximate: tuple[str, ...] = (),
+    reading: CompileOptions | None = None,
+) -> ExportResult:
+    """Write a network as a NIR file; docs/nir.md says what NIR cannot hold.
+
+    Args:
+        network: model file, or a network in memory.
+        path: the ``.nir`` file to write.
+        reader, dt, precision, approximate: see ``NirExportOptions``.
+        reading: how a model file is read.
+
+    Raises:
+        SnncError: as ``export``.
+    """
+    from snnc.compiler.exporters.nir import NirExportOptions
+
+    options = NirExportOptions(reader, dt, precision, approximate)
+    return export(network, "nir", path, options, reading=reading)
 
 
 def targets(name: str | None = None) -> Mapping[str, Any]:

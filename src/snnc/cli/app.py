@@ -256,6 +256,46 @@ def inspect_command(
         raise typer.Exit(shell.WRONG if as_json else shell.refuse(result.error, as_json=False))
 
 
+@app.command("export")
+def export_command(
+    model: opt.ModelOrArtifact,
+    to: opt.To,
+    output: opt.ExportOut = None,
+    assignments: opt.Set = None,
+    dialect: opt.Dialect = None,
+    dt: opt.Dt = None,
+    reset: opt.Reset = None,
+    threshold: opt.Threshold = None,
+    loop_delay: opt.LoopDelay = None,
+    transpose_linear: opt.TransposeLinear = False,
+    input_layer: opt.InputLayer = None,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Write a network or a compiled program as a file of another tool.
+
+    What the format cannot say is refused by name.
+    """
+    from snnc.assignments import assigned
+    from snnc.cli import exporting
+    from snnc.exporting import format_of
+
+    form = format_of(to)
+    result = api.export(
+        opt.existing(model, "file"),
+        to,
+        output or Path(f"{model.stem}{form.suffix}"),
+        assigned(form.options, assignments or (), "--set"),
+        reading=opt.model_options(
+            dialect, dt, reset, threshold, loop_delay, transpose_linear, input_layer
+        ),
+    )
+    if as_json:
+        shell.print_json(result.as_dict())
+    else:
+        exporting.show(shell.out(), result)
+
+
 @app.command("targets")
 def targets_command(
     name: Annotated[

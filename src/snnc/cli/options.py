@@ -26,6 +26,9 @@ Model = Annotated[
     Path, typer.Argument(metavar="MODEL", help="Trained network, a .nir or .net file.")
 ]
 Artifact = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="Compiled network, .snnc.")]
+ModelOrArtifact = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="Trained network, or compiled network (.snnc).")
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")
 ]
@@ -119,6 +122,21 @@ TransposeLinear = Annotated[
         "--transpose-linear",
         help="Linear weights are stored as (inputs, outputs).",
         rich_help_panel=_MODEL_PANEL,
+    ),
+]
+
+# Other tools' files.
+To = Annotated[str, typer.Option("--to", help="Format to write: nir.")]
+ExportOut = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="File to write.", show_default="MODEL's name and suffix"),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Option of the format; nir: reader, dt, precision, approximate (docs/nir.md).",
     ),
 ]
 
