@@ -104,7 +104,7 @@ def _terms(
     operands = [_terms(network, source, cache) for source in node.inputs]
     result: dict[tuple[str, int], sparse.csr_array] = {}
     for position, terms in enumerate(operands):
-        matrix = _matrix(network, node, position)
+        matrix = operator_matrix(network, node, position)
         late = node.steps if isinstance(node, Delay) else 0
         for (source, delay), inner in terms.items():
             product = inner if matrix is None else matrix @ inner
@@ -114,7 +114,9 @@ def _terms(
     return result
 
 
-def _matrix(network: IntegerNetwork, node: IntegerNode, position: int) -> sparse.csr_array | None:
+def operator_matrix(
+    network: IntegerNetwork, node: IntegerNode, position: int
+) -> sparse.csr_array | None:
     """The operator as a matrix on its operand ``position``; None is the identity."""
     shape = network.shapes[node.inputs[position]]
     if isinstance(node, Linear):

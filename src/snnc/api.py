@@ -29,6 +29,7 @@ from snnc.results import (
 )
 
 if TYPE_CHECKING:
+    from snnc.backends.lava import LavaOptions
     from snnc.build_folder import BuildFolder
     from snnc.compiler.pipeline import Calibration
     from snnc.ir.arrays import RealArray
@@ -147,6 +148,7 @@ def run(
     inputs: InputOptions | None = None,
     compare: int = COMPARED,
     trace: AnyPath | None = None,
+    lava: LavaOptions | None = None,
     on_progress: Progress = _silent,
 ) -> RunReport:
     """Run an artifact on data.
@@ -154,11 +156,13 @@ def run(
     Args:
         deployment: ``.snnc`` file, or a deployment in memory.
         input: ``.npz``, N-MNIST recording, or a folder or zip of recordings.
-        backend: "cycle" (time and energy), "functional" (fast) or "reference" (the definition).
+        backend: "cycle" (time and energy), "functional" (fast), "reference" (the definition) or
+            "lava" (Intel's framework, in a process of its own; see docs/lava.md).
         samples: run only the first so many.
         inputs: how data becomes time steps; what it leaves open is as the network was compiled.
         compare: compare the backend with the reference on the first so many samples.
         trace: ``.npz`` file that receives the spikes of every population.
+        lava: interpreter and patience of the Lava backend.
         on_progress: called as (samples done, samples in total).
 
     Raises:
@@ -173,7 +177,7 @@ def run(
     program = _deployment(deployment)
     data = _data(program, input, inputs or InputOptions(), samples)
     path = None if trace is None else Path(trace)
-    return execute(program, data, backend, compare, path, on_progress)
+    return execute(program, data, backend, compare, path, on_progress, lava)
 
 
 def verify(

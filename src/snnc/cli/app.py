@@ -139,6 +139,8 @@ def run_command(
     samples: opt.Samples = None,
     compare: opt.Compare = api.COMPARED,
     trace: opt.Trace = None,
+    lava_python: opt.LavaPython = None,
+    lava_timeout: opt.LavaTimeout = None,
     encode: opt.Encode = None,
     bin_us: opt.BinUs = None,
     labels: opt.Labels = None,
@@ -158,6 +160,7 @@ def run_command(
             inputs=opt.input_options(encode, bin_us, labels, seed),
             compare=compare,
             trace=trace,
+            lava=running.lava(backend, lava_python, lava_timeout),
             on_progress=on_progress,
         )
     if as_json:
