@@ -81,13 +81,18 @@ def write_job(job: Job, folder: Path, token: str) -> None:
         np.savez(file, allow_pickle=False, **arrays)
 
 
-def read_events(folder: Path, plan: Plan) -> dict[str, IntArray]:
-    """By population, int64 [events, 4]: sample, step, flat neuron, value; in time order."""
+def read_events(folder: Path, job: Job) -> dict[str, IntArray]:
+    """By population, int64 [events, 4]: sample, step, flat neuron, value; in time order.
+
+    While the last sample reaches the last layers, the first ones already live in one that does
+    not exist; that is left out.
+    """
     found: dict[str, IntArray] = {}
-    for index, name in enumerate(plan.emitters):
+    for index, name in enumerate(job.plan.emitters):
         path = folder / f"{index}{EVENT_SUFFIX}"
         data = path.read_bytes() if path.exists() else b""
-        found[name] = np.frombuffer(data, np.int64).reshape(-1, 4)
+        rows = np.frombuffer(data, np.int64).reshape(-1, 4)
+        found[name] = rows[rows[:, 0] < job.samples]
     return found
 
 

@@ -93,7 +93,7 @@ def run_on_lava(
             reports = _follow(worker, len(jobs), options.stall_seconds, on_progress)
         return [
             LavaRun(
-                read_events(folder, job.plan),
+                read_events(folder, job),
                 _probes(job, folder),
                 report["start_seconds"],
                 report["run_seconds"],

@@ -113,7 +113,7 @@ def matrix_processes(
             matrices["weights"] = Matrix(stored, matrix.indices, matrix.indptr, matrix.shape)
         if delay:
             kind = "DelayDense"
-            arrays["delays"] = np.full(matrix.shape, delay, np.int32)
+            arrays["delays"] = np.full(matrix.shape, delay, np.int64)
         result.append(Process(label, kind, parameters, arrays, matrices))
     return result
 
