@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from snnc.backends.lava import LavaOptions
     from snnc.build_folder import BuildFolder
     from snnc.compiler.pipeline import Calibration
+    from snnc.environment import Doctor, SetupResult
     from snnc.ir.arrays import RealArray
     from snnc.ir.deployment import Deployment
     from snnc.ir.integer_network import IntegerNetwork
@@ -254,6 +255,31 @@ def targets(name: str | None = None) -> Mapping[str, Any]:
     found = [library.load(known) for known in library.names()]
     rows = [{"id": t.id, "name": t.name, "summary": t.summary} for t in found]
     return {"schema": "snnc-targets/1", "targets": rows}
+
+
+def doctor() -> Doctor:
+    """Say what is installed, what is missing and why; starts interpreters that may have Lava."""
+    from snnc import environment
+
+    return environment.doctor()
+
+
+def setup(
+    what: str, folder: AnyPath | None = None, *, on_command: Callable[[str], None] = _silent
+) -> SetupResult:
+    """Make an environment for something that cannot live in snnc's own; see docs/lava.md.
+
+    Args:
+        what: "lava".
+        folder: where; None takes the place where snnc looks for it.
+        on_command: called with every command before it runs.
+
+    Raises:
+        SnncError: a command failed, or the result does not work.
+    """
+    from snnc import environment
+
+    return environment.setup(what, None if folder is None else Path(folder), on_command)
 
 
 def demo(

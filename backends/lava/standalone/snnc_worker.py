@@ -29,6 +29,8 @@ import numpy as np
 
 PIECE_SECONDS = 2.0
 """How long one piece of a run should take: after each, progress is reported."""
+TOKENS: set = set()
+"""How the names of shared memory made here begin."""
 
 
 class RefusedError(Exception):
@@ -94,6 +96,9 @@ def _die_with_parent() -> None:
                 pass
         except OSError:
             pass
+        for token in TOKENS:
+            for path in Path("/dev/shm").glob(f"{token}_*"):
+                path.unlink(missing_ok=True)
         os.killpg(os.getpgrp(), signal.SIGKILL)
 
     if os.getpgrp() == os.getpid():  # started as a group of its own, as snnc does
@@ -102,6 +107,7 @@ def _die_with_parent() -> None:
 
 def name_shared_memory(token: str) -> None:
     """Give shared memory names that begin with ``token``, so that leftovers can be found."""
+    TOKENS.add(token)
     shared_memory._make_filename = lambda: f"/{token}_{secrets.token_hex(6)}"  # type: ignore
 
 
@@ -184,7 +190,12 @@ def _variable(record: dict, processes: dict) -> Any:
 
 
 def _save_probe(folder: Path, record: dict, monitor: Any) -> None:
-    print(monitor.get_data(), monitor.proc_params["n_ref_ports"], monitor.target_names, file=sys.stderr)
+    print(
+        monitor.get_data(),
+        monitor.proc_params["n_ref_ports"],
+        monitor.target_names,
+        file=sys.stderr,
+    )
     (values,) = (v for d in monitor.get_data().values() for v in d.values())
     np.save(folder / f"{record['name']}.npy", np.asarray(values).astype(np.int64))
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from snnc import api
+from snnc.cli import environment, shell
 from snnc.cli import options as opt
-from snnc.cli import shell
 from snnc.results import CompileResult
 
 app = typer.Typer(
@@ -278,6 +278,10 @@ def targets_command(
     from snnc.backends.targets import check_target, load
 
     verdicts.show_targets(shell.out(), result, [] if name is None else check_target(load(name)))
+
+
+app.command("doctor")(environment.doctor_command)
+app.command("setup")(environment.setup_command)
 
 
 @app.command("demo")
