@@ -63,7 +63,7 @@ def test_a_real_hang_of_lava_ends_in_an_error(
     monkeypatch.setattr(widths, "check", lambda _: None)
     lif.parameters["vth"] = 1.5  # type: ignore[index]
     started = time.monotonic()
-    with pytest.raises(LavaError, match="hangs|an error inside") as raised:
+    with pytest.raises(LavaError, match=r"hangs|an error inside") as raised:
         run_on_lava([Job(plan, job().inputs)], LavaOptions(python, 20.0))
     assert time.monotonic() - started < 90
     assert raised.value.found
