@@ -1,7 +1,8 @@
 """snnc: compile trained spiking neural networks to neuromorphic chips, bit-exactly.
 
 Every command of the ``snnc`` program is a function here: ``compile``, ``run``, ``report``,
-``verify``, ``check``, ``inspect``, ``export``, ``targets``, ``demo``.
+``verify``, ``check``, ``inspect``, ``export``, ``compare``, ``targets``, ``doctor``, ``setup``,
+``demo``.
 """
 
 from __future__ import annotations
@@ -16,23 +17,40 @@ if TYPE_CHECKING:
         check,
         compile,
         demo,
+        doctor,
         export,
         export_nir,
         inspect,
         report,
         run,
+        setup,
         targets,
         verify,
-    )  # fmt: skip
+    )
     from snnc.compiler.frontends.torch import from_torch
     from snnc.compiler.options import CompileOptions
     from snnc.inputs import InputOptions
     from snnc.ir.errors import SnncError
 
 __all__ = [
-    "CompileOptions", "InputOptions", "SnncError", "__version__", "check", "compile", "demo",
-    "export", "export_nir", "from_torch", "inspect", "report", "run", "targets", "verify",
-]  # fmt: skip
+    "CompileOptions",
+    "InputOptions",
+    "SnncError",
+    "__version__",
+    "check",
+    "compile",
+    "demo",
+    "doctor",
+    "export",
+    "export_nir",
+    "from_torch",
+    "inspect",
+    "report",
+    "run",
+    "setup",
+    "targets",
+    "verify",
+]
 
 _HOME = {
     "CompileOptions": "snnc.compiler.options",

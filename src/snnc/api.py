@@ -30,8 +30,10 @@ from snnc.results import (
 )
 
 if TYPE_CHECKING:
+    from snnc.backends.lava import LavaOptions
     from snnc.build_folder import BuildFolder
     from snnc.compiler.pipeline import Calibration
+    from snnc.environment import Doctor, SetupResult
     from snnc.ir.arrays import RealArray
     from snnc.ir.deployment import Deployment
     from snnc.ir.integer_network import IntegerNetwork
@@ -148,6 +150,7 @@ def run(
     inputs: InputOptions | None = None,
     compare: int = COMPARED,
     trace: AnyPath | None = None,
+    lava: LavaOptions | None = None,
     on_progress: Progress = _silent,
 ) -> RunReport:
     """Run an artifact on data.
@@ -155,11 +158,13 @@ def run(
     Args:
         deployment: ``.snnc`` file, or a deployment in memory.
         input: ``.npz``, N-MNIST recording, or a folder or zip of recordings.
-        backend: "cycle" (time and energy), "functional" (fast) or "reference" (the definition).
+        backend: "cycle" (time and energy), "functional" (fast), "reference" (the definition) or
+            "lava" (Intel's framework, in a process of its own; see docs/lava.md).
         samples: run only the first so many.
         inputs: how data becomes time steps; what it leaves open is as the network was compiled.
         compare: compare the backend with the reference on the first so many samples.
         trace: ``.npz`` file that receives the spikes of every population.
+        lava: interpreter and patience of the Lava backend.
         on_progress: called as (samples done, samples in total).
 
     Raises:
@@ -174,7 +179,7 @@ def run(
     program = _deployment(deployment)
     data = _data(program, input, inputs or InputOptions(), samples)
     path = None if trace is None else Path(trace)
-    return execute(program, data, backend, compare, path, on_progress)
+    return execute(program, data, backend, compare, path, on_progress, lava)
 
 
 def verify(
@@ -305,6 +310,31 @@ def targets(name: str | None = None) -> Mapping[str, Any]:
     found = [library.load(known) for known in library.names()]
     rows = [{"id": t.id, "name": t.name, "summary": t.summary} for t in found]
     return {"schema": "snnc-targets/1", "targets": rows}
+
+
+def doctor() -> Doctor:
+    """Say what is installed, what is missing and why; starts interpreters that may have Lava."""
+    from snnc import environment
+
+    return environment.doctor()
+
+
+def setup(
+    what: str, folder: AnyPath | None = None, *, on_command: Callable[[str], None] = _silent
+) -> SetupResult:
+    """Make an environment for something that cannot live in snnc's own; see docs/lava.md.
+
+    Args:
+        what: "lava".
+        folder: where; None takes the place where snnc looks for it.
+        on_command: called with every command before it runs.
+
+    Raises:
+        SnncError: a command failed, or the result does not work.
+    """
+    from snnc import environment
+
+    return environment.setup(what, None if folder is None else Path(folder), on_command)
 
 
 def demo(

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from snnc import api
+from snnc.cli import environment, shell
 from snnc.cli import options as opt
-from snnc.cli import shell
 from snnc.results import CompileResult
 
 app = typer.Typer(
@@ -139,6 +139,8 @@ def run_command(
     samples: opt.Samples = None,
     compare: opt.Compare = api.COMPARED,
     trace: opt.Trace = None,
+    lava_python: opt.LavaPython = None,
+    lava_timeout: opt.LavaTimeout = None,
     encode: opt.Encode = None,
     bin_us: opt.BinUs = None,
     labels: opt.Labels = None,
@@ -158,6 +160,7 @@ def run_command(
             inputs=opt.input_options(encode, bin_us, labels, seed),
             compare=compare,
             trace=trace,
+            lava=running.lava(backend, lava_python, lava_timeout),
             on_progress=on_progress,
         )
     if as_json:
@@ -315,6 +318,10 @@ def targets_command(
     from snnc.backends.targets import check_target, load
 
     verdicts.show_targets(shell.out(), result, [] if name is None else check_target(load(name)))
+
+
+app.command("doctor")(environment.doctor_command)
+app.command("setup")(environment.setup_command)
 
 
 @app.command("demo")

@@ -224,7 +224,18 @@ Html = Annotated[
     Path | None, typer.Option(help="Write the report as one self-contained HTML file.")
 ]
 Backend = Annotated[
-    str, typer.Option(help="Simulator: cycle (time, energy), functional (fast), reference.")
+    str, typer.Option(help="Simulator: cycle (time, energy), functional (fast), reference, lava.")
+]
+LavaPython = Annotated[
+    Path | None,
+    typer.Option(
+        help="Interpreter that has lava-nc, for --backend lava.",
+        show_default="$SNNC_LAVA_PYTHON, this one, or that of `snnc setup lava`",
+    ),
+]
+LavaTimeout = Annotated[
+    float | None,
+    typer.Option(help="Seconds without a time step after which Lava hangs.", show_default="120"),
 ]
 Samples = Annotated[
     int | None, typer.Option(help="Run only the first so many samples.", show_default="all")
