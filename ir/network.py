@@ -16,14 +16,20 @@ from snnc.ir.nodes import (
     Index,
     Input,
     Linear,
+    MatMul,
+    Mul,
     Output,
     Pool,
+    Reduce,
     Scale,
 )
 from snnc.ir.real_neuron import RealNeuron
 from snnc.ir.shapes import check_terminals, infer_shapes
 
-RealNode = Input | Output | Linear | Bias | Scale | Add | Pool | Index | Delay | RealNeuron
+RealNode = (
+    Input | Output | Linear | Bias | Scale | Add | Mul | MatMul | Reduce | Pool | Index | Delay
+    | RealNeuron
+)  # fmt: skip
 T = TypeVar("T")
 
 

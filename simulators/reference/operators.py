@@ -47,12 +47,9 @@ def apply(node: IntegerNode, operands: list[Any]) -> Any:
     if isinstance(node, Mul):
         return first * operands[1]
     if isinstance(node, MatMul):
-        a = np.swapaxes(first, -1, -2) if node.transpose_a else first
-        b = np.swapaxes(operands[1], -1, -2) if node.transpose_b else operands[1]
-        return a @ b
+        return matmul(node, first, operands[1])
     if isinstance(node, Reduce):
-        axes = tuple(axis + 1 for axis in node.axes)  # axis 0 is the batch
-        return (np.sum if node.op == "sum" else np.max)(first, axis=axes, keepdims=True)
+        return reduce(node, first)
     if isinstance(node, Pool):
         return pool(node, first)
     if isinstance(node, Index):
@@ -100,10 +97,22 @@ def convolution(conv: Conv, x: Any) -> Any:
     return y.reshape(samples, *out_shape)
 
 
+def matmul(node: MatMul, a: Any, b: Any) -> Any:
+    """Batched product over the last two axes."""
+    left = np.swapaxes(a, -1, -2) if node.transpose_a else a
+    return left @ (np.swapaxes(b, -1, -2) if node.transpose_b else b)
+
+
+def reduce(node: Reduce, x: Any) -> Any:
+    """Sum or maximum over axes, kept with extent 1."""
+    axes = tuple(axis + 1 for axis in node.axes)  # axis 0 is the batch
+    return (np.sum if node.op == "sum" else np.max)(x, axis=axes, keepdims=True)
+
+
 def pool(node: Pool, x: Any) -> Any:
     """Sum or maximum over each window."""
     out = node.output_shape(x.shape[1:])
-    lowest = 0 if node.op == "sum" else np.iinfo(np.int64).min
+    lowest = 0 if node.op == "sum" else _lowest(x.dtype)
     padded = np.pad(x, [(0, 0), (0, 0), *node.padding], constant_values=lowest)
     once = (1,) * len(node.kernel)
     taps = [
@@ -111,6 +120,10 @@ def pool(node: Pool, x: Any) -> Any:
         for tap in itertools.product(*(range(k) for k in node.kernel))
     ]
     return np.sum(taps, axis=0) if node.op == "sum" else np.max(taps, axis=0)
+
+
+def _lowest(dtype: Any) -> Any:
+    return np.iinfo(dtype).min if np.issubdtype(dtype, np.integer) else -np.inf
 
 
 def index(node: Index, operands: list[Any]) -> Any:

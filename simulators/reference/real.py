@@ -16,10 +16,23 @@ import numpy.typing as npt
 from snnc.ir.arrays import RealArray
 from snnc.ir.errors import InputError
 from snnc.ir.network import Network, RealNode
-from snnc.ir.nodes import Add, Bias, Delay, Index, Input, Linear, Output, Pool, Scale
+from snnc.ir.nodes import (
+    Add,
+    Bias,
+    Delay,
+    Index,
+    Input,
+    Linear,
+    MatMul,
+    Mul,
+    Output,
+    Pool,
+    Reduce,
+    Scale,
+)
 from snnc.ir.real_neuron import RealNeuron
 from snnc.simulators.inputs import check_extents
-from snnc.simulators.reference.operators import index, linear, pool
+from snnc.simulators.reference.operators import index, linear, matmul, pool, reduce
 from snnc.simulators.result import Events, RunResult
 
 
@@ -73,7 +86,7 @@ def run_real(
             pipes[delay.name].append(value[delay.inputs[0]])
         for name in counts:
             raster = value[name].reshape(samples, -1).astype(np.int64)
-            counts[name] += raster.sum(axis=1)
+            counts[name] += np.abs(raster).sum(axis=1)
             if name in recorded:
                 spikes[name].append(Events.from_dense(raster[:, None], t))
         for name, collected in outputs.items():
@@ -91,15 +104,18 @@ class RealState:
 
     def __init__(self, neuron: RealNeuron, samples: int, dtype: npt.DTypeLike) -> None:
         self.neuron = neuron
-        self.v = np.zeros((samples, *neuron.shape), dtype)
-        self.current = np.zeros_like(self.v)
-        self.s = np.zeros_like(self.v)
         self.constant = {
             label: None if value is None else np.asarray(value, dtype)
-            for label in ("decay", "gain", "offset", "threshold", "reset_value",
+            for label in ("decay", "gain", "offset", "threshold", "reset_value", "ladder",
                           "current_decay", "current_gain")
             for value in (getattr(neuron, label),)
         }  # fmt: skip
+        shape = (samples, *neuron.shape)
+        self.v = np.array(np.broadcast_to(np.asarray(neuron.initial, dtype), shape))
+        self.current = np.zeros_like(self.v)
+        self.s = np.zeros_like(self.v)
+        self.a = np.zeros_like(self.v)
+        self.waiting = np.zeros(shape, np.int64)
 
     def step(self, x: Any) -> Any:
         """Advance one step with the summed input; return spike counts, or v without threshold."""
@@ -119,26 +135,69 @@ class RealState:
             v = self._reset(v, self.s)
             self.s = self._spikes(v)
         else:
-            self.s = self._spikes(v)
-            v = self._reset(v, self.s)
+            v = self._fire(v)
         self.v = v if n.minimum is None else np.maximum(v, v.dtype.type(n.minimum))
         return self.s
 
+    def _fire(self, v: Any) -> Any:
+        """Decide, reset, and move the adaptation and the refractory counter."""
+        n = self.neuron
+        self.s = self._spikes(v)
+        if n.refractory:
+            silent = self.waiting > 0
+            self.s = np.where(silent, 0, self.s)
+            if n.refractory_hold:
+                v = np.where(silent, self._rest(v), v)
+            self.waiting = np.where(self.s != 0, n.refractory, np.maximum(self.waiting - 1, 0))
+        if n.adaptation is not None:
+            rule, kind = n.adaptation, v.dtype.type
+            self.a = np.asarray(rule.decay, kind) * self.a + np.asarray(rule.gain, kind) * self.s
+        return self._reset(v, self.s)
+
     def _spikes(self, v: Any) -> Any:
         n, threshold = self.neuron, self.constant["threshold"]
-        if n.multi_spike == 1:
-            fired = v > threshold if n.comparator == ">" else v >= threshold
-            return fired.astype(v.dtype)
-        count = np.maximum(np.floor(v / threshold), 0)
-        return np.minimum(count, n.multi_spike) if n.multi_spike else count
+        if n.adaptation is not None:
+            threshold = threshold + np.asarray(n.adaptation.scale, v.dtype) * self.a
+        ladder = self.constant["ladder"]
+        if ladder is not None:
+            return sum(_above(v, level, n.comparator) for level in ladder)
+        if n.rounding != "floor":
+            high = n.multi_spike or np.inf
+            clipped = np.clip(v / threshold, -n.negative_spikes, high)
+            return np.rint(clipped) if n.rounding == "half_even" else np.floor(clipped + 0.5)
+        count = _whole(v, threshold, n.multi_spike, n.comparator)
+        if n.negative_spikes:
+            count = count - _whole(-v, threshold, n.negative_spikes, n.comparator)
+        return count
+
+    def _rest(self, v: Any) -> Any:
+        value = self.constant["reset_value"]
+        return v.dtype.type(0) if value is None else value
 
     def _reset(self, v: Any, s: Any) -> Any:
-        if self.neuron.reset == "subtract":
+        rule = self.neuron.reset
+        if rule == "subtract":
             return v - s * self.constant["threshold"]
-        if self.neuron.reset == "none":
+        if rule == "none":
             return v
-        value = self.constant["reset_value"]
-        return np.where(s != 0, v.dtype.type(0) if value is None else value, v)
+        if rule == "multiply":
+            up, down = (v.dtype.type(factor) for factor in self.neuron.reset_factors)
+            return np.where(s > 0, v * up, np.where(s < 0, v * down, v))
+        return np.where(s != 0, self._rest(v), v)
+
+
+def _above(v: Any, level: Any, comparator: str) -> Any:
+    return (v > level if comparator == ">" else v >= level).astype(v.dtype)
+
+
+def _whole(v: Any, threshold: Any, most: int, comparator: str) -> Any:
+    """How many whole thresholds v holds, at most ``most`` (0 = any number)."""
+    if most == 1:
+        return _above(v, threshold, comparator)
+    count = np.maximum(np.floor(v / threshold), 0)
+    if comparator == ">":
+        count = np.where((count > 0) & (count * threshold == v), count - 1, count)
+    return np.minimum(count, most) if most else count
 
 
 def apply_real(node: RealNode, operands: list[Any]) -> Any:
@@ -152,6 +211,12 @@ def apply_real(node: RealNode, operands: list[Any]) -> Any:
         return first * node.scale
     if isinstance(node, Add):
         return sum(operands[1:], start=first)
+    if isinstance(node, Mul):
+        return first * operands[1]
+    if isinstance(node, MatMul):
+        return matmul(node, first, operands[1])
+    if isinstance(node, Reduce):
+        return reduce(node, first)
     if isinstance(node, Pool):
         return pool(node, first)
     if isinstance(node, Index):
