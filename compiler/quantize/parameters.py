@@ -116,7 +116,7 @@ def parameters(network: Network, neuron: RealNeuron, tree: Tree, target: Target)
         late and neuron.reset in ("zero", "value"),
         _bias(network, neuron, gain, moved, target),
         reset.reshape(-1)[first],
-        compact(np.broadcast_to(-moved, shape)),
+        compact(np.broadcast_to(neuron.initial - moved, shape)),
         None if neuron.minimum is None else neuron.minimum - float(np.max(moved)),
         neuron.threshold is None or neuron.minimum is not None,
     )
