@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ def run(
     network: IntegerNetwork,
     inputs: Mapping[str, IntArray],
     record: Collection[str] | None = None,
+    observe: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> RunResult:
     """Run all samples from their reset state.
 
@@ -29,6 +30,7 @@ def run(
         network: the program.
         inputs: by input name, integers [samples, steps, *shape] within the input's type.
         record: populations whose spikes are returned; None records all.
+        observe: called after every step with the value of every node, [samples, *shape].
 
     Raises:
         InputError: an input is missing, misshapen or out of its type's range.
@@ -64,6 +66,8 @@ def run(
             pipes[delay.name].append(value[delay.inputs[0]])
         for name, collected in outputs.items():
             collected.append(value[name])
+        if observe is not None:
+            observe(value)
 
     return RunResult(
         {name: np.stack(collected, axis=1) for name, collected in outputs.items()},

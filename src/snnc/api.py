@@ -29,6 +29,7 @@ from snnc.results import (
 )
 
 if TYPE_CHECKING:
+    from snnc.analysing import AnalysisOptions
     from snnc.build_folder import BuildFolder
     from snnc.compiler.pipeline import Calibration
     from snnc.ir.arrays import RealArray
@@ -223,17 +224,31 @@ def check(
     return check_model(Path(model), target, options or CompileOptions())
 
 
-def inspect(model: AnyPath, options: CompileOptions | None = None) -> Inspection:
-    """Show a model as the frontend understands it: nodes, shapes, parameters, assumptions.
+def inspect(
+    model: AnyPath,
+    options: CompileOptions | None = None,
+    *,
+    analysis: AnalysisOptions | None = None,
+) -> Inspection:
+    """Show a model as the frontend understands it, and what its arithmetic asks for.
 
-    A model that is refused is shown as stored, with the reason in ``error``.
+    Nodes, shapes, parameters and assumptions; value types, accumulator widths, places that
+    multiply, operations and energy (``docs/inspect.md``).  A model that is refused is shown as
+    stored, with the reason in ``error``.
+
+    Args:
+        model: model file, or a compiled ``.snnc`` artifact.
+        options: what the file does not say, and the weight bits for ``analysis.target``.
+        analysis: target, data and steps of the analysis.
 
     Raises:
-        ModelFileError: there is no readable NIR file.
+        ModelFileError: there is no readable model file.
+        InputError: the data does not fit the network.
     """
+    from snnc.analysing import AnalysisOptions
     from snnc.checking import inspect_model
 
-    return inspect_model(Path(model), options or CompileOptions())
+    return inspect_model(Path(model), options or CompileOptions(), analysis or AnalysisOptions())
 
 
 def targets(name: str | None = None) -> Mapping[str, Any]:
