@@ -1,0 +1,1 @@
+"""Trained ANNs to spiking networks."""
