@@ -1,7 +1,7 @@
 """snnc: compile trained spiking neural networks to neuromorphic chips, bit-exactly.
 
 Every command of the ``snnc`` program is a function here: ``compile``, ``run``, ``report``,
-``verify``, ``check``, ``inspect``, ``targets``, ``demo``.
+``verify``, ``check``, ``inspect``, ``targets``, ``demo``; ``export_onnx`` writes a network as ONNX.
 """
 
 from __future__ import annotations
@@ -12,17 +12,29 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from snnc.api import check, compile, demo, inspect, report, run, targets, verify
+    from snnc.analysing import AnalysisOptions
+    from snnc.api import (
+        check,
+        compile,
+        demo,
+        export_onnx,
+        inspect,
+        report,
+        run,
+        targets,
+        verify,
+    )
     from snnc.compiler.options import CompileOptions
     from snnc.inputs import InputOptions
     from snnc.ir.errors import SnncError
 
 __all__ = [
-    "CompileOptions", "InputOptions", "SnncError", "__version__", "check", "compile", "demo",
-    "inspect", "report", "run", "targets", "verify",
+    "AnalysisOptions", "CompileOptions", "InputOptions", "SnncError", "__version__", "check",
+    "compile", "demo", "export_onnx", "inspect", "report", "run", "targets", "verify",
 ]  # fmt: skip
 
 _HOME = {
+    "AnalysisOptions": "snnc.analysing",
     "CompileOptions": "snnc.compiler.options",
     "InputOptions": "snnc.inputs",
     "SnncError": "snnc.ir.errors",

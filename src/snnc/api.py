@@ -16,7 +16,7 @@ from snnc.compiler.options import CompileOptions
 from snnc.inputs import Dataset, InputOptions, load, typical_and_extreme
 from snnc.ir import artifact
 from snnc.ir.atomic import check_separate, check_writable
-from snnc.ir.errors import ArtifactError, OptionError, SnncError
+from snnc.ir.errors import ArtifactError, OptionError, SnncError, UnsupportedError
 from snnc.ir.nodes import Input
 from snnc.results import (
     CheckReport,
@@ -249,6 +249,39 @@ def inspect(
     from snnc.checking import inspect_model
 
     return inspect_model(Path(model), options or CompileOptions(), analysis or AnalysisOptions())
+
+
+def export_onnx(
+    model: AnyPath | Network, path: AnyPath, options: CompileOptions | None = None
+) -> None:
+    """Write a spiking network as ONNX: one time step with explicit state (docs/onnx-stateful.md).
+
+    Args:
+        model: a model file that snnc reads as a real network, or such a network.
+        path: ``.onnx`` file to write.
+        options: what the model file does not say.
+
+    Raises:
+        UnsupportedError: a model of integers, or a weight that ONNX cannot hold.
+        SnncError: the model cannot be read, or the file not written.
+        MissingPackageError: the package ``onnx`` is not installed.
+    """
+    from snnc.compiler.frontends.onnx.stateful import export
+    from snnc.compiler.pipeline import read_model
+    from snnc.ir.network import Network
+
+    network: object = model
+    if isinstance(model, str | Path):
+        _check_output(Path(path), model)
+        network = read_model(Path(model), options or CompileOptions())
+    if not isinstance(network, Network):
+        raise UnsupportedError(
+            "only networks of real numbers are written as ONNX",
+            where=str(model) if isinstance(model, str | Path) else "export_onnx",
+            found=type(network).__name__,
+            remedy="export the model it was quantized from",
+        )
+    export(network, Path(path))
 
 
 def targets(name: str | None = None) -> Mapping[str, Any]:
