@@ -114,12 +114,6 @@ def matmul(node: MatMul, a: Any, b: Any) -> Any:
     return left @ (np.swapaxes(b, -1, -2) if node.transpose_b else b)
 
 
-def reduce(node: Reduce, x: Any) -> Any:
-    """Sum or maximum over axes, kept with extent 1."""
-    axes = tuple(axis + 1 for axis in node.axes)  # axis 0 is the batch
-    return (np.sum if node.op == "sum" else np.max)(x, axis=axes, keepdims=True)
-
-
 def pool(node: Pool, x: Any) -> Any:
     """Sum or maximum over each window."""
     out = node.output_shape(x.shape[1:])

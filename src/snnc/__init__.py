@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from snnc.analysing import AnalysisOptions
     from snnc.api import (
         check,
         compile,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         doctor,
         export,
         export_nir,
+        export_onnx,
         inspect,
         report,
         run,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from snnc.ir.errors import SnncError
 
 __all__ = [
+    "AnalysisOptions",
     "CompileOptions",
     "InputOptions",
     "SnncError",
@@ -43,6 +46,7 @@ __all__ = [
     "doctor",
     "export",
     "export_nir",
+    "export_onnx",
     "from_torch",
     "inspect",
     "report",
@@ -53,6 +57,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "AnalysisOptions": "snnc.analysing",
     "CompileOptions": "snnc.compiler.options",
     "InputOptions": "snnc.inputs",
     "SnncError": "snnc.ir.errors",

@@ -16,7 +16,7 @@ from snnc.compiler.options import CompileOptions
 from snnc.inputs import Dataset, InputOptions, load, typical_and_extreme
 from snnc.ir import artifact
 from snnc.ir.atomic import check_separate, check_writable
-from snnc.ir.errors import ArtifactError, OptionError, SnncError
+from snnc.ir.errors import ArtifactError, OptionError, SnncError, UnsupportedError
 from snnc.ir.nodes import Input
 from snnc.results import (
     CheckReport,
@@ -30,6 +30,7 @@ from snnc.results import (
 )
 
 if TYPE_CHECKING:
+    from snnc.analysing import AnalysisOptions
     from snnc.backends.lava import LavaOptions
     from snnc.build_folder import BuildFolder
     from snnc.compiler.pipeline import Calibration
@@ -229,17 +230,64 @@ def check(
     return check_model(Path(model), target, options or CompileOptions())
 
 
-def inspect(model: AnyPath, options: CompileOptions | None = None) -> Inspection:
-    """Show a model as the frontend understands it: nodes, shapes, parameters, assumptions.
+def inspect(
+    model: AnyPath,
+    options: CompileOptions | None = None,
+    *,
+    analysis: AnalysisOptions | None = None,
+) -> Inspection:
+    """Show a model as the frontend understands it, and what its arithmetic asks for.
 
-    A model that is refused is shown as stored, with the reason in ``error``.
+    Nodes, shapes, parameters and assumptions; value types, accumulator widths, places that
+    multiply, operations and energy (``docs/inspect.md``).  A model that is refused is shown as
+    stored, with the reason in ``error``.
+
+    Args:
+        model: model file, or a compiled ``.snnc`` artifact.
+        options: what the file does not say, and the weight bits for ``analysis.target``.
+        analysis: target, data and steps of the analysis.
 
     Raises:
-        ModelFileError: there is no readable NIR file.
+        ModelFileError: there is no readable model file.
+        InputError: the data does not fit the network.
     """
+    from snnc.analysing import AnalysisOptions
     from snnc.checking import inspect_model
 
-    return inspect_model(Path(model), options or CompileOptions())
+    return inspect_model(Path(model), options or CompileOptions(), analysis or AnalysisOptions())
+
+
+def export_onnx(
+    model: AnyPath | Network, path: AnyPath, options: CompileOptions | None = None
+) -> None:
+    """Write a spiking network as ONNX: one time step with explicit state (docs/onnx-stateful.md).
+
+    Args:
+        model: a model file that snnc reads as a real network, or such a network.
+        path: ``.onnx`` file to write.
+        options: what the model file does not say.
+
+    Raises:
+        UnsupportedError: a model of integers, or a weight that ONNX cannot hold.
+        SnncError: the model cannot be read, or the file not written.
+        MissingPackageError: the package ``onnx`` is not installed.
+    """
+    from snnc.compiler.frontends.onnx.stateful import export
+    from snnc.compiler.pipeline import read_model
+    from snnc.ir.network import Network
+
+    network: object = model
+    if isinstance(model, str | Path):
+        _check_output(Path(path), model)
+        network = read_model(Path(model), options or CompileOptions())
+    if not isinstance(network, Network):
+        raise UnsupportedError(
+            "only networks of real numbers are written as ONNX",
+            where=str(model) if isinstance(model, str | Path) else "export_onnx",
+            found=type(network).__name__,
+            remedy="export the model it was quantized from",
+        )
+    export(network, Path(path))
 
 
 def export(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from snnc.compiler.frontends.onnx import stateful
 from snnc.compiler.frontends.onnx.ann.data import DataSource, no_data
 from snnc.compiler.frontends.onnx.graph import OnnxGraph
 from snnc.compiler.frontends.onnx.kinds import kind_of
@@ -44,6 +45,8 @@ def lower(
 ) -> Network | IntegerNetwork:
     """The second half of ``read``, from the graph."""
     kind = kind_of(graph)
+    if kind == "stateful":
+        return stateful.lower(graph)
     raise UnsupportedError(
         f"{kind} ONNX files are not read yet",
         where=graph.file,

@@ -230,7 +230,14 @@ def check_command(
 
 @app.command("inspect")
 def inspect_command(
-    model: opt.Model,
+    model: opt.Inspected,
+    target: opt.AnalysisTarget = None,
+    input: opt.AnalysisData = None,
+    samples: opt.AnalysisSamples = 32,
+    timesteps: opt.AnalysisSteps = None,
+    encode: opt.CalibrationEncode = None,
+    bin_us: opt.CalibrationBinUs = None,
+    seed: opt.EncoderSeed = 0,
     dialect: opt.Dialect = None,
     dt: opt.Dt = None,
     reset: opt.Reset = None,
@@ -241,20 +248,25 @@ def inspect_command(
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Show a model's nodes, shapes, parameters and the assumptions made about it.
+    """Show a model's nodes, the assumptions about it, and its arithmetic.
 
+    Value types, accumulator widths, places that multiply, operations and energy.
     Of a model that is refused, what the file holds and the reason; exit code 2.
     """
-    from snnc.cli import verdicts
+    from snnc.analysing import AnalysisOptions
+    from snnc.cli import inspecting
 
     options = opt.model_options(
         dialect, dt, reset, threshold, loop_delay, transpose_linear, input_layer
     )
-    result = api.inspect(opt.existing(model, "model file"), options)
+    wanted = AnalysisOptions(
+        target, input, samples, timesteps, opt.input_options(encode, bin_us, None, seed)
+    )
+    result = api.inspect(opt.existing(model, "model file"), options, analysis=wanted)
     if as_json:
         shell.print_json(result.as_dict())
     else:
-        verdicts.show_inspection(shell.out(), result)
+        inspecting.show_inspection(shell.out(), result)
     if result.error is not None:
         raise typer.Exit(shell.WRONG if as_json else shell.refuse(result.error, as_json=False))
 

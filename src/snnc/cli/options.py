@@ -244,6 +244,40 @@ Compare = Annotated[
     int, typer.Option(help="Compare with the reference on the first so many samples.")
 ]
 VerifySamples = Annotated[int, typer.Option("--samples", help="Samples to compare on.")]
+Inspected = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="Trained network, or compiled one (.snnc).")
+]
+AnalysisTarget = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        help="Hold widths against this chip's registers; a real network is quantized for it.",
+    ),
+]
+AnalysisData = Annotated[
+    Path | None,
+    typer.Option(
+        "--input",
+        help=f"Count operations on this data: {_RECORDINGS}",
+        show_default="upper bounds",
+        rich_help_panel=_DATA_PANEL,
+    ),
+]
+AnalysisSamples = Annotated[
+    int,
+    typer.Option(
+        "--samples", help="Count on the first so many samples.", rich_help_panel=_DATA_PANEL
+    ),
+]
+AnalysisSteps = Annotated[
+    int | None,
+    typer.Option(
+        "--timesteps",
+        help="Time steps per sample.",
+        show_default="the data's, or one",
+        rich_help_panel=_DATA_PANEL,
+    ),
+]
 Trace = Annotated[Path | None, typer.Option(help="Write all spikes and outputs to this .npz.")]
 
 
