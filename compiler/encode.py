@@ -53,7 +53,7 @@ def _count(tables: CoreTables, meter: Meter) -> tuple[Pieces, dict[str, IntArray
     population = np.searchsorted(meter.first, local, side="right") - 1
     pairs = sent_pairs(tables)
     sends = np.bincount(pairs[0], minlength=meter.wiring.sources.total)
-    per_neuron = sends[tables.neuron_source]
+    per_neuron = (sends * meter.wiring.axons)[tables.neuron_source]
     counts: dict[str, IntArray] = {
         "n_neurons": neurons,
         "n_compartments": _sum(core_of_neuron, meter.neuron_cost[population], cores),

@@ -121,7 +121,8 @@ def map_network(
     clock = _Clock()
     parts = expansion or expand(network)
     clock.lap("expand")
-    wiring = wire(parts, SourceSpace.of(network), retiming.extra_delay, rates)
+    pairs = {name for name, code in retiming.schedule.codes.items() if code.pair}
+    wiring = wire(parts, SourceSpace.of(network), retiming.extra_delay, rates, pairs)
     meter = Meter(wiring, Limits.of(target))
     division = partition(meter, chips, chosen.seed)
     clock.lap("partition")

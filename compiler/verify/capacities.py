@@ -85,10 +85,10 @@ def compartments(target: Target, neuron: Neuron) -> int:
 
 
 def destinations(subject: Subject) -> IntArray:
-    """[sources] copies one spike of each source delivers, over all its nets."""
+    """[sources] axons each source can address: copies of a spike, twice for a pair of axons."""
     routes = subject.deployment.routes
     copies = np.diff(wide(routes.delivery_ptr))[wide(routes.send_net)]
-    return _sum(subject.send_source, copies, subject.sources.total)
+    return subject.axon_pairs * _sum(subject.send_source, copies, subject.sources.total)
 
 
 def core_weight_bits(subject: Subject) -> IntArray:

@@ -182,15 +182,19 @@ def is_sparse_axon(deployment: Deployment) -> npt.NDArray[np.bool_]:
 def _rows(
     deployment: Deployment, program: Program, layout: Layout
 ) -> tuple[sparse.csr_array, sparse.csr_array]:
-    """Entries per (axon, population), apart for dense and sparse rows."""
+    """Entries per (axon, population), apart for dense and sparse rows.
+
+    A packet reads one row of a pair of axons; both are equally long, and the positive one counts.
+    """
     population = layout.owner[program.neuron_source] - layout.inputs
     column = population[program.synapse_target]
     axons = program.axon_delay.size
     populations = len(layout.names) - layout.inputs
     axon = np.repeat(np.arange(axons), np.diff(program.synapse_ptr))
     stored_sparse = is_sparse_axon(deployment)[axon]
+    read = program.axon_sign[axon] >= 0
     result = []
-    for chosen in (~stored_sparse, stored_sparse):
+    for chosen in (read & ~stored_sparse, read & stored_sparse):
         place = (axon[chosen], column[chosen])
         ones = np.ones(place[0].size, np.int64)
         result.append(sparse.csr_array((ones, place), shape=(axons, populations)))

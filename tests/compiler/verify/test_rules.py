@@ -282,7 +282,7 @@ def test_a_shift_that_no_weight_format_reaches_breaks_the_weights(toy: Deploymen
     assert "weights" in broken(replace(toy, target=target))
 
 
-def test_values_wider_than_a_packet_break_the_neuron(toy: Deployment) -> None:
+def test_values_wider_than_a_packet_break_the_wires(toy: Deployment) -> None:
     nodes = tuple(
         replace(node, type=ValueType("cnt", 5)) if isinstance(node, Input) else node
         for node in toy.network.nodes
@@ -290,7 +290,7 @@ def test_values_wider_than_a_packet_break_the_neuron(toy: Deployment) -> None:
     network = replace(toy.network, nodes=nodes)
     target = modified(TOY, "spike.payload_bits", 2)
     report = examine(replace(toy, network=network, target=target))
-    assert any(v.rule == "neuron" and "cnt(5)" in v.found for v in report.violations)
+    assert any(v.rule == "wires" and "cnt(5)" in v.found for v in report.violations)
     assert any(v.allowed == "up to 3" for v in report.violations)
 
 
