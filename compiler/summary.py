@@ -72,6 +72,12 @@ def _schedule_assumptions(deployment: Deployment) -> dict[str, str]:
             f"a population updates in one of {schedule.period} ticks; in the others the machine "
             "holds its state: no leak, no bias"
         )
+    slotted = sorted(name for name, code in schedule.codes.items() if code.slots > 1)
+    if slotted:
+        result["schedule.wire_codes"] = (
+            f"counts of {', '.join(slotted)} take several ticks; cores add up what arrives and "
+            "update a neuron once per step, after the last slot"
+        )
     late = [p.name for p in deployment.network.populations if p.bias and schedule.offset[p.name]]
     if late:
         result["schedule.bias"] = (
@@ -231,6 +237,7 @@ def _schedule(deployment: Deployment) -> dict[str, Any]:
             for n in deployment.network.of_type(Output)
         },
         "offset": {name: int(value) for name, value in schedule.offset.items()},
+        "wire_codes": {name: dataclasses.asdict(code) for name, code in schedule.codes.items()},
     }
 
 

@@ -99,6 +99,12 @@ def _none(node: Input | Neuron, sent: ValueType, target: Target, preference: Pre
     return Choice(problem=problem, remedy="train with fewer spikes per step")
 
 
+def largest_count(target: Target) -> int | None:
+    """Most spikes per step that a neuron of the target can count; None = any number."""
+    levels = target.neuron.levels
+    return None if levels is None else max(levels, target.neuron.refire_slots)
+
+
 def counts_by_refiring(node: Neuron, target: Target) -> bool:
     """Whether the population has more levels than the target's neuron, and only slots help."""
     return target.neuron.levels is not None and node.levels > target.neuron.levels

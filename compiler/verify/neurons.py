@@ -74,8 +74,8 @@ def _refiring(neuron: Neuron, model: NeuronModel, code: WireCode) -> Iterator[Pr
     """One threshold, a reset by subtraction, and nothing that a second spike would disturb."""
     if code.slots > model.refire_slots:
         yield "refire", f"{code.slots} slots", f"at most {model.refire_slots}"
-    if code.slots < neuron.levels:
-        yield "levels", neuron.levels, f"one slot for each of {code.slots}"
+    if code.slots != neuron.levels:  # with more slots it would go on counting
+        yield "levels", neuron.levels, f"{code.slots}: one for each slot"
     if neuron.reset.kind != "subtract" or neuron.negative_levels or neuron.refractory:
         yield "refire", f"reset {neuron.reset.kind}", "subtraction, one sign, no refractory time"
     if neuron.adaptation is not None:

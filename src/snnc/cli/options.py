@@ -57,6 +57,12 @@ Timesteps = Annotated[
 ]
 WeightBits = Annotated[int | None, typer.Option(help="Bits of a weight.", show_default="8")]
 Chips = Annotated[int | None, typer.Option(help="Chips joined into one mesh.", show_default="1")]
+WireCode = Annotated[
+    str | None,
+    typer.Option(
+        help="How counts cross the chip: auto, unary, bitplane, graded.", show_default="auto"
+    ),
+]
 MapperSeed = Annotated[
     int | None, typer.Option("--seed", help="Seed of the mapper's search.", show_default="0")
 ]

@@ -54,6 +54,7 @@ def _summary(found: Report) -> Table:
         "time": f"{schedule['timesteps']} steps = {schedule['ticks']} ticks per sample, "
         f"{schedule['period']} tick(s) per step",
         "latency": f"{latency} ticks from input to output",
+        **_wire_codes(schedule.get("wire_codes", {})),
         "energy": _energy(report["traffic"]["energy"]),
         "placement": placement_quality(report["map"]["placement"]),
         "deadlock": f"certified free over {report['certificate']['channels']} channels",
@@ -62,6 +63,16 @@ def _summary(found: Report) -> Table:
     for label, value in rows.items():
         table.add_row(label, escape(value))
     return table
+
+
+def _wire_codes(codes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Senders whose counts take more than a tick or a second axon; absent without any."""
+    told = []
+    for name, code in codes.items():
+        extra = ["by firing again"] * code["refire"] + ["with an axon per sign"] * code["pair"]
+        if code["slots"] > 1 or code["pair"]:
+            told.append(" ".join([name, code["kind"], f"in {code['slots']} tick(s)", *extra]))
+    return {"counts": "; ".join(told)} if told else {}
 
 
 def _energy(energy: Mapping[str, Any] | None) -> str:

@@ -308,8 +308,8 @@ def test_a_delay_beyond_the_field_breaks_the_delay(toy: Deployment) -> None:
 @pytest.mark.parametrize(
     ("target", "changes", "part"),
     [
-        (TOY, {"thresholds": np.array([5, 6])}, "levels"),
-        (TOY, {"negative_thresholds": np.array([5])}, "negative_levels"),
+        (LOIHI, {"thresholds": np.array([5, 6])}, "levels"),
+        (LOIHI, {"negative_thresholds": np.array([5])}, "negative_levels"),
         (TOY, {"thresholds": np.array([1 << 24])}, "thresholds"),
         (TOY, {"thresholds": np.array([-1])}, "thresholds"),
         (LOIHI, {"thresholds": np.array([64])}, "thresholds"),
