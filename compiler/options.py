@@ -26,6 +26,7 @@ class CompileOptions:
             not say, see ``snnc.compiler.frontends.nir.NirOptions``.
         input_layer: what the input layer of a ``.net`` file is fed, see
             ``snnc.compiler.frontends.netx.NetxOptions``.
+        max_spikes: limit of counts per step where a model has none and none can be proven.
         wire_code: how counts cross the chip, see ``snnc.compiler.wire``.
         calibration_samples: samples of the calibration data on which spikes are counted.
     """
@@ -44,10 +45,11 @@ class CompileOptions:
     transpose_linear: bool = False
     input_layer: str = "values"
     wire_code: str = "auto"
+    max_spikes: int | None = None
     calibration_samples: int = 8
 
     def __post_init__(self) -> None:
-        for name in ("timesteps", "weight_bits", "chips", "calibration_samples"):
+        for name in ("timesteps", "weight_bits", "chips", "calibration_samples", "max_spikes"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise OptionError("must be at least 1", where=_flag(name), found=value)

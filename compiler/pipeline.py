@@ -118,7 +118,9 @@ class Compilation:
         network = self.results["normalise"]
         if isinstance(network, IntegerNetwork):
             return quantize.Quantized(network, {})
-        options = quantize.QuantizeOptions(self.options.weight_bits, self.timesteps)
+        options = quantize.QuantizeOptions(
+            self.options.weight_bits, self.timesteps, max_spikes=self.options.max_spikes
+        )
         values = self.calibration.values if self.calibration else None
         return quantize.quantize(network, self.target, options, values)
 

@@ -98,6 +98,12 @@ def _approximations(quantized: Mapping[str, Any]) -> list[str]:
                 f"{bits} bits, signal to noise {ratio:.1f} dB"
             )
         lines += [f"{name}: {text}" for text in _rounded_parameters(layer)]
+        count = layer.get("count")
+        if count is not None and count["reachable"] > count["limit"]:
+            lines.append(
+                f"{name}: at most {count['limit']} spikes per step, where the weights allow up to "
+                f"{count['reachable']} (--max-spikes)"
+            )
         if not layer["accumulator"]["proven"]:
             lines.append(f"{name}: {layer['accumulator'].get('otherwise', 'width not proven')}")
     return lines

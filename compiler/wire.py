@@ -58,6 +58,8 @@ def choose(node: IntegerNode, sent: ValueType, target: Target, preference: Prefe
     if sent.magnitude <= 1:
         return Choice(WireCode("unary", 1, pair))
     again = isinstance(node, Neuron) and counts_by_refiring(node, target)
+    if again and isinstance(node, Neuron) and refire_problem(node, target):
+        return Choice()  # refused for its levels
     kinds = ("unary",) if again else available(node, sent, target)
     if preference != "auto":
         kinds = tuple(kind for kind in kinds if kind == preference)

@@ -75,6 +75,7 @@ class _Quantizer:
         shared = shared_part(network)
         leaves = {n.name for n in network.nodes if isinstance(n, Input | RealNeuron | Output)}
         self.nodes: dict[str, IntegerNode] = {}
+        self.counts: dict[str, dict[str, int]] = {}
         self.builder = TreeBuilder(network, grids, shared | leaves)
         for node in network.of_type(Input):
             self.nodes[node.name] = Input(node.name, node.shape, self.types[node.name])
@@ -108,6 +109,8 @@ class _Quantizer:
         for neuron in self.network.of_type(RealNeuron):
             layer = self._layer(neuron)
             reports[neuron.name] = layer_report(layer, self.target, self.options)
+            if neuron.name in self.counts:
+                reports[neuron.name]["count"] = self.counts[neuron.name]
         for output in self.network.of_type(Output):
             self.nodes[output.name] = output
         network = IntegerNetwork(
@@ -148,18 +151,20 @@ class _Quantizer:
         nodes: Mapping[str, IntegerNode],
     ) -> Layer:
         """The layer with as many levels as it can reach; more levels may coarsen the grid."""
-        levels, needed = 0, 1
-        while needed > levels:
-            if needed > MOST:
+        levels, needed, most = 0, 1, self.options.max_spikes or MOST
+        while needed > levels < most:
+            if needed > MOST and self.options.max_spikes is None:
                 raise too_many(neuron, needed)
-            levels = needed
+            levels = min(needed, most)
             layer = attempt(levels)
             made = {**nodes, **tree.inner, **{writer.name: writer for writer in layer.writers}}
             needed = levels_needed(layer, interval(made, tree.root, self.types)[1])
         self.types[neuron.name] = events(0, levels)
-        self.assumptions[f"count.{neuron.name}"] = (
-            f"at most {levels} spikes per step, proven from the weights and the types of its inputs"
-        )
+        self.counts[neuron.name] = {"limit": levels, "reachable": needed}
+        why = "proven from the weights and the types of its inputs"
+        if needed > levels:
+            why = "as --max-spikes asks; the potential keeps what is beyond"
+        self.assumptions[f"count.{neuron.name}"] = f"at most {levels} spikes per step, {why}"
         return layer
 
     def _neuron_stubs(self) -> dict[str, IntegerNode]:

@@ -82,5 +82,6 @@ def _unbounded(neuron: RealNeuron, why: str) -> UnsupportedError:
         where=neuron.name,
         found=why,
         allowed=f"at most {MOST} spikes per step",
-        remedy="re-read the file with one spike per step (--dialect nir, or --reset zero)",
+        remedy="limit it with --max-spikes N (approximates where more would fire), or re-read the "
+        "file with one spike per step (--dialect nir)",
     )

@@ -53,6 +53,7 @@ def compile_command(
     weight_bits: opt.WeightBits = None,
     chips: opt.Chips = None,
     wire_code: opt.WireCode = None,
+    max_spikes: opt.MaxSpikes = None,
     seed: opt.MapperSeed = None,
     time_limit: opt.TimeLimit = None,
     calibration: opt.Calibration = None,
@@ -86,6 +87,7 @@ def compile_command(
         "dialect": dialect, "dt": dt, "reset": reset, "threshold": threshold,
         "loop_delay": loop_delay, "transpose_linear": transpose_linear or None,
         "input_layer": input_layer, "wire_code": wire_code,
+        "max_spikes": max_spikes,
     }  # fmt: skip
     options = configured(config, {name: v for name, v in given.items() if v is not None})
     chosen = output or Path(f"{model.stem}.snnc")

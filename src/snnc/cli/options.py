@@ -63,6 +63,13 @@ WireCode = Annotated[
         help="How counts cross the chip: auto, unary, bitplane, graded.", show_default="auto"
     ),
 ]
+MaxSpikes = Annotated[
+    int | None,
+    typer.Option(
+        help="Most spikes per neuron and step where the model sets no limit and none is proven.",
+        show_default="refuse",
+    ),
+]
 MapperSeed = Annotated[
     int | None, typer.Option("--seed", help="Seed of the mapper's search.", show_default="0")
 ]
