@@ -262,7 +262,7 @@ def _traffic(deployment: Deployment, rates: Mapping[str, RealArray] | None) -> d
         "basis": "mean packets per sample on the calibration data",
         "packets": counts["message_out"] + counts["host_in"],
         "hops": counts["hop_ew"] + counts["hop_ns"] + counts["hop_chip"],
-        "synaptic_events": counts["synapse_op_dense"] + counts["synapse_op_sparse"],
+        "synaptic_events": estimate.synaptic_events(counts),
         "busiest_channel": float(found.load.max(initial=0.0)),
         "channels": [
             [int(a), int(b), round(float(load), 3)]

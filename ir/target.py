@@ -255,7 +255,8 @@ class Cost(Record):
 
 
 EventKind = Literal[
-    "synapse_op_dense", "synapse_op_sparse", "neuron_access", "neuron_update", "spike_generate",
+    "synapse_op_dense", "synapse_op_sparse", "synapse_op_bitmask", "neuron_access",
+    "neuron_update", "spike_generate",
     "message_out", "message_in", "hop_ew", "hop_ns", "hop_chip", "host_in", "all_in_synaptic_event",
 ]  # fmt: skip
 

@@ -14,7 +14,7 @@ from snnc.ir.jit import inlined, lean_kernel
 from snnc.ir.target import Execution
 from snnc.ir.topology import Mesh
 from snnc.simulators.cycle import noc
-from snnc.simulators.cycle.energy import is_sparse_axon, latency_of
+from snnc.simulators.cycle.energy import ROW_KINDS, latency_of, row_kinds
 from snnc.simulators.cycle.function import packets_of
 from snnc.simulators.cycle.noc_tables import (
     Float64,
@@ -287,11 +287,10 @@ class Clock:
 
     def _service(self, deployment: Deployment, program: Program) -> Float64:
         """[reaches] units for one packet: look up its axons, then accumulate their rows."""
-        look_up, dense, thin = (
-            self._units(latency_of(deployment.target, kind))
-            for kind in ("message_in", "synapse_op_dense", "synapse_op_sparse")
+        look_up, *each = (
+            self._units(latency_of(deployment.target, kind)) for kind in ("message_in", *ROW_KINDS)
         )
-        per_entry = np.where(is_sparse_axon(deployment), thin, dense)
+        per_entry = np.array(each)[row_kinds(deployment)]
         # A packet reads one row of a pair of axons; both are equally long.
         entries = np.where(program.axon_sign < 0, 0, np.diff(program.synapse_ptr))
         row = np.concatenate([[0.0], np.cumsum(entries * per_entry)])

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from snnc.reporting.mesh import PALETTE, Mesh
-from snnc.reporting.numbers import bar, count, quantity
+from snnc.reporting.numbers import bar, count, quantity, share
 from snnc.results import Report
 
 _CORES_SHOWN = 40
@@ -152,7 +152,20 @@ def _resources(report: Mapping[str, Any]) -> Table:
                 f"{100 * mean:.0f} %",
                 f"{bar(max(fills))} {100 * max(fills):3.0f} %",
             )
+    table.caption = _storage(report["map"].get("synapse_storage", {"memory": {}}))
+    table.caption_justify = "left"
     return table
+
+
+def _storage(found: Mapping[str, Any]) -> str | None:
+    """What choosing an encoding row by row saves; None where nothing is known or saved."""
+    told = []
+    for name, memory in found["memory"].items():
+        used, dense = memory["used"], memory["all_dense"]
+        if dense and used < dense:
+            rows = ", ".join(f"{n:,} {encoding}" for encoding, n in found["rows"].items() if n)
+            told.append(f"{name}: {share(1 - used / dense)} less than dense rows ({rows} rows)")
+    return "; ".join(told) or None
 
 
 def _show_map(console: Console, report: Mapping[str, Any]) -> None:

@@ -107,7 +107,7 @@ def test_what_nobody_published_is_listed_as_unchecked(loihi: Deployment) -> None
         ("cores.neuron_source", put(0, 10_000)),
         ("cores.axon_source", put(0, -1)),
         ("cores.axon_delay", put(0, -1)),
-        ("cores.axon_encoding", put(0, 2)),
+        ("cores.axon_encoding", put(0, 3)),
         ("cores.synapse_target", put(0, 4)),
         ("routes.net_core", put(0, -2)),
         ("routes.branch_ptr", put(1, 0)),
@@ -247,9 +247,9 @@ def test_more_destinations_than_a_neuron_may_have_break_the_capacity(toy: Deploy
         (["reset"], 2),
         (["weight_exponent"], 2),
         (["weight_bits"], 1),
-        (["encoding"], 2),
+        (["encoding"], 3),
         (["delay_bits"], 2),
-        (["weight_exponent", "encoding", "weight_bits"], 4),
+        (["weight_exponent", "encoding", "weight_bits"], 6),
     ],
 )
 def test_a_parameter_table_counts_distinct_entries(key: list[str], needed: int) -> None:
