@@ -163,7 +163,7 @@ def search(
     Equal seeds and runs give equal results unless the time limit strikes.
     """
     n = problem.distance.shape[0]
-    if n < 3:
+    if n < 2:
         return Assigned(start, problem.cost(start), True)
     best: IntArray = np.concatenate([start, np.setdiff1d(np.arange(n), start)]).astype(np.int64)
     walk = _Walk(problem, seed)
