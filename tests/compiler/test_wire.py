@@ -24,19 +24,23 @@ from snnc.ir.weights import Dense
 from snnc.ir.wire import WireCode
 from snnc.simulators import cycle, reference
 
-TOY = load("toy-mesh")
+SHIPPED = load("toy-mesh")
 STEPS = 6
 
 
 def changed(spike: dict[str, Any] | None = None, **neuron: Any) -> Target:
-    """toy-mesh with other packets or neurons."""
-    return TOY.model_copy(
+    """toy-mesh with packets of an address only, neurons of 15 levels, and what is asked."""
+    poor = {"payload_bits": 0, "signed": False}
+    few = {"levels": 15, "negative_levels": 15}
+    return SHIPPED.model_copy(
         update={
-            "spike": TOY.spike.model_copy(update=spike or {}),
-            "neuron": TOY.neuron.model_copy(update=neuron),
+            "spike": SHIPPED.spike.model_copy(update=poor | (spike or {})),
+            "neuron": SHIPPED.neuron.model_copy(update=few | neuron),
         }
     )
 
+
+TOY = changed()
 
 GRADED = changed({"payload_bits": 8, "signed": True})
 SIGNED = changed({"signed": True})
