@@ -145,6 +145,7 @@ class NeuronModel(Record):
         current_multiplier: the same for the current.
         reset: kinds of ``ir.neuron.Reset`` with their cost; "zero" is value 0.
         levels: largest count in one step; None = unlimited.
+        emission: whether what is sent may be looked up by the count (``ir.neuron`` emission).
         threshold_bits, bias_bits: width of the mantissa beside any sign; ``bias_bits`` None = no
             bias.
         state_bits, current_bits, accumulator_bits: widths in two's complement, sign included;
@@ -161,6 +162,7 @@ class NeuronModel(Record):
     reset: dict[Literal["zero", "value", "subtract", "none", "multiply"], ResetCost]
     levels: int | None = 1
     negative_levels: int | None = 0
+    emission: bool = False
     threshold_bits: int = 17
     threshold_shift: int = 0
     bias_bits: int | None = 12

@@ -14,6 +14,7 @@ import numpy as np
 
 from snnc.compiler.legalize import require, verdicts
 from snnc.compiler.normalise import normalise
+from snnc.compiler.normalise.builder import event_only
 from snnc.compiler.quantize.inputs import input_types
 from snnc.compiler.quantize.layer import Layer, LayerQuantizer
 from snnc.compiler.quantize.options import Quantized, QuantizeOptions
@@ -25,7 +26,7 @@ from snnc.ir.arrays import RealArray
 from snnc.ir.errors import UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork, IntegerNode
 from snnc.ir.network import Network
-from snnc.ir.nodes import Bias, Input, Output, Scale
+from snnc.ir.nodes import Bias, Input, MatMul, Mul, Output, Pool, Reduce, Scale
 from snnc.ir.real_neuron import RealNeuron
 from snnc.ir.target import Target
 from snnc.ir.types import ValueType, events, signed_integer
@@ -52,7 +53,9 @@ def quantize(
         OptionError: weights wider than the target's.
         InputError: calibration data that does not fit the network.
     """
-    require(verdicts(network, target), target)
+    products = (Mul, MatMul, Reduce, Pool)  # legalize decides about them in their integer form
+    found = [f for f in verdicts(network, target) if not isinstance(network.node[f.node], products)]
+    require(found, target)
     options.largest_weight(target)
     return _Quantizer(normalise(network), target, options, calibration).run()
 
@@ -70,10 +73,11 @@ class _Quantizer:
         self.network, self.target, self.options = network, target, options
         self.types, self.assumptions = input_types(network, target, options, calibration)
         grids = {name: kind.grid[0] for name, kind in self.types.items()}
-        shared = shared_part(network)
+        spikes = event_only(network)
+        shared = shared_part(network, spikes)
         leaves = {n.name for n in network.nodes if isinstance(n, Input | RealNeuron | Output)}
         self.nodes: dict[str, IntegerNode] = {}
-        self.builder = TreeBuilder(network, grids, shared | leaves)
+        self.builder = TreeBuilder(network, grids, spikes, shared | leaves)
         for node in network.of_type(Input):
             self.nodes[node.name] = Input(node.name, node.shape, self.types[node.name])
         for name in sorted(shared):  # a set has no stable order
@@ -94,10 +98,7 @@ class _Quantizer:
     def _emitted(self, neuron: RealNeuron) -> ValueType:
         if neuron.threshold is None:
             return signed_integer(1 << (self.target.neuron.state_bits - 1))
-        return events(0, self._levels(neuron))
-
-    def _levels(self, neuron: RealNeuron) -> int:
-        return 0 if neuron.threshold is None else neuron.multi_spike
+        return events(-neuron.negative_spikes, neuron.multi_spike)
 
     def run(self) -> Quantized:
         reports = {}
@@ -118,7 +119,7 @@ class _Quantizer:
         p = parameters(self.network, neuron, tree, self.target)
         rows = rows_of(tree, p.writers, p.gain)
         layer = LayerQuantizer(
-            p, tree, rows, self._levels(neuron), self.target, self.options,
+            p, tree, rows, self.target, self.options,
             {**self.nodes, **self._neuron_stubs()}, self.types,
         ).run()  # fmt: skip
         self.nodes |= {writer.name: writer for writer in layer.writers}

@@ -38,8 +38,9 @@ def check_neurons(subject: Subject, findings: Findings, expansion: Expansion) ->
         node = deployment.network.node[name]
         if isinstance(node, Neuron) and node.emit == "state":
             findings.add("neuron", name, "a readout of the state feeds synapses", "spikes")
-        if isinstance(node, Input) and types[name].low < 0 and not deployment.target.spike.signed:
-            findings.add("neuron", name, f"input events of type {types[name]}", "unsigned spikes")
+        if types[name].low < 0 and not deployment.target.spike.signed:
+            what = "input events" if isinstance(node, Input) else "spikes"
+            findings.add("neuron", name, f"{what} of type {types[name]}", "unsigned spikes")
         limit = _largest_value(deployment.target.spike)
         if limit is not None and types[name].magnitude > limit:
             findings.add("neuron", name, f"spikes of type {types[name]}", f"up to {limit}")
@@ -75,6 +76,8 @@ def _levels(neuron: Neuron, model: NeuronModel) -> Iterator[Problem]:
         found = getattr(neuron, name)
         if allowed is not None and found > allowed:
             yield name, found, f"at most {allowed}"
+    if neuron.emission is not None and not model.emission:
+        yield "emission", neuron.emission.tolist(), "none"
 
 
 def _thresholds(neuron: Neuron, model: NeuronModel) -> Iterator[Problem]:
