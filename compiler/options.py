@@ -25,6 +25,8 @@ class CompileOptions:
             not say, see ``snnc.compiler.frontends.nir.NirOptions``.
         input_layer: what the input layer of a ``.net`` file is fed, see
             ``snnc.compiler.frontends.netx.NetxOptions``.
+        constructor, time_axis: what a PyTorch file does not say, see
+            ``snnc.compiler.frontends.torch.files.TorchOptions``.
         calibration_samples: samples of the calibration data on which spikes are counted.
     """
 
@@ -41,6 +43,8 @@ class CompileOptions:
     loop_delay: str | None = None
     transpose_linear: bool = False
     input_layer: str = "values"
+    constructor: str | None = None
+    time_axis: str = "auto"
     calibration_samples: int = 8
 
     def __post_init__(self) -> None:
