@@ -132,6 +132,8 @@ def _unwrapped(thing: Any) -> Any:
 def _wrapped(result: Any, like: Any) -> Any:
     if isinstance(result, Value):
         return traced(result, like)
+    if isinstance(result, arithmetic.Extremum):
+        return result._replace(values=_wrapped(result.values, like))
     if isinstance(result, tuple | list):
         return tuple(_wrapped(x, like) for x in result)
     return result

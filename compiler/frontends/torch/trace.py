@@ -113,7 +113,7 @@ def check(model: Any, example: Any, steps: int | None, time_axis: Any) -> list[A
             remedy="call model.eval() first",
         )
     examples = list(example) if isinstance(example, tuple | list) else [example]
-    for given in examples:
+    for given in examples or [None]:
         if not isinstance(given, torch.Tensor) or given.ndim < 1 or not given.numel():
             raise OptionError(
                 "an example input is a tensor with a batch axis",
@@ -325,7 +325,8 @@ def _named(result: Any, wanted: Sequence[str] | None) -> list[tuple[str, Any]]:
     else:
         found = {"output": result}
     if wanted is None:
-        return [(k, t) for k, t in found.items() if t is not None]
+        given = [(k, t) for k, t in found.items() if t is not None]
+        return given or [("output", None)]
     missing = [name for name in wanted if name not in found]
     if missing or not wanted:
         raise OptionError(
