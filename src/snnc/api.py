@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from snnc.ir.integer_network import IntegerNetwork
     from snnc.ir.network import Network
     from snnc.ir.target import Target
+    from snnc.ir.wire import WireCode
     from snnc.running import Backend, Progress
 
 AnyPath = str | Path
@@ -444,11 +445,13 @@ class _CalibrationSource:
         self.data = data
         return Calibration(typical_and_extreme(data, self.limit), data.steps, self._measure)
 
-    def _measure(self, network: IntegerNetwork, target: Target) -> dict[str, RealArray]:
+    def _measure(
+        self, network: IntegerNetwork, target: Target, codes: Mapping[str, WireCode]
+    ) -> dict[str, RealArray]:
         from snnc.execution import measure_rates
 
         assert self.data is not None
-        return measure_rates(network, target, self.data, self.limit)
+        return measure_rates(network, target, codes, self.data, self.limit)
 
 
 def _check_output(output: Path, *sources: object) -> None:

@@ -52,6 +52,8 @@ def compile_command(
     timesteps: opt.Timesteps = None,
     weight_bits: opt.WeightBits = None,
     chips: opt.Chips = None,
+    wire_code: opt.WireCode = None,
+    max_spikes: opt.MaxSpikes = None,
     seed: opt.MapperSeed = None,
     time_limit: opt.TimeLimit = None,
     calibration: opt.Calibration = None,
@@ -86,7 +88,9 @@ def compile_command(
         "seed": seed, "time_limit_s": time_limit, "calibration_samples": calibration_samples,
         "dialect": dialect, "dt": dt, "reset": reset, "threshold": threshold,
         "loop_delay": loop_delay, "transpose_linear": transpose_linear or None,
-        "input_layer": input_layer, "constructor": constructor, "time_axis": time_axis,
+        "input_layer": input_layer, "wire_code": wire_code, "constructor": constructor,
+        "time_axis": time_axis,
+        "max_spikes": max_spikes,
     }  # fmt: skip
     options = configured(config, {name: v for name, v in given.items() if v is not None})
     chosen = output or Path(f"{model.stem}.snnc")

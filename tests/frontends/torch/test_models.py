@@ -37,7 +37,8 @@ MODELS = {
     "spikformer": ("image", (3, 32, 32), lambda: model_of("spikformer").Spikformer(
         T=2, img_size_h=32, img_size_w=32, num_heads=2, depths=1, **SMALL)),
     "sdt": ("image", (3, 32, 32), lambda: model_of(
-        "spike_driven_transformer").SpikeDrivenTransformer(T=2, num_heads=2, depths=1, pooling_stat="1100", **SMALL)),
+        "spike_driven_transformer").SpikeDrivenTransformer(T=2, num_heads=2, depths=1,
+                                                       pooling_stat="1100", **SMALL)),
     "qkformer token": ("image", (3, 32, 32), lambda: model_of("qkformer").QKFormer(
         T=2, num_heads=(2, 2, 2), depths=(1, 1, 1), **SMALL)),
     "qkformer channel": ("image", (3, 32, 32), lambda: model_of("qkformer").QKFormer(
