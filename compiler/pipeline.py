@@ -16,7 +16,16 @@ from typing import Any, cast
 from snnc.backends import targets
 from snnc.compiler import legalize, normalise, quantize, retime
 from snnc.compiler.dump import dump_stage
-from snnc.compiler.frontends import NetxOptions, NirOptions, is_netx, netx, nir
+from snnc.compiler.frontends import (
+    NetxOptions,
+    NirOptions,
+    TorchOptions,
+    is_netx,
+    is_torch,
+    netx,
+    nir,
+    torch_files,
+)
 from snnc.compiler.map import MapOptions, map_network
 from snnc.compiler.options import CompileOptions
 from snnc.compiler.provenance import provenance
@@ -32,6 +41,7 @@ from snnc.ir.network import Network
 from snnc.ir.target import Target
 from snnc.ir.wire import WireCode
 
+TORCH_OPTIONS = ("constructor", "time_axis")
 STAGES = ("frontend", "normalise", "quantize", "legalize", "retime", "map", "deployment")
 
 
@@ -70,7 +80,7 @@ class Compilation:
         on_stage: called with (stage, None) when a stage starts, (stage, seconds) when it ends.
     """
 
-    model: Path
+    model: Path | Network | IntegerNetwork
     options: CompileOptions
     calibrate: Callable[[Network | IntegerNetwork], Calibration | None] = no_calibration
     dump_to: Path | None = None
@@ -105,7 +115,9 @@ class Compilation:
         return deployment
 
     def _frontend(self) -> Network | IntegerNetwork:
-        return read_model(self.model, self.options)
+        if isinstance(self.model, Path):
+            return read_model(self.model, self.options)
+        return self.model
 
     def _normalise(self) -> Network | IntegerNetwork:
         network: Network | IntegerNetwork = self.results["frontend"]
@@ -197,6 +209,8 @@ def read_model(path: Path, options: CompileOptions) -> Network | IntegerNetwork:
     """
     if is_netx(path):
         return netx.read(path, netx_options(options))
+    if is_torch(path):
+        return torch_files.read(path, torch_options(options))
     return nir.read(path, nir_options(options))
 
 
@@ -207,6 +221,7 @@ def nir_options(options: CompileOptions) -> NirOptions:
         OptionError: an option of ``.net`` files was given.
     """
     _only_for(options, ("input_layer",), ".net", "a NIR file's input is what its first node reads")
+    _only_for(options, TORCH_OPTIONS, "PyTorch", "a NIR file holds a whole network")
     named: dict[str, Any] = {f.name: getattr(options, f.name) for f in fields(NirOptions)}
     return NirOptions(**named)
 
@@ -219,8 +234,23 @@ def netx_options(options: CompileOptions) -> NetxOptions:
     """
     others = (*(f.name for f in fields(NirOptions)), "weight_bits")
     _only_for(options, others, ".nir", "a .net file holds integers with one meaning")
+    _only_for(options, TORCH_OPTIONS, "PyTorch", "a .net file holds a whole network")
     named: Any = options.input_layer
     return NetxOptions(named)
+
+
+def torch_options(options: CompileOptions) -> TorchOptions:
+    """The part of the options that completes a PyTorch file; it validates the values.
+
+    Raises:
+        OptionError: an option of other files was given.
+    """
+    others = tuple(f.name for f in fields(NirOptions))
+    _only_for(options, others, ".nir", "a PyTorch model says how its neurons behave")
+    _only_for(
+        options, ("input_layer",), ".net", "a PyTorch model's input is what it is called with"
+    )
+    return TorchOptions(options.constructor, options.time_axis, options.timesteps)
 
 
 def _only_for(options: CompileOptions, names: Iterable[str], suffix: str, why: str) -> None:

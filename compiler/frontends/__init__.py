@@ -7,11 +7,13 @@ from pathlib import Path
 from snnc.compiler.frontends import netx, nir
 from snnc.compiler.frontends.netx import NetxOptions
 from snnc.compiler.frontends.nir import NirOptions
+from snnc.compiler.frontends.torch import files as torch_files
+from snnc.compiler.frontends.torch.files import TorchOptions, is_torch
 from snnc.ir.errors import ModelFileError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
 
-__all__ = ["NetxOptions", "NirOptions", "is_netx", "load_model"]
+__all__ = ["NetxOptions", "NirOptions", "TorchOptions", "is_netx", "is_torch", "load_model"]
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 SUFFIXES = (".nir", ".h5", ".hdf5")
@@ -24,14 +26,18 @@ def is_netx(path: Path) -> bool:
 
 
 def load_model(
-    path: Path, options: NirOptions | None = None, netx_options: NetxOptions | None = None
+    path: Path,
+    options: NirOptions | None = None,
+    netx_options: NetxOptions | None = None,
+    torch_options: TorchOptions | None = None,
 ) -> Network | IntegerNetwork:
     """Read a trained network from a file; one of lava-dl needs no quantization.
 
     Args:
-        path: ``.net`` for lava-dl; NIR otherwise.
+        path: ``.net`` for lava-dl; ``.pt2``, ``.pt``, ``.safetensors`` for PyTorch; NIR otherwise.
         options: of NIR files.
         netx_options: of lava-dl's files.
+        torch_options: of PyTorch's files.
 
     Raises:
         ModelFileError: no frontend knows this kind of file; else as ``nir.read``, ``netx.read``.
@@ -39,6 +45,8 @@ def load_model(
     path = Path(path)
     if is_netx(path):
         return netx.read(path, netx_options)
+    if is_torch(path):
+        return torch_files.read(path, torch_options)
     if path.suffix.lower() in SUFFIXES or _starts_with(path, HDF5_SIGNATURE):
         return nir.read(path, options)
     if not path.exists():
@@ -47,7 +55,7 @@ def load_model(
         "no frontend reads this kind of file",
         where=str(path),
         found=path.suffix or "no suffix",
-        allowed="NIR (.nir), lava-dl (.net)",
+        allowed="NIR (.nir), lava-dl (.net), PyTorch (.pt2, or weights)",
         remedy="export the network to NIR: docs/nir.md lists how, framework by framework",
     )
 

@@ -57,7 +57,7 @@ def _silent(*_: object) -> None:
 
 
 def compile(
-    model: AnyPath,
+    model: AnyPath | Network | IntegerNetwork,
     options: CompileOptions | None = None,
     *,
     output: AnyPath | None = None,
@@ -71,7 +71,7 @@ def compile(
     """Compile a trained network for a chip.
 
     Args:
-        model: ``.nir`` or ``.net`` file.
+        model: ``.nir``, ``.net``, ``.pt2`` or weights file, or a network (``snnc.from_torch``).
         options: target, time steps, widths, seed, dialect; see ``CompileOptions``.
         output: ``.snnc`` file to write; None keeps the deployment in memory only.
         calibration: typical data (``.npz``, recordings): value ranges and spike rates.
@@ -100,8 +100,10 @@ def compile(
         _check_output(Path(output), model, calibration)
     source = _CalibrationSource(calibration, inputs or InputOptions(), options)
     folder = None if build_dir is None else BuildFolder(Path(build_dir))
+    given = Path(model) if isinstance(model, str | Path) else model
+    label = given if isinstance(given, Path) else Path(given.name)
     job = Compilation(
-        Path(model),
+        given,
         options,
         source,
         _dump_folder(dump_ir, folder),
@@ -111,7 +113,7 @@ def compile(
         deployment = job.run(stop_after)
     except SnncError as error:
         if folder is not None:
-            folder.write_failure(Path(model), options, job.seconds, error)
+            folder.write_failure(label, options, job.seconds, error)
         raise
     if deployment is not None:
         deployment = _with_inputs(deployment, source)
@@ -121,7 +123,7 @@ def compile(
     last = [stage for stage in STAGES if stage in job.results][-1]
     result = CompileResult(deployment, written, job.seconds, last, source.notes)
     if folder is not None:
-        folder.write(Path(model), options, result)
+        folder.write(label, options, result)
     return result
 
 

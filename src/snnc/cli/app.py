@@ -67,6 +67,8 @@ def compile_command(
     loop_delay: opt.LoopDelay = None,
     transpose_linear: opt.TransposeLinear = False,
     input_layer: opt.InputLayer = None,
+    constructor: opt.Constructor = None,
+    time_axis: opt.TimeAxis = None,
     dump_ir: opt.DumpIr = None,
     stop_after: opt.StopAfter = None,
     build_dir: opt.BuildDir = None,
@@ -86,7 +88,8 @@ def compile_command(
         "seed": seed, "time_limit_s": time_limit, "calibration_samples": calibration_samples,
         "dialect": dialect, "dt": dt, "reset": reset, "threshold": threshold,
         "loop_delay": loop_delay, "transpose_linear": transpose_linear or None,
-        "input_layer": input_layer, "wire_code": wire_code,
+        "input_layer": input_layer, "wire_code": wire_code, "constructor": constructor,
+        "time_axis": time_axis,
         "max_spikes": max_spikes,
     }  # fmt: skip
     options = configured(config, {name: v for name, v in given.items() if v is not None})
@@ -210,6 +213,8 @@ def check_command(
     loop_delay: opt.LoopDelay = None,
     transpose_linear: opt.TransposeLinear = False,
     input_layer: opt.InputLayer = None,
+    constructor: opt.Constructor = None,
+    time_axis: opt.TimeAxis = None,
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
@@ -220,7 +225,15 @@ def check_command(
     from snnc.cli import verdicts
 
     options = opt.model_options(
-        dialect, dt, reset, threshold, loop_delay, transpose_linear, input_layer
+        dialect,
+        dt,
+        reset,
+        threshold,
+        loop_delay,
+        transpose_linear,
+        input_layer,
+        constructor,
+        time_axis,
     )
     result = api.check(opt.existing(model, "model file"), target, options)
     if as_json:
@@ -248,6 +261,8 @@ def inspect_command(
     loop_delay: opt.LoopDelay = None,
     transpose_linear: opt.TransposeLinear = False,
     input_layer: opt.InputLayer = None,
+    constructor: opt.Constructor = None,
+    time_axis: opt.TimeAxis = None,
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
@@ -260,7 +275,15 @@ def inspect_command(
     from snnc.cli import inspecting
 
     options = opt.model_options(
-        dialect, dt, reset, threshold, loop_delay, transpose_linear, input_layer
+        dialect,
+        dt,
+        reset,
+        threshold,
+        loop_delay,
+        transpose_linear,
+        input_layer,
+        constructor,
+        time_axis,
     )
     wanted = AnalysisOptions(
         target, input, samples, timesteps, opt.input_options(encode, bin_us, None, seed)
@@ -287,6 +310,8 @@ def export_command(
     loop_delay: opt.LoopDelay = None,
     transpose_linear: opt.TransposeLinear = False,
     input_layer: opt.InputLayer = None,
+    constructor: opt.Constructor = None,
+    time_axis: opt.TimeAxis = None,
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
@@ -305,7 +330,15 @@ def export_command(
         output or Path(f"{model.stem}{form.suffix}"),
         assigned(form.options, assignments or (), "--set"),
         reading=opt.model_options(
-            dialect, dt, reset, threshold, loop_delay, transpose_linear, input_layer
+            dialect,
+            dt,
+            reset,
+            threshold,
+            loop_delay,
+            transpose_linear,
+            input_layer,
+            constructor,
+            time_axis,
         ),
     )
     if as_json:

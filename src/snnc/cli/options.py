@@ -23,7 +23,7 @@ _BIN = "Time bin of event recordings, microseconds."
 _RECORDINGS = ".npz, recording (.bin, .bs2), or folder or zip of recordings."
 
 Model = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="Trained network, a .nir or .net file.")
+    Path, typer.Argument(metavar="MODEL", help="Trained network: .nir, .net, .pt2 or weights.")
 ]
 Artifact = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="Compiled network, .snnc.")]
 ModelOrArtifact = Annotated[
@@ -126,6 +126,22 @@ InputLayer = Annotated[
     typer.Option(
         help="What the input layer of a .net file is fed: values, spikes.",
         show_default="values",
+        rich_help_panel=_MODEL_PANEL,
+    ),
+]
+Constructor = Annotated[
+    str | None,
+    typer.Option(
+        help="What a file of PyTorch weights belongs to: package.module:function, which returns "
+        "(model, example input).",
+        rich_help_panel=_MODEL_PANEL,
+    ),
+]
+TimeAxis = Annotated[
+    str | None,
+    typer.Option(
+        help="Time axis of a PyTorch model's input: auto, none, 0, 1.",
+        show_default="auto",
         rich_help_panel=_MODEL_PANEL,
     ),
 ]
@@ -302,6 +318,8 @@ def model_options(
     loop_delay: str | None,
     transpose_linear: bool,
     input_layer: str | None,
+    constructor: str | None = None,
+    time_axis: str | None = None,
 ) -> CompileOptions:
     """Options of commands that only read a model."""
     return CompileOptions(
@@ -312,6 +330,8 @@ def model_options(
         loop_delay=loop_delay,
         transpose_linear=transpose_linear,
         input_layer=input_layer or "values",
+        constructor=constructor,
+        time_axis=time_axis or "auto",
     )
 
 
