@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from snnc.compiler.legalize.findings import Finding, assumed, refused
+from snnc.compiler.wire import largest_count
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
 from snnc.ir.nodes import Output
@@ -74,11 +75,12 @@ def _counts(node: RealNeuron, target: Target) -> Iterator[Finding]:
     """Several spikes per step, and negative ones."""
     model = target.neuron
     most = "any number of" if node.multi_spike == 0 else f"up to {node.multi_spike}"
-    too_many = model.levels is not None and not 1 <= node.multi_spike <= model.levels
-    if too_many or (model.levels is None and node.multi_spike == 0):
+    # A count without limit gets one from the weights and input types, when these are integers.
+    room = largest_count(target)
+    if room is not None and max(node.multi_spike, 2 * (node.multi_spike == 0)) > room:
         yield refused(
             node,
-            f"{most} spikes per step, and {target.id} sends at most {model.levels}",
+            f"{most} spikes per step, and {target.id} sends at most {room}",
             "re-read the file with one spike per step (--dialect nir, or --reset zero), "
             "or choose a target with graded spikes",
         )
