@@ -138,7 +138,8 @@ class LayerQuantizer:
         """The weights on these grids and the interval of their sum; few shifts change the grids."""
         key = steps.tobytes()
         if key not in self._by_steps:
-            writers = [rows.quantized(steps, self.grids.largest) for rows in self.rows]
+            signs = self.options.weight_bits == 1
+            writers = [rows.quantized(steps, self.grids.largest, signs) for rows in self.rows]
             nodes = {**self.nodes, **self.tree.inner, **{w.name: w for w in writers}}
             found = interval(nodes, self.tree.root, self.types)
             self._by_steps = {key: (writers, found)}
