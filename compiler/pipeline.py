@@ -130,8 +130,9 @@ class Compilation:
         network = self.results["normalise"]
         if isinstance(network, IntegerNetwork):
             return quantize.Quantized(network, {})
+        bits, layers = quantize.parse_widths(self.options.weight_bits)
         options = quantize.QuantizeOptions(
-            self.options.weight_bits, self.timesteps, max_spikes=self.options.max_spikes
+            bits, self.timesteps, layers, max_spikes=self.options.max_spikes
         )
         values = self.calibration.values if self.calibration else None
         return quantize.quantize(network, self.target, options, values)

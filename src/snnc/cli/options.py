@@ -58,7 +58,10 @@ Timesteps = Annotated[
         show_default="as in the calibration data",
     ),
 ]
-WeightBits = Annotated[int | None, typer.Option(help="Bits of a weight.", show_default="8")]
+WeightBits = Annotated[
+    str | None,
+    typer.Option(help="Bits of a weight, 1 to 16: 8, or conv1=4,fc=8.", show_default="8"),
+]
 Chips = Annotated[int | None, typer.Option(help="Chips joined into one mesh.", show_default="1")]
 WireCode = Annotated[
     str | None,
