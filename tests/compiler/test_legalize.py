@@ -91,15 +91,19 @@ def test_all_refused_nodes_are_named_at_once() -> None:
         neuron("odd", "d", (2, 2, 2), reset_timing="snntorch_subtract", reset="subtract"),
         Output("out", ("odd",)),
     )
-    error = refusal(Network("net", nodes))
+    keeping = small_target(neuron={"leak": "none"})
+    error = refusal(Network("net", nodes), keeping)
     assert error.where == "max, several, odd"
-    assert "max pooling is not a sum over synapses" in error.found
+    assert "needs neurons that forget from step to step, which test has not" in error.found
     assert "any number of spikes per step, and test sends at most 1" in error.found
     assert "'snntorch_subtract' has no exact integer form" in error.found
     assert "--reset zero" in error.remedy
-    assert {f.node for f in findings(Network("net", nodes), TARGET) if f.kind == "refused"} == {
-        "max", "several", "odd",
-    }  # fmt: skip
+    found = findings(Network("net", nodes), keeping)
+    assert {f.node for f in found if f.kind == "refused"} == {"max", "several", "odd"}
+    (rewritten,) = (f for f in findings(Network("net", nodes), TARGET) if f.node == "max")
+    assert (rewritten.kind, rewritten.reason) == (
+        "assumed", "it becomes populations of helper neurons",
+    )  # fmt: skip
 
 
 REAL_REFUSALS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
