@@ -13,6 +13,7 @@ from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.lower import Lowered, limits_of
 from snnc.ir.network import RealNode
 from snnc.ir.neuron import Neuron
+from snnc.ir.nodes import Reduce
 from snnc.ir.target import Target
 
 
@@ -36,13 +37,16 @@ def wired(lowered: Lowered, target: Target) -> Iterator[Finding]:
         yield replace(finding, node=owner.get(finding.node, finding.node))
 
 
-def to_be_rewritten(node: RealNode, target: Target) -> Finding:
+def to_be_rewritten(node: RealNode, target: Target) -> Iterator[Finding]:
     """An operator of a trained network: its integers decide how many neurons it becomes."""
+    if isinstance(node, Reduce) and node.op == "sum" and not node.steps:
+        return
     if limits_of(target).forget is None:
-        return refused(
+        yield refused(
             node,
             "it is not a sum over synapses, and its rewriting needs neurons that forget from step "
             f"to step, which {target.id} has not",
             "train with average pooling and without products, or choose another target",
         )
-    return assumed(node, "it becomes populations of helper neurons")
+    else:
+        yield assumed(node, "it becomes populations of helper neurons")

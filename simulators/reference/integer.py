@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ def run(
     network: IntegerNetwork,
     inputs: Mapping[str, IntArray],
     record: Collection[str] | None = None,
+    observe: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> RunResult:
     """Run all samples from their reset state.
 
@@ -29,6 +30,8 @@ def run(
         network: the program.
         inputs: by input name, integers [samples, steps, *shape] within the input's type.
         record: populations whose spikes are returned; None records all.
+        observe: called after every moment with the value [samples, *shape] of every node that
+            computed one of its steps in it; without barriers a moment is a step of all nodes.
 
     Raises:
         InputError: an input is missing, misshapen or out of its type's range.
@@ -49,6 +52,8 @@ def run(
                 counts[node.name] += np.abs(flat).sum(axis=1)
                 if node.name in recorded:
                     spikes[node.name].append(Events.from_dense(flat[:, None], t))
+        if observe is not None:
+            observe(interpreter.latest)
 
     return RunResult(
         {name: np.stack(collected, axis=1) for name, collected in outputs.items()},
@@ -73,6 +78,7 @@ class _Interpreter:
         waited_for = {s for n in network.nodes for s in n.inputs if lags[n.name] > lags[s]}
         self.past: dict[str, list[Any]] = {name: [] for name in waited_for}
         self.value: dict[str, Any] = {}
+        self.latest: dict[str, Any] = {}
 
     def advance(self, moment: int) -> list[tuple[IntegerNode, int, Any]]:
         """Compute one moment; return (node, its step, value) of outputs and populations."""
@@ -88,6 +94,7 @@ class _Interpreter:
         for node in active:
             if isinstance(node, Delay):
                 self.pipes[node.name].append(self.value[node.inputs[0]])
+        self.latest = {node.name: self.value[node.name] for node in active}
         return shown
 
     def _is_active(self, node: IntegerNode, moment: int) -> bool:

@@ -110,7 +110,7 @@ def reduce(node: Reduce, x: Any) -> Any:
 
 
 def over_time(node: Reduce, steps: list[Any]) -> Any:
-    """The same over all steps of a sample as well."""
+    """``reduce`` over all steps of a sample as well."""
     return reduce(node, np.sum(steps, axis=0) if node.op == "sum" else np.max(steps, axis=0))
 
 

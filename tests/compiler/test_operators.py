@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import nets, zoo
+from support import nets
+from support import operator_zoo as zoo
 from support.deployed import deployed
 from support.random_networks import random_inputs
 from support.random_operators import random_operators

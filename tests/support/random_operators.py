@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from support.zoo import HALF, Maker, Shape
+from support.operator_zoo import HALF, Maker, Shape
 
 from snnc.ir.arrays import size_of
 from snnc.ir.integer_network import IntegerNetwork

@@ -1,231 +1,406 @@
-"""Small integer networks with the operators of published systems, random weights.
+"""The zoo: one small network of every structure in the literature, on numbers a grid can hold.
 
-Equations re-derived from: spike-driven transformers (Yao et al., 2023 to 2025: SDSA 1 and 3,
-integer counts), spiking self-attention (Zhou et al., 2023), Hamming attention over space and time
-(SpikeVideoFormer, 2025), SEW residuals (Fang et al., 2021), EMS-YOLO (Su et al., 2023), spiking
-mixtures of experts (SEMM, 2024).
+Weights are random multiples of 2^-4, so that float64 arithmetic is exact and the integer network
+must reproduce every spike and logit.  Layer names say what a layer is; every network has one
+input "in" and one output "out".
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from support.real_nets import neuron
 
-from snnc.ir.integer_network import IntegerNetwork
-from snnc.ir.neuron import MEMORYLESS, Leak, Neuron, Reset
+from snnc.ir.arrays import Shape
+from snnc.ir.network import Network
 from snnc.ir.nodes import (
     Add,
+    Bias,
+    Delay,
     Index,
     Input,
     Linear,
-    Lut,
     MatMul,
     Mul,
     Output,
     Pool,
     Reduce,
+    Scale,
 )
-from snnc.ir.types import BIN
-from snnc.ir.weights import Conv, Dense
+from snnc.ir.real_neuron import RealAdaptation
+from snnc.ir.types import BIN, ValueType
+from snnc.ir.weights import Conv, Dense, Sparse
 
-Shape = tuple[int, ...]
-HALF = Leak(np.array(1), 1)
+LIF: dict[str, Any] = {"decay": 0.5, "gain": 0.5, "reset": "zero"}  # SpikingJelly's default
+SOFT: dict[str, Any] = {"reset": "subtract"}
 
 
-class Maker:
-    """Collects nodes; every method adds one and returns its name."""
+class Make:
+    """Writes a network layer by layer; every method returns the name of what it made."""
 
-    def __init__(self, seed: int = 0) -> None:
-        self.rng = np.random.default_rng(seed)
-        self.nodes: list[Any] = []
-        self.shapes: dict[str, Shape] = {}
+    def __init__(self, name: str, shape: Shape, kind: ValueType = BIN, seed: int = 0) -> None:
+        self.name, self.rng = name, np.random.default_rng(seed)
+        self.nodes: list[Any] = [Input("in", shape, kind)]
+        self.shapes: dict[str, Shape] = {"in": shape}
 
     def put(self, node: Any, shape: Shape) -> str:
         self.nodes.append(node)
         self.shapes[node.name] = shape
         return str(node.name)
 
-    def input(self, shape: Shape, kind: Any = BIN, name: str = "x") -> str:
-        return self.put(Input(name, shape, kind), shape)
+    def fresh(self, stem: str) -> str:
+        return f"{stem}{len(self.nodes)}"
 
-    def conv(self, name: str, x: str, out: int, k: int = 1, limit: int = 20) -> str:
+    def weights(self, *shape: int, spread: int = 14) -> Any:
+        """Multiples of 1/16, more positive than negative, so that something fires."""
+        return self.rng.integers(-spread // 2, spread + 1, shape) / 16
+
+    def dense(self, x: str, out: int) -> str:
+        values = self.weights(out, *self.shapes[x])
+        return self.put(Linear(self.fresh("fc"), (x,), Dense(values)), (out,))
+
+    def conv(self, x: str, out: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> str:
         channels, *extent = self.shapes[x]
-        kernel = (k,) * len(extent)
-        values = self.rng.integers(-limit // 2, limit + 1, (out, channels, *kernel))
-        weights = Conv(values, (1,) * len(extent), ((k // 2,) * 2,) * len(extent),
-                       (1,) * len(extent))  # fmt: skip
-        return self.put(Linear(name, (x,), weights), (out, *extent))
+        axes = len(extent)
+        pad, name = kernel // 2, self.fresh("conv")
+        values = self.weights(out, channels // groups, *(kernel,) * axes, spread=10)
+        weights = Conv(values, (stride,) * axes, ((pad, pad),) * axes, (1,) * axes, groups)
+        return self.put(Linear(name, (x,), weights), weights.output_shape(name, self.shapes[x]))
 
-    def lif(self, name: str, x: str, threshold: int = 20, levels: int = 1) -> str:
-        """Leak 1/2 and hard reset; with several levels, the stateless ladder of I-LIF."""
-        ladder = threshold * np.arange(1, levels + 1)
-        leak = HALF if levels == 1 else MEMORYLESS
+    def norm(self, x: str, signs: bool = False) -> str:
+        """Batch-norm with factors that are powers of two and biases on the grid."""
         shape = self.shapes[x]
-        return self.put(Neuron(name, (x,), shape, ladder, Reset("value"), leak=leak), shape)
+        column = (-1, *(1,) * (len(shape) - 1))
+        gamma = 2.0 ** self.rng.integers(0, 2, shape[0])
+        if signs:
+            gamma *= self.rng.choice([-1.0, 1.0], shape[0])
+        beta = self.weights(shape[0], spread=6)
+        scaled = self.scale(x, gamma.reshape(column))
+        return self.put(Bias(self.fresh("bias"), (scaled,), beta.reshape(column)), shape)
 
-    def add(self, name: str, *terms: str) -> str:
-        return self.put(Add(name, terms), self.shapes[terms[0]])
+    def scale(self, x: str, factor: Any) -> str:
+        values = np.asarray(factor, float)
+        return self.put(Scale(self.fresh("scale"), (x,), values), self.shapes[x])
 
-    def mul(self, name: str, a: str, b: str) -> str:
-        return self.put(Mul(name, (a, b)), self.shapes[a])
+    def spike(self, x: str, **changes: Any) -> str:
+        shape = self.shapes[x]
+        return self.put(neuron(self.fresh("n"), x, shape, **{**LIF, **changes}), shape)
 
-    def matmul(self, name: str, a: str, b: str, ta: bool = False, tb: bool = False) -> str:
-        rows = self.shapes[a][-1 if ta else -2]
-        columns = self.shapes[b][-2 if tb else -1]
-        return self.put(MatMul(name, (a, b), ta, tb), (*self.shapes[a][:-2], rows, columns))
+    def add(self, *x: str) -> str:
+        return self.put(Add(self.fresh("add"), x), self.shapes[x[0]])
 
-    def reduce(self, name: str, x: str, axes: Shape, steps: int = 0, op: Any = "sum") -> str:
-        shape = tuple(1 if k in axes else n for k, n in enumerate(self.shapes[x]))
-        return self.put(Reduce(name, (x,), op, axes, steps), shape)
+    def mul(self, a: str, b: str) -> str:
+        return self.put(Mul(self.fresh("mul"), (a, b)), self.shapes[a])
 
-    def index(self, name: str, x: str, index: Any) -> str:
-        index = np.asarray(index)
-        return self.put(Index(name, (x,), index.shape, index.reshape(-1)), index.shape)
+    def matmul(self, a: str, b: str, ta: bool = False, tb: bool = False) -> str:
+        left, right = self.shapes[a], self.shapes[b]
+        shape = (*left[:-2], left[-1 if ta else -2], right[-2 if tb else -1])
+        return self.put(MatMul(self.fresh("matmul"), (a, b), ta, tb), shape)
 
-    def broadcast(self, name: str, x: str, shape: Shape) -> str:
-        size = int(np.prod(self.shapes[x]))
-        return self.index(name, x, np.broadcast_to(np.arange(size).reshape(self.shapes[x]), shape))
+    def inverted(self, x: str) -> str:
+        """1 - x."""
+        minus = self.scale(x, -1.0)
+        return self.put(Bias(self.fresh("not"), (minus,), np.ones(())), self.shapes[x])
 
-    def scaled(self, name: str, x: str, factor: int) -> str:
-        """Multiplied by a constant, as a convolution with one tap per channel."""
-        channels, *extent = self.shapes[x]
-        ones = (1,) * len(extent)
-        values = np.full((channels, 1, *ones), factor)
-        weights = Conv(values, ones, ((0, 0),) * len(extent), ones, channels)
-        return self.put(Linear(name, (x,), weights), self.shapes[x])
+    def pool(self, x: str, op: Any, kernel: int = 2, stride: int = 2, pad: int = 0) -> str:
+        axes = len(self.shapes[x]) - 1
+        node = Pool(self.fresh(op), (x,), op, (kernel,) * axes, (stride,) * axes,
+                    ((pad, pad),) * axes)  # fmt: skip
+        name = self.put(node, node.output_shape(self.shapes[x]))
+        return self.scale(name, 1 / kernel**axes) if op == "sum" else name
 
-    def heads(self, name: str, x: str, count: int) -> str:
-        """(channels, tokens) as (heads, tokens, channels per head)."""
-        channels, tokens = self.shapes[x]
-        index = np.arange(channels * tokens).reshape(count, channels // count, tokens)
-        return self.index(name, x, np.swapaxes(index, 1, 2))
+    def reduce(self, x: str, op: Any, axis: int) -> str:
+        shape = self.shapes[x]
+        out = (*shape[:axis], 1, *shape[axis + 1 :])
+        return self.put(Reduce(self.fresh("reduce"), (x,), op, (axis,)), out)
 
-    def unheads(self, name: str, x: str) -> str:
-        """(heads, tokens, channels per head) as (channels, tokens)."""
-        heads, tokens, channels = self.shapes[x]
-        index = np.arange(heads * tokens * channels).reshape(heads, tokens, channels)
-        return self.index(name, x, np.swapaxes(index, 1, 2).reshape(-1, tokens))
+    def index(self, x: str, take: Callable[[Any], Any]) -> str:
+        """A gather given as a NumPy expression of element numbers (-1 = zero)."""
+        index = take(np.arange(int(np.prod(self.shapes[x]))).reshape(self.shapes[x]))
+        node = Index(self.fresh("index"), (x,), index.shape, index)
+        return self.put(node, index.shape)
 
-    def readout(self, x: str, classes: int = 4) -> None:
-        """A dense layer, and its sums as the output."""
-        size = int(np.prod(self.shapes[x]))
-        flat = self.put(Index("flat", (x,), (size,)), (size,))
-        values = self.rng.integers(-20, 21, (classes, size))
-        self.put(Output("out", (self.put(Linear("head", (flat,), Dense(values)), (classes,)),)),
-                 (classes,))  # fmt: skip
+    def concat(self, a: str, b: str) -> str:
+        left, right = self.shapes[a], self.shapes[b]
+        shape = (left[0] + right[0], *left[1:])
+        return self.put(Index(self.fresh("cat"), (a, b), shape), shape)
 
-    def network(self, name: str) -> IntegerNetwork:
-        return IntegerNetwork(name, tuple(self.nodes))
+    def delay(self, x: str, steps: int) -> str:
+        return self.put(Delay(self.fresh("delay"), (x,), steps), self.shapes[x])
 
-
-def projections(m: Maker, channels: int, tokens: int, levels: int = 1) -> tuple[str, str, str, str]:
-    """A stem, and Q, K and V populations (channels, tokens) of it."""
-    stem = m.lif("stem", m.conv("stem_w", m.input((channels, tokens)), channels), levels=levels)
-    q, k, v = (m.lif(n, m.conv(f"{n}_w", stem, channels), levels=levels) for n in "qkv")
-    return stem, q, k, v
-
-
-def sdsa1(channels: int = 6, tokens: int = 5, seed: int = 0) -> IntegerNetwork:
-    """q * LIF(sum over tokens of k * v), with a membrane residual behind it."""
-    m = Maker(seed)
-    stem, q, k, v = projections(m, channels, tokens)
-    kv = m.lif("kv_lif", m.reduce("kv_sum", m.mul("kv", k, v), (1,)), 2)
-    attention = m.mul("attention", q, m.broadcast("kv_all", kv, (channels, tokens)))
-    stream = m.add("stream", m.conv("proj", attention, channels), m.scaled("skip", stem, 9))
-    m.readout(m.lif("out_lif", stream))
-    return m.network("sdsa1")
+    def head(self, x: str, classes: int = 5) -> Network:
+        """Flatten, dense, and a readout of the sums."""
+        flat = self.index(x, lambda i: i.reshape(-1))
+        self.put(Output("out", (self.dense(flat, classes),)), (classes,))
+        return Network(self.name, tuple(self.nodes))
 
 
-def linear_attention(
-    channels: int = 6, tokens: int = 5, heads: int = 2, levels: int = 1, seed: int = 0
-) -> IntegerNetwork:
-    """Q (K^T V) of spikes (SSA, SDSA 3), or of counts up to ``levels`` (integer attention)."""
-    m = Maker(seed)
-    _, *qkv = projections(m, channels, tokens, levels)
-    q, k, v = (m.heads(f"{n}_heads", n, heads) for n in qkv)
-    product = m.matmul("attention", q, m.matmul("kv", k, v, ta=True))
-    m.readout(m.lif("out_lif", m.unheads("joined", product), 2 * levels))
-    return m.network("linear_attention")
+def fc_if() -> Network:
+    m = Make("fc-IF soft", (16,))
+    hidden = m.spike(m.dense("in", 12), decay=1.0, gain=1.0, reset="subtract")
+    return m.head(hidden)
 
 
-def hamming(
-    steps: int, channels: int = 4, tokens: int = 3, heads: int = 1, seed: int = 0
-) -> IntegerNetwork:
-    """Sum over all tokens m of all steps of (d - 2 hamming(q_n, k_m)) v_m, expanded.
-
-    ``4 Q (K^T V) - 2 rowsum(Q) 1^T V - 2 1 (1^T K^T V) + d 1^T V``, with sums over space and time.
-    """
-    m = Maker(seed)
-    _, *qkv = projections(m, channels, tokens)
-    q, k, v = (m.heads(f"{n}_heads", n, heads) for n in qkv)
-    width = channels // heads
-    kv = m.reduce("kv_all", m.matmul("kv", k, v, ta=True), (), steps)
-    v_all = m.reduce("v_all", v, (1,), steps)
-    shape = m.shapes[q]
-    four = m.scaled("four", m.matmul("qkv", q, kv), 4)
-    rows = m.scaled("rows", m.matmul("qv", m.reduce("q_sum", q, (2,)), v_all), -2)
-    columns = m.scaled("columns", m.broadcast("kv_sums", m.reduce("kv_sum", kv, (1,)), shape), -2)
-    constant = m.scaled("constant", m.broadcast("v_sums", v_all, shape), width)
-    total = m.add("hamming", four, rows, columns, constant)
-    m.readout(m.lif("out_lif", m.unheads("joined", total), 6))
-    return m.network("hamming")
+def cnn(name: str, kind: ValueType = BIN, **changes: Any) -> Network:
+    """Three convolutions with batch-norm and the given neuron."""
+    m = Make(name, (1, 6, 6), kind)
+    x = m.spike(m.norm(m.conv("in", 4)), **changes)
+    x = m.spike(m.norm(m.conv(x, 6, stride=2)), **changes)
+    x = m.spike(m.norm(m.conv(x, 6, stride=2)), **changes)
+    return m.head(x)
 
 
-def sew(kind: str, seed: int = 0) -> IntegerNetwork:
-    """A residual block whose shortcut is joined to spikes by ADD, AND or IAND, x (1 - s)."""
-    m = Maker(seed)
-    x = m.lif("stem", m.conv("stem_w", m.input((1, 5, 5)), 3, 3))
-    s = m.lif("block", m.conv("block_w", x, 3, 3))
-    if kind == "ADD":
-        joined = m.add("joined", x, s)
-    elif kind == "AND":
-        joined = m.mul("joined", x, s)
-    else:
-        inverted = m.put(Lut("not", (s,), 0, np.array([1, 0])), m.shapes[s])
-        joined = m.mul("joined", x, inverted)
-    m.readout(m.lif("out_lif", m.conv("out_w", joined, 2, 3)))
-    return m.network(f"sew-{kind}")
+def sew(name: str, join: str) -> Network:
+    """Spike-element-wise residuals: counts (ADD) or bits (AND, IAND), with both kinds of pool."""
+    m = Make(name, (1, 8, 8))
+    x = m.spike(m.norm(m.conv("in", 4)))
+    for pool in ("max", "sum"):
+        y = m.spike(m.norm(m.conv(m.spike(m.norm(m.conv(x, 4))), 4)))
+        other = m.inverted(y) if join == "iand" else y
+        x = m.add(x, y) if join == "add" else m.mul(x, other)
+        x = m.pool(x, pool)
+    return m.head(x)
 
 
-def ems(seed: int = 0) -> IntegerNetwork:
-    """A membrane residual stream; the shortcut is a max pool of the membrane itself."""
-    m = Maker(seed)
-    stem = m.conv("stem_w", m.input((1, 6, 6)), 3, 3)
-    one = m.lif("one", stem)
-    stream = m.add("stream", m.conv("one_w", one, 3, 3), stem)
-    kernel = (2, 2)
-    pooled = m.put(
-        Pool("membrane_pool", (stream,), "max", kernel, kernel, ((0, 0),) * 2), (3, 3, 3)
+def aap() -> Network:
+    """IAND blocks with an auxiliary sum beside them that no output reads."""
+    m = Make("IAND + AAP", (1, 6, 6))
+    x = m.spike(m.norm(m.conv("in", 4)))
+    side = x
+    for _ in range(2):
+        y = m.spike(m.norm(m.conv(x, 4)))
+        side = m.add(side, m.conv(y, 4))
+        x = m.mul(x, m.inverted(y))
+    m.norm(side)
+    return m.head(x)
+
+
+def membrane_shortcut() -> Network:
+    """MS-ResNet with an EMS block: the residual stream and its maximum are membrane currents."""
+    m = Make("MS-ResNet / EMS", (1, 8, 8))
+    stream = m.norm(m.conv("in", 4))
+    inner = m.norm(m.conv(m.spike(stream), 4))
+    stream = m.add(m.norm(m.conv(m.spike(inner), 4)), stream)
+    main = m.norm(m.conv(m.spike(stream), 6, stride=2))
+    main = m.norm(m.conv(m.spike(main), 6))
+    shortcut = m.norm(m.conv(m.spike(m.pool(stream, "max")), 6, kernel=1))
+    return m.head(m.spike(m.add(main, shortcut), decay=0.25, gain=1.0, comparator=">"))
+
+
+def spike_yolo() -> Network:
+    """I-LIF, a RepConv written out (1x1, pad with the bias, depthwise, 1x1), pools, a neck."""
+    counts: dict[str, Any] = {"decay": 0.25, "gain": 1.0, "reset": "subtract",
+                              "multi_spike": 4, "rounding": "half_even",
+                              "threshold": 4.0}  # fmt: skip
+    m = Make("SpikeYOLO neck", (1, 8, 8), ValueType("cnt", 4))
+    x = m.spike(m.conv("in", 4), **counts)
+    y = m.norm(m.conv(x, 4, kernel=1))
+    beta = m.nodes[-1].bias
+    inside = m.index(y, lambda i: np.pad(i, ((0, 0), (1, 1), (1, 1)), constant_values=-1))
+    frame = np.pad(np.zeros((4, 8, 8)), ((0, 0), (1, 1), (1, 1)), constant_values=1.0) * beta
+    padded = m.put(Bias(m.fresh("frame"), (inside,), frame), (4, 10, 10))
+    kernel = Conv(m.weights(4, 1, 3, 3), (1, 1), ((0, 0), (0, 0)), (1, 1), 4)
+    depthwise = m.put(Linear(m.fresh("dw"), (padded,), kernel), (4, 8, 8))
+    x = m.spike(m.norm(m.conv(depthwise, 4, kernel=1)), **counts)
+    small = m.spike(m.norm(m.conv(x, 4, stride=2)), **counts)
+    stages = [m.norm(m.conv(small, 4, kernel=1))]
+    for _ in range(2):
+        stages.append(m.pool(stages[-1], "max", kernel=3, stride=1, pad=1))
+    pooled = m.spike(m.concat(m.concat(stages[0], stages[1]), stages[2]), **counts)
+    up = m.index(m.spike(m.norm(m.conv(pooled, 4, kernel=1)), **counts),
+                 lambda i: i.repeat(2, 1).repeat(2, 2))  # fmt: skip
+    x = m.spike(m.norm(m.conv(m.concat(up, x), 6, stride=2)), **counts)
+    return m.head(x)
+
+
+def tokens(m: Make, x: str, heads: int) -> str:
+    """(channels, h, w) to (heads, tokens, channels / heads)."""
+    return m.index(x, lambda i: i.reshape(heads, i.shape[0] // heads, -1).swapaxes(1, 2))
+
+
+def attention(name: str, kind: str, **changes: Any) -> Network:
+    """Stem, one attention block and one MLP block on a membrane stream."""
+    m = Make(name, (1, 8, 8))
+    heads, width = 2, 8
+    x = m.spike(m.norm(m.conv("in", 4)), **changes)
+    stream = m.pool(m.norm(m.conv(x, width)), "max")
+    spikes = m.spike(stream, **changes)
+    q, k, v = (
+        tokens(m, m.spike(m.norm(m.conv(spikes, width, kernel=1)), **changes), heads)
+        for _ in range(3)
     )
-    two = m.lif("two", pooled)
-    second = m.add("second", m.conv("two_w", two, 3), pooled)
-    m.readout(m.lif("out_lif", second))
-    return m.network("ems")
+    half = {**changes, "threshold": changes.get("threshold", 1.0) / 2}
+    if kind == "sdsa1":
+        kv = m.spike(m.reduce(m.mul(k, v), "sum", 1), **half)
+        wide = m.index(kv, lambda i: i.repeat(16, 1))
+        y = m.mul(q, wide)
+    else:
+        if kind == "hamming":
+            shifted = [
+                m.put(Bias(m.fresh("b"), (m.scale(x, 2.0),), -np.ones(())), m.shapes[x])
+                for x in (q, k)
+            ]
+            y = m.scale(m.matmul(shifted[0], m.matmul(shifted[1], v, ta=True)), 1 / 8)
+        elif kind == "ssa":
+            y = m.scale(m.matmul(m.matmul(q, k, tb=True), v), 0.125)
+        else:
+            y = m.scale(m.matmul(q, m.matmul(k, v, ta=True)), 4**-0.5 / 4)
+        y = m.spike(y, **half)
+    back = m.index(y, lambda i: i.swapaxes(1, 2).reshape(width, 4, 4))
+    stream = m.add(stream, m.norm(m.conv(back, width, kernel=1)))
+    hidden = m.norm(m.conv(m.spike(stream, **changes), 12, kernel=1))
+    stream = m.add(stream, m.norm(m.conv(m.spike(hidden, **changes), width, kernel=1)))
+    return m.head(m.pool(m.spike(stream, **changes), "sum"))
 
 
-def mixture(experts: int = 3, seed: int = 0) -> IntegerNetwork:
-    """Spiking experts, each gated by a spiking router; their sum is a count."""
-    m = Maker(seed)
-    x = m.lif("stem", m.conv("stem_w", m.input((4, 5)), 6))
-    routed = []
-    for e in range(experts):
-        expert = m.lif(f"expert{e}", m.conv(f"expert{e}_w", x, 6))
-        router = m.lif(f"router{e}", m.conv(f"router{e}_w", x, 1))
-        gate = m.broadcast(f"gate{e}", router, (6, 5))
-        routed.append(m.mul(f"routed{e}", expert, gate))
-    m.readout(m.lif("out_lif", m.conv("out_w", m.add("experts", *routed), 4)))
-    return m.network("mixture")
+def sliding_psn() -> Network:
+    """Two steps of weighted input, no state, a threshold."""
+    m = Make("SlidingPSN k2", (1, 6, 6))
+    x = "in"
+    for channels in (4, 6):
+        y = m.conv(x, channels, stride=2)
+        late = m.scale(m.delay(y, 1), 0.5)
+        shifted = m.put(Bias(m.fresh("b"), (m.add(y, late),), np.array(-0.0625)), m.shapes[y])
+        x = m.spike(shifted, decay=0.0, gain=1.0, threshold=0.25)
+    return m.head(x)
 
 
-def networks() -> dict[str, tuple[IntegerNetwork, int]]:
-    """All of them, with the steps of a sample."""
-    return {
-        "sdsa1": (sdsa1(), 4),
-        "ssa": (linear_attention(), 4),
-        "v3-counts": (linear_attention(channels=4, tokens=3, levels=4, seed=4), 2),
-        **{f"hamming-T{t}": (hamming(t, seed=4), t) for t in (2, 3, 4)},
-        **{f"sew-{kind}": (sew(kind), 4) for kind in ("ADD", "AND", "IAND")},
-        "ems": (ems(), 4),
-        "mixture": (mixture(), 4),
-    }
+def t_rev() -> Network:
+    """T-RevSNN: two levels, two sub-networks with their own weights, streams decayed by alpha."""
+    m = Make("T-RevSNN", (1, 6, 6))
+    memoryless: dict[str, Any] = {"decay": 0.0, "gain": 1.0, "threshold": 0.5, "comparator": ">"}
+    high, low = m.conv("in", 4), m.conv("in", 4, stride=2)
+    for _ in range(2):
+        alpha = 2.0 ** m.rng.integers(-2, 0, (4, 1, 1))
+        up = m.index(m.spike(low, **memoryless), lambda i: i.repeat(2, 1).repeat(2, 2))
+        high = m.add(m.conv(m.conv(up, 4, groups=4), 4, kernel=1), m.scale(high, alpha))
+        down = m.conv(m.spike(high, **memoryless), 4, stride=2)
+        low = m.add(down, m.scale(low, alpha))
+    return m.head(m.spike(low, **memoryless))
+
+
+def experts() -> Network:
+    """SEMM: spiking routers choose between spiking experts."""
+    m = Make("SEMM", (1, 6, 6))
+    x = m.spike(m.norm(m.conv("in", 4)))
+    chosen = [
+        m.mul(
+            m.spike(m.norm(m.conv(x, 4, kernel=1)), threshold=0.25),
+            m.spike(m.norm(m.conv(x, 4)), threshold=0.25),
+        )
+        for _ in range(3)
+    ]
+    return m.head(m.spike(m.norm(m.conv(m.add(*chosen), 4))))
+
+
+def masked_dvs() -> Network:
+    """Event frames, a computed temporal mask on membrane currents, IF neurons."""
+    m = Make("masked DVS", (2, 6, 6))
+    soft: dict[str, Any] = {"decay": 1.0, "gain": 1.0, "reset": "subtract"}
+    count = m.reduce(m.reduce(m.reduce("in", "sum", 0), "sum", 1), "sum", 2)
+    keep = m.spike(m.scale(count, 1 / 16), decay=0.0, gain=1.0, threshold=1.5)
+    everywhere = m.index(keep, lambda i: np.broadcast_to(i, (4, 6, 6)).copy())
+    x = m.spike(m.mul(everywhere, m.norm(m.conv("in", 4))), **soft)
+    return m.head(m.spike(m.norm(m.conv(x, 6, stride=2)), **soft))
+
+
+def voxels() -> Network:
+    """E-3DSNN: a submanifold convolution is a dense one times the occupied sites."""
+    m = Make("E-3DSNN", (1, 4, 4, 4))
+    fire: dict[str, Any] = {"decay": 0.0, "gain": 1.0, "multi_spike": 4, "rounding": "half_up"}
+    wide = m.index("in", lambda i: np.broadcast_to(i, (4, 4, 4, 4)).copy())
+    x = m.spike(m.mul(wide, m.norm(m.conv("in", 4))), **fire)
+    x = m.spike(m.add(m.mul(wide, m.norm(m.conv(x, 4))), m.conv(x, 4, kernel=1)), **fire)
+    return m.head(m.pool(x, "sum"))
+
+
+def sparse_latency() -> Network:
+    """One spike per input, 10 % of the synapses, refractory LIF neurons with an LI readout."""
+    m = Make("sparse latency LIF", (60,))
+    for out, source in ((40, "in"), (20, "h")):
+        columns = m.shapes[source][0]
+        mask = m.rng.random((out, columns)) < (0.1 if out == 40 else 0.3)
+        values = (m.weights(out, columns, spread=24) * mask)[mask]
+        row_ptr = np.concatenate([[0], np.cumsum(mask.sum(axis=1))])
+        weights = Sparse(row_ptr, np.nonzero(mask)[1], values, columns, (out,))
+        x = m.put(Linear(m.fresh("w"), (source,), weights), (out,))
+        name = "h" if out == 40 else "o"
+        m.put(neuron(name, x, (out,), decay=0.75, threshold=0.625, reset="subtract",
+                     refractory=2, refractory_hold=True), (out,))  # fmt: skip
+    y = m.dense("o", 5)
+    readout = neuron("li", y, (5,), decay=0.5, threshold=None, reset="none")
+    m.put(readout, (5,))
+    m.put(Output("out", ("li",)), (5,))
+    return Network(m.name, tuple(m.nodes))
+
+
+def recurrent() -> Network:
+    """Axonal delays of 1 to 3 steps, a recurrent layer, adaptation and a synaptic filter."""
+    m = Make("delay / recurrent", (12,))
+    parts = [m.delay(m.dense("in", 10), steps) for steps in (1, 2, 3)]
+    m.shapes["loop"] = (10,)
+    back = m.delay(m.put(Linear("rec", ("loop",), Dense(m.weights(10, 10, spread=5))), (10,)), 1)
+    adapt = RealAdaptation(np.array(0.5), np.array(0.5), np.array(0.75))
+    total = m.add(*parts, back)
+    m.put(neuron("loop", total, (10,), decay=0.5, reset="subtract", threshold=2.0,
+                 adaptation=adapt), (10,))  # fmt: skip
+    x = m.put(neuron("cuba", m.dense("loop", 8), (8,), decay=0.5, reset="zero",
+                     current_decay=0.5, current_gain=0.5, threshold=0.125), (8,))  # fmt: skip
+    return m.head(x)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A network of the zoo, the steps of a sample, the active share of the input, weight bits.
+
+    (Two convolutions in a row without a neuron fold into one with wide weights.)
+    """
+
+    make: Callable[[], Network]
+    steps: int
+    rate: float = 0.4
+    bits: int = 8
+
+
+TERNARY: dict[str, Any] = {"negative_spikes": 1, "reset": "subtract"}
+ILIF: dict[str, Any] = {"multi_spike": 4, "rounding": "half_even", "reset": "subtract",
+                        "decay": 0.25, "gain": 1.0, "threshold": 4.0}  # fmt: skip
+ZOO: dict[str, Entry] = {
+    "fc-IF soft": Entry(fc_if, 8),
+    "cnn-LIF hard": Entry(lambda: cnn("cnn-LIF hard"), 6),
+    "cnn-LIF soft": Entry(lambda: cnn("cnn-LIF soft", **SOFT), 6),
+    "cnn-PLIF": Entry(lambda: cnn("cnn-PLIF", decay=0.75, gain=0.25, threshold=0.25), 6),
+    "cnn-LIF v_reset": Entry(
+        lambda: cnn("cnn-LIF v_reset", reset="value", reset_value=-0.25, offset=-0.125,
+                    initial=-0.25), 6),
+    "SEW-ADD": Entry(lambda: sew("SEW-ADD", "add"), 4),
+    "SEW-AND": Entry(lambda: sew("SEW-AND", "and"), 4),
+    "SEW-IAND": Entry(lambda: sew("SEW-IAND", "iand"), 4),
+    "IAND + AAP": Entry(aap, 4),
+    "MS-ResNet / EMS": Entry(membrane_shortcut, 4),
+    "I-LIF T1 D4": Entry(lambda: cnn("I-LIF", ValueType("cnt", 4), **ILIF), 1, 0.8),
+    "I-LIF T4 D4": Entry(lambda: cnn("I-LIF", ValueType("cnt", 4), **ILIF), 4, 0.8),
+    "MSF D4": Entry(
+        lambda: cnn("MSF", decay=0.25, gain=1.0, multi_spike=4,
+                    ladder=np.arange(4) + 1.0), 4),
+    "ternary LIF": Entry(lambda: cnn("ternary", **TERNARY), 4),
+    "SpikeLM ternary": Entry(
+        lambda: cnn("SpikeLM", decay=0.25, gain=1.0, reset="multiply", reset_factors=(0.0, 2.0),
+                    negative_spikes=1, rounding="half_even", threshold=0.5), 4),
+    "SlidingPSN k2": Entry(sliding_psn, 6),
+    "SDT-v1 (SDSA)": Entry(lambda: attention("SDT-v1", "sdsa1"), 4),
+    "SDT linear attention": Entry(lambda: attention("SDT-V2", "linear"), 4),
+    "SSA": Entry(lambda: attention("SSA", "ssa"), 4),
+    "SDT-V3 I-LIF T1": Entry(lambda: attention("SDT-V3", "linear", **ILIF), 1, 0.8),
+    "SDHA per step": Entry(lambda: attention("SDHA", "hamming"), 4),
+    "SpikeYOLO neck": Entry(spike_yolo, 2, 0.8, 16),
+    "T-RevSNN": Entry(t_rev, 2, bits=16),
+    "SEMM": Entry(experts, 4),
+    "masked DVS": Entry(masked_dvs, 10, 0.3),
+    "E-3DSNN": Entry(voxels, 1, 0.3),
+    "sparse latency LIF": Entry(sparse_latency, 7, 0.2),
+    "delay / recurrent": Entry(recurrent, 8),
+}  # fmt: skip
