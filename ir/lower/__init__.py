@@ -114,6 +114,10 @@ def lower(network: IntegerNetwork, limits: Limits = ANYTHING) -> Lowered:
     result = IntegerNetwork(network.name, tuple(builder.nodes.values()), network.assumptions)
     rewrites = _costs(source, result, builder.made, inline)
     told = {f"rewritten {r.node}": str(r) for r in rewrites}
+    if limits.reach is not None and any(r.populations for r in rewrites):
+        told["helper neurons"] = (
+            f"potentials up to {limits.reach} are forgotten because the leak rounds toward zero"
+        )
     assumptions = {**network.assumptions, **told}
     return Lowered(IntegerNetwork(result.name, result.nodes, assumptions), rewrites, ())
 

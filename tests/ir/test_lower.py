@@ -13,11 +13,12 @@ from support.random_networks import random_inputs
 from support.random_operators import random_operators
 
 from snnc.backends.targets import load
-from snnc.ir.errors import ModelError
+from snnc.ir.errors import ModelError, UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.lower import ANYTHING, Limits, Lowered, limits_of, lower
 from snnc.ir.lower.associate import associate
 from snnc.ir.lower.staircase import radix
+from snnc.ir.network import Network
 from snnc.ir.neuron import Neuron, Reset
 from snnc.ir.nodes import (
     Barrier,
@@ -336,3 +337,9 @@ def test_sums_over_different_times_are_refused() -> None:
     nodes = (Reduce("a", ("x0",), "sum", (), 3), Reduce("b", ("x0",), "sum", (), 4))
     with pytest.raises(ModelError, match="sums over time of different lengths"):
         over(*nodes)
+
+
+def test_a_trained_network_does_not_sum_over_time_yet() -> None:
+    nodes = (Input("x", (2,), BIN), Reduce("sum", ("x",), "sum", (), 3), Output("y", ("sum",)))
+    with pytest.raises(UnsupportedError, match="sum: a sum over all time steps exists in integer"):
+        Network("real", nodes)
