@@ -16,8 +16,10 @@ from support.random_networks import random_inputs
 from support.random_operators import random_operators
 
 from snnc.backends.targets import load
+from snnc.compiler.analysis import analyse
 from snnc.compiler.legalize import findings, legalize
 from snnc.compiler.retime import retime
+from snnc.ir.arrays import size_of
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import OptionError, UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork
@@ -81,6 +83,28 @@ def test_attention_of_a_real_size_maps_and_runs() -> None:
     )
     data = random_inputs(network, 0, samples=1, steps=2, rate=0.5)
     assert_equal(cycle.run(placed, data, timing=False).result, reference.run(network, data))
+
+
+@pytest.mark.parametrize("code", ["unary", "bitplane"])
+@pytest.mark.parametrize("name", ["hamming-T2", "v3-counts"])
+def test_counts_of_helpers_and_barriers_cross_the_chip_in_slots(name: str, code: Any) -> None:
+    network, steps = ZOO[name]
+    data = random_inputs(network, 0, samples=2, steps=steps, rate=0.5)
+    placed = deployed(network, TOY, steps, chips=2, wire_code=code)
+    assert placed.schedule.period > 1
+    assert_equal(cycle.run(placed, data).result, reference.run(network, data))
+
+
+def test_the_analysis_sees_every_operator_and_step_of_a_barrier() -> None:
+    network, steps = ZOO["hamming-T3"]
+    data = random_inputs(network, 0, samples=2, steps=steps, rate=0.5)
+    expected = reference.run(network, data)
+    for each in (network, legalize(network, TOY)):
+        found = analyse(each, inputs=data).activity
+        assert found is not None
+        size = size_of(network.shapes["q"])
+        spikes = expected.spike_counts["q"].sum() / (2 * steps * size)
+        assert found.rates["q"] == pytest.approx(spikes)
 
 
 # --- single thresholds ---------------------------------------------------------------------------
