@@ -124,6 +124,8 @@ def refire_problem(node: Neuron, target: Target) -> str:
         return f"firing again reaches {most}" if most else "it cannot fire again between updates"
     if node.reset.kind != "subtract":
         return "firing again needs a reset by subtraction"
+    if node.emission is not None:
+        return "firing again sends plain counts, and its counts are looked up"
     if node.negative_levels or node.refractory or node.adaptation is not None:
         return "firing again needs a neuron without negative levels, refractory time, adaptation"
     ladder = np.broadcast_to(node.thresholds, (node.levels, *node.shape))

@@ -82,6 +82,8 @@ def _refiring(neuron: Neuron, model: NeuronModel, code: WireCode) -> Iterator[Pr
         yield "refire", f"reset {neuron.reset.kind}", "subtraction, one sign, no refractory time"
     if neuron.adaptation is not None:
         yield "refire", "adaptation", "none"
+    if neuron.emission is not None:
+        yield "refire", "an emission table", "none"
     uniform = neuron.thresholds[:1] + np.arange(neuron.levels).reshape(
         -1, *(1,) * len(neuron.shape)
     ) * np.broadcast_to(neuron.reset.amount, neuron.shape)
