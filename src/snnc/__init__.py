@@ -1,7 +1,7 @@
 """snnc: compile trained spiking neural networks to neuromorphic chips, bit-exactly.
 
 Every command of the ``snnc`` program is a function here: ``compile``, ``run``, ``report``,
-``verify``, ``check``, ``inspect``, ``export``, ``targets``, ``demo``.
+``verify``, ``check``, ``inspect``, ``compare``, ``export``, ``targets``, ``demo``.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from snnc.ir.errors import SnncError
 
 __all__ = [
-    "CompileOptions", "InputOptions", "SnncError", "__version__", "check", "compile", "demo",
-    "export", "export_nir", "inspect", "report", "run", "targets", "verify",
+    "CompileOptions", "InputOptions", "SnncError", "__version__", "check", "compare", "compile",
+    "demo", "export", "export_nir", "inspect", "report", "run", "targets", "verify",
 ]  # fmt: skip
 
 _HOME = {
