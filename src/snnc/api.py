@@ -16,7 +16,7 @@ from snnc.compiler.options import CompileOptions
 from snnc.inputs import Dataset, InputOptions, load, typical_and_extreme
 from snnc.ir import artifact
 from snnc.ir.atomic import check_separate, check_writable
-from snnc.ir.errors import ArtifactError, OptionError, SnncError
+from snnc.ir.errors import ArtifactError, OptionError, SnncError, UnsupportedError
 from snnc.ir.nodes import Input
 from snnc.results import (
     CheckReport,
@@ -31,13 +31,17 @@ from snnc.results import (
 )
 
 if TYPE_CHECKING:
+    from snnc.analysing import AnalysisOptions
+    from snnc.backends.lava import LavaOptions
     from snnc.build_folder import BuildFolder
     from snnc.compiler.pipeline import Calibration
+    from snnc.environment import Doctor, SetupResult
     from snnc.ir.arrays import RealArray
     from snnc.ir.deployment import Deployment
     from snnc.ir.integer_network import IntegerNetwork
     from snnc.ir.network import Network
     from snnc.ir.target import Target
+    from snnc.ir.wire import WireCode
     from snnc.running import Backend, Progress
 
 AnyPath = str | Path
@@ -149,6 +153,7 @@ def run(
     inputs: InputOptions | None = None,
     compare: int = COMPARED,
     trace: AnyPath | None = None,
+    lava: LavaOptions | None = None,
     on_progress: Progress = _silent,
 ) -> RunReport:
     """Run an artifact on data.
@@ -156,11 +161,13 @@ def run(
     Args:
         deployment: ``.snnc`` file, or a deployment in memory.
         input: ``.npz``, N-MNIST recording, or a folder or zip of recordings.
-        backend: "cycle" (time and energy), "functional" (fast) or "reference" (the definition).
+        backend: "cycle" (time and energy), "functional" (fast), "reference" (the definition) or
+            "lava" (Intel's framework, in a process of its own; see docs/lava.md).
         samples: run only the first so many.
         inputs: how data becomes time steps; what it leaves open is as the network was compiled.
         compare: compare the backend with the reference on the first so many samples.
         trace: ``.npz`` file that receives the spikes of every population.
+        lava: interpreter and patience of the Lava backend.
         on_progress: called as (samples done, samples in total).
 
     Raises:
@@ -175,7 +182,7 @@ def run(
     program = _deployment(deployment)
     data = _data(program, input, inputs or InputOptions(), samples)
     path = None if trace is None else Path(trace)
-    return execute(program, data, backend, compare, path, on_progress)
+    return execute(program, data, backend, compare, path, on_progress, lava)
 
 
 def verify(
@@ -225,17 +232,64 @@ def check(
     return check_model(Path(model), target, options or CompileOptions())
 
 
-def inspect(model: AnyPath, options: CompileOptions | None = None) -> Inspection:
-    """Show a model as the frontend understands it: nodes, shapes, parameters, assumptions.
+def inspect(
+    model: AnyPath,
+    options: CompileOptions | None = None,
+    *,
+    analysis: AnalysisOptions | None = None,
+) -> Inspection:
+    """Show a model as the frontend understands it, and what its arithmetic asks for.
 
-    A model that is refused is shown as stored, with the reason in ``error``.
+    Nodes, shapes, parameters and assumptions; value types, accumulator widths, places that
+    multiply, operations and energy (``docs/inspect.md``).  A model that is refused is shown as
+    stored, with the reason in ``error``.
+
+    Args:
+        model: model file, or a compiled ``.snnc`` artifact.
+        options: what the file does not say, and the weight bits for ``analysis.target``.
+        analysis: target, data and steps of the analysis.
 
     Raises:
-        ModelFileError: there is no readable NIR file.
+        ModelFileError: there is no readable model file.
+        InputError: the data does not fit the network.
     """
+    from snnc.analysing import AnalysisOptions
     from snnc.checking import inspect_model
 
-    return inspect_model(Path(model), options or CompileOptions())
+    return inspect_model(Path(model), options or CompileOptions(), analysis or AnalysisOptions())
+
+
+def export_onnx(
+    model: AnyPath | Network, path: AnyPath, options: CompileOptions | None = None
+) -> None:
+    """Write a spiking network as ONNX: one time step with explicit state (docs/onnx-stateful.md).
+
+    Args:
+        model: a model file that snnc reads as a real network, or such a network.
+        path: ``.onnx`` file to write.
+        options: what the model file does not say.
+
+    Raises:
+        UnsupportedError: a model of integers, or a weight that ONNX cannot hold.
+        SnncError: the model cannot be read, or the file not written.
+        MissingPackageError: the package ``onnx`` is not installed.
+    """
+    from snnc.compiler.frontends.onnx.stateful import export
+    from snnc.compiler.pipeline import read_model
+    from snnc.ir.network import Network
+
+    network: object = model
+    if isinstance(model, str | Path):
+        _check_output(Path(path), model)
+        network = read_model(Path(model), options or CompileOptions())
+    if not isinstance(network, Network):
+        raise UnsupportedError(
+            "only networks of real numbers are written as ONNX",
+            where=str(model) if isinstance(model, str | Path) else "export_onnx",
+            found=type(network).__name__,
+            remedy="export the model it was quantized from",
+        )
+    export(network, Path(path))
 
 
 def compare(
@@ -345,6 +399,31 @@ def targets(name: str | None = None) -> Mapping[str, Any]:
     return {"schema": "snnc-targets/1", "targets": rows}
 
 
+def doctor() -> Doctor:
+    """Say what is installed, what is missing and why; starts interpreters that may have Lava."""
+    from snnc import environment
+
+    return environment.doctor()
+
+
+def setup(
+    what: str, folder: AnyPath | None = None, *, on_command: Callable[[str], None] = _silent
+) -> SetupResult:
+    """Make an environment for something that cannot live in snnc's own; see docs/lava.md.
+
+    Args:
+        what: "lava".
+        folder: where; None takes the place where snnc looks for it.
+        on_command: called with every command before it runs.
+
+    Raises:
+        SnncError: a command failed, or the result does not work.
+    """
+    from snnc import environment
+
+    return environment.setup(what, None if folder is None else Path(folder), on_command)
+
+
 def demo(
     output: AnyPath | None = None,
     *,
@@ -402,11 +481,13 @@ class _CalibrationSource:
         self.data = data
         return Calibration(typical_and_extreme(data, self.limit), data.steps, self._measure)
 
-    def _measure(self, network: IntegerNetwork, target: Target) -> dict[str, RealArray]:
+    def _measure(
+        self, network: IntegerNetwork, target: Target, codes: Mapping[str, WireCode]
+    ) -> dict[str, RealArray]:
         from snnc.execution import measure_rates
 
         assert self.data is not None
-        return measure_rates(network, target, self.data, self.limit)
+        return measure_rates(network, target, codes, self.data, self.limit)
 
 
 def _check_output(output: Path, *sources: object) -> None:

@@ -207,12 +207,15 @@ class Inspection:
         nodes: per node: name, kind, inputs, shape, parameters; of a refused model as the file has
             them, with shape None from where the import stopped.
         error: why the model is refused, as ``SnncError.as_dict``, or None.
+        analysis: value types, widths, operators that weigh and their energy, as
+            ``snnc.compiler.analysis.Analysis.as_dict``; None of a refused model.
     """
 
     model: str
     nodes: tuple[Mapping[str, Any], ...]
     assumptions: Mapping[str, str]
     error: Mapping[str, str] | None = None
+    analysis: Mapping[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON object ``snnc-inspect/1``."""
@@ -222,6 +225,7 @@ class Inspection:
             "nodes": [dict(node) for node in self.nodes],
             "assumptions": dict(self.assumptions),
             "error": None if self.error is None else dict(self.error),
+            "analysis": None if self.analysis is None else dict(self.analysis),
         }
 
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from snnc import api
+from snnc.cli import environment, shell
 from snnc.cli import options as opt
-from snnc.cli import shell
 from snnc.results import CompileResult
 
 app = typer.Typer(
@@ -53,6 +53,8 @@ def compile_command(
     timesteps: opt.Timesteps = None,
     weight_bits: opt.WeightBits = None,
     chips: opt.Chips = None,
+    wire_code: opt.WireCode = None,
+    max_spikes: opt.MaxSpikes = None,
     seed: opt.MapperSeed = None,
     time_limit: opt.TimeLimit = None,
     calibration: opt.Calibration = None,
@@ -85,7 +87,8 @@ def compile_command(
         "seed": seed, "time_limit_s": time_limit, "calibration_samples": calibration_samples,
         "dialect": dialect, "dt": dt, "reset": reset, "threshold": threshold,
         "loop_delay": loop_delay, "transpose_linear": transpose_linear or None,
-        "input_layer": input_layer,
+        "input_layer": input_layer, "wire_code": wire_code,
+        "max_spikes": max_spikes,
     }  # fmt: skip
     options = configured(config, {name: v for name, v in given.items() if v is not None})
     chosen = output or Path(f"{model.stem}.snnc")
@@ -140,6 +143,8 @@ def run_command(
     samples: opt.Samples = None,
     compare: opt.Compare = api.COMPARED,
     trace: opt.Trace = None,
+    lava_python: opt.LavaPython = None,
+    lava_timeout: opt.LavaTimeout = None,
     encode: opt.Encode = None,
     bin_us: opt.BinUs = None,
     labels: opt.Labels = None,
@@ -159,6 +164,7 @@ def run_command(
             inputs=opt.input_options(encode, bin_us, labels, seed),
             compare=compare,
             trace=trace,
+            lava=running.lava(backend, lava_python, lava_timeout),
             on_progress=on_progress,
         )
     if as_json:
@@ -228,7 +234,14 @@ def check_command(
 
 @app.command("inspect")
 def inspect_command(
-    model: opt.Model,
+    model: opt.Inspected,
+    target: opt.AnalysisTarget = None,
+    input: opt.AnalysisData = None,
+    samples: opt.AnalysisSamples = 32,
+    timesteps: opt.AnalysisSteps = None,
+    encode: opt.CalibrationEncode = None,
+    bin_us: opt.CalibrationBinUs = None,
+    seed: opt.EncoderSeed = 0,
     dialect: opt.Dialect = None,
     dt: opt.Dt = None,
     reset: opt.Reset = None,
@@ -239,20 +252,25 @@ def inspect_command(
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Show a model's nodes, shapes, parameters and the assumptions made about it.
+    """Show a model's nodes, the assumptions about it, and its arithmetic.
 
+    Value types, accumulator widths, places that multiply, operations and energy.
     Of a model that is refused, what the file holds and the reason; exit code 2.
     """
-    from snnc.cli import verdicts
+    from snnc.analysing import AnalysisOptions
+    from snnc.cli import inspecting
 
     options = opt.model_options(
         dialect, dt, reset, threshold, loop_delay, transpose_linear, input_layer
     )
-    result = api.inspect(opt.existing(model, "model file"), options)
+    wanted = AnalysisOptions(
+        target, input, samples, timesteps, opt.input_options(encode, bin_us, None, seed)
+    )
+    result = api.inspect(opt.existing(model, "model file"), options, analysis=wanted)
     if as_json:
         shell.print_json(result.as_dict())
     else:
-        verdicts.show_inspection(shell.out(), result)
+        inspecting.show_inspection(shell.out(), result)
     if result.error is not None:
         raise typer.Exit(shell.WRONG if as_json else shell.refuse(result.error, as_json=False))
 
@@ -360,6 +378,10 @@ def targets_command(
     from snnc.backends.targets import check_target, load
 
     verdicts.show_targets(shell.out(), result, [] if name is None else check_target(load(name)))
+
+
+app.command("doctor")(environment.doctor_command)
+app.command("setup")(environment.setup_command)
 
 
 @app.command("demo")
