@@ -21,6 +21,7 @@ from snnc.compiler.frontends.torch import functions, registry
 from snnc.compiler.frontends.torch.build import Builder
 from snnc.compiler.frontends.torch.call import Call
 from snnc.compiler.frontends.torch.layout import AxisError, Dim, element
+from snnc.compiler.frontends.torch.states import is_state
 from snnc.compiler.frontends.torch.tensor import handling, is_traced, traced, value_of
 from snnc.ir.errors import ModelError, OptionError, SnncError, UnsupportedError
 from snnc.ir.network import Network
@@ -48,6 +49,8 @@ def trace_model(
     if time_axis == "auto":
         sequences = any(getattr(m, "step_mode", "s") == "m" for m in model.modules())
         candidates = (0, None) if sequences else (None, 0)
+        if any(type(m).__module__.startswith("sinabs.") for m in model.modules()):
+            candidates = (1, None)
     else:
         candidates = (time_axis,)  # type: ignore[assignment]
     refusals: list[SnncError] = []
@@ -257,7 +260,8 @@ def _named(result: Any, wanted: Sequence[str] | None) -> list[tuple[str, Any]]:
     else:
         found = {"output": result}
     if wanted is None:
-        return [(k, t) for k, t in found.items() if t is not None]
+        kept = [(k, t) for k, t in found.items() if t is not None and not is_state(t)]
+        return [("output", kept[0][1])] if len(kept) == 1 < len(found) else kept
     missing = [name for name in wanted if name not in found]
     if missing or not wanted:
         raise OptionError(
