@@ -75,10 +75,12 @@ def other(call: Call) -> Any:
 
 def _recurrent(call: Call, reads: Value) -> Value:
     """The population with its own spikes of the step before."""
-    builder, module = call.builder, call.module
+    builder, module, place = call.builder, call.module, call.builder.place
+    builder.place = lambda: f"{call.name}.weights"  # the population has the module's name
     forward = dense(builder, reads, numpy_of(module.input_weights), None)
     before = builder.feedback(forward.dims)
     back = dense(builder, before, numpy_of(module.recurrent_weights), None)
+    builder.place = place
     spikes = call.population(builder.sum([forward, back]), **_fields(call, forward))
     builder.close(before, spikes)
     return spikes
