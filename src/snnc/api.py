@@ -7,7 +7,7 @@ Heavy libraries (Numba, OR-Tools) are imported inside the functions that need th
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +20,7 @@ from snnc.ir.errors import ArtifactError, OptionError, SnncError, UnsupportedErr
 from snnc.ir.nodes import Input
 from snnc.results import (
     CheckReport,
+    CompareReport,
     CompileResult,
     Demo,
     ExportResult,
@@ -291,6 +292,43 @@ def export_onnx(
             remedy="export the model it was quantized from",
         )
     export(network, Path(path))
+
+
+def compare(
+    a: AnyPath,
+    b: AnyPath | None = None,
+    input: AnyPath | None = None,
+    *,
+    a_options: Sequence[str] = (),
+    b_options: Sequence[str] = (),
+    samples: int | None = None,
+    inputs: InputOptions | None = None,
+    tolerance: float = 0.0,
+    on_progress: Progress = _silent,
+) -> CompareReport:
+    """Find where two readings of a network first differ: layer, step, neuron and both values.
+
+    Args:
+        a: model file, artifact, or recorded spikes (``.npz``).
+        b: the other one; None is the same file as ``a``, read with other options.
+        input: data both run on; None takes random spikes.
+        a_options, b_options: ``"key=value"`` of a side, see docs/compare.md.
+        samples: run only the first so many.
+        inputs: how data becomes time steps.
+        tolerance: difference of an output value that still counts as equal.
+        on_progress: called as (samples done, samples in total).
+
+    Raises:
+        SnncError: what is wrong with files, data or options, and what to do.
+    """
+    from snnc import comparing, sides
+
+    left = sides.opened(Path(a), a_options, "--a")
+    right = sides.opened(Path(a if b is None else b), b_options, "--b")
+    path = None if input is None else Path(input)
+    return comparing.compared(
+        left, right, path, inputs or InputOptions(), samples, tolerance, on_progress
+    )
 
 
 def export(

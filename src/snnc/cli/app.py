@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -295,6 +296,50 @@ def inspect_command(
         inspecting.show_inspection(shell.out(), result)
     if result.error is not None:
         raise typer.Exit(shell.WRONG if as_json else shell.refuse(result.error, as_json=False))
+
+
+@app.command("compare")
+def compare_command(
+    a: opt.SideA,
+    b: opt.SideB = None,
+    input: opt.CompareData = None,
+    a_options: opt.OptionsA = None,
+    b_options: opt.OptionsB = None,
+    samples: opt.Samples = None,
+    tolerance: opt.Tolerance = 0.0,
+    timesteps: opt.CompareSteps = None,
+    encode: opt.Encode = None,
+    bin_us: opt.BinUs = None,
+    labels: opt.Labels = None,
+    seed: opt.RandomSeed = 0,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Find where two networks, or two readings of one, first differ.
+
+    Exit code 0: every spike and output is the same; 1: they differ.
+    """
+    from snnc.cli import comparing, running
+
+    inputs = replace(opt.input_options(encode, bin_us, labels, seed), timesteps=timesteps)
+    with running.progress(show=not as_json) as on_progress:
+        result = api.compare(
+            a,
+            b,
+            input,
+            a_options=a_options or (),
+            b_options=b_options or (),
+            samples=samples,
+            inputs=inputs,
+            tolerance=tolerance,
+            on_progress=on_progress,
+        )
+    if as_json:
+        shell.print_json(result.as_dict())
+    else:
+        comparing.show(shell.out(), result)
+    if not result.equal:
+        raise typer.Exit(shell.NO)
 
 
 @app.command("export")

@@ -157,6 +157,37 @@ TransposeLinear = Annotated[
     ),
 ]
 
+# Comparing.
+SideA = Annotated[
+    Path, typer.Argument(metavar="A", help="Model, compiled network (.snnc) or recording (.npz).")
+]
+SideB = Annotated[
+    Path | None, typer.Argument(metavar="[B]", help="The other one.", show_default="A")
+]
+_KEYS = (
+    "reading (dialect, dt, reset, threshold, loop-delay, ...), integers, target, weight-bits, "
+    "backend, precision"
+)
+OptionsA = Annotated[
+    list[str] | None, typer.Option("--a", metavar="KEY=VALUE", help=f"Option of A: {_KEYS}.")
+]
+OptionsB = Annotated[
+    list[str] | None, typer.Option("--b", metavar="KEY=VALUE", help="Option of B, the same.")
+]
+CompareData = Annotated[
+    Path | None,
+    typer.Option("--input", help=f"Data both run on: {_RECORDINGS}", show_default="random spikes"),
+]
+CompareSteps = Annotated[
+    int | None,
+    typer.Option(
+        "--timesteps", help="Time steps per sample.", show_default="as in the data, or 32"
+    ),
+]
+Tolerance = Annotated[
+    float, typer.Option(help="Difference of an output value that counts as equal.")
+]
+
 # Other tools' files.
 To = Annotated[str, typer.Option("--to", help="Format to write: nir.")]
 ExportOut = Annotated[
