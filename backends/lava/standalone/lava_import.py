@@ -7,8 +7,8 @@ first ``import lava``.  Two things stop an unchanged Lava there:
   because such classes are unhashable.  While Lava is imported, dataclasses keep a hash.
 * ``port.reshape()`` calls ``np.reshape(newshape=...)``, a keyword NumPy 2.4 no longer has.
 
-And one stops its convolution: it keeps strides and paddings as 8-bit integers, which NumPy 2 refuses
-to add to an image of more than 127 pixels; ``prepare_conv()`` hands them over as plain numbers.
+And one stops its convolution: it keeps strides and paddings as 8-bit integers, which NumPy 2
+refuses to add to more than 127 pixels; ``prepare_conv()`` hands them over as plain numbers.
 """
 
 from __future__ import annotations
