@@ -33,7 +33,7 @@ class Term:
         """The term behind one more operator."""
         if self.product is None:
             return Term((*self.path, (node, position)))
-        matrix = operator_matrix(network, node, position)
+        matrix = operator_matrix(node, position, [network.shapes[s] for s in node.inputs])
         return self if matrix is None else Term(product=matrix @ self.product)
 
     def matrix(self, network: IntegerNetwork, source: str) -> Any:
@@ -43,7 +43,7 @@ class Term:
         size = size_of(network.shapes[source])
         result = sparse.csr_array(sparse.eye_array(size, dtype=np.int64, format="csr"))
         for node, position in self.path:
-            matrix = operator_matrix(network, node, position)
+            matrix = operator_matrix(node, position, [network.shapes[s] for s in node.inputs])
             result = result if matrix is None else matrix @ result
         return result
 

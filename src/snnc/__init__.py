@@ -1,7 +1,8 @@
 """snnc: compile trained spiking neural networks to neuromorphic chips, bit-exactly.
 
 Every command of the ``snnc`` program is a function here: ``compile``, ``run``, ``report``,
-``verify``, ``check``, ``inspect``, ``targets``, ``doctor``, ``setup``, ``demo``.
+``verify``, ``check``, ``inspect``, ``export``, ``compare``, ``targets``, ``doctor``, ``setup``,
+``demo``.
 """
 
 from __future__ import annotations
@@ -12,31 +13,55 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from snnc.analysing import AnalysisOptions
     from snnc.api import (
         check,
         compile,
         demo,
         doctor,
+        export,
+        export_nir,
+        export_onnx,
         inspect,
         report,
         run,
         setup,
         targets,
         verify,
-    )  # fmt: skip
+    )
+    from snnc.compiler.frontends.torch import from_torch
     from snnc.compiler.options import CompileOptions
     from snnc.inputs import InputOptions
     from snnc.ir.errors import SnncError
 
 __all__ = [
-    "CompileOptions", "InputOptions", "SnncError", "__version__", "check", "compile", "demo",
-    "doctor", "inspect", "report", "run", "setup", "targets", "verify",
-]  # fmt: skip
+    "AnalysisOptions",
+    "CompileOptions",
+    "InputOptions",
+    "SnncError",
+    "__version__",
+    "check",
+    "compile",
+    "demo",
+    "doctor",
+    "export",
+    "export_nir",
+    "export_onnx",
+    "from_torch",
+    "inspect",
+    "report",
+    "run",
+    "setup",
+    "targets",
+    "verify",
+]
 
 _HOME = {
+    "AnalysisOptions": "snnc.analysing",
     "CompileOptions": "snnc.compiler.options",
     "InputOptions": "snnc.inputs",
     "SnncError": "snnc.ir.errors",
+    "from_torch": "snnc.compiler.frontends.torch",
 }
 
 

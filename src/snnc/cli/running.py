@@ -148,7 +148,7 @@ def _cycle_rows(cycle: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         )
         yield "time per sample", f"{quantity(seconds['mean'], 's')} on the chip"
     yield from _trouble(cycle)
-    events = sum(cycle["events"].get(f"synapse_op_{kind}", 0) for kind in ("dense", "sparse"))
+    events = sum(n for kind, n in cycle["events"].items() if kind.startswith("synapse_op_"))
     yield "synaptic events", f"{events / cycle['samples']:,.0f} per sample"
     dynamic, static = energy["dynamic_j_per_sample"], energy["static_j_per_sample"]
     if dynamic is None:
