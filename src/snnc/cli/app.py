@@ -142,6 +142,8 @@ def run_command(
     samples: opt.Samples = None,
     compare: opt.Compare = api.COMPARED,
     trace: opt.Trace = None,
+    decode: opt.Decode = None,
+    early_stop: opt.EarlyStop = None,
     encode: opt.Encode = None,
     bin_us: opt.BinUs = None,
     labels: opt.Labels = None,
@@ -161,6 +163,8 @@ def run_command(
             inputs=opt.input_options(encode, bin_us, labels, seed),
             compare=compare,
             trace=trace,
+            decode=decode,
+            early_stop=early_stop,
             on_progress=on_progress,
         )
     if as_json:
