@@ -2,8 +2,9 @@
 
 A chip needs ``min_delay`` ticks from a spike to its integration, the framework none.  With
 ``offset[p]`` the tick of population p's first step and ``K`` ticks per logical step, a projection
-(source, p, d) takes ``K d + offset[p] - offset[source]`` ticks.  What exceeds the minimum is held
-in an axonal delay line.  Offsets are the solution of a system of difference constraints with
+(source, p, d) takes ``K d + offset[p] - offset[source]`` ticks.  Across a barrier d is negative:
+the population's window begins when the source's ends.  What exceeds the minimum is held in an
+axonal delay line.  Offsets are the solution of a system of difference constraints with
 least delay storage (Leiserson & Saxe, "Retiming synchronous circuitry", Algorithmica 6, 1991,
 problem "OPT2"), solved by CP-SAT.  Biases follow by themselves: nothing updates before its window.
 
@@ -99,6 +100,13 @@ def retime(
     """
     if timesteps < 1:
         raise OptionError("at least one time step", where="--timesteps", found=timesteps)
+    if network.steps not in (None, timesteps):
+        raise OptionError(
+            "the network sums over all time steps of a sample, and they are another number",
+            where="--timesteps",
+            found=timesteps,
+            allowed=f"{network.steps}",
+        )
     parts = expansion or expand(network)
     names = tuple(p.name for p in parts.populations)
     heard = {p.source for p in parts.projections}

@@ -116,6 +116,13 @@ class ArtifactError(SnncError):
     default_remedy = "create the file again with `snnc compile`"
 
 
+class MissingPackageError(SnncError):
+    """An optional package is needed for what was asked, and is not installed."""
+
+    code = "missing-package"
+    default_remedy = "install it with pip"
+
+
 class OutputError(SnncError):
     """A result cannot be written where the user asked."""
 

@@ -147,6 +147,7 @@ class NeuronModel(Record):
         current_multiplier: the same for the current.
         reset: kinds of ``ir.neuron.Reset`` with their cost; "zero" is value 0.
         levels: largest count in one step; None = unlimited.
+        emission: whether what is sent may be looked up by the count (``ir.neuron`` emission).
         refire_slots: a neuron with one threshold and reset by subtraction can go on firing in so
             many ticks, its update included, without leak, input and bias; 0 = it cannot.
         threshold_bits, bias_bits: width of the mantissa beside any sign; ``bias_bits`` None = no
@@ -165,6 +166,7 @@ class NeuronModel(Record):
     reset: dict[Literal["zero", "value", "subtract", "none", "multiply"], ResetCost]
     levels: int | None = 1
     negative_levels: int | None = 0
+    emission: bool = False
     refire_slots: int = 0
     threshold_bits: int = 17
     threshold_shift: int = 0

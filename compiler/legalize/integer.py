@@ -28,6 +28,9 @@ def integer_neuron(node: Neuron, target: Target) -> Iterator[Finding]:
             node, f"{node.negative_levels} negative levels, the target has {model.negative_levels}",
             "train with binary spikes",
         )  # fmt: skip
+    if node.emission is not None and not model.emission:
+        yield refused(node, "an emission table, and the target sends plain counts",
+                      "train with counts, or choose a target with emission tables")  # fmt: skip
     if node.emit == "count" and not _reset_known(node.reset, model):
         yield refused(
             node, f"reset {node.reset.kind!r}, the target has {', '.join(model.reset)}",

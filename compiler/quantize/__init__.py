@@ -8,6 +8,7 @@ real numbers spike for spike.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from snnc.compiler.intervals import interval
 from snnc.compiler.legalize import require, verdicts
 from snnc.compiler.normalise import normalise
+from snnc.compiler.normalise.builder import event_only
 from snnc.compiler.quantize.counts import MOST, check_order, levels_needed, too_many
 from snnc.compiler.quantize.inputs import input_types
 from snnc.compiler.quantize.layer import Layer, LayerQuantizer
@@ -27,7 +29,7 @@ from snnc.ir.arrays import RealArray
 from snnc.ir.errors import UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork, IntegerNode
 from snnc.ir.network import Network
-from snnc.ir.nodes import Bias, Input, Output, Scale
+from snnc.ir.nodes import Bias, Input, MatMul, Mul, Output, Pool, Reduce, Scale
 from snnc.ir.real_neuron import RealNeuron
 from snnc.ir.target import Target
 from snnc.ir.types import ValueType, events, signed_integer
@@ -54,7 +56,9 @@ def quantize(
         OptionError: weights wider than the target's.
         InputError: calibration data that does not fit the network.
     """
-    require(verdicts(network, target), target)
+    products = (Mul, MatMul, Reduce, Pool)  # legalize decides about them in their integer form
+    found = [f for f in verdicts(network, target) if not isinstance(network.node[f.node], products)]
+    require(found, target)
     options.largest_weight(target)
     return _Quantizer(normalise(network), target, options, calibration).run()
 
@@ -72,11 +76,12 @@ class _Quantizer:
         self.network, self.target, self.options = network, target, options
         self.types, self.assumptions = input_types(network, target, options, calibration)
         grids = {name: kind.grid[0] for name, kind in self.types.items()}
-        shared = shared_part(network)
+        spikes = event_only(network)
+        shared = shared_part(network, spikes)
         leaves = {n.name for n in network.nodes if isinstance(n, Input | RealNeuron | Output)}
         self.nodes: dict[str, IntegerNode] = {}
         self.counts: dict[str, dict[str, int]] = {}
-        self.builder = TreeBuilder(network, grids, shared | leaves)
+        self.builder = TreeBuilder(network, grids, spikes, shared | leaves)
         for node in network.of_type(Input):
             self.nodes[node.name] = Input(node.name, node.shape, self.types[node.name])
         for name in sorted(shared):  # a set has no stable order
@@ -99,10 +104,7 @@ class _Quantizer:
     def _emitted(self, neuron: RealNeuron) -> ValueType:
         if neuron.threshold is None:
             return signed_integer(1 << (self.target.neuron.state_bits - 1))
-        return events(0, self._levels(neuron))
-
-    def _levels(self, neuron: RealNeuron) -> int:
-        return 0 if neuron.threshold is None else neuron.multi_spike
+        return events(-neuron.negative_spikes, neuron.multi_spike)
 
     def run(self) -> Quantized:
         reports = {}
@@ -123,17 +125,15 @@ class _Quantizer:
     def _layer(self, neuron: RealNeuron) -> Layer:
         check_order(self.network, neuron, set(self.types))
         tree = self.builder.build(neuron)
-        p = parameters(self.network, neuron, tree, self.target)
-        rows = rows_of(tree, p.writers, p.gain)
         nodes = {**self.nodes, **self._neuron_stubs()}
 
-        def attempt(levels: int) -> Layer:
-            return LayerQuantizer(
-                p, tree, rows, levels, self.target, self.options, nodes, self.types
-            ).run()
+        def attempt(form: RealNeuron) -> Layer:
+            p = parameters(self.network, form, tree, self.target)
+            rows = rows_of(tree, p.writers, p.gain)
+            return LayerQuantizer(p, tree, rows, self.target, self.options, nodes, self.types).run()
 
         if neuron.name in self.types:
-            layer = attempt(self._levels(neuron))
+            layer = attempt(neuron)
         else:
             layer = self._bounded(neuron, tree, attempt, nodes)
         self.nodes |= {writer.name: writer for writer in layer.writers}
@@ -147,7 +147,7 @@ class _Quantizer:
         self,
         neuron: RealNeuron,
         tree: Tree,
-        attempt: Callable[[int], Layer],
+        attempt: Callable[[RealNeuron], Layer],
         nodes: Mapping[str, IntegerNode],
     ) -> Layer:
         """The layer with as many levels as it can reach; more levels may coarsen the grid."""
@@ -156,10 +156,10 @@ class _Quantizer:
             if needed > MOST and self.options.max_spikes is None:
                 raise too_many(neuron, needed)
             levels = min(needed, most)
-            layer = attempt(levels)
+            layer = attempt(replace(neuron, multi_spike=levels))
             made = {**nodes, **tree.inner, **{writer.name: writer for writer in layer.writers}}
             needed = levels_needed(layer, interval(made, tree.root, self.types)[1])
-        self.types[neuron.name] = events(0, levels)
+        self.types[neuron.name] = events(-neuron.negative_spikes, levels)
         self.counts[neuron.name] = {"limit": levels, "reachable": needed}
         why = "proven from the weights and the types of its inputs"
         if needed > levels:

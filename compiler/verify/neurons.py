@@ -68,6 +68,8 @@ def _levels(neuron: Neuron, model: NeuronModel) -> Iterator[Problem]:
         found = getattr(neuron, name)
         if allowed is not None and found > allowed:
             yield name, found, f"at most {allowed}"
+    if neuron.emission is not None and not model.emission:
+        yield "emission", neuron.emission.tolist(), "none"
 
 
 def _refiring(neuron: Neuron, model: NeuronModel, code: WireCode) -> Iterator[Problem]:
@@ -78,8 +80,8 @@ def _refiring(neuron: Neuron, model: NeuronModel, code: WireCode) -> Iterator[Pr
         yield "levels", neuron.levels, f"{code.slots}: one for each slot"
     if neuron.reset.kind != "subtract" or neuron.negative_levels or neuron.refractory:
         yield "refire", f"reset {neuron.reset.kind}", "subtraction, one sign, no refractory time"
-    if neuron.adaptation is not None:
-        yield "refire", "adaptation", "none"
+    if neuron.adaptation is not None or neuron.emission is not None:
+        yield "refire", "an adaptation or an emission table", "none"
     uniform = neuron.thresholds[:1] + np.arange(neuron.levels).reshape(
         -1, *(1,) * len(neuron.shape)
     ) * np.broadcast_to(neuron.reset.amount, neuron.shape)

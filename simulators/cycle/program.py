@@ -266,7 +266,7 @@ def senders_of_negative(deployment: Deployment) -> tuple[str, ...]:
         first = sources.first[node.name]
         sent = routes.send_ptr[first + sources.size[node.name]] > routes.send_ptr[first]
         if isinstance(node, Neuron):
-            negative = node.negative_levels > 0 or node.emit == "state"
+            negative = node.emit == "state" or node.emitted[0] < 0
         else:
             negative = node.type.low < 0
         code = deployment.schedule.codes.get(node.name)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from snnc.backends.lava import LavaOptions
 from snnc.deciding import Decisions, Rules
 from snnc.inputs import Dataset, integer_batch
 from snnc.ir.arrays import IntArray, RealArray, size_of
@@ -69,13 +70,14 @@ def execute(
     trace: Path | None,
     on_progress: Progress,
     rules: Rules,
+    lava: LavaOptions | None = None,
 ) -> RunReport:
     """Run all samples on one backend, comparing the first with the reference on the way."""
     decisions = Decisions(rules)
     tally, equality = Tally(), _Equality(0 if backend == "reference" else compared)
     results: list[RunResult] = []
     started = time.perf_counter()
-    simulator, done = Simulator(deployment, backend), 0
+    simulator, done = Simulator(deployment, backend, lava), 0
     seconds = time.perf_counter() - started
     on_progress(0, data.samples)
     for inputs in batches(deployment, data):

@@ -199,7 +199,7 @@ def test_binary_files_are_refused(tmp_path: Path) -> None:
             "sparse: not in core.encodings",
         ),
         ("input_shift: [0, 16]", "input_shift: [3, 2]", "neuron.input_shift: 3..2"),
-        ("bits: [4, 8]", "bits: []", "core.weight.bits"),
+        ("bits: [4, 8, 16]", "bits: []", "core.weight.bits"),
         ("state_bits: 32", "state_bits: 80", "neuron.state_bits: 80"),
         ("zero: {ev: assumed}", "zero: {compartments: 0, ev: assumed}", "neuron.reset.zero"),
         ("current: true", "current: true\n  leak_multiplier: [5, 99999]", "neuron.leak_multiplier"),

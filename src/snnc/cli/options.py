@@ -26,6 +26,9 @@ Model = Annotated[
     Path, typer.Argument(metavar="MODEL", help="Trained network, a .nir or .net file.")
 ]
 Artifact = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="Compiled network, .snnc.")]
+ModelOrArtifact = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="Trained network, or compiled network (.snnc).")
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")
 ]
@@ -135,6 +138,21 @@ TransposeLinear = Annotated[
     ),
 ]
 
+# Other tools' files.
+To = Annotated[str, typer.Option("--to", help="Format to write: nir.")]
+ExportOut = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="File to write.", show_default="MODEL's name and suffix"),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Option of the format; nir: reader, dt, precision, approximate (docs/nir.md).",
+    ),
+]
+
 # Data.
 Data = Annotated[Path, typer.Option("--input", help=_RECORDINGS)]
 VerifyData = Annotated[
@@ -219,7 +237,18 @@ Html = Annotated[
     Path | None, typer.Option(help="Write the report as one self-contained HTML file.")
 ]
 Backend = Annotated[
-    str, typer.Option(help="Simulator: cycle (time, energy), functional (fast), reference.")
+    str, typer.Option(help="Simulator: cycle (time, energy), functional (fast), reference, lava.")
+]
+LavaPython = Annotated[
+    Path | None,
+    typer.Option(
+        help="Interpreter that has lava-nc, for --backend lava.",
+        show_default="$SNNC_LAVA_PYTHON, this one, or that of `snnc setup lava`",
+    ),
+]
+LavaTimeout = Annotated[
+    float | None,
+    typer.Option(help="Seconds without a time step after which Lava hangs.", show_default="120"),
 ]
 Samples = Annotated[
     int | None, typer.Option(help="Run only the first so many samples.", show_default="all")
@@ -242,6 +271,40 @@ EarlyStop = Annotated[
     ),
 ]
 VerifySamples = Annotated[int, typer.Option("--samples", help="Samples to compare on.")]
+Inspected = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="Trained network, or compiled one (.snnc).")
+]
+AnalysisTarget = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        help="Hold widths against this chip's registers; a real network is quantized for it.",
+    ),
+]
+AnalysisData = Annotated[
+    Path | None,
+    typer.Option(
+        "--input",
+        help=f"Count operations on this data: {_RECORDINGS}",
+        show_default="upper bounds",
+        rich_help_panel=_DATA_PANEL,
+    ),
+]
+AnalysisSamples = Annotated[
+    int,
+    typer.Option(
+        "--samples", help="Count on the first so many samples.", rich_help_panel=_DATA_PANEL
+    ),
+]
+AnalysisSteps = Annotated[
+    int | None,
+    typer.Option(
+        "--timesteps",
+        help="Time steps per sample.",
+        show_default="the data's, or one",
+        rich_help_panel=_DATA_PANEL,
+    ),
+]
 Trace = Annotated[Path | None, typer.Option(help="Write all spikes and outputs to this .npz.")]
 
 

@@ -272,9 +272,9 @@ def test_axon_types_need_axons_that_agree() -> None:
 
 
 def test_a_weight_too_wide_breaks_the_weights(toy: Deployment) -> None:
-    report = examine(tamper(toy, "cores.synapse_weight", put(0, 128)))
+    report = examine(tamper(toy, "cores.synapse_weight", put(0, 1 << 15)))
     assert set(report.broken) == {"weights", "function"}
-    assert any(v.rule == "weights" and v.allowed == "-127 to 127" for v in report.violations)
+    assert any(v.rule == "weights" and v.allowed == "-32767 to 32767" for v in report.violations)
 
 
 def test_a_shift_that_no_weight_format_reaches_breaks_the_weights(toy: Deployment) -> None:
@@ -288,7 +288,7 @@ def test_values_wider_than_a_packet_break_the_wires(toy: Deployment) -> None:
         for node in toy.network.nodes
     )
     network = replace(toy.network, nodes=nodes)
-    target = modified(TOY, "spike.payload_bits", 2)
+    target = modified(TOY, "spike.payload_bits", 3)  # one of them is the sign
     report = examine(replace(toy, network=network, target=target))
     assert any(v.rule == "wires" and "cnt(5)" in v.found for v in report.violations)
     assert any(v.allowed == "up to 3" for v in report.violations)
@@ -309,7 +309,9 @@ def test_a_delay_beyond_the_field_breaks_the_delay(toy: Deployment) -> None:
     ("target", "changes", "part"),
     [
         (LOIHI, {"thresholds": np.array([5, 6])}, "levels"),
+        (TOY, {"thresholds": np.arange(257)}, "levels"),
         (LOIHI, {"negative_thresholds": np.array([5])}, "negative_levels"),
+        (LOIHI, {"emission": np.array([0, 3])}, "emission"),
         (TOY, {"thresholds": np.array([1 << 24])}, "thresholds"),
         (TOY, {"thresholds": np.array([-1])}, "thresholds"),
         (LOIHI, {"thresholds": np.array([64])}, "thresholds"),
@@ -324,7 +326,7 @@ def test_a_delay_beyond_the_field_breaks_the_delay(toy: Deployment) -> None:
         (load("truenorth"), {"current": Leak(np.array(1), 1)}, "current"),
         (LOIHI, {"reset": Reset("value", np.array(7))}, "reset"),
         (LOIHI, {"reset": Reset("none")}, "reset"),
-        (TOY, {"reset": Reset("multiply", up=2)}, "reset"),
+        (LOIHI, {"reset": Reset("multiply", up=2)}, "reset"),
         (LOIHI, {"bias": (GatedBias(np.array(4097)),)}, "bias"),
         (LOIHI, {"bias": (GatedBias(np.array(4095)), GatedBias(np.array(2), 3))}, "bias"),
         (LOIHI, {"bias": (GatedBias(np.array(1 << 19)),)}, "bias"),
