@@ -155,6 +155,8 @@ def run(
     inputs: InputOptions | None = None,
     compare: int = COMPARED,
     trace: AnyPath | None = None,
+    decode: str | None = None,
+    early_stop: float | None = None,
     lava: LavaOptions | None = None,
     on_progress: Progress = _silent,
 ) -> RunReport:
@@ -169,12 +171,15 @@ def run(
         inputs: how data becomes time steps; what it leaves open is as the network was compiled.
         compare: compare the backend with the reference on the first so many samples.
         trace: ``.npz`` file that receives the spikes of every population.
+        decode: how outputs become classes, see ``snnc.simulators.decoding``; None as the model.
+        early_stop: end a sample when the best class leads the second by this much.
         lava: interpreter and patience of the Lava backend.
         on_progress: called as (samples done, samples in total).
 
     Raises:
         SnncError: what is wrong with artifact, data or options, and what to do.
     """
+    from snnc.deciding import Rules
     from snnc.execution import execute
 
     if compare < 0:
@@ -182,9 +187,10 @@ def run(
     if trace is not None:
         _check_output(Path(trace), input, deployment)
     program = _deployment(deployment)
+    rules = Rules.of(program, decode, early_stop)
     data = _data(program, input, inputs or InputOptions(), samples)
     path = None if trace is None else Path(trace)
-    return execute(program, data, backend, compare, path, on_progress, lava)
+    return execute(program, data, backend, compare, path, on_progress, rules, lava)
 
 
 def verify(

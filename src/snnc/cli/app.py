@@ -146,6 +146,8 @@ def run_command(
     samples: opt.Samples = None,
     compare: opt.Compare = api.COMPARED,
     trace: opt.Trace = None,
+    decode: opt.Decode = None,
+    early_stop: opt.EarlyStop = None,
     lava_python: opt.LavaPython = None,
     lava_timeout: opt.LavaTimeout = None,
     encode: opt.Encode = None,
@@ -167,6 +169,8 @@ def run_command(
             inputs=opt.input_options(encode, bin_us, labels, seed),
             compare=compare,
             trace=trace,
+            decode=decode,
+            early_stop=early_stop,
             lava=running.lava(backend, lava_python, lava_timeout),
             on_progress=on_progress,
         )

@@ -306,6 +306,20 @@ Samples = Annotated[
 Compare = Annotated[
     int, typer.Option(help="Compare with the reference on the first so many samples.")
 ]
+Decode = Annotated[
+    str | None,
+    typer.Option(
+        help="How outputs become classes: count, sum, last, max, first, leaky:tau=STEPS.",
+        show_default="as the model says",
+    ),
+]
+EarlyStop = Annotated[
+    float | None,
+    typer.Option(
+        help="End a sample when the best class leads the second by so much.",
+        show_default="run all steps",
+    ),
+]
 VerifySamples = Annotated[int, typer.Option("--samples", help="Samples to compare on.")]
 Inspected = Annotated[
     Path, typer.Argument(metavar="MODEL", help="Trained network, or compiled one (.snnc).")
