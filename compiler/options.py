@@ -25,6 +25,8 @@ class CompileOptions:
             not say, see ``snnc.compiler.frontends.nir.NirOptions``.
         input_layer: what the input layer of a ``.net`` file is fed, see
             ``snnc.compiler.frontends.netx.NetxOptions``.
+        conversion, percentile, levels: how an ANN in a ``.onnx`` file becomes spiking, see
+            ``snnc.compiler.frontends.onnx.OnnxOptions``.
         calibration_samples: samples of the calibration data on which spikes are counted.
     """
 
@@ -41,6 +43,9 @@ class CompileOptions:
     loop_delay: str | None = None
     transpose_linear: bool = False
     input_layer: str = "values"
+    conversion: str = "error"
+    percentile: float = 99.9
+    levels: int | None = None
     calibration_samples: int = 8
 
     def __post_init__(self) -> None:
