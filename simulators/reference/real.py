@@ -7,7 +7,7 @@ integer reference.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,7 @@ def run_real(
     record: Collection[str] | None = None,
     *,
     dtype: npt.DTypeLike = np.float64,
+    observe: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> RunResult:
     """Run all samples from their reset state.
 
@@ -51,6 +52,7 @@ def run_real(
         record: populations whose spikes are returned; None records all that spike.
         dtype: precision of every value; frameworks train in float32, float64 is closer to the
             mathematics.
+        observe: called after every step with the value of every node, [samples, *shape].
 
     Returns:
         Outputs as real numbers; spikes and counts of the populations that spike.
@@ -91,6 +93,8 @@ def run_real(
                 spikes[name].append(Events.from_dense(raster[:, None], t))
         for name, collected in outputs.items():
             collected.append(value[name])
+        if observe is not None:
+            observe(value)
 
     return RunResult(
         {name: np.stack(collected, axis=1) for name, collected in outputs.items()},

@@ -1,7 +1,8 @@
 """snnc: compile trained spiking neural networks to neuromorphic chips, bit-exactly.
 
 Every command of the ``snnc`` program is a function here: ``compile``, ``run``, ``report``,
-``verify``, ``check``, ``inspect``, ``targets``, ``demo``.
+``verify``, ``check``, ``inspect``, ``export``, ``compare``, ``targets``, ``doctor``, ``setup``,
+``demo``.
 """
 
 from __future__ import annotations
@@ -12,20 +13,55 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from snnc.api import check, compile, demo, inspect, report, run, targets, verify
+    from snnc.analysing import AnalysisOptions
+    from snnc.api import (
+        check,
+        compile,
+        demo,
+        doctor,
+        export,
+        export_nir,
+        export_onnx,
+        inspect,
+        report,
+        run,
+        setup,
+        targets,
+        verify,
+    )
+    from snnc.compiler.frontends.torch import from_torch
     from snnc.compiler.options import CompileOptions
     from snnc.inputs import InputOptions
     from snnc.ir.errors import SnncError
 
 __all__ = [
-    "CompileOptions", "InputOptions", "SnncError", "__version__", "check", "compile", "demo",
-    "inspect", "report", "run", "targets", "verify",
-]  # fmt: skip
+    "AnalysisOptions",
+    "CompileOptions",
+    "InputOptions",
+    "SnncError",
+    "__version__",
+    "check",
+    "compile",
+    "demo",
+    "doctor",
+    "export",
+    "export_nir",
+    "export_onnx",
+    "from_torch",
+    "inspect",
+    "report",
+    "run",
+    "setup",
+    "targets",
+    "verify",
+]
 
 _HOME = {
+    "AnalysisOptions": "snnc.analysing",
     "CompileOptions": "snnc.compiler.options",
     "InputOptions": "snnc.inputs",
     "SnncError": "snnc.ir.errors",
+    "from_torch": "snnc.compiler.frontends.torch",
 }
 
 

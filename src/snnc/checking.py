@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from snnc.analysing import AnalysisOptions, analyse_model
 from snnc.backends import targets
+from snnc.compiler.analysis import Analysis
 from snnc.compiler.frontends import is_netx, is_onnx, netx, nir, onnx
 from snnc.compiler.frontends.nir.build import SUPPORTED
 from snnc.compiler.frontends.nir.hdf5 import read_file
@@ -17,6 +19,7 @@ from snnc.compiler.frontends.record import RawNode
 from snnc.compiler.legalize import findings
 from snnc.compiler.options import CompileOptions
 from snnc.compiler.pipeline import netx_options, nir_options, onnx_options
+from snnc.ir import artifact
 from snnc.ir.errors import SnncError
 from snnc.ir.integer_network import IntegerNetwork, IntegerNode
 from snnc.ir.network import Network, RealNode
@@ -24,6 +27,7 @@ from snnc.ir.target import Target
 from snnc.results import CheckReport, Inspection, NodeVerdict
 
 _WHOLE = "(network)"
+ARTIFACT_SUFFIX = ".snnc"
 
 
 def check_model(path: Path, target: str | None, options: CompileOptions) -> CheckReport:
@@ -61,15 +65,33 @@ def _opened(
     return raw.nodes, lambda: nir.lower(raw, nir_options(options))
 
 
-def inspect_model(path: Path, options: CompileOptions) -> Inspection:
+def inspect_model(path: Path, options: CompileOptions, wanted: AnalysisOptions) -> Inspection:
     """The network of a file, or what is stored in one that is refused; see ``snnc.inspect``."""
+    target = None if wanted.target is None else targets.load_sound(wanted.target)
+    if path.suffix.lower() == ARTIFACT_SUFFIX:
+        return _inspect_artifact(path, options, wanted, target)
     raw, lower = _opened(path, options)
     try:
         network = lower()
     except SnncError as error:
         return _refused_model(path, options, raw, error)
+    return _inspection(path.name, network, analyse_model(network, target, wanted, options))
+
+
+def _inspect_artifact(
+    path: Path, options: CompileOptions, wanted: AnalysisOptions, target: Target | None
+) -> Inspection:
+    """The integer network inside a compiled file, against the chip it was compiled for."""
+    deployment = artifact.read(path)
+    steps = wanted.timesteps or deployment.schedule.timesteps
+    chosen = dataclasses.replace(wanted, timesteps=steps)
+    analysis = analyse_model(deployment.network, target or deployment.target, chosen, options)
+    return _inspection(path.name, deployment.network, analysis)
+
+
+def _inspection(name: str, network: Network | IntegerNetwork, analysis: Analysis) -> Inspection:
     rows = tuple(_described(network, node) for node in network.order)
-    return Inspection(path.name, rows, network.assumptions)
+    return Inspection(name, rows, network.assumptions, analysis=analysis.as_dict())
 
 
 def _refused_model(

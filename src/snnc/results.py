@@ -205,12 +205,15 @@ class Inspection:
         nodes: per node: name, kind, inputs, shape, parameters; of a refused model as the file has
             them, with shape None from where the import stopped.
         error: why the model is refused, as ``SnncError.as_dict``, or None.
+        analysis: value types, widths, operators that weigh and their energy, as
+            ``snnc.compiler.analysis.Analysis.as_dict``; None of a refused model.
     """
 
     model: str
     nodes: tuple[Mapping[str, Any], ...]
     assumptions: Mapping[str, str]
     error: Mapping[str, str] | None = None
+    analysis: Mapping[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """JSON object ``snnc-inspect/1``."""
@@ -220,6 +223,36 @@ class Inspection:
             "nodes": [dict(node) for node in self.nodes],
             "assumptions": dict(self.assumptions),
             "error": None if self.error is None else dict(self.error),
+            "analysis": None if self.analysis is None else dict(self.analysis),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class ExportResult:
+    """Outcome of ``snnc.export``.
+
+    Attributes:
+        format: name of the format written.
+        details: what the format's writer decided, as JSON values.
+        notes: what the format does not say, and which readers may stumble.
+        approximations: what differs from the network, by the user's leave.
+    """
+
+    format: str
+    path: Path
+    details: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+    approximations: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON object ``snnc-export/1``."""
+        return {
+            "schema": "snnc-export/1",
+            "format": self.format,
+            "output": str(self.path),
+            "details": dict(self.details),
+            "notes": list(self.notes),
+            "approximations": list(self.approximations),
         }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from snnc.compiler.frontends.onnx import ann
+from snnc.compiler.frontends.onnx import ann, stateful
 from snnc.compiler.frontends.onnx.ann.data import DataSource, Samples, no_data
 from snnc.compiler.frontends.onnx.graph import OnnxGraph, OnnxNode
 from snnc.compiler.frontends.onnx.kinds import kind_of
@@ -104,6 +104,8 @@ def _record(graph: OnnxGraph, node: OnnxNode) -> RawNode:
 
 def _other(graph: OnnxGraph) -> Network | IntegerNetwork:
     """Quantized networks and spiking steps."""
+    if kind_of(graph) == "stateful":
+        return stateful.lower(graph)
     raise UnsupportedError(
         f"{kind_of(graph)} ONNX files are not read yet", where=graph.file, remedy="use NIR"
     )

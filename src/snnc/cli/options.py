@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -12,14 +12,14 @@ from snnc.compiler.options import CompileOptions
 from snnc.inputs import InputOptions
 from snnc.ir.errors import ModelFileError
 
-if TYPE_CHECKING:
-    from snnc.inputs.encode import Encoding
-
 _MODEL_PANEL = "What the model file does not say"
 _ANN_PANEL = "How a trained ANN becomes spiking"
 _DATA_PANEL = "How data becomes time steps"
 _INSIDE_PANEL = "Looking inside"
-_STATIC = "Coding of static values into time: direct, poisson, latency."
+_STATIC = (
+    "NAME or NAME:key=value,...: direct, poisson, latency, phase (static values), frames, events, "
+    "delta (data with a time axis); see docs/coding.md."
+)
 _BIN = "Time bin of event recordings, microseconds."
 _RECORDINGS = ".npz, recording (.bin, .bs2), or folder or zip of recordings."
 
@@ -27,6 +27,9 @@ Model = Annotated[
     Path, typer.Argument(metavar="MODEL", help="Trained network, a .nir, .net or .onnx file.")
 ]
 Artifact = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="Compiled network, .snnc.")]
+ModelOrArtifact = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="Trained network, or compiled network (.snnc).")
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")
 ]
@@ -58,6 +61,19 @@ Timesteps = Annotated[
 ]
 WeightBits = Annotated[int | None, typer.Option(help="Bits of a weight.", show_default="8")]
 Chips = Annotated[int | None, typer.Option(help="Chips joined into one mesh.", show_default="1")]
+WireCode = Annotated[
+    str | None,
+    typer.Option(
+        help="How counts cross the chip: auto, unary, bitplane, graded.", show_default="auto"
+    ),
+]
+MaxSpikes = Annotated[
+    int | None,
+    typer.Option(
+        help="Most spikes per neuron and step where the model sets no limit and none is proven.",
+        show_default="refuse",
+    ),
+]
 MapperSeed = Annotated[
     int | None, typer.Option("--seed", help="Seed of the mapper's search.", show_default="0")
 ]
@@ -150,6 +166,21 @@ Levels = Annotated[
     ),
 ]
 
+# Other tools' files.
+To = Annotated[str, typer.Option("--to", help="Format to write: nir.")]
+ExportOut = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="File to write.", show_default="MODEL's name and suffix"),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Option of the format; nir: reader, dt, precision, approximate (docs/nir.md).",
+    ),
+]
+
 # Data.
 Data = Annotated[Path, typer.Option("--input", help=_RECORDINGS)]
 VerifyData = Annotated[
@@ -234,7 +265,18 @@ Html = Annotated[
     Path | None, typer.Option(help="Write the report as one self-contained HTML file.")
 ]
 Backend = Annotated[
-    str, typer.Option(help="Simulator: cycle (time, energy), functional (fast), reference.")
+    str, typer.Option(help="Simulator: cycle (time, energy), functional (fast), reference, lava.")
+]
+LavaPython = Annotated[
+    Path | None,
+    typer.Option(
+        help="Interpreter that has lava-nc, for --backend lava.",
+        show_default="$SNNC_LAVA_PYTHON, this one, or that of `snnc setup lava`",
+    ),
+]
+LavaTimeout = Annotated[
+    float | None,
+    typer.Option(help="Seconds without a time step after which Lava hangs.", show_default="120"),
 ]
 Samples = Annotated[
     int | None, typer.Option(help="Run only the first so many samples.", show_default="all")
@@ -243,6 +285,40 @@ Compare = Annotated[
     int, typer.Option(help="Compare with the reference on the first so many samples.")
 ]
 VerifySamples = Annotated[int, typer.Option("--samples", help="Samples to compare on.")]
+Inspected = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="Trained network, or compiled one (.snnc).")
+]
+AnalysisTarget = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        help="Hold widths against this chip's registers; a real network is quantized for it.",
+    ),
+]
+AnalysisData = Annotated[
+    Path | None,
+    typer.Option(
+        "--input",
+        help=f"Count operations on this data: {_RECORDINGS}",
+        show_default="upper bounds",
+        rich_help_panel=_DATA_PANEL,
+    ),
+]
+AnalysisSamples = Annotated[
+    int,
+    typer.Option(
+        "--samples", help="Count on the first so many samples.", rich_help_panel=_DATA_PANEL
+    ),
+]
+AnalysisSteps = Annotated[
+    int | None,
+    typer.Option(
+        "--timesteps",
+        help="Time steps per sample.",
+        show_default="the data's, or one",
+        rich_help_panel=_DATA_PANEL,
+    ),
+]
 Trace = Annotated[Path | None, typer.Option(help="Write all spikes and outputs to this .npz.")]
 
 
@@ -287,6 +363,4 @@ def input_options(
     encode: str | None, bin_us: int | None, labels: Path | None, seed: int = 0
 ) -> InputOptions:
     """Options of commands that read data; ``InputOptions`` checks the values."""
-    return InputOptions(
-        encode=cast("Encoding | None", encode), bin_us=bin_us, labels=labels, seed=seed
-    )
+    return InputOptions(encode=encode, bin_us=bin_us, labels=labels, seed=seed)

@@ -1,8 +1,7 @@
-"""What ``snnc verify``, ``check``, ``inspect`` and ``targets`` show."""
+"""What ``snnc verify``, ``check`` and ``targets`` show."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from snnc.results import CheckReport, Inspection, Verification
+from snnc.results import CheckReport, Verification
 
 
 def show_verification(console: Console, result: Verification) -> None:
@@ -59,25 +58,9 @@ def show_check(console: Console, result: CheckReport) -> None:
             escape(node.node), node.kind, Text(node.verdict, style=style), Text("\n".join(why))
         )
     console.print(table)
-    _show_assumptions(console, result.assumptions)
+    show_assumptions(console, result.assumptions)
     console.print(Text("can be compiled", style="bold green") if result.ok else
                   Text("cannot be compiled", style="bold red"))  # fmt: skip
-
-
-def show_inspection(console: Console, result: Inspection) -> None:
-    """One row per node, in execution order."""
-    table = Table(title=escape(result.model), title_justify="left")
-    for name in ("node", "operation", "from", "shape", "parameters"):
-        table.add_column(name)
-    for node in result.nodes:
-        parameters = ", ".join(f"{k} {_short(v)}" for k, v in node["parameters"].items())
-        table.add_row(
-            escape(node["name"]), node["kind"], escape(", ".join(node["inputs"])),
-            "" if node["output_shape"] is None else str(tuple(node["output_shape"])),
-            Text(parameters),
-        )  # fmt: skip
-    console.print(table)
-    _show_assumptions(console, result.assumptions)
 
 
 def show_targets(console: Console, result: Mapping[str, Any], findings: Sequence[str]) -> None:
@@ -117,21 +100,9 @@ def _quantities(record: Mapping[str, Any], path: str = "") -> Iterator[tuple[str
             yield from _quantities(value, inner)
 
 
-def _show_assumptions(console: Console, assumptions: Mapping[str, str]) -> None:
+def show_assumptions(console: Console, assumptions: Mapping[str, str]) -> None:
+    """What the file leaves open and the frontend decided."""
     if assumptions:
         console.print(Text("what the file does not say", style="bold"))
         for name, value in assumptions.items():
             console.print(f"  {name}: {value}", markup=False, highlight=False)
-
-
-def _short(value: object) -> str:
-    if isinstance(value, Mapping) and {"shape", "min", "max"} == set(value):
-        extent = "x".join(map(str, value["shape"]))
-        return f"[{extent}] {value['min']:.4g}..{value['max']:.4g}"
-    if isinstance(value, Mapping):
-        kept = {k: v for k, v in value.items() if k != "kind"}
-        inner = ", ".join(f"{k} {_short(v)}" for k, v in kept.items())
-        return f"{value.get('kind', '')}({inner})"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return value if isinstance(value, str) else json.dumps(value)
