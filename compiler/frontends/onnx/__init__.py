@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from snnc.compiler.frontends.onnx import stateful
+from snnc.compiler.frontends.onnx import quantized, stateful
 from snnc.compiler.frontends.onnx.ann.data import DataSource, no_data
 from snnc.compiler.frontends.onnx.graph import OnnxGraph
 from snnc.compiler.frontends.onnx.kinds import kind_of
@@ -47,6 +47,8 @@ def lower(
     kind = kind_of(graph)
     if kind == "stateful":
         return stateful.lower(graph)
+    if kind == "quantized":
+        return quantized.lower(graph)
     raise UnsupportedError(
         f"{kind} ONNX files are not read yet",
         where=graph.file,
