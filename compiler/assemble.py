@@ -30,17 +30,19 @@ def assemble(wiring: Wiring, division: Partition) -> CoreTables:
     row_ptr = _pointers(row_size)
     target, weight = _fill(wiring, core, slot, inverse.reshape(-1), row_ptr)
     span = _key_span(wiring)
+    source, negative, delay = wiring.axon_of(unique % span)
     return CoreTables(
         location=np.zeros((cores, 3), np.int32),
         neuron_ptr=neuron_ptr,
         neuron_source=order + wiring.first_neuron,
         axon_ptr=np.searchsorted(unique // span, np.arange(cores + 1)).astype(np.int64),
-        axon_source=(unique % span) // wiring.delays,
-        axon_delay=((unique % span) % wiring.delays).astype(np.int32),
+        axon_source=source,
+        axon_delay=delay.astype(np.int32),
         axon_encoding=np.zeros(unique.size, np.int8),
         synapse_ptr=row_ptr,
         synapse_target=target,
         synapse_weight=weight,
+        axon_sign=np.where(wiring.axons[source] > 1, 1 - 2 * negative, 0).astype(np.int8),
     )
 
 
@@ -49,7 +51,7 @@ def _pointers(counts: IntArray) -> IntArray:
 
 
 def _key_span(wiring: Wiring) -> int:
-    return wiring.sources.total * wiring.delays
+    return wiring.sources.total * wiring.signs * wiring.delays
 
 
 def _axon_keys(wiring: Wiring, core: IntArray, cores: int) -> tuple[IntArray, IntArray]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -16,11 +17,23 @@ from snnc.ir.jit import kernel
 from snnc.ir.target import Target
 
 
-def encode(tables: CoreTables, meter: Meter) -> tuple[CoreTables, dict[str, tuple[IntArray, int]]]:
-    """Choose the cheapest encoding of every axon and measure every core exactly.
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Finished core images.
 
-    Returns:
-        The tables with encodings, and (use per core, capacity) by resource.
+    Attributes:
+        tables: with encodings.
+        usage: (use per core, capacity) by resource.
+        storage: rows and synapses by encoding, and the memory they take; JSON values.
+    """
+
+    tables: CoreTables
+    usage: dict[str, tuple[IntArray, int]]
+    storage: dict[str, Any]
+
+
+def encode(tables: CoreTables, meter: Meter) -> Encoded:
+    """Choose the cheapest encoding of every axon and measure every core exactly.
 
     Raises:
         UnsupportedError: a core's axons need more types than the target has.
@@ -31,13 +44,34 @@ def encode(tables: CoreTables, meter: Meter) -> tuple[CoreTables, dict[str, tupl
     population = _population_of_rows(tables, meter)
     meter.add_rows(counts, pieces, tables.axon_delay.astype(np.int64), shift[population])
     choice: IntArray = np.zeros(pieces.count.size, np.int64)
+    delay = tables.axon_delay.astype(np.int64)
+    memory: dict[str, Any] = {}
     for wall in meter.limits.walls:
         if wall.per_axon:
-            _, choice = meter.row_cost(wall, counts, pieces, tables.axon_delay.astype(np.int64))
+            cost, choice = meter.row_cost(wall, counts, pieces, delay)
+            memory[wall.name] = {"unit": wall.unit, "used": int(cost.sum()), "all_dense": None}
+            if "dense" in wall.per_axon:
+                dense, _ = meter.row_cost(wall, counts, pieces, delay, only="dense")
+                memory[wall.name]["all_dense"] = int(dense.sum())
     _check(meter, counts, tables)
     check_axon_types(tables, meter.limits.target)
     usage = {w.name: (meter.limits.use(w, counts), w.capacity) for w in meter.limits.walls}
-    return replace(tables, axon_encoding=choice.astype(np.int8)), usage
+    tables = replace(tables, axon_encoding=choice.astype(np.int8))
+    return Encoded(tables, usage, _storage(meter, pieces, choice, memory))
+
+
+def _storage(
+    meter: Meter, pieces: Pieces, choice: IntArray, memory: dict[str, Any]
+) -> dict[str, Any]:
+    """How rows are stored, and what dense rows would have taken."""
+    names = meter.limits.target.core.encodings
+    rows = np.bincount(choice, minlength=len(names))
+    synapses = np.bincount(choice, weights=pieces.count, minlength=len(names))
+    return {
+        "rows": {name: int(n) for name, n in zip(names, rows, strict=True)},
+        "synapses": {name: int(n) for name, n in zip(names, synapses, strict=True)},
+        "memory": memory,
+    }
 
 
 def _count(tables: CoreTables, meter: Meter) -> tuple[Pieces, dict[str, IntArray]]:
@@ -53,7 +87,7 @@ def _count(tables: CoreTables, meter: Meter) -> tuple[Pieces, dict[str, IntArray
     population = np.searchsorted(meter.first, local, side="right") - 1
     pairs = sent_pairs(tables)
     sends = np.bincount(pairs[0], minlength=meter.wiring.sources.total)
-    per_neuron = sends[tables.neuron_source]
+    per_neuron = (sends * meter.wiring.axons)[tables.neuron_source]
     counts: dict[str, IntArray] = {
         "n_neurons": neurons,
         "n_compartments": _sum(core_of_neuron, meter.neuron_cost[population], cores),

@@ -60,8 +60,7 @@ def priced(target: Target, counts: Mapping[str, float]) -> dict[str, Any]:
     """
     table = target.costs
     if table.scope == "all_in":
-        operations = counts.get("synapse_op_dense", 0.0) + counts.get("synapse_op_sparse", 0.0)
-        counts = {"all_in_synaptic_event": operations}
+        counts = {"all_in_synaptic_event": synaptic_events(counts)}
     terms = [_term(target, event, count) for event, count in counts.items() if count]
     known = [term["energy_j"] for term in terms if term["energy_j"] is not None]
     return {
@@ -72,6 +71,11 @@ def priced(target: Target, counts: Mapping[str, float]) -> dict[str, Any]:
         "total_j": sum(known) if known else None,
         "unpriced": [term["event"] for term in terms if term["energy_j"] is None],
     }
+
+
+def synaptic_events(counts: Mapping[str, float]) -> float:
+    """Row entries read, whatever their encoding."""
+    return sum(count for kind, count in counts.items() if kind.startswith("synapse_op_"))
 
 
 def _term(target: Target, event: str, count: float) -> dict[str, Any]:
@@ -100,10 +104,11 @@ def _counts(
     load: RealArray,
 ) -> dict[str, float]:
     cores, routes, mesh = deployment.cores, deployment.routes, deployment.mesh
-    row = np.diff(cores.synapse_ptr)
+    # A packet reads one row of a pair of axons; both are equally long.
+    row = np.where(cores.axon_sign < 0, 0, np.diff(cores.synapse_ptr))
     operations = vector[cores.axon_source] * row
-    encodings = np.array(deployment.target.core.encodings)
-    sparse = encodings[cores.axon_encoding] == "sparse"
+    encodings = np.array(deployment.target.core.encodings)[cores.axon_encoding]
+    thin = {name: operations[encodings == name].sum() for name in ("sparse", "bitmask")}
     x, y = channels % mesh.width, channels // mesh.width
     chip = (y // mesh.chip_height) * (mesh.width // mesh.chip_width) + x // mesh.chip_width
     between = chip[:, 0] != chip[:, 1]
@@ -111,8 +116,9 @@ def _counts(
     from_host = routes.net_core < 0
     inputs = sum(deployment.sources.size[n.name] for n in deployment.network.of_type(Input))
     counts = {
-        "synapse_op_dense": operations[~sparse].sum(),
-        "synapse_op_sparse": operations[sparse].sum(),
+        "synapse_op_dense": operations.sum() - sum(thin.values()),
+        "synapse_op_sparse": thin["sparse"],
+        "synapse_op_bitmask": thin["bitmask"],
         "neuron_access": float(cores.neuron_source.size * deployment.schedule.ticks),
         "neuron_update": float(cores.neuron_source.size * deployment.schedule.timesteps),
         "spike_generate": vector[inputs:].sum(),

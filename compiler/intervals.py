@@ -10,7 +10,7 @@ import numpy as np
 from snnc.ir.arrays import IntArray
 from snnc.ir.integer_network import IntegerNode
 from snnc.ir.neuron import Neuron
-from snnc.ir.nodes import Delay, Input, Linear
+from snnc.ir.nodes import Delay, Input, Linear, MatMul, Mul
 from snnc.ir.types import ValueType
 from snnc.ir.weights import with_values
 from snnc.simulators.reference.operators import apply, linear
@@ -24,7 +24,7 @@ def interval(
     types: Mapping[str, ValueType],
     memo: dict[str, Interval] | None = None,
 ) -> Interval:
-    """Exact per-element (low, high) of a tensor made by linear and monotone operators.
+    """Per-element (low, high) of a tensor made by linear and monotone operators and products.
 
     Each bound is attained by some input, because every element is a sum of independent terms
     or an upper estimate where a term reaches an element on two ways.
@@ -56,6 +56,8 @@ def _interval(
         return _linear(node, lows[0], highs[0])
     if isinstance(node, Delay):  # nothing has arrived in the first steps
         return np.minimum(lows[0], 0), np.maximum(highs[0], 0)
+    if isinstance(node, Mul | MatMul):
+        return _product(node, parts[0], parts[1])
     return _apply(node, lows), _apply(node, highs)
 
 
@@ -65,6 +67,30 @@ def _linear(node: Linear, low: IntArray, high: IntArray) -> Interval:
     below: Any = linear(positive, low[None]) + linear(negative, high[None])
     above: Any = linear(positive, high[None]) + linear(negative, low[None])
     return below[0], above[0]
+
+
+def _product(node: Mul | MatMul, a: Interval, b: Interval) -> Interval:
+    """Ends of a product: each term's, from the ends of its factors (Moore, 1966).
+
+    Splitting factors by sign, a sum of terms is largest where every term is.
+    """
+    if isinstance(node, Mul):
+        corners = [x * y for x in a for y in b]
+        return np.minimum.reduce(corners), np.maximum.reduce(corners)
+    if (b[0] >= 0).all() and (a[0] < 0).any():  # the rule below wants the other order
+        turned = MatMul(node.name, node.inputs, not node.transpose_b, not node.transpose_a)
+        low, high = _product(turned, b, a)
+        return low.swapaxes(-1, -2), high.swapaxes(-1, -2)
+    if (a[0] >= 0).all():
+        above = _apply(node, [a[1], np.maximum(b[1], 0)]) + _apply(
+            node, [a[0], np.minimum(b[1], 0)]
+        )
+        below = _apply(node, [a[1], np.minimum(b[0], 0)]) + _apply(
+            node, [a[0], np.maximum(b[0], 0)]
+        )
+        return below, above
+    most = _apply(node, [np.maximum(np.abs(x), np.abs(y)) for x, y in (a, b)])
+    return -most, most
 
 
 def _apply(node: IntegerNode, operands: list[IntArray]) -> IntArray:

@@ -121,11 +121,13 @@ def map_network(
     clock = _Clock()
     parts = expansion or expand(network)
     clock.lap("expand")
-    wiring = wire(parts, SourceSpace.of(network), retiming.extra_delay, rates)
+    pairs = {name for name, code in retiming.schedule.codes.items() if code.pair}
+    wiring = wire(parts, SourceSpace.of(network), retiming.extra_delay, rates, pairs)
     meter = Meter(wiring, Limits.of(target))
     division = partition(meter, chips, chosen.seed)
     clock.lap("partition")
-    tables, usage = encode(assemble(wiring, division), meter)
+    encoded = encode(assemble(wiring, division), meter)
+    tables = encoded.tables
     flow = _flow(wiring, tables, target)
     clock.lap("assemble")
     problem = Problem.of(flow, sites_of(target, mesh), mesh.router(*target.topology.host_router))
@@ -134,7 +136,8 @@ def map_network(
     routing = route(flow, placement.router, target, mesh)
     clock.lap("route")
     tables = replace(tables, location=placement.location.astype(np.int32))
-    report = mapping_report(wiring, tables, usage, division, placement, flow, routing, mesh)
+    report = mapping_report(wiring, tables, encoded.usage, division, placement, flow, routing, mesh)
+    report["synapse_storage"] = encoded.storage
     report["seconds"] = clock.seconds
     return Mapping(tables, routing.tables, routing.certificate, report)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from snnc.compiler.wire import PREFERENCES
 from snnc.ir.errors import OptionError
 
 
@@ -25,6 +26,8 @@ class CompileOptions:
             not say, see ``snnc.compiler.frontends.nir.NirOptions``.
         input_layer: what the input layer of a ``.net`` file is fed, see
             ``snnc.compiler.frontends.netx.NetxOptions``.
+        max_spikes: limit of counts per step where a model has none and none can be proven.
+        wire_code: how counts cross the chip, see ``snnc.compiler.wire``.
         calibration_samples: samples of the calibration data on which spikes are counted.
     """
 
@@ -41,13 +44,22 @@ class CompileOptions:
     loop_delay: str | None = None
     transpose_linear: bool = False
     input_layer: str = "values"
+    wire_code: str = "auto"
+    max_spikes: int | None = None
     calibration_samples: int = 8
 
     def __post_init__(self) -> None:
-        for name in ("timesteps", "weight_bits", "chips", "calibration_samples"):
+        for name in ("timesteps", "weight_bits", "chips", "calibration_samples", "max_spikes"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise OptionError("must be at least 1", where=_flag(name), found=value)
+        if self.wire_code not in PREFERENCES:
+            raise OptionError(
+                "no such wire code",
+                where="--wire-code",
+                found=self.wire_code,
+                allowed=", ".join(PREFERENCES),
+            )
         if self.seed < 0:
             raise OptionError("must not be negative", where="--seed", found=self.seed)
         for name in ("time_limit_s", "dt"):

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from snnc.backends import targets
 from snnc.compiler import legalize, normalise, quantize, retime
@@ -22,6 +22,7 @@ from snnc.compiler.options import CompileOptions
 from snnc.compiler.provenance import provenance
 from snnc.compiler.summary import summarize
 from snnc.compiler.verify import verify
+from snnc.compiler.wire import Preference, wire_codes
 from snnc.ir.arrays import RealArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import OptionError
@@ -29,6 +30,7 @@ from snnc.ir.expand import expand
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
 from snnc.ir.target import Target
+from snnc.ir.wire import WireCode
 
 STAGES = ("frontend", "normalise", "quantize", "legalize", "retime", "map", "deployment")
 
@@ -41,12 +43,12 @@ class Calibration:
         values: real input values [samples, steps, *shape] by input name.
         steps: steps per sample of the data.
         measure: packets per sample of every element, by input and population name, when the
-            integer network runs on the same samples.
+            integer network runs on the same samples and sends by these wire codes.
     """
 
     values: Mapping[str, RealArray]
     steps: int
-    measure: Callable[[IntegerNetwork, Target], Mapping[str, RealArray]]
+    measure: Callable[[IntegerNetwork, Target, Mapping[str, WireCode]], Mapping[str, RealArray]]
 
 
 def no_calibration(_: Network | IntegerNetwork) -> Calibration | None:
@@ -116,17 +118,28 @@ class Compilation:
         network = self.results["normalise"]
         if isinstance(network, IntegerNetwork):
             return quantize.Quantized(network, {})
-        options = quantize.QuantizeOptions(self.options.weight_bits, self.timesteps)
+        options = quantize.QuantizeOptions(
+            self.options.weight_bits, self.timesteps, max_spikes=self.options.max_spikes
+        )
         values = self.calibration.values if self.calibration else None
         return quantize.quantize(network, self.target, options, values)
 
     def _legalize(self) -> IntegerNetwork:
-        return legalize.legalize(self.results["quantize"].network, self.target)
+        network = self.results["quantize"].network
+        return legalize.legalize(network, self.target, self.wire_code)
 
     def _retime(self) -> retime.Retiming:
         network = self.results["legalize"]
         self.expansion = expand(network)
-        return retime.retime(network, self.target, self.timesteps, expansion=self.expansion)
+        codes = wire_codes(network, self.target, self.wire_code)
+        return retime.retime(
+            network, self.target, self.timesteps, expansion=self.expansion, codes=codes
+        )
+
+    @property
+    def wire_code(self) -> Preference:
+        """The wire code asked for; ``CompileOptions`` has checked the word."""
+        return cast("Preference", self.options.wire_code)
 
     @property
     def timesteps(self) -> int:
@@ -143,7 +156,10 @@ class Compilation:
 
     def _map(self) -> Any:
         network = self.results["legalize"]
-        self.rates = self.calibration.measure(network, self.target) if self.calibration else None
+        codes = self.results["retime"].schedule.codes
+        self.rates = None
+        if self.calibration is not None:
+            self.rates = self.calibration.measure(network, self.target, codes)
         options = MapOptions(seed=self.options.seed, time_limit_s=self.options.time_limit_s)
         return map_network(
             network,

@@ -2,10 +2,14 @@
 
 A chip needs ``min_delay`` ticks from a spike to its integration, the framework none.  With
 ``offset[p]`` the tick of population p's first step and ``K`` ticks per logical step, a projection
-(source, p, d) takes ``K d + offset[p] - offset[source]`` ticks.  What exceeds the minimum is held
-in an axonal delay line.  Offsets are the solution of a system of difference constraints with
+(source, p, d) takes ``K d + offset[p] - offset[source]`` ticks.  Across a barrier d is negative:
+the population's window begins when the source's ends.  What exceeds the minimum is held in an
+axonal delay line.  Offsets are the solution of a system of difference constraints with
 least delay storage (Leiserson & Saxe, "Retiming synchronous circuitry", Algorithmica 6, 1991,
 problem "OPT2"), solved by CP-SAT.  Biases follow by themselves: nothing updates before its window.
+
+A sender that spreads its counts over n slots takes n - 1 ticks longer, and K is at least n: the
+last slot arrives when its target updates, the others in the ticks before, where they are added up.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from snnc.ir.errors import CompilerBugError, OptionError, UnsupportedError
 from snnc.ir.expand import Expansion, expand
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.target import Target
+from snnc.ir.wire import WireCode
 
 Key = tuple[str, str, int]
 SOLVER_EFFORT = 60.0  # deterministic time, not seconds: equal inputs give equal schedules
@@ -76,6 +81,7 @@ def retime(
     *,
     balance: bool = True,
     expansion: Expansion | None = None,
+    codes: Mapping[str, WireCode] | None = None,
 ) -> Retiming:
     """Schedule a network whose operators are all expandable.
 
@@ -86,6 +92,7 @@ def retime(
         balance: False leaves every extra delay 0, as a mapper without retiming does; the spikes
             are then wrong wherever two paths of different length meet.
         expansion: ``expand(network)``, when the caller already has it.
+        codes: wire codes by input and population name; others send in one tick.
 
     Raises:
         OptionError: ``timesteps`` < 1.
@@ -93,36 +100,47 @@ def retime(
     """
     if timesteps < 1:
         raise OptionError("at least one time step", where="--timesteps", found=timesteps)
+    if network.steps not in (None, timesteps):
+        raise OptionError(
+            "the network sums over all time steps of a sample, and they are another number",
+            where="--timesteps",
+            found=timesteps,
+            allowed=f"{network.steps}",
+        )
     parts = expansion or expand(network)
     names = tuple(p.name for p in parts.populations)
-    edges = _edges(parts, target.execution.min_delay)
-    period = _period(names, edges, target.execution.min_delay)
+    heard = {p.source for p in parts.projections}
+    sent = {n: code for n, code in (codes or {}).items() if n in heard or code.refire}
+    edges = _edges(parts, target.execution.min_delay, sent)
+    period = _period(names, edges, max((code.slots for code in sent.values()), default=1))
     if balance:
         offset, status = _solve(names, edges, period, target)
         extra = {edge.key: edge.extra(period, offset) for edge in edges}
     else:
         offset, status = _longest_paths(names, edges, period), "not balanced"
         extra = {edge.key: 0 for edge in edges}
-    schedule = Schedule(timesteps, period, offset)
+    schedule = Schedule(timesteps, period, offset, sent)
     return Retiming(schedule, extra, _report(parts, edges, schedule, extra, status))
 
 
-def _edges(parts: Expansion, min_delay: int) -> tuple[_Edge, ...]:
+def _edges(parts: Expansion, min_delay: int, codes: Mapping[str, WireCode]) -> tuple[_Edge, ...]:
     inputs = {node.name for node in parts.inputs}
     return tuple(
         _Edge(
             (p.source, p.population, p.delay),
             int(np.count_nonzero(np.diff(p.row_ptr))),
-            0 if p.source in inputs else min_delay,
+            (0 if p.source in inputs else min_delay)
+            + (codes[p.source].slots - 1 if p.source in codes else 0),
         )
         for p in parts.projections
     )
 
 
-def _period(names: tuple[str, ...], edges: tuple[_Edge, ...], min_delay: int) -> int:
-    """Smallest K such that every cycle has K x (its logical delays) >= (its minimum ticks)."""
-    longest = max(1, min_delay * len(names))
-    low, high = 1, longest  # a cycle has at most len(names) hops and at least one logical delay
+def _period(names: tuple[str, ...], edges: tuple[_Edge, ...], least: int) -> int:
+    """Smallest K >= ``least`` such that every cycle has K x (logical delays) >= (minimum ticks)."""
+    hop = max((edge.least for edge in edges), default=0)
+    # A cycle has at most len(names) hops and at least one logical delay.
+    low, high = least, max(least, hop * len(names))
     while low < high:
         middle = (low + high) // 2
         if _feasible(names, edges, middle):

@@ -72,6 +72,12 @@ def _schedule_assumptions(deployment: Deployment) -> dict[str, str]:
             f"a population updates in one of {schedule.period} ticks; in the others the machine "
             "holds its state: no leak, no bias"
         )
+    slotted = sorted(name for name, code in schedule.codes.items() if code.slots > 1)
+    if slotted:
+        result["schedule.wire_codes"] = (
+            f"counts of {', '.join(slotted)} take several ticks; cores add up what arrives and "
+            "update a neuron once per step, after the last slot"
+        )
     late = [p.name for p in deployment.network.populations if p.bias and schedule.offset[p.name]]
     if late:
         result["schedule.bias"] = (
@@ -92,6 +98,12 @@ def _approximations(quantized: Mapping[str, Any]) -> list[str]:
                 f"{bits} bits, signal to noise {ratio:.1f} dB"
             )
         lines += [f"{name}: {text}" for text in _rounded_parameters(layer)]
+        count = layer.get("count")
+        if count is not None and count["reachable"] > count["limit"]:
+            lines.append(
+                f"{name}: at most {count['limit']} spikes per step, where the weights allow up to "
+                f"{count['reachable']} (--max-spikes)"
+            )
         if not layer["accumulator"]["proven"]:
             lines.append(f"{name}: {layer['accumulator'].get('otherwise', 'width not proven')}")
     return lines
@@ -231,6 +243,7 @@ def _schedule(deployment: Deployment) -> dict[str, Any]:
             for n in deployment.network.of_type(Output)
         },
         "offset": {name: int(value) for name, value in schedule.offset.items()},
+        "wire_codes": {name: dataclasses.asdict(code) for name, code in schedule.codes.items()},
     }
 
 
@@ -249,7 +262,7 @@ def _traffic(deployment: Deployment, rates: Mapping[str, RealArray] | None) -> d
         "basis": "mean packets per sample on the calibration data",
         "packets": counts["message_out"] + counts["host_in"],
         "hops": counts["hop_ew"] + counts["hop_ns"] + counts["hop_chip"],
-        "synaptic_events": counts["synapse_op_dense"] + counts["synapse_op_sparse"],
+        "synaptic_events": estimate.synaptic_events(counts),
         "busiest_channel": float(found.load.max(initial=0.0)),
         "channels": [
             [int(a), int(b), round(float(load), 3)]

@@ -23,6 +23,7 @@ from snnc.ir.network import Network
 from snnc.ir.neuron import Adaptation, GatedBias, Leak, Neuron, Reset, StateRange
 from snnc.ir.nodes import (
     Add,
+    Barrier,
     Bias,
     Delay,
     Index,
@@ -40,6 +41,7 @@ from snnc.ir.nodes import (
 from snnc.ir.real_neuron import RealNeuron
 from snnc.ir.types import ValueType
 from snnc.ir.weights import Conv, Dense, Sparse
+from snnc.ir.wire import WireCode
 
 _CLASSES: dict[str, type[Any]] = {
     cls.__name__: cls
@@ -47,7 +49,7 @@ _CLASSES: dict[str, type[Any]] = {
         Network, IntegerNetwork, Schedule, CoreTables, RouteTables, Certificate, Neuron, Leak,
         StateRange, GatedBias, Reset, Adaptation, RealNeuron, ValueType, Dense, Conv, Sparse,
         Input, Output, Linear, Add, Mul, MatMul, Reduce, Pool, Index, Delay, Rescale, Lut, Scale,
-        Bias,
+        Bias, Barrier, WireCode,
     )
 }  # fmt: skip
 

@@ -8,9 +8,11 @@ over cores, neurons, axons or synapses, so that simulators never touch Python ob
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from snnc.ir.arrays import IntArray, frozen, size_of
 from snnc.ir.errors import ModelError
@@ -19,6 +21,7 @@ from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input
 from snnc.ir.target import Target
 from snnc.ir.topology import Mesh, mesh_of
+from snnc.ir.wire import WireCode
 
 
 @dataclass(frozen=True)
@@ -51,20 +54,38 @@ class Schedule:
     offset 0 unless listed.  A spike sent in tick t is integrated in tick ``t + min_delay + extra``
     with the extra delay of the axon it arrives on (inputs: ``t + extra``).  A population updates
     its state only in its own ticks of the window [offset, offset + period * timesteps).
+
+    ``codes`` names the wire code of senders (inputs, populations); slot ``d`` of a count leaves
+    ``d`` ticks after the update.  Without one, a count is as many packets as it takes, in one tick.
     """
 
     timesteps: int
     period: int
     offset: Mapping[str, int]
+    codes: Mapping[str, WireCode] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.timesteps < 1 or self.period < 1 or min(self.offset.values(), default=0) < 0:
             raise ModelError("timesteps and period are positive, offsets not negative", found=self)
+        for name, code in self.codes.items():
+            if not isinstance(code, WireCode) or code.slots > self.period:
+                raise ModelError(
+                    "the slots of a wire code end before the next step",
+                    where=name,
+                    found=code,
+                    allowed=f"up to {self.period} slots",
+                )
+
+    def slots(self, name: str) -> int:
+        """Ticks over which a sender spreads one count."""
+        code = self.codes.get(name)
+        return 1 if code is None else code.slots
 
     @property
     def ticks(self) -> int:
-        """Ticks of one sample, from the first input to the last output."""
-        return self.period * (self.timesteps - 1) + 1 + max(self.offset.values(), default=0)
+        """Ticks of one sample, from the first input to the last output or slot."""
+        last = max((at + self.slots(name) - 1 for name, at in self.offset.items()), default=0)
+        return self.period * (self.timesteps - 1) + 1 + last
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +104,8 @@ class CoreTables:
         synapse_ptr: [axons + 1] row of each axon.
         synapse_target: [synapses] neuron slot within the core.
         synapse_weight: [synapses] weight mantissa.
+        axon_sign: [axons] 1 or -1: the axon hears only positive or negative pulses of a sender
+            with a ``pair`` code; 0: all of them.
     """
 
     location: IntArray
@@ -95,8 +118,11 @@ class CoreTables:
     synapse_ptr: IntArray
     synapse_target: IntArray
     synapse_weight: IntArray
+    axon_sign: IntArray = field(default_factory=lambda: np.zeros(0, np.int8))
 
     def __post_init__(self) -> None:
+        if not self.axon_sign.size:
+            object.__setattr__(self, "axon_sign", np.zeros(self.axon_source.size, np.int8))
         for name in self.__dataclass_fields__:
             array = frozen(getattr(self, name))
             if array.dtype.kind not in "iu":

@@ -7,6 +7,7 @@ linearity, and what both a chip and a fast simulator work with.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from snnc.ir.arrays import IntArray, Shape, size_of
 from snnc.ir.errors import UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork, IntegerNode
 from snnc.ir.neuron import Neuron
-from snnc.ir.nodes import Add, Delay, Index, Input, Linear, Output, Pool
+from snnc.ir.nodes import Add, Barrier, Delay, Index, Input, Linear, Output, Pool
 from snnc.ir.weights import Conv, Dense, Weights
 
 
@@ -25,7 +26,8 @@ class Projection:
     """All synapses from one source to one population with one logical delay, rows by source.
 
     ``target[row_ptr[i]:row_ptr[i+1]]`` are the flat neuron indices that source element i reaches,
-    ``weight`` the integers it adds there ``delay`` steps later (before ``input_shift``).
+    ``weight`` the integers it adds there ``delay`` steps later (before ``input_shift``).  A
+    negative delay crosses a barrier: an early step of the population reads a later one.
     """
 
     source: str
@@ -90,6 +92,16 @@ def expand(network: IntegerNetwork) -> Expansion:
     return Expansion(network.of_type(Input), network.populations, tuple(projections), readout)
 
 
+def fan_in(network: IntegerNetwork, populations: Iterable[str]) -> dict[str, int]:
+    """Synapses of every one of these populations, by name; raises as ``expand``."""
+    cache: dict[str, dict[tuple[str, int], sparse.csr_array]] = {}
+    result = {}
+    for name in populations:
+        terms = _terms(network, network.node[name].inputs[0], cache)
+        result[name] = sum(int(np.count_nonzero(matrix.data)) for matrix in terms.values())
+    return result
+
+
 def _terms(
     network: IntegerNetwork,
     name: str,
@@ -104,8 +116,8 @@ def _terms(
     operands = [_terms(network, source, cache) for source in node.inputs]
     result: dict[tuple[str, int], sparse.csr_array] = {}
     for position, terms in enumerate(operands):
-        matrix = _matrix(network, node, position)
-        late = node.steps if isinstance(node, Delay) else 0
+        matrix = operator_matrix(node, position, [network.shapes[s] for s in node.inputs])
+        late = _late(node)
         for (source, delay), inner in terms.items():
             product = inner if matrix is None else matrix @ inner
             key = (source, delay + late)
@@ -114,9 +126,22 @@ def _terms(
     return result
 
 
-def _matrix(network: IntegerNetwork, node: IntegerNode, position: int) -> sparse.csr_array | None:
-    """The operator as a matrix on its operand ``position``; None is the identity."""
-    shape = network.shapes[node.inputs[position]]
+def _late(node: IntegerNode) -> int:
+    """Logical steps from what a node reads to what it makes; negative: it reads a later step."""
+    if isinstance(node, Delay):
+        return node.steps
+    return 1 - node.steps if isinstance(node, Barrier) else 0
+
+
+def operator_matrix(
+    node: IntegerNode, position: int, shapes: list[Shape]
+) -> sparse.csr_array | None:
+    """The operator as a matrix on its operand ``position``; None is the identity.
+
+    Raises:
+        UnsupportedError: the operator is not linear.
+    """
+    shape = shapes[position]
     if isinstance(node, Linear):
         return weight_matrix(node.weights, shape)
     if isinstance(node, Pool) and node.op == "sum":
@@ -125,8 +150,8 @@ def _matrix(network: IntegerNetwork, node: IntegerNode, position: int) -> sparse
         once = (1,) * len(node.kernel)
         return weight_matrix(Conv(ones, node.stride, node.padding, once, channels), shape)
     if isinstance(node, Index):
-        return _index_matrix(node, position, [network.shapes[s] for s in node.inputs])
-    if isinstance(node, Add | Delay):
+        return _index_matrix(node, position, shapes)
+    if isinstance(node, Add | Delay | Barrier):
         return None
     raise UnsupportedError(
         f"{type(node).__name__} is not a synapse: no chip core here computes it",

@@ -1,7 +1,8 @@
 """``IntegerNetwork``: the contract of the whole toolchain.
 
-Thirteen primitives with exact integer semantics in logical time: Input (after encoding), Linear,
-Add, Rescale, Neuron, Mul, MatMul, Reduce, Pool, Index, Delay, Lut, Output (before decoding).
+Fourteen primitives with exact integer semantics in logical time: Input (after encoding), Linear,
+Add, Rescale, Neuron, Mul, MatMul, Reduce, Pool, Index, Delay, Barrier, Lut, Output (before
+decoding).
 ``simulators.reference`` is their definition; every other execution must equal it.
 """
 
@@ -20,6 +21,7 @@ from snnc.ir.graph import by_name, topological_order
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import (
     Add,
+    Barrier,
     Delay,
     Index,
     Input,
@@ -38,7 +40,7 @@ from snnc.ir.weights import Conv, Dense, Weights
 
 IntegerNode = (
     Input | Output | Linear | Add | Rescale | Neuron | Mul | MatMul | Reduce | Pool | Index
-    | Delay | Lut
+    | Delay | Barrier | Lut
 )  # fmt: skip
 T = TypeVar("T")
 ACCUMULATOR_LIMIT = 2**62 - 1  # so that its type has at most 63 bits
@@ -63,7 +65,7 @@ class IntegerNetwork:
         for node in self.nodes:
             if isinstance(node, Linear) and node.weights.values.dtype.kind != "i":
                 raise ModelError("integer weights are required", where=node.name)
-        _ = self.order, self.shapes, self.types
+        _ = self.order, self.shapes, self.types, self.lags
 
     @cached_property
     def node(self) -> dict[str, IntegerNode]:
@@ -97,6 +99,25 @@ class IntegerNetwork:
                 _check_membrane(neuron, types[neuron.inputs[0]])
         return types
 
+    @cached_property
+    def lags(self) -> dict[str, int]:
+        """Steps by which every node comes after the inputs: what barriers make it wait."""
+        return lags(self.nodes)
+
+    @cached_property
+    def steps(self) -> int | None:
+        """Steps that every sample must have; None: any number."""
+        fixed = [n for n in self.nodes if isinstance(n, Barrier | Reduce) and n.steps]
+        for node in fixed:
+            if node.steps != fixed[0].steps:
+                raise ModelError(
+                    "sums over time of different lengths",
+                    where=f"{fixed[0].name}, {node.name}",
+                    found=f"{fixed[0].steps} and {node.steps} steps",
+                    allowed="the steps of a sample, for all of them",
+                )
+        return fixed[0].steps if fixed else None
+
     def of_type(self, kind: type[T]) -> tuple[T, ...]:
         """All nodes of one class, in execution order."""
         return tuple(node for node in self.order if isinstance(node, kind))
@@ -107,13 +128,32 @@ class IntegerNetwork:
         return self.of_type(Neuron)
 
 
+def lags(nodes: tuple[IntegerNode, ...]) -> dict[str, int]:
+    """Smallest lags such that nothing comes before what it needs, the whole sample included."""
+    result = dict.fromkeys((node.name for node in nodes), 0)
+    for _ in range(len(nodes) + 1):
+        changed = False
+        for node in nodes:
+            waits = node.steps - 1 if isinstance(node, Barrier | Reduce) and node.steps else 0
+            need = max((result[source] for source in node.inputs), default=0) + waits
+            if need > result[node.name]:
+                result[node.name], changed = need, True
+        if not changed:
+            return result
+    raise ModelError(
+        "a loop through a sum over all time steps: it needs what comes after it",
+        where=", ".join(n.name for n in nodes if isinstance(n, Barrier | Reduce) and n.steps),
+        allowed="loops without sums over time",
+    )
+
+
 def _neuron_type(node: Neuron) -> ValueType:
     if node.emit == "state":
         bound = max(node.state_range.high, -node.state_range.low)
         return signed_integer(bound, node.grid)
     if node.levels + node.negative_levels == 0:
         raise ModelError("a neuron without thresholds never fires", where=node.name)
-    return events(-node.negative_levels, node.levels)
+    return events(*node.emitted)
 
 
 def linear_bound(weights: Weights, magnitude: int) -> int:
@@ -161,7 +201,8 @@ def _type(node: IntegerNode, operands: list[ValueType], shapes: Mapping[str, Sha
         bound *= windows
     elif isinstance(node, Reduce):
         shape = shapes[node.inputs[0]]
-        terms = size_of(tuple(shape[axis] for axis in node.axes)) if node.op == "sum" else 1
+        terms = size_of(tuple(shape[axis] for axis in node.axes)) * max(1, node.steps)
+        terms = terms if node.op == "sum" else 1
         if first.is_event:
             return events(first.low * terms, first.high * terms, first.grid)
         bound *= terms
@@ -173,7 +214,7 @@ def _type(node: IntegerNode, operands: list[ValueType], shapes: Mapping[str, Sha
         return events(low, high) if high > 0 else signed_integer(-low)
     elif isinstance(node, Index):
         return _joined(operands)
-    elif isinstance(node, Output | Delay):
+    elif isinstance(node, Output | Delay | Barrier):
         return first
     _check_bound(node.name, bound)
     return signed_integer(bound)

@@ -59,6 +59,15 @@ def inner_kernel(function: F) -> F:
     return cast(F, numba.njit(**_LEAN, **_INNER)(function))
 
 
+def summing(function: F) -> F:
+    """An ``inner_kernel`` whose sums may be taken in any order, several terms at a time.
+
+    Only for sums of whole numbers below 2^53 in floating point, which are exact in any order.
+    """
+    options: dict[str, Any] = {"fastmath": {"reassoc", "contract"}, **_LEAN, **_INNER}
+    return cast(F, numba.njit(**options)(function))
+
+
 def inlined(function: F) -> F:
     """A small ``inner_kernel`` whose body takes the place of each call before compilation.
 

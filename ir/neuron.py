@@ -12,7 +12,7 @@ One logical step ``t`` of one neuron, in this order (all integers, exact)::
     v   = range_v(v)
     a   = round(am * a / 2^as) + gain * [c != 0]  |  clip(a + (c != 0 ? up : -down), 0, max)
     q   = c != 0 ? refractory : max(q - 1, 0)
-    emit c, or v when ``emit`` is "state"
+    emit c, or emission[c], or v when ``emit`` is "state"
 
 State starts at ``v = initial``, cur = a = q = 0 for every sample.  Comparison is always ``>=``;
 importers turn ``v > theta`` into ``v >= theta + 1`` (Fang et al., SpikingJelly, 2023, for the
@@ -138,6 +138,8 @@ class Neuron:
         thresholds: [K, ...] rising ladder, K >= 0; each level broadcasts to ``shape``.
         negative_thresholds: [J, ...] rising ladder on -v.
         emit: "count" sends c, "state" sends v (readouts; then both ladders are empty).
+        emission: [J + 1 + K] what is sent for the counts -J .. K, 0 for the count 0; None: the
+            count itself.  The reset and all other states see the count, never its emission.
         grid: real value of one unit of v, one number or one per channel (first axis).
     """
 
@@ -159,11 +161,13 @@ class Neuron:
     initial: IntArray = field(default_factory=_zero)
     emit: Literal["count", "state"] = "count"
     grid: tuple[float, ...] = (1.0,)
+    emission: IntArray | None = None
 
     def __post_init__(self) -> None:
         for name in ("thresholds", "negative_thresholds", "initial"):
             object.__setattr__(self, name, integers(f"{self.name}.{name}", getattr(self, name)))
         self._check_ladders()
+        self._check_emission()
         for label, array in (
             ("leak", self.leak.multiplier),
             ("reset", self.reset.amount),
@@ -203,6 +207,27 @@ class Neuron:
                 raise ModelError("a threshold ladder must not fall", where=where)
         if self.emit == "state" and (self.levels or self.negative_levels):
             raise ModelError("a readout of the state has no thresholds", where=self.name)
+
+    def _check_emission(self) -> None:
+        if self.emission is None:
+            return
+        table = integers(f"{self.name}.emission", self.emission)
+        object.__setattr__(self, "emission", table)
+        wanted = self.negative_levels + 1 + self.levels
+        if self.emit == "state" or table.shape != (wanted,) or table[self.negative_levels] != 0:
+            raise ModelError(
+                "an emission table has one value per signed count, and 0 for the count 0",
+                where=self.name,
+                found=f"{table.shape} values",
+                allowed=f"({wanted},), for counts {-self.negative_levels} to {self.levels}",
+            )
+
+    @property
+    def emitted(self) -> tuple[int, int]:
+        """Smallest and largest integer a spiking population sends."""
+        if self.emission is None:
+            return -self.negative_levels, self.levels
+        return int(self.emission.min()), int(self.emission.max())
 
     @property
     def size(self) -> int:

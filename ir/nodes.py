@@ -76,12 +76,21 @@ class MatMul:
 
 @dataclass(frozen=True)
 class Reduce:
-    """Sum or maximum over axes, keeping them with extent 1."""
+    """Sum or maximum over axes, keeping them with extent 1, and over time when ``steps`` is set.
+
+    Over time: ``y[t]`` for every t is the sum, or maximum, over all ``steps`` of the sample, later
+    ones included (joint space-time attention).  The sample must have exactly so many steps.
+    """
 
     name: str
     inputs: tuple[str, ...]
     op: Literal["sum", "max"]
     axes: Shape
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 0:
+            raise ModelError("a sample has at least one step", where=self.name, found=self.steps)
 
 
 @dataclass(frozen=True)
@@ -161,6 +170,22 @@ class Delay:
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise ModelError("a delay is at least one step", where=self.name, found=self.steps)
+
+
+@dataclass(frozen=True)
+class Barrier:
+    """``y[0] = x[steps - 1]``, and ``y[t] = 0`` after: the last step's value reaches the first.
+
+    What reads a barrier runs when what feeds it has seen the whole sample, of ``steps`` steps.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    steps: int
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ModelError("a sample has at least one step", where=self.name, found=self.steps)
 
 
 @dataclass(frozen=True, eq=False)

@@ -53,7 +53,7 @@ def infer_shapes(nodes: tuple[Any, ...], neuron: type[Any]) -> dict[str, Shape]:
     shapes = {n.name: tuple(n.shape) for n in nodes if isinstance(n, neuron)}
     for node in topological_order(nodes, stateful):
         if node.name not in shapes:
-            shapes[node.name] = _shape(node, [shapes[source] for source in node.inputs])
+            shapes[node.name] = output_shape(node, [shapes[source] for source in node.inputs])
         if any(extent < 1 for extent in shapes[node.name]):
             raise ModelError("a tensor has no elements", where=node.name, found=shapes[node.name])
     for node in nodes:
@@ -67,7 +67,8 @@ def infer_shapes(nodes: tuple[Any, ...], neuron: type[Any]) -> dict[str, Shape]:
     return shapes
 
 
-def _shape(node: Any, operands: list[Shape]) -> Shape:
+def output_shape(node: Any, operands: list[Shape]) -> Shape:
+    """Shape of what a node makes of operands of these shapes; raises where they disagree."""
     if isinstance(node, Input):
         return tuple(node.shape)
     first = operands[0]
@@ -84,7 +85,8 @@ def _shape(node: Any, operands: list[Shape]) -> Shape:
         return node.shape
     if isinstance(node, Reduce):
         distinct = len(set(node.axes)) == len(node.axes)
-        if not node.axes or not distinct or not all(0 <= a < len(first) for a in node.axes):
+        empty = not node.axes and not node.steps
+        if empty or not distinct or not all(0 <= a < len(first) for a in node.axes):
             raise ModelError("no such axes", where=node.name, found=node.axes, allowed=first)
         return tuple(1 if axis in node.axes else n for axis, n in enumerate(first))
     if isinstance(node, MatMul):
@@ -94,4 +96,4 @@ def _shape(node: Any, operands: list[Shape]) -> Shape:
         check_broadcast(node.name, np.asarray(values), first)
     if isinstance(node, Rescale):
         check_broadcast(node.name, node.multiplier, first)
-    return first  # Scale, Bias, Rescale, Lut, Delay, Output keep the shape
+    return first  # Scale, Bias, Rescale, Lut, Delay, Barrier, Output keep the shape

@@ -15,7 +15,8 @@ Evidence = Literal[
     "tool_code", "vendor_code", "vendor_doc", "paper", "paper_quoted", "abstract", "fitted",
     "derived", "assumed", "unverified", "unknown",
 ]  # fmt: skip
-Encoding = Literal["dense", "sparse", "crossbar"]
+Encoding = Literal["dense", "sparse", "bitmask", "crossbar"]
+WireWord = Literal["burst", "unary", "bitplane"]
 TableKey = Literal[
     "decay", "current_decay", "refractory", "threshold", "reset", "weight_bits",
     "weight_exponent", "encoding", "delay_bits",
@@ -55,8 +56,9 @@ class Resource(Record):
     max_targets_per_neuron, weight_bits, state_bytes (of all its neurons).  ``use_per_axon``
     instead sums one expression per input axon, by encoding (the cheapest allowed one is taken),
     over f (entries of the axon's row in that encoding: its synapses, or a dense row's span from
-    the first to the last target), weight_bits, delay_bits, index_bits.  ``use`` None means the
-    accounting is not public: the fit is "unchecked" above ``lower_bound``.
+    the first to the last target), span (that span in every encoding: the flags of a bitmask row),
+    weight_bits, delay_bits, index_bits.  ``use`` None means the accounting is not public: the fit
+    is "unchecked" above ``lower_bound``.
     """
 
     capacity: Quantity
@@ -145,6 +147,9 @@ class NeuronModel(Record):
         current_multiplier: the same for the current.
         reset: kinds of ``ir.neuron.Reset`` with their cost; "zero" is value 0.
         levels: largest count in one step; None = unlimited.
+        emission: whether what is sent may be looked up by the count (``ir.neuron`` emission).
+        refire_slots: a neuron with one threshold and reset by subtraction can go on firing in so
+            many ticks, its update included, without leak, input and bias; 0 = it cannot.
         threshold_bits, bias_bits: width of the mantissa beside any sign; ``bias_bits`` None = no
             bias.
         state_bits, current_bits, accumulator_bits: widths in two's complement, sign included;
@@ -161,6 +166,8 @@ class NeuronModel(Record):
     reset: dict[Literal["zero", "value", "subtract", "none", "multiply"], ResetCost]
     levels: int | None = 1
     negative_levels: int | None = 0
+    emission: bool = False
+    refire_slots: int = 0
     threshold_bits: int = 17
     threshold_shift: int = 0
     bias_bits: int | None = 12
@@ -196,10 +203,17 @@ class Execution(Record):
 
 
 class Spike(Record):
-    """What one packet can say."""
+    """What one packet can say, and how a population sends a count that it cannot.
+
+    ``codes``: "burst": several packets of one neuron in one tick.  "unary": one packet in each of
+    several ticks; cores add up what arrives in the ticks between two updates of a neuron.
+    "bitplane": as unary, and the receiving core shifts a row's weights left by the number of the
+    slot, which it tells from the tick.  See ``snnc.ir.wire``.
+    """
 
     payload_bits: int = 0
     signed: bool = False
+    codes: tuple[WireWord, ...] = ("burst",)
     packet_bits: Quantity = Quantity(v=None, u="bit", ev="unknown")
 
 
@@ -243,7 +257,8 @@ class Cost(Record):
 
 
 EventKind = Literal[
-    "synapse_op_dense", "synapse_op_sparse", "neuron_access", "neuron_update", "spike_generate",
+    "synapse_op_dense", "synapse_op_sparse", "synapse_op_bitmask", "neuron_access",
+    "neuron_update", "spike_generate",
     "message_out", "message_in", "hop_ew", "hop_ns", "hop_chip", "host_in", "all_in_synaptic_event",
 ]  # fmt: skip
 

@@ -18,6 +18,13 @@ def check_inputs(
     """Check names, shapes, integer dtype and range; return (data, samples, steps)."""
     nodes = network.of_type(Input)
     samples, steps = check_extents(network.name, nodes, inputs)
+    if network.steps not in (None, steps):
+        raise InputError(
+            "the network sums over all time steps of a sample, and the data has another number",
+            where=network.name,
+            found=f"{steps} steps",
+            allowed=f"{network.steps} steps",
+        )
     for node in nodes:
         array = inputs[node.name]
         if array.dtype.kind not in "iub":

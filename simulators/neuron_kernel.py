@@ -30,8 +30,9 @@ from snnc.ir.neuron import NO_LEAK, Leak, Neuron
     BIASES, ONSETS, LEVELS, NEGATIVE_LEVELS, EMIT_STATE,
     RESET, UP, DOWN, REFRACTORY, HOLD,
     ADAPTATION, ADAPT_SHIFT, ADAPT_ROUNDING, DECREMENT, MAXIMUM, BETA, BETA_SHIFT,
+    HAS_EMISSION, EMISSION,
     COLUMNS,
-) = range(30)  # fmt: skip
+) = range(32)  # fmt: skip
 
 # Offsets in a row of ``values``; biases, thresholds and negative thresholds follow LADDERS.
 MULTIPLIER, CURRENT_MULTIPLIER, AMOUNT, ADAPT_MULTIPLIER, GAIN, INITIAL, LADDERS = range(7)
@@ -57,6 +58,8 @@ class PackedNeurons(NamedTuple):
         table: int64 [populations, COLUMNS].
         values: int64, rows of all populations one after the other.
         onsets: int64, onsets of gated biases; a population's begin at ``table[kind, ONSETS]``.
+        emissions: int64, emission tables; for the signed count c a population sends
+            ``emissions[table[kind, EMISSION] + c]``.
     """
 
     kind: Int32
@@ -64,6 +67,7 @@ class PackedNeurons(NamedTuple):
     table: Int64
     values: Int64
     onsets: Int64
+    emissions: Int64
 
     @property
     def size(self) -> int:
@@ -89,14 +93,16 @@ def pack(neurons: Sequence[Neuron]) -> PackedNeurons:
     kinds, rows, tables = [], [], []
     values: list[Int64] = []
     onsets: list[int] = []
+    emissions: list[int] = []
     first = 0
     for number, neuron in enumerate(neurons):
         block, position = _value_rows(neuron)
         kinds.append(np.full(neuron.size, number, np.int32))
         rows.append(first + position * block.shape[1])
-        tables.append(_scalars(neuron, len(onsets)))
+        tables.append(_scalars(neuron, len(onsets), len(emissions)))
         values.append(block.reshape(-1))
         onsets.extend(bias.onset for bias in neuron.bias)
+        emissions.extend(() if neuron.emission is None else neuron.emission.tolist())
         first += block.size
     return PackedNeurons(
         np.concatenate([np.zeros(0, np.int32), *kinds]),
@@ -104,6 +110,7 @@ def pack(neurons: Sequence[Neuron]) -> PackedNeurons:
         np.array(tables, np.int64).reshape(-1, COLUMNS),
         np.concatenate([np.zeros(0, np.int64), *values]),
         np.array(onsets, np.int64),
+        np.array(emissions, np.int64),
     )
 
 
@@ -135,7 +142,7 @@ def _value_rows(neuron: Neuron) -> tuple[Int64, Int64]:
     return block.astype(np.int64), np.broadcast_to(position, neuron.shape).reshape(-1)
 
 
-def _scalars(n: Neuron, first_onset: int) -> list[int]:
+def _scalars(n: Neuron, first_onset: int, first_emission: int) -> list[int]:
     """One row of ``table``."""
     current = n.current or NO_LEAK
     row = [0] * COLUMNS
@@ -157,6 +164,8 @@ def _scalars(n: Neuron, first_onset: int) -> list[int]:
         row[ADAPT_SHIFT], row[ADAPT_ROUNDING] = _leak_scalars(n.adaptation.leak)
         row[DECREMENT], row[MAXIMUM] = n.adaptation.decrement, n.adaptation.maximum
         row[BETA], row[BETA_SHIFT] = n.adaptation.beta, n.adaptation.beta_shift
+    row[HAS_EMISSION] = n.emission is not None
+    row[EMISSION] = first_emission + n.negative_levels
     return row
 
 
@@ -232,7 +241,7 @@ def update(packed: PackedNeurons, state: State, i: int, inputs: int, t: int) -> 
         state.a[i] = _adapted(k, p, r, state.a[i], c)
     if k[REFRACTORY]:
         state.q[i] = k[REFRACTORY] if c != 0 else max(state.q[i] - 1, 0)
-    return c
+    return packed.emissions[k[EMISSION] + c] if k[HAS_EMISSION] else c
 
 
 @kernel

@@ -13,7 +13,7 @@ CORE_NAMES = frozenset({
     "n_neurons", "n_compartments", "n_axons_in", "n_axons_out", "n_synapses", "max_fan_in",
     "max_targets_per_neuron", "weight_bits", "state_bytes",
 })  # fmt: skip
-AXON_NAMES = frozenset({"f", "weight_bits", "delay_bits", "index_bits"})
+AXON_NAMES = frozenset({"f", "span", "weight_bits", "delay_bits", "index_bits"})
 # Evidence that is nothing without the document it comes from.
 _CITED = frozenset({
     "tool_code", "vendor_code", "vendor_doc", "paper", "paper_quoted", "abstract", "fitted",

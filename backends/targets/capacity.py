@@ -99,11 +99,16 @@ def axon_cost(
     weight_bits: IntArray,
     delay_bits: IntArray,
     index_bits: IntArray,
+    span: IntArray | None = None,
 ) -> IntArray:
-    """Cost of each axon's row in one encoding, [axons]; ``f`` counts the entries it stores."""
+    """Cost of each axon's row in one encoding, [axons]; ``f`` counts the entries it stores.
+
+    ``span`` counts the slots from the first to the last target; None where it is ``f``.
+    """
     text = (resource.use_per_axon or {})[encoding]
     variables = {
         "f": f,
+        "span": f if span is None else span,
         "weight_bits": weight_bits,
         "delay_bits": delay_bits,
         "index_bits": index_bits,

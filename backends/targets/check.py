@@ -43,6 +43,7 @@ def check_target(target: Target) -> list[str]:
         *_quantities(target),
         *_expressions(target),
         *_formats(target),
+        *_counting(target),
         *_costs(target),
         *_barrier(target),
     ]
@@ -135,6 +136,16 @@ def _formats(target: Target) -> Iterator[str]:
     for kind, cost in neuron.reset.items():
         if cost.compartments < 1:
             yield f"neuron.reset.{kind}.compartments: {cost.compartments} is not positive"
+
+
+def _counting(target: Target) -> Iterator[str]:
+    neuron, spike = target.neuron, target.spike
+    if neuron.refire_slots < 0:
+        yield f"neuron.refire_slots: {neuron.refire_slots} is negative"
+    if neuron.refire_slots and "unary" not in spike.codes:
+        yield "neuron.refire_slots: firing again is a unary code, which spike.codes lacks"
+    if neuron.refire_slots and "subtract" not in neuron.reset:
+        yield "neuron.refire_slots: firing again needs a reset by subtraction"
 
 
 def _costs(target: Target) -> Iterator[str]:

@@ -13,6 +13,7 @@ from snnc.compiler.legalize.integer import integer_neuron
 from snnc.compiler.legalize.readouts import add_readouts, forgetful
 from snnc.compiler.legalize.real import real_neuron
 from snnc.compiler.legalize.synapses import packets, synapses
+from snnc.compiler.wire import Preference
 from snnc.ir.errors import UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
@@ -24,26 +25,34 @@ from snnc.ir.target import Target
 __all__ = ["Finding", "add_readouts", "findings", "legalize", "require", "verdicts"]
 
 
-def findings(network: Network | IntegerNetwork, target: Target) -> tuple[Finding, ...]:
+def findings(
+    network: Network | IntegerNetwork, target: Target, wire_code: Preference = "auto"
+) -> tuple[Finding, ...]:
     """Verdict on every node, in execution order: its problems, or one ``ok``."""
     result: list[Finding] = []
-    found = verdicts(network, target)
+    found = verdicts(network, target, wire_code)
     for node in network.order:
         mine = [f for f in found if f.node == node.name]
         result.extend(mine or [Finding(node.name, type(node).__name__, "ok", "")])
     return tuple(result)
 
 
-def verdicts(network: Network | IntegerNetwork, target: Target) -> tuple[Finding, ...]:
+def verdicts(
+    network: Network | IntegerNetwork, target: Target, wire_code: Preference = "auto"
+) -> tuple[Finding, ...]:
     """Only the findings that say more than ``ok``."""
     result: list[Finding] = []
+    heard = {name for node in network.nodes if not isinstance(node, Output) for name in node.inputs}
     for node in network.order:
         if isinstance(node, RealNeuron):
             result.extend(real_neuron(network, node, target))
         elif isinstance(node, Neuron):
+            assert isinstance(network, IntegerNetwork)
             result.extend(integer_neuron(node, target))
+            if node.name in heard:
+                result.extend(packets(node, network.types[node.name], target, wire_code))
         elif isinstance(node, Input):
-            result.extend(packets(node, target))
+            result.extend(packets(node, node.type, target, wire_code))
         elif isinstance(node, Output) and isinstance(network, Network):
             if not isinstance(network.node[node.inputs[0]], RealNeuron):
                 result.append(forgetful(node, target))
@@ -72,12 +81,14 @@ def require(found: Iterable[Finding], target: Target) -> None:
         )
 
 
-def legalize(network: IntegerNetwork, target: Target) -> IntegerNetwork:
+def legalize(
+    network: IntegerNetwork, target: Target, wire_code: Preference = "auto"
+) -> IntegerNetwork:
     """Add readout populations where outputs read operators, then check every node.
 
     Raises:
         UnsupportedError: naming all nodes that the target cannot express.
     """
     result = add_readouts(network, target)
-    require(verdicts(result, target), target)
+    require(verdicts(result, target, wire_code), target)
     return result

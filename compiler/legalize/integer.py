@@ -8,6 +8,7 @@ import numpy as np
 
 from snnc.compiler.legalize.findings import Finding, assumed, refused
 from snnc.compiler.legalize.readouts import forgetful
+from snnc.compiler.wire import counts_by_refiring, refire_problem
 from snnc.ir.neuron import Leak, Neuron, Reset
 from snnc.ir.target import NeuronModel, Target
 
@@ -16,14 +17,20 @@ def integer_neuron(node: Neuron, target: Target) -> Iterator[Finding]:
     """All that a population asks of its neurons and they lack."""
     model = target.neuron
     yield from _leaks(node, target)
-    if model.levels is not None and node.levels > model.levels:
-        yield refused(node, f"{node.levels} spike levels, the target has {model.levels}",
-                      "train with fewer spikes per step")  # fmt: skip
+    problem = refire_problem(node, target) if counts_by_refiring(node, target) else ""
+    if problem:
+        yield refused(
+            node, f"{node.levels} spike levels, the target has {model.levels}; {problem}",
+            "train with fewer spikes per step",
+        )  # fmt: skip
     if model.negative_levels is not None and node.negative_levels > model.negative_levels:
         yield refused(
             node, f"{node.negative_levels} negative levels, the target has {model.negative_levels}",
             "train with binary spikes",
         )  # fmt: skip
+    if node.emission is not None and not model.emission:
+        yield refused(node, "an emission table, and the target sends plain counts",
+                      "train with counts, or choose a target with emission tables")  # fmt: skip
     if node.emit == "count" and not _reset_known(node.reset, model):
         yield refused(
             node, f"reset {node.reset.kind!r}, the target has {', '.join(model.reset)}",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from snnc.compiler.legalize.findings import Finding, assumed, refused
+from snnc.compiler.wire import largest_count
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
 from snnc.ir.nodes import Output
@@ -66,15 +67,68 @@ def _firing(node: RealNeuron, target: Target) -> Iterator[Finding]:
             f"re-read the file with --reset {'zero' if 'zero' in model.reset else 'subtract'} "
             "(approximates), or choose another target",
         )
+    yield from _counts(node, target)
+    yield from _memory(node, target)
+
+
+def _counts(node: RealNeuron, target: Target) -> Iterator[Finding]:
+    """Several spikes per step, and negative ones."""
+    model = target.neuron
     most = "any number of" if node.multi_spike == 0 else f"up to {node.multi_spike}"
-    too_many = model.levels is not None and not 1 <= node.multi_spike <= model.levels
-    if too_many or (model.levels is None and node.multi_spike == 0):
+    # A count without limit gets one from the weights and input types, when these are integers.
+    room = largest_count(target)
+    if room is not None and max(node.multi_spike, 2 * (node.multi_spike == 0)) > room:
         yield refused(
             node,
-            f"{most} spikes per step, and {target.id} sends at most {model.levels}",
+            f"{most} spikes per step, and {target.id} sends at most {room}",
             "re-read the file with one spike per step (--dialect nir, or --reset zero), "
             "or choose a target with graded spikes",
         )
+    if model.negative_levels is not None and node.negative_spikes > model.negative_levels:
+        yield refused(
+            node,
+            f"up to {node.negative_spikes} negative spikes per step, and {target.id} sends "
+            f"{'none' if not model.negative_levels else f'at most {model.negative_levels}'}",
+            "train with spikes of one sign, or choose a target with signed spikes",
+        )
+
+
+def _memory(node: RealNeuron, target: Target) -> Iterator[Finding]:
+    """What a neuron remembers of its own spikes beside the potential."""
+    model = target.neuron
+    if node.reset == "multiply" and any(factor % 1 for factor in node.reset_factors):
+        yield refused(
+            node,
+            f"a reset that multiplies by {node.reset_factors[0]:g} and {node.reset_factors[1]:g}; "
+            "the normal form has whole factors",
+            "train with whole factors (SpikeLM: 0 and 2)",
+        )
+    if node.refractory > model.refractory_max:
+        yield refused(
+            node,
+            f"a refractory period of {node.refractory} steps, {target.id} has at most "
+            f"{model.refractory_max}",
+            "train with a shorter one, or choose another target",
+        )
+    elif node.refractory and node.refractory_hold != model.refractory_hold:
+        verb = "rests, and the target integrates" if node.refractory_hold else "integrates"
+        yield refused(
+            node, f"a refractory period in which the potential {verb}", "choose another target"
+        )
+    if node.adaptation is not None:
+        if not model.adaptation:
+            yield refused(
+                node, f"an adaptive threshold, and {target.id} has none",
+                "train without adaptation, or choose another target",
+            )  # fmt: skip
+        if node.multi_spike != 1 or node.negative_spikes or node.rounding != "floor":
+            yield refused(
+                node, "an adaptive threshold of a neuron with several or negative spikes per step",
+                "train with binary spikes",
+            )  # fmt: skip
+        decay = node.adaptation.decay
+        if decay.min() < 0 or decay.max() > 1:
+            yield refused(node, "an adaptation that grows", "train with a decay in [0, 1]")
 
 
 def _timing_known(node: RealNeuron, model: NeuronModel) -> bool:
@@ -82,6 +136,8 @@ def _timing_known(node: RealNeuron, model: NeuronModel) -> bool:
     if node.reset_timing == "next_step":
         if node.reset == "subtract":
             return bool((node.decay > 0).all())
+        if node.reset == "multiply":
+            return False
         return node.reset == "none" or (model.refractory_max >= 1 and model.refractory_hold)
     return node.reset_timing == "now"
 

@@ -8,35 +8,32 @@ import numpy as np
 
 from snnc.backends.targets.capacity import weight_bits
 from snnc.compiler.legalize.findings import Finding, assumed, refused
+from snnc.compiler.wire import Preference, choose
 from snnc.ir.expand import Projection, expand
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input, Output
 from snnc.ir.target import Target
+from snnc.ir.types import ValueType
 
 
-def packets(node: Input, target: Target) -> Iterator[Finding]:
-    """What an input sends, against what a packet says."""
-    if node.type.kind in ("frame", "int"):
-        remedy = "encode the input (a .net file's input layer: --input-layer spikes)"
-        yield refused(node, f"values of type {node.type} are not spikes", remedy)
-    elif node.type.low < 0 and not target.spike.signed:
-        yield refused(
-            node,
-            f"signed input {node.type}, but packets of {target.id} carry no sign",
-            "split the input into a positive and a negative channel",
-        )
-    elif target.spike.payload_bits and node.type.magnitude >= 1 << (
-        target.spike.payload_bits - int(target.spike.signed)
-    ):
-        yield refused(
-            node,
-            f"values of type {node.type}, and packets of {target.id} carry "
-            f"{target.spike.payload_bits} bits",
-            "scale the input down, or split it",
-        )
-    elif node.type.high > 1 and not target.spike.payload_bits:
-        yield assumed(node, f"{node.type}: up to {node.type.high} packets per element and step")
+def packets(
+    node: Input | Neuron, sent: ValueType, target: Target, preference: Preference
+) -> Iterator[Finding]:
+    """What a sender sends, against what packets can say."""
+    if not sent.is_event:
+        if isinstance(node, Input):
+            remedy = "encode the input (a .net file's input layer: --input-layer spikes)"
+            yield refused(node, f"values of type {sent} are not spikes", remedy)
+        return
+    choice = choose(node, sent, target, preference)
+    if choice.problem:
+        yield refused(node, choice.problem, choice.remedy)
+    elif choice.code is not None:
+        if choice.code.kind == "burst":
+            yield assumed(node, f"{sent}: up to {sent.magnitude} packets per element and step")
+        if choice.code.pair:
+            yield assumed(node, f"{sent}: the sign picks one of two axons with opposite weights")
 
 
 def synapses(network: IntegerNetwork, target: Target) -> Iterator[Finding]:

@@ -6,27 +6,40 @@ neuron or a delay then absorbs what is pending.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from snnc.compiler.normalise.matrices import diagonal, per_channel, scale_columns, scale_rows
-from snnc.ir.arrays import RealArray, Shape
+from snnc.compiler.normalise.builder import Builder
+from snnc.compiler.normalise.matrices import per_channel, scale_columns
+from snnc.compiler.normalise.products import (
+    View,
+    fold_reduction,
+    full,
+    multiply,
+    multiply_matrices,
+    uneven_constant,
+)
+from snnc.ir.arrays import RealArray, Shape, size_of
+from snnc.ir.errors import CompilerBugError
 from snnc.ir.network import Network, RealNode
-from snnc.ir.nodes import Add, Bias, Delay, Index, Input, Linear, Output, Pool, Scale
+from snnc.ir.nodes import (
+    Add,
+    Bias,
+    Delay,
+    Index,
+    Input,
+    Linear,
+    MatMul,
+    Mul,
+    Output,
+    Pool,
+    Reduce,
+    Scale,
+)
 from snnc.ir.real_neuron import RealNeuron
 from snnc.ir.weights import Sparse
 from snnc.simulators.reference.operators import index, linear, pool
-
-
-@dataclass(frozen=True)
-class _View:
-    """``scale * node + constant``; None means 1 and 0."""
-
-    node: str
-    scale: RealArray | None = None
-    constant: RealArray | None = None
 
 
 def fold_affine(network: Network) -> Network:
@@ -42,28 +55,30 @@ class _Fold:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self.nodes: dict[str, RealNode] = {}
-        self.views: dict[str, _View] = {}
+        self.made = Builder(network)
+        self.views: dict[str, View] = {}
 
     def run(self) -> Network:
         for node in self.network.order:
             if isinstance(node, Delay):  # its operand may come later; see below
-                self._put(node, _View(node.name))
+                self._put(node)
         for node in self.network.order:
             if not isinstance(node, Delay):
                 self._visit(node)
         for node in self.network.of_type(Delay):
-            self.nodes[node.name] = replace(node, inputs=(self._plain(node.inputs[0]),))
-        return Network(self.network.name, tuple(self.nodes.values()), self.network.assumptions)
+            self.made.nodes[node.name] = replace(node, inputs=(self._plain(node.inputs[0]),))
+        nodes = tuple(self.made.nodes.values())
+        return Network(self.network.name, nodes, self.network.assumptions)
 
-    def _put(self, node: RealNode, view: _View | None = None) -> None:
-        self.nodes[node.name] = node
-        self.views[node.name] = view or _View(node.name)
+    def _put(self, node: RealNode, view: View | None = None) -> None:
+        self.made.put(node, self.made.shapes[node.name])
+        self.views[node.name] = view or View(node.name)
 
     def _shape(self, name: str) -> Shape:
         return self.network.shapes[name]
 
     def _visit(self, node: RealNode) -> None:
+        views = [self.views[source] for source in node.inputs]
         if isinstance(node, Input):
             self._put(node)
         elif isinstance(node, Scale | Bias):
@@ -71,7 +86,7 @@ class _Fold:
         elif isinstance(node, Linear):
             self._linear(node)
         elif isinstance(node, RealNeuron):
-            self._neuron(node)
+            self._neuron(node, views[0])
         elif isinstance(node, Output):
             self._output(node)
         elif isinstance(node, Pool):
@@ -80,16 +95,24 @@ class _Fold:
             self._index(node)
         elif isinstance(node, Add):
             self._add(node)
+        elif isinstance(node, Mul):
+            self.views[node.name] = multiply(self.made, node, *views)
+        elif isinstance(node, MatMul):
+            self.views[node.name] = multiply_matrices(self.made, node, *views)
+        elif isinstance(node, Reduce):
+            self.views[node.name] = fold_reduction(self.made, node, views[0])
+        else:
+            raise CompilerBugError("normalisation does not know this operator", where=node.name)
 
     def _pend(self, node: Scale | Bias) -> None:
         view, shape = self.views[node.inputs[0]], self._shape(node.name)
         if isinstance(node, Bias):
-            constant = _full(view.constant, shape, 0.0) + node.bias
+            constant = full(view.constant, shape, 0.0) + node.bias
             self.views[node.name] = replace(view, constant=constant)
             return
-        scale = _full(view.scale, shape, 1.0) * node.scale
+        scale = full(view.scale, shape, 1.0) * node.scale
         constant_ = None if view.constant is None else view.constant * node.scale
-        self.views[node.name] = _View(view.node, scale, constant_)
+        self.views[node.name] = View(view.node, scale, constant_)
 
     def _linear(self, node: Linear) -> None:
         source = node.inputs[0]
@@ -99,81 +122,81 @@ class _Fold:
             weights = scale_columns(weights, view.scale, shape, out)
         constant = None
         if view.constant is not None:
-            constant = linear(node.weights, _full(view.constant, shape, 0.0)[None])[0]
-        self._put(Linear(node.name, (view.node,), weights), _View(node.name, None, constant))
+            constant = linear(node.weights, full(view.constant, shape, 0.0)[None])[0]
+        self._put(Linear(node.name, (view.node,), weights), View(node.name, None, constant))
 
-    def _neuron(self, node: RealNeuron) -> None:
-        view = self.views[node.inputs[0]]
+    def _neuron(self, node: RealNeuron, view: View) -> None:
         operand, offset, gain, current_gain = view.node, node.offset, node.gain, node.current_gain
         if view.constant is not None:
             if node.current_decay is None:
                 offset = offset + gain * view.constant
             else:
                 operand = self._clocked(node, view)
-                view = replace(view, scale=None)
+                view = View(operand)
+        if isinstance(self.made.nodes[operand], Index) and operand not in self.made.events:
+            operand, view = self.made.scaled(operand, view.scale), View(operand)
         if view.scale is not None:
             if current_gain is not None:
                 current_gain = current_gain * view.scale
             else:
                 gain = gain * view.scale
+        total = gain if current_gain is None else gain * current_gain
+        if operand in self.made.maxima and (total < 0).any():  # a maximum keeps positive factors
+            operand = self.made.signed(operand, np.broadcast_to(total, node.shape))
+            gain = np.abs(gain)
+            current_gain = None if current_gain is None else np.abs(current_gain)
         self._put(
             replace(node, inputs=(operand,), offset=offset, gain=gain, current_gain=current_gain)
         )
 
-    def _clocked(self, node: RealNeuron, view: _View) -> str:
+    def _clocked(self, node: RealNeuron, view: View) -> str:
         """A bias into a synaptic current: a neuron that fires every step, and weights from it."""
-        constant = _full(view.constant, node.shape, 0.0)
+        constant = full(view.constant, node.shape, 0.0)
         first = self.network.of_type(Input)[0]
         silence = Sparse(np.zeros(2, np.int64), np.zeros(0, np.int64), np.zeros(0),
-                         int(np.prod(first.shape)), (1,))  # fmt: skip
-        clock, one = f"{node.name}.clock", np.ones(())
-        self._put(Linear(f"{clock}.silence", (first.name,), silence))
-        self._put(
+                         size_of(first.shape), (1,))  # fmt: skip
+        clock, one, put = f"{node.name}.clock", np.ones(()), self.made.put
+        put(Linear(f"{clock}.silence", (first.name,), silence), (1,))
+        put(
             RealNeuron(clock, (f"{clock}.silence",), (1,), decay=one, gain=one, offset=one,
-                       threshold=one, comparator=">=")
+                       threshold=one, comparator=">="), (1,)
         )  # fmt: skip
         flat = constant.reshape(-1)
         rows = np.flatnonzero(flat)
         row_ptr = np.concatenate([[0], np.cumsum(flat != 0)])
         weights = Sparse(row_ptr, np.zeros(rows.size, np.int64), flat[rows], 1, node.shape)
-        self._put(Linear(f"{clock}.bias", (clock,), weights))
-        total = f"{clock}.sum"
-        self._put(Add(total, (self._scaled(view), f"{clock}.bias")))
-        return total
+        put(Linear(f"{clock}.bias", (clock,), weights), node.shape)
+        operands = (self.made.scaled(view.node, view.scale), f"{clock}.bias")
+        return put(Add(f"{clock}.sum", operands), node.shape)
 
     def _output(self, node: Output) -> None:
         source = node.inputs[0]
         if isinstance(self.network.node[source], RealNeuron):
             self._put(node)
             return
-        view, shape, one = self.views[source], self._shape(source), np.ones(())
-        readout = RealNeuron(
-            f"{node.name}.readout", (view.node,), shape, decay=0 * one,
-            gain=one if view.scale is None else view.scale,
-            offset=0 * one if view.constant is None else view.constant,
-            threshold=None, reset="none",
-        )  # fmt: skip
-        self._put(readout)
-        self._put(replace(node, inputs=(readout.name,)))
+        name, one = f"{node.name}.readout", np.ones(())
+        shape = self.made.shapes[name] = self._shape(source)
+        readout = RealNeuron(name, (source,), shape, decay=0 * one, gain=one, offset=0 * one,
+                             threshold=None, reset="none")  # fmt: skip
+        self._neuron(readout, self.views[source])
+        self._put(replace(node, inputs=(name,)))
 
     def _pool(self, node: Pool) -> None:
         view, shape = self.views[node.inputs[0]], self._shape(node.inputs[0])
         scale, constant, operand = view.scale, view.constant, view.node
         column = (-1, *(1,) * (len(shape) - 1))
         uniform = None if scale is None else per_channel(scale, shape)
-        bad = scale is not None and (uniform is None or (node.op == "max" and uniform.min() <= 0))
-        flat = None if constant is None else per_channel(constant, shape)
-        if bad or (node.op == "max" and constant is not None and flat is None):
-            operand, uniform, scale = self._scaled(view), None, None
+        if scale is not None and (uniform is None or (node.op == "max" and uniform.min() < 0)):
+            operand, uniform = self.made.scaled(operand, scale), None
         if constant is not None and node.op == "max":
+            flat = per_channel(constant, shape)
             if flat is None:
-                operand, constant = self._biased(operand, node.inputs[0], constant), None
-            else:
-                constant = np.broadcast_to(flat.reshape(column), self._shape(node.name))
+                raise uneven_constant(node.name)
+            constant = np.broadcast_to(flat.reshape(column), self._shape(node.name))
         elif constant is not None:
-            constant = pool(node, _full(constant, shape, 0.0)[None])[0]
+            constant = pool(node, full(constant, shape, 0.0)[None])[0]
         scale = None if uniform is None else uniform.reshape(column)
-        self._put(replace(node, inputs=(operand,)), _View(node.name, scale, constant))
+        self._put(replace(node, inputs=(operand,)), View(node.name, scale, constant))
 
     def _index(self, node: Index) -> None:
         views = [self.views[s] for s in node.inputs]
@@ -181,68 +204,33 @@ class _Fold:
         pairs = list(zip(views, shapes, strict=True))
         scale = constant = None
         if any(v.scale is not None for v in views):
-            scale = index(node, [_full(v.scale, s, 1.0)[None] for v, s in pairs])[0]
+            scale = index(node, [full(v.scale, s, 1.0)[None] for v, s in pairs])[0]
         if any(v.constant is not None for v in views):
-            constant = index(node, [_full(v.constant, s, 0.0)[None] for v, s in pairs])[0]
+            constant = index(node, [full(v.constant, s, 0.0)[None] for v, s in pairs])[0]
         moved = replace(node, inputs=tuple(v.node for v in views))
-        self._put(moved, _View(node.name, scale, constant))
+        self._put(moved, View(node.name, scale, constant))
 
     def _add(self, node: Add) -> None:
         views = [self.views[s] for s in node.inputs]
         shape = self._shape(node.name)
         constants = [v.constant for v in views if v.constant is not None]
         constant = sum(constants[1:], start=constants[0]) if constants else None
-        scales = [_full(v.scale, shape, 1.0) for v in views]
+        scales = [full(v.scale, shape, 1.0) for v in views]
         common = None
         if all(v.scale is None for v in views):
             operands = tuple(v.node for v in views)
         elif all(np.array_equal(scale, scales[0]) for scale in scales):
             operands, common = tuple(v.node for v in views), scales[0]
         else:
-            operands = tuple(self._scaled(v) for v in views)
-        self._put(Add(node.name, operands), _View(node.name, common, constant))
-
-    def _scaled(self, view: _View) -> str:
-        """A node that holds ``scale * node``: a scaled copy of an operator, or a new one."""
-        if view.scale is None:
-            return view.node
-        node = self.nodes[view.node]
-        name = self._fresh(f"{view.node}.scaled")
-        if isinstance(node, Linear):
-            shape, out = self._shape_of(node.inputs[0]), self._shape_of(view.node)
-            scaled = Linear(name, node.inputs, scale_rows(node.weights, view.scale, shape, out))
-        else:
-            scaled = Linear(name, (view.node,), diagonal(view.scale, self._shape_of(view.node)))
-        self._put(scaled)
-        return name
-
-    def _shape_of(self, name: str) -> Shape:
-        """Shape of an original node, or of one made here from an original of the same stem."""
-        while name not in self.network.shapes:
-            name = name.rpartition(".")[0]
-        return self.network.shapes[name]
-
-    def _biased(self, operand: str, origin: str, constant: RealArray) -> str:
-        name = self._fresh(f"{operand}.bias")
-        self._put(Bias(name, (operand,), _full(constant, self._shape(origin), 0.0)))
-        return name
+            operands = tuple(self.made.scaled(v.node, v.scale) for v in views)
+        self._put(Add(node.name, operands), View(node.name, common, constant))
 
     def _plain(self, source: str) -> str:
         """A node that holds the view itself, for a delay: what is constant starts later there."""
         view = self.views[source]
-        name = self._scaled(view)
+        name = self.made.scaled(view.node, view.scale)
         if view.constant is None or not np.any(view.constant):
             return name
-        return self._biased(name, source, view.constant)
-
-    def _fresh(self, name: str) -> str:
-        taken: Mapping[str, object] = self.nodes | self.network.node
-        while name in taken:
-            name += ".1"
-        return name
-
-
-def _full(array: RealArray | None, shape: Shape, default: float) -> RealArray:
-    """The array broadcast to a shape, or a constant."""
-    result: RealArray = np.broadcast_to(default if array is None else array, shape).astype(float)
-    return result
+        shape = self._shape(source)
+        bias: RealArray = full(view.constant, shape, 0.0)
+        return self.made.put(Bias(self.made.fresh(f"{name}.bias"), (name,), bias), shape)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 from scipy import sparse
 
+from snnc.compiler.normalise.builder import event_only
 from snnc.compiler.normalise.matrices import operator_matrix, to_sparse
 from snnc.ir.arrays import size_of
 from snnc.ir.errors import UnsupportedError
 from snnc.ir.expand import weight_matrix
 from snnc.ir.network import Network, RealNode
-from snnc.ir.nodes import Add, Bias, Delay, Index, Input, Linear, Pool
+from snnc.ir.nodes import Add, Bias, Delay, Index, Input, Linear, MatMul, Mul, Pool, Reduce
 from snnc.ir.real_neuron import RealNeuron
 from snnc.ir.weights import Dense
 
@@ -20,7 +22,8 @@ def merge_chains(network: Network) -> Network:
     """Replace every linear operator that reads another one by their product.
 
     Raises:
-        UnsupportedError: a maximum or a delayed bias lies between the two.
+        UnsupportedError: a delayed bias lies between the two, or something that is not linear
+            (a change of sign may follow a maximum).
     """
     nodes: list[RealNode] = []
     for node in network.nodes:
@@ -28,7 +31,17 @@ def merge_chains(network: Network) -> Network:
             nodes.extend(_merged(network, node))
         else:
             nodes.append(node)
-    return Network(network.name, tuple(nodes), network.assumptions)
+    merged = Network(network.name, tuple(nodes), network.assumptions)
+    spikes = event_only(merged)
+    for linear in merged.of_type(Linear):
+        if linear.inputs[0] not in spikes and (np.abs(linear.weights.values) != 1).any():
+            raise UnsupportedError(
+                "weights behind a maximum or a product of weighted sums: two weight grids in a row",
+                where=linear.name,
+                found=f"it reads {linear.inputs[0]}",
+                remedy="put a neuron between the two",
+            )
+    return merged
 
 
 def _reads_linear(network: Network, node: Linear) -> bool:
@@ -38,10 +51,16 @@ def _reads_linear(network: Network, node: Linear) -> bool:
         source = network.node[waiting.pop()]
         if isinstance(source, Linear):
             return True
-        if source.name not in seen and not isinstance(source, Input | RealNeuron):
+        if source.name not in seen and not _is_origin(source):
             seen.add(source.name)
             waiting.extend(source.inputs)
     return False
+
+
+def _is_origin(node: RealNode) -> bool:
+    """Where a chain begins: spikes, products, and maxima are not linear in what they read."""
+    biggest = isinstance(node, Pool | Reduce) and node.op == "max"
+    return biggest or isinstance(node, Input | RealNeuron | Mul | MatMul)
 
 
 def _merged(network: Network, node: Linear) -> list[RealNode]:
@@ -67,11 +86,11 @@ def _terms(network: Network, name: str) -> Terms:
     """Matrices [elements of ``name``, elements of source] by (source, delay)."""
     node = network.node[name]
     size = size_of(network.shapes[name])
-    if isinstance(node, Input | RealNeuron):
+    if _is_origin(node):
         return {(name, 0): sparse.eye_array(size, format="csr")}
-    if isinstance(node, Bias) or (isinstance(node, Pool) and node.op == "max"):
+    if isinstance(node, Bias):
         raise UnsupportedError(
-            "a bias before a delay, or a maximum, lies between two linear operators",
+            "a bias before a delay lies between two linear operators",
             where=name,
             remedy="put a neuron between them, or the bias behind the delay (--loop-delay)",
         )
@@ -82,7 +101,7 @@ def _terms(network: Network, name: str) -> Terms:
             product = inner
             if isinstance(node, Linear):
                 product = weight_matrix(node.weights, shapes[0]) @ inner
-            elif isinstance(node, Pool | Index):
+            elif isinstance(node, Pool | Index | Reduce):
                 product = operator_matrix(node, position, shapes) @ inner
             key = (origin, delay + (node.steps if isinstance(node, Delay) else 0))
             result[key] = product if key not in result else result[key] + product

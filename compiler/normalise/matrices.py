@@ -7,7 +7,7 @@ from scipy import sparse
 
 from snnc.ir.arrays import AnyArray, IntArray, RealArray, Shape, size_of
 from snnc.ir.expand import weight_matrix
-from snnc.ir.nodes import Index, Pool
+from snnc.ir.nodes import Index, Pool, Reduce
 from snnc.ir.weights import Conv, Dense, Sparse, Weights, with_values
 
 
@@ -77,16 +77,22 @@ def diagonal(factor: RealArray, shape: Shape) -> Weights:
     return Sparse(np.arange(size + 1), np.arange(size), values, size, shape)
 
 
-def operator_matrix(node: Pool | Index, position: int, shapes: list[Shape]) -> sparse.csr_array:
+def operator_matrix(
+    node: Pool | Index | Reduce, position: int, shapes: list[Shape]
+) -> sparse.csr_array:
     """Which elements of operand ``position`` each output element reads, as a 0/1 matrix."""
     size = size_of(shapes[position])
+    if isinstance(node, Reduce):
+        kept = tuple(1 if axis in node.axes else n for axis, n in enumerate(shapes[0]))
+        row = np.broadcast_to(np.arange(size_of(kept)).reshape(kept), shapes[0]).reshape(-1)
+        return sparse.csr_array((np.ones(size), (row, np.arange(size))),
+                                shape=(size_of(kept), size))  # fmt: skip
     if isinstance(node, Pool):
         ones = np.ones((shapes[0][0], 1, *node.kernel))
         once = (1,) * len(node.kernel)
         return weight_matrix(Conv(ones, node.stride, node.padding, once, shapes[0][0]), shapes[0])
-    if node.index is None:
-        return sparse.eye_array(size, format="csr")
     first = sum(size_of(shape) for shape in shapes[:position])
-    mine: IntArray = np.flatnonzero((node.index >= first) & (node.index < first + size))
-    entries = (np.ones(mine.size), (mine, node.index[mine] - first))
-    return sparse.csr_array(entries, shape=(node.index.size, size))
+    index = np.arange(size_of(node.shape)) if node.index is None else node.index
+    mine: IntArray = np.flatnonzero((index >= first) & (index < first + size))
+    entries = (np.ones(mine.size), (mine, index[mine] - first))
+    return sparse.csr_array(entries, shape=(index.size, size))

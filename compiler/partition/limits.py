@@ -147,9 +147,15 @@ def _profile(node: Neuron, bits: int, words: tuple[str, ...]) -> IntArray:
             parts += [_constant(node, node.levels), _constant(node, node.negative_levels)]
             parts += list(flat_ladder(node.thresholds, node.shape))
             parts += list(flat_ladder(node.negative_thresholds, node.shape))
+            parts += [_constant(node, int(value)) for value in _emission(node)]
         else:
             parts += _columns(node, bits, word)
     return np.stack(parts, axis=1)
+
+
+def _emission(node: Neuron) -> IntArray:
+    low, high = -node.negative_levels, node.levels
+    return np.arange(low, high + 1) if node.emission is None else node.emission
 
 
 def _columns(node: Neuron, bits: int, word: str) -> tuple[IntArray, ...]:

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from snnc.backends.targets.capacity import delay_bits, index_bits, weight_bits
-from snnc.backends.targets.expression import evaluate
+from snnc.backends.targets.expression import evaluate, names_in
 from snnc.compiler.partition.limits import (
     Counts,
     Limit,
@@ -161,7 +161,8 @@ class Meter:
     @cached_property
     def dense_rows(self) -> bool:
         """Whether the span of a row matters."""
-        return any("dense" in wall.per_axon for wall in self.limits.walls)
+        wide = {"dense", "bitmask"}
+        return any(wide & set(wall.per_axon) for wall in self.limits.walls)
 
     def add_rows(
         self, counts: dict[str, IntArray], pieces: Pieces, delay: IntArray, shift: IntArray
@@ -190,9 +191,14 @@ class Meter:
                 counts[wall.name] = present.sum(axis=1)
 
     def row_cost(
-        self, wall: Limit, counts: Counts, pieces: Pieces, delay: IntArray
+        self,
+        wall: Limit,
+        counts: Counts,
+        pieces: Pieces,
+        delay: IntArray,
+        only: Encoding | None = None,
     ) -> tuple[IntArray, IntArray]:
-        """Cost of every row in its cheapest encoding, and that encoding's index."""
+        """Cost of every row in its cheapest encoding (or the only one), and its index."""
         variables = {
             "weight_bits": counts["weight_bits"][pieces.cluster],
             "index_bits": index_bits(self.limits.target, counts["n_neurons"])[pieces.cluster],
@@ -202,9 +208,11 @@ class Meter:
         best = np.full(pieces.count.size, np.iinfo(np.int64).max)
         choice = np.zeros(pieces.count.size, np.int64)
         for number, encoding in enumerate(encodings):
-            if encoding in wall.per_axon:
+            if encoding in wall.per_axon and only in (None, encoding):
                 f = _entries(encoding, counts, pieces)
-                cost = _row_table(wall.per_axon[encoding], f, variables)
+                cost = _row_table(
+                    wall.per_axon[encoding], f, pieces.span.astype(np.int64), variables
+                )
                 choice[cost < best] = number
                 best = np.minimum(best, cost)
         return best, choice
@@ -212,25 +220,33 @@ class Meter:
 
 def _entries(encoding: Encoding, counts: Counts, pieces: Pieces) -> IntArray:
     """Entries a row stores: its synapses, or for dense rows also the zeros between them."""
-    if encoding == "sparse":
+    if encoding in ("sparse", "bitmask"):
         return pieces.count.astype(np.int64)
     if encoding == "dense":
         return pieces.span.astype(np.int64)
     return counts["n_neurons"][pieces.cluster]
 
 
-def _row_table(text: str, f: IntArray, variables: Mapping[str, IntArray]) -> IntArray:
-    """Evaluate a formula once per distinct (f, widths) instead of once per row."""
+def _row_table(
+    text: str, f: IntArray, span: IntArray, variables: Mapping[str, IntArray]
+) -> IntArray:
+    """Evaluate a formula once per distinct (f, span, widths) instead of once per row."""
     if not f.size:
         return f
+    if "span" not in names_in(text):
+        span = f
     widths = np.zeros(f.size, np.int64)
     for values in variables.values():
         widths = widths * 64 + np.minimum(values, 63)
     key = _compact(widths) * (int(f.max()) + 1) + f
-    number = _compact(key)
+    if span is not f:
+        key = _compact(key) * (int(span.max()) + 1) + span
+        number = np.unique(key, return_inverse=True)[1].reshape(-1)  # too many to count them all
+    else:
+        number = _compact(key)
     row = np.empty(int(number.max()) + 1, np.int64)
     row[number] = np.arange(f.size)  # any row of a kind stands for all of them
-    sample = {name: values[row] for name, values in variables.items()}
+    sample = {name: values[row] for name, values in {**variables, "span": span}.items()}
     cost = evaluate(text, {"f": f[row], **sample})
     result: IntArray = np.broadcast_to(np.asarray(cost, np.int64), row.shape)[number]
     return result

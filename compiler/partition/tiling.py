@@ -54,8 +54,9 @@ def measure(meter: Meter, population: int, blocks: Shape, label: IntArray) -> Ti
         if meter.memory(trial) < meter.memory(counts):
             counts, pieces, rank = trial, other, its_rank
     source = fanin.source[pieces.axon]
-    pairs = source if not _delays_differ(fanin.delay) else _unique_pairs(source, pieces.cluster)
-    reach = np.bincount(pairs, minlength=meter.wiring.sources.total)
+    once = meter.wiring.signs == 1 and not _delays_differ(fanin.delay)
+    pairs = source if once else _unique_pairs(source, pieces.cluster)
+    reach = meter.wiring.axons * np.bincount(pairs, minlength=meter.wiring.sources.total)
     return Tiling(population, blocks, label, rank, clusters, counts, pieces, reach)
 
 

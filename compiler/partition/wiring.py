@@ -1,12 +1,13 @@
 """The network as the mapper sees it: axons into each population, as flat arrays.
 
 An *axon* is a (source id, extra delay) pair; on every core that holds some of its targets it costs
-one input axon and one row of synapse memory.
+one input axon and one row of synapse memory.  A source that sends its sign by a pair of axons has
+a second one with the negated row (``snnc.ir.wire``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,6 +27,7 @@ class Fanin:
     Attributes:
         source: [axons] global source id.
         delay: [axons] extra ticks.
+        negative: [axons] 1 for the axon that hears the negative pulses of a pair, else 0.
         row_ptr: [axons + 1] slice of ``target`` and ``weight`` per axon; no row is empty.
         target: [synapses] flat neuron within the population.
         weight: [synapses] mantissa.
@@ -33,6 +35,7 @@ class Fanin:
 
     source: IntArray
     delay: IntArray
+    negative: IntArray
     row_ptr: IntArray
     target: IntArray
     weight: IntArray
@@ -50,12 +53,14 @@ class Wiring:
     Attributes:
         sources: numbering of senders.
         rate: [sources] expected packets per sample.
+        axons: [sources] axons at each core reached, per delay: 2 for a pair, else 1.
         populations: in execution order; their neurons have consecutive source ids.
         fanin: one per population.
     """
 
     sources: SourceSpace
     rate: RealArray
+    axons: IntArray
     populations: tuple[Neuron, ...]
     fanin: tuple[Fanin, ...]
 
@@ -74,9 +79,19 @@ class Wiring:
         """One more than the largest extra delay."""
         return 1 + max((int(f.delay.max(initial=0)) for f in self.fanin), default=0)
 
+    @cached_property
+    def signs(self) -> int:
+        """2 when some source has a pair of axons, else 1."""
+        return int(self.axons.max(initial=1))
+
     def axon_key(self, fanin: Fanin) -> IntArray:
-        """[axons] ``source * delays + delay``: equal for rows that merge on a shared core."""
-        return fanin.source * self.delays + fanin.delay
+        """[axons] number of (source, negative, delay): equal for rows that merge on a core."""
+        return (fanin.source * self.signs + fanin.negative) * self.delays + fanin.delay
+
+    def axon_of(self, key: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+        """(source, negative, delay) of axon keys."""
+        sender, delay = key // self.delays, key % self.delays
+        return sender // self.signs, sender % self.signs, delay
 
     @cached_property
     def row_length(self) -> IntArray:
@@ -92,6 +107,7 @@ def wire(
     sources: SourceSpace,
     extra_delay: Mapping[tuple[str, str, int], int],
     rates: Mapping[str, RealArray] | None,
+    pairs: Collection[str] = (),
 ) -> Wiring:
     """Collect the axons of every population.
 
@@ -101,18 +117,22 @@ def wire(
         extra_delay: ticks by (source, population, logical delay).
         rates: expected packets per sample of each element, by input or population name; a sender
             that is not listed counts one packet per element.
+        pairs: senders whose sign is the choice of one of two axons.
 
     Raises:
         CompilerBugError: a projection has no extra delay.
     """
     fanin = tuple(
-        _fanin(expansion, node.name, sources, extra_delay) for node in expansion.populations
+        _fanin(expansion, node.name, sources, extra_delay, pairs) for node in expansion.populations
     )
+    axons = np.ones(sources.total, np.int64)
+    for name in pairs:
+        axons[sources.first[name] : sources.first[name] + sources.size[name]] = 2
     rate = np.ones(sources.total)
     for name, values in (rates or {}).items():
         first = sources.first[name]
         rate[first : first + sources.size[name]] = np.reshape(values, -1)
-    return Wiring(sources, rate, expansion.populations, fanin)
+    return Wiring(sources, rate, axons, expansion.populations, fanin)
 
 
 def _fanin(
@@ -120,8 +140,9 @@ def _fanin(
     population: str,
     sources: SourceSpace,
     extra_delay: Mapping[tuple[str, str, int], int],
+    pairs: Collection[str],
 ) -> Fanin:
-    source, delay, length, target, weight = [], [], [], [], []
+    source, delay, negative, length, target, weight = [], [], [], [], [], []
     for projection in expansion.projections:
         if projection.population != population:
             continue
@@ -130,15 +151,18 @@ def _fanin(
             raise CompilerBugError("the retiming misses a projection", where=" -> ".join(key[:2]))
         rows = np.diff(projection.row_ptr)
         used = np.flatnonzero(rows)
-        source.append(sources.first[projection.source] + used)
-        delay.append(np.full(used.size, extra_delay[key], np.int64))
-        length.append(rows[used])
-        target.append(projection.target)
-        weight.append(projection.weight)
+        for number in range(2 if projection.source in pairs else 1):
+            source.append(sources.first[projection.source] + used)
+            delay.append(np.full(used.size, extra_delay[key], np.int64))
+            negative.append(np.full(used.size, number, np.int64))
+            length.append(rows[used])
+            target.append(projection.target)
+            weight.append(-projection.weight if number else projection.weight)
     row_ptr = np.concatenate([[0], np.cumsum(_join(length, np.int64))])
     return Fanin(
         _join(source, np.int64),
         _join(delay, np.int64),
+        _join(negative, np.int64),
         row_ptr.astype(np.int64),
         _join(target, np.int32),
         _join(weight, np.int64),

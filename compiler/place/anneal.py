@@ -99,7 +99,7 @@ def cost_of(problem: Problem, site: IntArray) -> float:
 
 
 @inner_kernel
-def _random(state: IntArray) -> float:
+def random(state: IntArray) -> float:
     """xorshift64* (Vigna 2016) in [0, 1): the same on every machine and library version."""
     x = np.uint64(state[0])
     x ^= x >> np.uint64(12)
@@ -145,14 +145,14 @@ def _sweep(
     change, uphill, steps, accepted = 0.0, 0.0, 0, 0
     cores = site.size
     for move in range(moves):
-        a = min(int(_random(state) * cores), cores - 1)
+        a = min(int(random(state) * cores), cores - 1)
         old = site[a]
         r = site_router[old]
-        x = r % width + int(_random(state) * (2 * window + 1)) - window
-        y = r // width + int(_random(state) * (2 * window + 1)) - window
+        x = r % width + int(random(state) * (2 * window + 1)) - window
+        y = r // width + int(random(state) * (2 * window + 1)) - window
         if x < 0 or y < 0 or x >= width or y >= height:
             continue
-        new = site_at[(y * width + x) * slots + min(int(_random(state) * slots), slots - 1)]
+        new = site_at[(y * width + x) * slots + min(int(random(state) * slots), slots - 1)]
         if new < 0 or site_router[new] == r:
             continue
         b = occupant[new]
@@ -177,7 +177,7 @@ def _sweep(
         if delta > 0:
             uphill += delta
             steps += 1
-        if delta <= 0 or (temperature > 0 and _random(state) < np.exp(-delta / temperature)):
+        if delta <= 0 or (temperature > 0 and random(state) < np.exp(-delta / temperature)):
             accepted += 1
             change += delta
             for k in range(count):

@@ -7,25 +7,29 @@ real numbers spike for spike.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from snnc.compiler.intervals import interval
 from snnc.compiler.legalize import require, verdicts
 from snnc.compiler.normalise import normalise
+from snnc.compiler.normalise.builder import event_only
+from snnc.compiler.quantize.counts import MOST, check_order, levels_needed, too_many
 from snnc.compiler.quantize.inputs import input_types
 from snnc.compiler.quantize.layer import Layer, LayerQuantizer
 from snnc.compiler.quantize.options import Quantized, QuantizeOptions
 from snnc.compiler.quantize.parameters import parameters
 from snnc.compiler.quantize.report import layer_report
 from snnc.compiler.quantize.rows import rows_of
-from snnc.compiler.quantize.trees import TreeBuilder, shared_part
+from snnc.compiler.quantize.trees import Tree, TreeBuilder, shared_part
 from snnc.ir.arrays import RealArray
 from snnc.ir.errors import UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork, IntegerNode
 from snnc.ir.network import Network
-from snnc.ir.nodes import Bias, Input, Output, Scale
+from snnc.ir.nodes import Bias, Input, MatMul, Mul, Output, Pool, Reduce, Scale
 from snnc.ir.real_neuron import RealNeuron
 from snnc.ir.target import Target
 from snnc.ir.types import ValueType, events, signed_integer
@@ -52,7 +56,9 @@ def quantize(
         OptionError: weights wider than the target's.
         InputError: calibration data that does not fit the network.
     """
-    require(verdicts(network, target), target)
+    products = (Mul, MatMul, Reduce, Pool)  # legalize decides about them in their integer form
+    found = [f for f in verdicts(network, target) if not isinstance(network.node[f.node], products)]
+    require(found, target)
     options.largest_weight(target)
     return _Quantizer(normalise(network), target, options, calibration).run()
 
@@ -70,15 +76,19 @@ class _Quantizer:
         self.network, self.target, self.options = network, target, options
         self.types, self.assumptions = input_types(network, target, options, calibration)
         grids = {name: kind.grid[0] for name, kind in self.types.items()}
-        shared = shared_part(network)
+        spikes = event_only(network)
+        shared = shared_part(network, spikes)
         leaves = {n.name for n in network.nodes if isinstance(n, Input | RealNeuron | Output)}
         self.nodes: dict[str, IntegerNode] = {}
-        self.builder = TreeBuilder(network, grids, shared | leaves)
+        self.counts: dict[str, dict[str, int]] = {}
+        self.builder = TreeBuilder(network, grids, spikes, shared | leaves)
         for node in network.of_type(Input):
             self.nodes[node.name] = Input(node.name, node.shape, self.types[node.name])
         for name in sorted(shared):  # a set has no stable order
             self._share(name)
-        self.types |= {n.name: self._emitted(n) for n in network.of_type(RealNeuron)}
+        # The counts of populations without a limit are bounded when their turn comes.
+        limited = [n for n in network.of_type(RealNeuron) if n.threshold is None or n.multi_spike]
+        self.types |= {n.name: self._emitted(n) for n in limited}
 
     def _share(self, name: str) -> None:
         """Copy an operator on spikes; biases in it reach the neurons as gated biases."""
@@ -94,16 +104,15 @@ class _Quantizer:
     def _emitted(self, neuron: RealNeuron) -> ValueType:
         if neuron.threshold is None:
             return signed_integer(1 << (self.target.neuron.state_bits - 1))
-        return events(0, self._levels(neuron))
-
-    def _levels(self, neuron: RealNeuron) -> int:
-        return 0 if neuron.threshold is None else neuron.multi_spike
+        return events(-neuron.negative_spikes, neuron.multi_spike)
 
     def run(self) -> Quantized:
         reports = {}
         for neuron in self.network.of_type(RealNeuron):
             layer = self._layer(neuron)
             reports[neuron.name] = layer_report(layer, self.target, self.options)
+            if neuron.name in self.counts:
+                reports[neuron.name]["count"] = self.counts[neuron.name]
         for output in self.network.of_type(Output):
             self.nodes[output.name] = output
         network = IntegerNetwork(
@@ -114,13 +123,19 @@ class _Quantizer:
         return Quantized(network, self._summary(reports))
 
     def _layer(self, neuron: RealNeuron) -> Layer:
+        check_order(self.network, neuron, set(self.types))
         tree = self.builder.build(neuron)
-        p = parameters(self.network, neuron, tree, self.target)
-        rows = rows_of(tree, p.writers, p.gain)
-        layer = LayerQuantizer(
-            p, tree, rows, self._levels(neuron), self.target, self.options,
-            {**self.nodes, **self._neuron_stubs()}, self.types,
-        ).run()  # fmt: skip
+        nodes = {**self.nodes, **self._neuron_stubs()}
+
+        def attempt(form: RealNeuron) -> Layer:
+            p = parameters(self.network, form, tree, self.target)
+            rows = rows_of(tree, p.writers, p.gain)
+            return LayerQuantizer(p, tree, rows, self.target, self.options, nodes, self.types).run()
+
+        if neuron.name in self.types:
+            layer = attempt(neuron)
+        else:
+            layer = self._bounded(neuron, tree, attempt, nodes)
         self.nodes |= {writer.name: writer for writer in layer.writers}
         self.nodes |= tree.inner
         self.nodes[neuron.name] = layer.neuron
@@ -128,12 +143,36 @@ class _Quantizer:
             raise UnsupportedError("the weights are too small to quantize", where=neuron.name)
         return layer
 
+    def _bounded(
+        self,
+        neuron: RealNeuron,
+        tree: Tree,
+        attempt: Callable[[RealNeuron], Layer],
+        nodes: Mapping[str, IntegerNode],
+    ) -> Layer:
+        """The layer with as many levels as it can reach; more levels may coarsen the grid."""
+        levels, needed, most = 0, 1, self.options.max_spikes or MOST
+        while needed > levels < most:
+            if needed > MOST and self.options.max_spikes is None:
+                raise too_many(neuron, needed)
+            levels = min(needed, most)
+            layer = attempt(replace(neuron, multi_spike=levels))
+            made = {**nodes, **tree.inner, **{writer.name: writer for writer in layer.writers}}
+            needed = levels_needed(layer, interval(made, tree.root, self.types)[1])
+        self.types[neuron.name] = events(0, levels)
+        self.counts[neuron.name] = {"limit": levels, "reachable": needed}
+        why = "proven from the weights and the types of its inputs"
+        if needed > levels:
+            why = "as --max-spikes asks; the potential keeps what is beyond"
+        self.assumptions[f"count.{neuron.name}"] = f"at most {levels} spikes per step, {why}"
+        return layer
+
     def _neuron_stubs(self) -> dict[str, IntegerNode]:
         """Leaves for the interval analysis: a population's shape, under the type it emits."""
         return {
             n.name: Input(n.name, n.shape, self.types[n.name])
             for n in self.network.of_type(RealNeuron)
-            if n.name not in self.nodes
+            if n.name not in self.nodes and n.name in self.types
         }
 
     def _summary(self, layers: dict[str, dict[str, Any]]) -> dict[str, Any]:

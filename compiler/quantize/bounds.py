@@ -8,7 +8,7 @@ T steps.  A potential that fires is caught at the threshold: before the reset it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,42 +51,67 @@ def bounds(
     bias_low = sum(min(0, int(b.value.min())) for b in neuron.bias)
     bias_high = sum(max(0, int(b.value.max())) for b in neuron.bias)
     per_step = (grown_below + bias_low, grown_above + bias_high)
-    lowest = _grown(per_step[0], neuron.leak, timesteps) + _lowest_rest(neuron)
+    lowest = -_highest(_mirrored(neuron), -per_step[0], timesteps)
+    highest = _highest(neuron, per_step[1], timesteps)
+    if neuron.reset.kind == "multiply":  # a negative factor swaps the sides
+        highest = max(highest, -lowest)
+        lowest = -highest
     if clipped:
         lowest = max(lowest, float(neuron.state_range.low))
-    highest = _highest(neuron, per_step[1], timesteps)
     return Bounds(most, current, (_whole(lowest), _whole(highest)))
 
 
-def _grown(step: float, leak: Leak, timesteps: int | None) -> float:
-    """Limit of a state that gains ``step`` per step, plus one unit of rounding per step."""
+def _mirrored(neuron: Neuron) -> Neuron:
+    """The neuron of -v, for the bound below."""
+    reset = neuron.reset
+    if reset.kind == "value":
+        reset = replace(reset, amount=-reset.amount)
+    return replace(
+        neuron,
+        thresholds=neuron.negative_thresholds,
+        negative_thresholds=neuron.thresholds,
+        reset=reset,
+        initial=-neuron.initial,
+    )
+
+
+def _grown(step: float, leak: Leak, timesteps: int | None, factor: int = 1) -> float:
+    """Limit of a state that gains ``step`` per step, plus one unit of rounding per step.
+
+    ``factor`` multiplies the state besides (a reset that multiplies).
+    """
     if step == 0:
         return 0.0
-    kept = float(leak.multiplier.max()) / (1 << leak.shift)
+    kept = float(leak.multiplier.max()) / (1 << leak.shift) * factor
     rounding = np.copysign(0.0 if leak.is_identity else 1.0, step)
     steps = np.inf if timesteps is None else float(timesteps)
+    if kept > 1:
+        steps = np.inf if np.isinf(steps) else (kept**steps - 1) / (kept - 1)
     limit = np.inf if kept >= 1 else 1 / (1 - kept)
     return float((step + rounding) * min(steps, limit))
 
 
-def _lowest_rest(neuron: Neuron) -> int:
-    """Lowest potential that the start or a reset leaves, at most 0; the input goes on from there.
+def _rest(neuron: Neuron) -> int:
+    """Highest potential that the start or a reset leaves, at least 0; the input goes on from there.
 
-    A subtraction can lead below 0 where it removes more than the threshold.
+    Subtraction for a negative spike can lead above 0 where it removes more than the threshold.
     """
-    found = [0, int(neuron.initial.min())]
-    if neuron.levels and neuron.reset.kind == "value":
-        found.append(int(neuron.reset.amount.min()))
-    elif neuron.levels and neuron.reset.kind == "subtract":
-        count = np.arange(1, neuron.levels + 1).reshape(-1, *(1,) * len(neuron.shape))
-        found.append(int((neuron.thresholds - count * neuron.reset.amount).min()))
-    return min(found)
+    found = [0, int(neuron.initial.max())]
+    if neuron.reset.kind == "value":
+        found.append(int(neuron.reset.amount.max()))
+    elif neuron.negative_levels and neuron.reset.kind == "subtract":
+        count = np.arange(1, neuron.negative_levels + 1).reshape(-1, *(1,) * len(neuron.shape))
+        found.append(int((count * neuron.reset.amount - neuron.negative_thresholds).max()))
+    return max(found)
 
 
 def _highest(neuron: Neuron, step: float, timesteps: int | None) -> float:
-    start = max(0, int(neuron.initial.max()))
-    free = _grown(step, neuron.leak, timesteps) + start
-    if neuron.emit == "state" or neuron.reset.kind == "none" or not neuron.levels:
+    start = _rest(neuron)
+    multiplies = neuron.reset.kind == "multiply"
+    factor = max(1, abs(neuron.reset.up), abs(neuron.reset.down)) if multiplies else 1
+    free = _grown(step, neuron.leak, timesteps, factor) + start * factor
+    caught = neuron.levels and neuron.reset.kind in ("value", "subtract")
+    if not caught or neuron.adaptation or (neuron.refractory and not neuron.refractory_hold):
         return free
     top = float(neuron.thresholds[-1].max())
     if neuron.reset.kind == "subtract":
@@ -94,9 +119,6 @@ def _highest(neuron: Neuron, step: float, timesteps: int | None) -> float:
         if step > removed:
             return max(free, top - 1 + step)
     rest = max(top - 1, start)
-    if neuron.reset.kind == "value":
-        rest = max(rest, float(neuron.reset.amount.max()))
-        free += max(0, float(neuron.reset.amount.max()))
     return min(free, rest + step) if step > 0 else max(rest, free)
 
 

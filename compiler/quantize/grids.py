@@ -20,14 +20,15 @@ def near_integer(values: RealArray) -> bool:
 
 
 def exact_step(
-    weights: RealArray, largest: int, whole: RealArray, wished: RealArray
+    weights: RealArray, largest: int, whole: RealArray, wished: RealArray, fraction: int = 0
 ) -> float | None:
-    """Grid step on which all weights are integers up to ``largest``; None if there is none.
+    """Coarsest grid step on which all weights are integers up to ``largest``; None without one.
 
     Args:
         weights: of one channel, any shape.
         largest: largest integer magnitude.
-        whole: numbers that must be multiples of the step too (a threshold that is subtracted).
+        whole: numbers that must be multiples of the step too (a threshold that is subtracted),
+            or of its ``fraction``-th halving where no step does.
         wished: numbers that should be (biases); a step that fits them is preferred.
     """
     magnitudes = np.unique(np.abs(weights[weights != 0]))
@@ -37,12 +38,31 @@ def exact_step(
     probe = magnitudes[:: max(1, magnitudes.size // 8)] / steps[:, None]
     off = np.abs(probe - np.rint(probe)) > TOLERANCE * np.maximum(1, probe / 128)
     fits: list[float] = []
+    halved: list[float] = []
     for step in steps[~off.any(axis=1) & (magnitudes[-1] <= steps * (largest + 0.5))]:
-        if near_integer(magnitudes / step) and near_integer(whole / step):
+        if not near_integer(magnitudes / step):
+            continue
+        if near_integer(whole / step):
             if near_integer(np.abs(wished) / step):
                 return float(step)
             fits.append(float(step))
-    return fits[0] if fits else None
+        elif fraction and _dyadic(whole / step, fraction):
+            halved.append(float(step))
+    return next(iter(fits + halved), None)
+
+
+def _dyadic(values: RealArray, bits: int) -> bool:
+    """True when every value has at most so many binary places, as exactly as float64 tells."""
+    scaled = values * 2.0**bits
+    return bool((np.abs(scaled - np.rint(scaled)) <= 1e-9 * np.maximum(1, scaled)).all())
+
+
+def halvings(values: RealArray) -> int | None:
+    """Binary places of the numbers, at most 30; None if they have more."""
+    for bits in range(31):
+        if bool((values * 2.0**bits % 1 == 0).all()):
+            return bits
+    return None
 
 
 def limit_distinct(largest: IntArray, weight: RealArray, entries: int) -> IntArray:

@@ -12,13 +12,13 @@ from snnc.compiler.quantize.bounds import Bounds, bounds
 from snnc.compiler.quantize.grids import TOLERANCE
 from snnc.compiler.quantize.ladder import bias, leak
 from snnc.compiler.quantize.options import QuantizeOptions
-from snnc.compiler.quantize.parameters import Parameters, compact
+from snnc.compiler.quantize.parameters import Level, Parameters, compact
 from snnc.compiler.quantize.rows import Rows
 from snnc.compiler.quantize.steps import BoolArray, Grids
 from snnc.compiler.quantize.trees import Tree
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.integer_network import IntegerNode
-from snnc.ir.neuron import MEMORYLESS, GatedBias, Leak, Neuron, Reset, StateRange
+from snnc.ir.neuron import MEMORYLESS, Adaptation, GatedBias, Leak, Neuron, Reset, StateRange
 from snnc.ir.nodes import Linear
 from snnc.ir.target import Target
 from snnc.ir.types import ValueType
@@ -58,16 +58,15 @@ class LayerQuantizer:
         parameters: Parameters,
         tree: Tree,
         rows: list[Rows],
-        levels: int,
         target: Target,
         options: QuantizeOptions,
         nodes: Mapping[str, IntegerNode],
         types: Mapping[str, ValueType],
     ) -> None:
-        self.p, self.tree, self.rows, self.levels = parameters, tree, rows, levels
+        self.p, self.tree, self.rows = parameters, tree, rows
         self.target, self.model, self.options = target, target.neuron, options
         self.nodes, self.types = nodes, types
-        self.grids = Grids(parameters, rows, levels, target, options)
+        self.grids = Grids(parameters, rows, target, options)
         self.lowest = -(1 << (target.neuron.state_bits - 1))
 
     def run(self) -> Layer:
@@ -176,7 +175,9 @@ class LayerQuantizer:
         moves = [np.array([1 << shift, low]), np.asarray(start), reset.amount,
                  *(b.value for b in biases)]  # fmt: skip
         quantum = int(np.gcd.reduce(np.concatenate([np.ravel(m) for m in moves])))
-        thresholds, error = self._ladder(unit, 1 if p.leaky else quantum)
+        quantum = 1 if p.leaky else quantum
+        thresholds, error = self._ladder(p.levels, unit, quantum)
+        below, error_below = self._ladder(p.negative_levels, unit, quantum)
         return (
             Neuron(
                 name=n.name,
@@ -188,14 +189,16 @@ class LayerQuantizer:
                 current=self._current(),
                 input_shift=shift,
                 bias=biases,
-                refractory=int(p.silenced),
-                refractory_hold=p.silenced,
+                negative_thresholds=below,
+                refractory=n.refractory or int(p.silenced),
+                refractory_hold=p.silenced or (n.refractory > 0 and n.refractory_hold),
+                adaptation=self._adaptation(unit),
                 state_range=state,
                 initial=np.asarray(start),
                 emit="state" if p.is_readout else "count",
                 grid=self._grid(unit),
             ),
-            error,
+            max(error, error_below),
             reset_error,
             fit,
         )
@@ -220,30 +223,47 @@ class LayerQuantizer:
             before = whole
         return tuple(result), fit
 
-    def _ladder(self, unit: RealArray, quantum: int) -> tuple[IntArray, float]:
+    def _ladder(
+        self, levels: tuple[Level, ...], unit: RealArray, quantum: int
+    ) -> tuple[IntArray, float]:
         """Thresholds, and the largest error of one relative to it."""
         p, n = self.p, self.p.neuron
         axes = (1,) * len(n.shape)
-        if p.is_readout:
-            return np.zeros((0, *axes), np.int64), 0.0
-        levels, error = [], 0.0
-        for k in range(1, self.levels + 1):
-            real = snapped(k * p.theta / unit)
-            strict = n.comparator == ">" and n.multi_spike == 1
-            ideal = (np.floor(real) + 1 if strict else np.ceil(real)).astype(np.int64)
+        taken_levels, error = [np.zeros((0, *axes), np.int64)], 0.0
+        for level in levels:
+            real = snapped(level.real / unit)
+            ideal = (np.floor(real) + 1 if level.strict else np.ceil(real)).astype(np.int64)
             taken = self.grids.registers.nearest(ideal, quantum)
             last_silent = -(-ideal // quantum) * quantum - quantum
             alike = (taken > last_silent) & (taken <= last_silent + quantum)
-            error = max(error, float(np.max(np.where(alike, 0, np.abs(taken - ideal) / real))))
-            levels.append(compact(np.broadcast_to(taken[p.groups], n.shape)))
-        ladder = np.stack(np.broadcast_arrays(*levels))
-        return ladder.reshape(self.levels, *(ladder.shape[1:] or axes)), error
+            off = np.abs(taken - ideal) / np.maximum(np.abs(real), 1)
+            error = max(error, float(np.max(np.where(alike, 0, off))))
+            full = compact(np.broadcast_to(taken[p.groups], n.shape))
+            taken_levels.append(full.reshape(1, *(full.shape or axes)))
+        wide = np.broadcast_shapes(*(level.shape[1:] for level in taken_levels))
+        stacked = [np.broadcast_to(level, (level.shape[0], *wide)) for level in taken_levels]
+        return np.maximum.accumulate(np.concatenate(stacked), axis=0), error
+
+    def _adaptation(self, unit: RealArray) -> Adaptation | None:
+        """Counted in units of the potential, so that the offset needs no shift."""
+        rule = self.p.neuron.adaptation
+        if rule is None:
+            return None
+        shape = self.p.neuron.shape
+        jump = np.broadcast_to(rule.gain * rule.scale, shape) / unit[self.p.groups]
+        decay = compact(np.broadcast_to(rule.decay, shape))
+        return Adaptation(
+            "decay", compact(np.rint(jump).astype(np.int64)), leak(decay, self.model, None)
+        )
 
     def _reset(self, unit: RealArray) -> tuple[Reset, float]:
         """The reset, and its largest error relative to the threshold."""
         kind = self.p.neuron.reset
         if kind == "none" or self.p.is_readout:
             return Reset("none"), 0.0
+        if kind == "multiply":
+            up, down = (int(factor) for factor in self.p.neuron.reset_factors)
+            return Reset("multiply", up=up, down=down), 0.0
         amount = np.rint(self.grids.jump / unit).astype(np.int64)
         if kind == "subtract":
             amount = np.maximum(1, amount)

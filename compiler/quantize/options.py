@@ -21,12 +21,15 @@ class QuantizeOptions:
         granularity: one weight grid per output channel, or one per layer.
         input_levels: steps of a real-valued input in [0, its calibrated maximum]; by default 255
             where spikes carry a payload of 8 bits or more and 15 where each level is a packet.
+        max_spikes: populations without limit fire at most so often per step where the weights
+            prove no smaller number; the potential keeps what is beyond.
     """
 
     weight_bits: int = 8
     timesteps: int | None = None
     granularity: Literal["channel", "layer"] = "channel"
     input_levels: int | None = None
+    max_spikes: int | None = None
 
     def __post_init__(self) -> None:
         if not 2 <= self.weight_bits <= 16:
@@ -44,6 +47,8 @@ class QuantizeOptions:
                 "unusable number of input levels", where="--input-levels",
                 found=self.input_levels, allowed="1 to 65535",
             )  # fmt: skip
+        if self.max_spikes is not None and self.max_spikes < 1:
+            raise OptionError("at least one", where="--max-spikes", found=self.max_spikes)
         if self.timesteps is not None and self.timesteps < 1:
             raise OptionError("at least one time step", where="--timesteps", found=self.timesteps)
 

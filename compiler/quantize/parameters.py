@@ -6,12 +6,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from snnc.compiler.quantize.grids import halvings
 from snnc.compiler.quantize.trees import Tree, constants, pull
 from snnc.ir.arrays import AnyArray, IntArray, RealArray, Shape, size_of
 from snnc.ir.errors import UnsupportedError
 from snnc.ir.network import Network
 from snnc.ir.real_neuron import RealNeuron
 from snnc.ir.target import Target
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """One threshold of a ladder: per group, and whether a potential equal to it fires."""
+
+    real: RealArray
+    strict: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +33,7 @@ class Parameters:
     Attributes:
         groups: [*shape] group of each neuron; ``writers`` the same for the writers' elements.
         gain, theta: per group; theta is NaN for a readout.
+        levels, negative_levels: the ladders on v and on -v.
         removed: per group, what a spike subtracts.  A reset that comes one step late has already
             decayed when the plain one is applied: it removes theta / decay.
         silenced: a reset to a value one step late swallows the input of that step, which is a
@@ -45,6 +55,8 @@ class Parameters:
     start: RealArray
     minimum: float | None
     one_grid: bool
+    levels: tuple[Level, ...] = ()
+    negative_levels: tuple[Level, ...] = ()
 
     @property
     def count(self) -> int:
@@ -60,7 +72,27 @@ class Parameters:
     def leaky(self) -> bool:
         """True when a state decays, so that fractions of the grid matter."""
         n = self.neuron
-        return bool((n.decay != 1).any()) or n.current_decay is not None
+        decays = n.adaptation is not None or n.current_decay is not None
+        return decays or bool((n.decay != 1).any())
+
+    def places(self, timesteps: int | None) -> int | None:
+        """Fraction bits with which no decay rounds in ``timesteps`` steps; None = no number.
+
+        What arrives in the first step decays ``timesteps - 1`` times, by k binary places each.
+        """
+        n = self.neuron
+        decays = [n.decay, n.current_decay, n.adaptation.decay if n.adaptation else None]
+        values = np.concatenate([d.reshape(-1) for d in decays if d is not None])
+        each = halvings(values)
+        if each == 0 or each is None or timesteps is None:
+            return 0 if each == 0 else None
+        return each * (timesteps if np.any(self.start) else timesteps - 1)
+
+    @property
+    def top(self) -> float:
+        """Largest threshold of the ladders, in units of theta."""
+        ladder = [*self.levels, *self.negative_levels]
+        return max((float(np.max(level.real / self.theta)) for level in ladder), default=1.0)
 
     def spread(self, values: AnyArray) -> AnyArray:
         """Per-group values as the smallest array that broadcasts to the population."""
@@ -104,7 +136,12 @@ def parameters(network: Network, neuron: RealNeuron, tree: Tree, target: Target)
     reset = np.broadcast_to(reset, shape)
     late = neuron.reset_timing == "next_step"
     removed = theta / np.where(neuron.decay > 0, neuron.decay, 1) if late else theta
-    groups, writers = _groups(neuron, tree, [gain, theta, removed, reset])
+    levels = [(np.broadcast_to(real, shape) - moved, strict) for real, strict in ladder(neuron)]
+    negative = [
+        (np.broadcast_to(real, shape) + moved, strict) for real, strict in negative_ladder(neuron)
+    ]
+    fixed = [gain, theta, removed, reset, *(real for real, _ in (*levels, *negative))]
+    groups, writers = _groups(neuron, tree, fixed)
     first = np.unique(groups, return_index=True)[1]
     return Parameters(
         neuron,
@@ -116,10 +153,40 @@ def parameters(network: Network, neuron: RealNeuron, tree: Tree, target: Target)
         late and neuron.reset in ("zero", "value"),
         _bias(network, neuron, gain, moved, target),
         reset.reshape(-1)[first],
-        compact(np.broadcast_to(-moved, shape)),
+        compact(np.broadcast_to(neuron.initial - moved, shape)),
         None if neuron.minimum is None else neuron.minimum - float(np.max(moved)),
         neuron.threshold is None or neuron.minimum is not None,
+        tuple(Level(real.reshape(-1)[first], strict) for real, strict in levels),
+        tuple(Level(real.reshape(-1)[first], strict) for real, strict in negative),
     )
+
+
+def ladder(neuron: RealNeuron) -> list[tuple[RealArray, bool]]:
+    """Real thresholds of the counts 1, 2, ... and whether each fires only above.
+
+    round(v / theta) reaches k at (k - 1/2) theta; on the tie, half-even goes up to even k only.
+    """
+    if neuron.threshold is None:
+        return []
+    above = neuron.comparator == ">"
+    if neuron.ladder is not None:
+        return [(level, above) for level in neuron.ladder]
+    counts = range(1, neuron.multi_spike + 1)
+    if neuron.rounding == "floor":
+        return [(k * neuron.threshold, above) for k in counts]
+    even = neuron.rounding == "half_even"
+    return [((k - 0.5) * neuron.threshold, even and k % 2 == 1) for k in counts]
+
+
+def negative_ladder(neuron: RealNeuron) -> list[tuple[RealArray, bool]]:
+    """The same for the negative counts, on -v; floor(x + 1/2) goes up on every negative tie."""
+    if neuron.threshold is None:
+        return []
+    counts = range(1, neuron.negative_spikes + 1)
+    if neuron.rounding == "floor":
+        return [(k * neuron.threshold, neuron.comparator == ">") for k in counts]
+    even = neuron.rounding == "half_even"
+    return [((k - 0.5) * neuron.threshold, not even or k % 2 == 1) for k in counts]
 
 
 def _origin(neuron: RealNeuron, target: Target) -> RealArray:
@@ -132,13 +199,11 @@ def _origin(neuron: RealNeuron, target: Target) -> RealArray:
 def _groups(
     neuron: RealNeuron, tree: Tree, fixed: list[RealArray]
 ) -> tuple[IntArray, dict[str, IntArray]]:
-    """Channels if possible, else single neurons, else the whole population."""
+    """Channels if possible, else single neurons; those that share a writer are one group."""
     shape = neuron.shape
-    everyone = np.zeros(shape, np.int64)
-    for groups in (_channels(shape), np.arange(size_of(shape)).reshape(shape), everyone):
-        uniform = all(_uniform(array, groups) for array in fixed)
-        writers = pull(tree, groups) if uniform else None
-        if writers is not None:
+    for start in (_channels(shape), np.arange(size_of(shape)).reshape(shape)):
+        groups, writers = pull(tree, start)
+        if all(_uniform(array, groups) for array in fixed):
             return groups, writers
     raise UnsupportedError(
         "neurons that share weights differ in threshold, gain or reset value",

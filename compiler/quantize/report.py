@@ -60,10 +60,8 @@ def _state_rounding(layer: Layer, timesteps: int | None) -> float:
     halves with a fraction bit for each.
     """
     p, bits = layer.parameters, layer.neuron.input_shift
-    decays = [np.asarray(d) for d in (p.neuron.decay, p.neuron.current_decay) if d is not None]
-    values = np.concatenate([d.reshape(-1) for d in decays])
-    halvings = [k for k in range(bits + 1) if bool((values * 2.0**k % 1 == 0).all())]
-    if halvings and (halvings[0] == 0 or (timesteps and halvings[0] * timesteps <= bits)):
+    places = p.places(timesteps)
+    if places is not None and places <= bits:
         return 0.0
     scale = layer.steps if p.is_readout else p.theta
     return float(np.max(layer.steps / scale)) / (1 << bits)

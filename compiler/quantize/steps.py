@@ -16,6 +16,7 @@ from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.target import Target
 
 BoolArray = npt.NDArray[np.bool_]
+PLACES = 12  # binary places of a potential whose decay is no multiple of a power of two
 MANY = 64  # whole fractions of the threshold this fine lose less than 1/64 of the weight range
 
 
@@ -32,13 +33,13 @@ class Grids:
         self,
         parameters: Parameters,
         rows: list[Rows],
-        levels: int,
         target: Target,
         options: QuantizeOptions,
     ) -> None:
-        self.p, self.rows, self.levels = parameters, rows, levels
+        self.p, self.rows = parameters, rows
         self.target, self.model = target, target.neuron
         self.largest = options.largest_weight(target)
+        self.timesteps = options.timesteps
         self.one_grid = parameters.one_grid or options.granularity == "layer"
         self.registers = Thresholds.of(target.neuron)
 
@@ -57,16 +58,35 @@ class Grids:
                              for b in self.p.bias.values()])  # fmt: skip
             ends = np.searchsorted(flat[order], np.arange(1, self.p.count))
             biases = [part.reshape(-1) for part in np.split(both[:, order], ends, axis=1)]
+        places = self.model.input_shift[1]
         if self.one_grid:
-            step = exact_step(
-                np.concatenate(weights), self.largest, self._whole(), np.concatenate(biases)
-            )
-            return np.full(self.p.count, np.nan if step is None else step)
-        found = [
-            exact_step(w, self.largest, self._whole()[g : g + 1], b)
-            for g, (w, b) in enumerate(zip(weights, biases, strict=True))
-        ]
-        return np.array([np.nan if step is None else step for step in found])
+            step = exact_step(np.concatenate(weights), self.largest, self._whole(),
+                              np.concatenate(biases), places)  # fmt: skip
+            found = [step] * self.p.count
+        else:
+            found = [
+                exact_step(w, self.largest, self._whole()[g : g + 1], b, places)
+                for g, (w, b) in enumerate(zip(weights, biases, strict=True))
+            ]
+        return self._finer(np.array([np.nan if step is None else step for step in found]))
+
+    def _finer(self, steps: RealArray) -> RealArray:
+        """Halve the grids where decays need more places than the potential's fraction bits have.
+
+        Weights then take the missing places, as far as their range and the thresholds' go.
+        """
+        places = self.p.places(self.timesteps)
+        wanted = PLACES if places is None else places
+        missing = max(0, wanted - self.model.input_shift[1])
+        if not missing or not self.p.leaky:
+            return steps
+        with np.errstate(divide="ignore", invalid="ignore"):
+            room = np.floor(np.log2(self.largest * steps / self.largest_weight + 1e-9))
+            if not self.p.is_readout:
+                room = np.minimum(room, np.floor(np.log2(self.room(0) * steps / self.p.theta)))
+        halved = np.clip(np.nan_to_num(room, posinf=missing), 0, missing)
+        result: RealArray = steps / 2.0 ** (halved.min() if self.one_grid else halved)
+        return result
 
     def _whole(self) -> RealArray:
         """What must be a multiple of the grid: a threshold that is subtracted."""
@@ -109,7 +129,7 @@ class Grids:
     def room(self, shift: int) -> int:
         """Largest threshold in units of the weight grid, by the widths of its register and v."""
         room = min(self.registers.top, (1 << (self.model.state_bits - 1)) - 1)
-        return max(1, (room >> shift) // max(1, self.levels))
+        return max(1, int((room >> shift) / max(1.0, self.p.top)))
 
     def _any_grid(self, shift: int) -> bool:
         """Whether a grid that does not divide the threshold costs nothing."""

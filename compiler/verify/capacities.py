@@ -85,10 +85,10 @@ def compartments(target: Target, neuron: Neuron) -> int:
 
 
 def destinations(subject: Subject) -> IntArray:
-    """[sources] copies one spike of each source delivers, over all its nets."""
+    """[sources] axons each source can address: copies of a spike, twice for a pair of axons."""
     routes = subject.deployment.routes
     copies = np.diff(wide(routes.delivery_ptr))[wide(routes.send_net)]
-    return _sum(subject.send_source, copies, subject.sources.total)
+    return subject.axon_pairs * _sum(subject.send_source, copies, subject.sources.total)
 
 
 def core_weight_bits(subject: Subject) -> IntArray:
@@ -121,6 +121,7 @@ def _axon_use(subject: Subject, bits: IntArray) -> dict[str, IntArray]:
         bits[subject.axon_core],
         delay_bits(wide(cores.axon_delay)),
         index_bits(target, neurons)[subject.axon_core],
+        entries["dense"],
     )
     result = {}
     for name, resource in target.core.resources.items():
@@ -136,7 +137,10 @@ def _axon_use(subject: Subject, bits: IntArray) -> dict[str, IntArray]:
 
 
 def row_entries(subject: Subject) -> dict[str, IntArray]:
-    """[axons] entries a row stores, by encoding: a dense row also stores the gaps in its span."""
+    """[axons] entries a row stores, by encoding: a dense row also stores the gaps in its span.
+
+    A bitmask row stores its synapses, and one flag for each slot of the span.
+    """
     cores = subject.deployment.cores
     ptr = wide(cores.synapse_ptr)
     count = np.diff(ptr)
@@ -147,7 +151,8 @@ def row_entries(subject: Subject) -> dict[str, IntArray]:
         high = np.maximum.reduceat(target, ptr[filled])
         span[filled] = high - np.minimum.reduceat(target, ptr[filled]) + 1
     neurons = np.diff(wide(cores.neuron_ptr))
-    return {"sparse": count, "dense": span, "crossbar": neurons[subject.axon_core]}
+    crossbar = neurons[subject.axon_core]
+    return {"sparse": count, "bitmask": count, "dense": span, "crossbar": crossbar}
 
 
 def check_delay(subject: Subject, findings: Findings) -> None:

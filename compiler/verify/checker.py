@@ -12,6 +12,7 @@ from snnc.compiler.verify.report import RULES, Findings, VerifyReport
 from snnc.compiler.verify.structure import check_structure
 from snnc.compiler.verify.subject import Subject
 from snnc.compiler.verify.timing import check_offsets, check_schedule
+from snnc.compiler.verify.wires import check_wires
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import VerificationError
 from snnc.ir.expand import expand
@@ -67,6 +68,7 @@ def examine(deployment: Deployment) -> VerifyReport:
         return findings.report()
     expansion = expand(deployment.network)
     check_schedule(subject, findings, expansion)
+    check_wires(subject, findings, expansion)
     check_neurons(subject, findings, expansion)
     check_function(subject, findings, expansion)
     return findings.report()

@@ -13,7 +13,11 @@ from snnc.ir.arrays import IntArray
 from snnc.ir.expand import Expansion
 
 Table = tuple[IntArray, IntArray, IntArray, IntArray]
-"""Source id, target id, physical delay and weight of every synapse."""
+"""Source id, target id, physical delay and weight of every synapse.
+
+The source ids are those of positive or all pulses; those of the negative pulses of a pair of axons
+follow as another range of the same size.  The delay is that of the last slot.
+"""
 
 
 def check_function(subject: Subject, findings: Findings, expansion: Expansion) -> None:
@@ -39,17 +43,20 @@ def check_function(subject: Subject, findings: Findings, expansion: Expansion) -
 
 def wanted_synapses(subject: Subject, expansion: Expansion) -> Table:
     """What the network asks for under the schedule."""
-    first = subject.sources.first
+    first, total = subject.sources.first, subject.sources.total
+    codes = subject.deployment.schedule.codes
     columns: list[list[IntArray]] = [[], [], [], []]
     for projection in expansion.projections:
         size = projection.synapses
         source = np.repeat(
             np.arange(projection.row_ptr.size - 1, dtype=np.int64), np.diff(projection.row_ptr)
         )
-        columns[0].append(source + first[projection.source])
-        columns[1].append(wide(projection.target) + first[projection.population])
-        columns[2].append(np.full(size, physical_delay(subject, projection), np.int64))
-        columns[3].append(wide(projection.weight))
+        code = codes.get(projection.source)
+        for negative in (0, 1) if code is not None and code.pair else (0,):
+            columns[0].append(source + first[projection.source] + negative * total)
+            columns[1].append(wide(projection.target) + first[projection.population])
+            columns[2].append(np.full(size, physical_delay(subject, projection), np.int64))
+            columns[3].append(wide(projection.weight) * (1 - 2 * negative))
     empty = np.zeros(0, np.int64)
     source, target, delay, weight = (np.concatenate([empty, *parts]) for parts in columns)
     return source, target, delay, weight
@@ -63,9 +70,10 @@ def stored_synapses(subject: Subject) -> Table:
     axon = subject.synapse_axon[live]
     source = wide(cores.axon_source)[axon]
     arrival = np.where(subject.is_neuron, subject.deployment.target.execution.min_delay, 0)
-    delay = wide(cores.axon_delay)[axon] + arrival[source]
+    delay = wide(cores.axon_delay)[axon] + arrival[source] + subject.slots[source] - 1
     target = wide(cores.neuron_source)[subject.synapse_neuron[live]]
-    return source, target, delay, weight[live]
+    negative = wide(cores.axon_sign)[axon] < 0
+    return source + negative * subject.sources.total, target, delay, weight[live]
 
 
 def _differences(keys: list[IntArray], weights: list[IntArray]) -> IntArray:
@@ -87,6 +95,8 @@ def _worded(
     for key, wanted, stored, times in rows.tolist():
         pair, delay = divmod(key, span)
         source, target = divmod(pair, total)
-        where = f"{subject.name(source)} -> {subject.name(target)} after {delay + low} ticks"
+        negative, source = divmod(source, total)
+        sender = f"{'-' * negative}{subject.name(source)}"
+        where = f"{sender} -> {subject.name(target)} after {delay + low} ticks"
         found = f"{times} stored synapse(s) of weight {stored}"
         yield Violation("function", where, found, f"weight {wanted}" if wanted else "no synapse")

@@ -12,8 +12,8 @@ from snnc.compiler.verify.subject import Subject
 from snnc.ir.arrays import IntArray
 from snnc.ir.expand import Expansion
 from snnc.ir.neuron import Leak, Neuron, StateRange
-from snnc.ir.nodes import Input
-from snnc.ir.target import NeuronModel, Spike
+from snnc.ir.target import NeuronModel
+from snnc.ir.wire import WireCode
 
 Problem = tuple[str, object, object]
 """Part of the neuron, what was found, what is allowed."""
@@ -22,13 +22,13 @@ Problem = tuple[str, object, object]
 def check_neurons(subject: Subject, findings: Findings, expansion: Expansion) -> None:
     """Check every population and what it and the inputs may send."""
     deployment = subject.deployment
-    types = deployment.network.types
+    types, codes = deployment.network.types, deployment.schedule.codes
     for neuron in subject.populations:
         findings.count("neuron", neuron.size)
         incoming = [p for p in expansion.projections if p.population == neuron.name]
         drive = drive_of(neuron, incoming, types)
         for part, found, allowed in (
-            *model_problems(neuron, deployment.target.neuron),
+            *model_problems(neuron, deployment.target.neuron, codes.get(neuron.name)),
             *_range_problems(
                 neuron, deployment.target.neuron, drive, deployment.schedule.timesteps
             ),
@@ -38,23 +38,16 @@ def check_neurons(subject: Subject, findings: Findings, expansion: Expansion) ->
         node = deployment.network.node[name]
         if isinstance(node, Neuron) and node.emit == "state":
             findings.add("neuron", name, "a readout of the state feeds synapses", "spikes")
-        if isinstance(node, Input) and types[name].low < 0 and not deployment.target.spike.signed:
-            findings.add("neuron", name, f"input events of type {types[name]}", "unsigned spikes")
-        limit = _largest_value(deployment.target.spike)
-        if limit is not None and types[name].magnitude > limit:
-            findings.add("neuron", name, f"spikes of type {types[name]}", f"up to {limit}")
 
 
-def _largest_value(spike: Spike) -> int | None:
-    """Largest value of one packet; None where a count is so many packets."""
-    if not spike.payload_bits:
-        return None
-    return (1 << (spike.payload_bits - int(spike.signed))) - 1
-
-
-def model_problems(neuron: Neuron, model: NeuronModel) -> Iterator[Problem]:
+def model_problems(
+    neuron: Neuron, model: NeuronModel, code: WireCode | None = None
+) -> Iterator[Problem]:
     """Everything about a population that the core's neuron cannot compute."""
-    yield from _levels(neuron, model)
+    if code is not None and code.refire:
+        yield from _refiring(neuron, model, code)
+    else:
+        yield from _levels(neuron, model)
     yield from _thresholds(neuron, model)
     yield from _leaks(neuron, model)
     yield from _reset(neuron, model)
@@ -75,6 +68,25 @@ def _levels(neuron: Neuron, model: NeuronModel) -> Iterator[Problem]:
         found = getattr(neuron, name)
         if allowed is not None and found > allowed:
             yield name, found, f"at most {allowed}"
+    if neuron.emission is not None and not model.emission:
+        yield "emission", neuron.emission.tolist(), "none"
+
+
+def _refiring(neuron: Neuron, model: NeuronModel, code: WireCode) -> Iterator[Problem]:
+    """One threshold, a reset by subtraction, and nothing that a second spike would disturb."""
+    if code.slots > model.refire_slots:
+        yield "refire", f"{code.slots} slots", f"at most {model.refire_slots}"
+    if code.slots != neuron.levels:  # with more slots it would go on counting
+        yield "levels", neuron.levels, f"{code.slots}: one for each slot"
+    if neuron.reset.kind != "subtract" or neuron.negative_levels or neuron.refractory:
+        yield "refire", f"reset {neuron.reset.kind}", "subtraction, one sign, no refractory time"
+    if neuron.adaptation is not None:
+        yield "refire", "adaptation", "none"
+    uniform = neuron.thresholds[:1] + np.arange(neuron.levels).reshape(
+        -1, *(1,) * len(neuron.shape)
+    ) * np.broadcast_to(neuron.reset.amount, neuron.shape)
+    if (neuron.thresholds != uniform).any():
+        yield "thresholds", "a ladder", "thresholds one reset apart"
 
 
 def _thresholds(neuron: Neuron, model: NeuronModel) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 Rule = Literal[
     "structure", "placement", "location", "capacity", "profiles", "weights", "delay", "neuron",
-    "schedule", "function", "routes", "delivery", "deadlock",
+    "wires", "schedule", "function", "routes", "delivery", "deadlock",
 ]  # fmt: skip
 RULES: dict[Rule, str] = {
     "structure": "every table has its shape and every index points inside",
@@ -19,6 +19,7 @@ RULES: dict[Rule, str] = {
     "weights": "every weight has a format the synapse memory offers",
     "delay": "every axon delay fits the delay field",
     "neuron": "the core's neuron computes every population exactly",
+    "wires": "every sender's counts fit its wire code, and the target offers that code",
     "schedule": "offsets and delays are causal and complete",
     "function": "the core images hold exactly the network's synapses",
     "routes": "every net is a tree of neighbouring routers, routed as the network-on-chip routes",

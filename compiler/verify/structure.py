@@ -43,6 +43,7 @@ def _pointers(subject: Subject, findings: Findings) -> None:
     for where, array, length in (
         ("cores.axon_delay", cores.axon_delay, cores.axon_source.size),
         ("cores.axon_encoding", cores.axon_encoding, cores.axon_source.size),
+        ("cores.axon_sign", cores.axon_sign, cores.axon_source.size),
         ("cores.synapse_weight", cores.synapse_weight, cores.synapse_target.size),
         ("routes.branch_parent", routes.branch_parent, routes.branch_router.size),
         ("routes.delivery_branch", routes.delivery_branch, routes.delivery_core.size),
@@ -65,6 +66,7 @@ def _indices(subject: Subject, findings: Findings) -> None:
         ("cores.axon_source", cores.axon_source, 0, total),
         ("cores.axon_delay", cores.axon_delay, 0, delays),
         ("cores.axon_encoding", cores.axon_encoding, 0, encodings),
+        ("cores.axon_sign", cores.axon_sign, -1, 2),
         ("cores.synapse_target", cores.synapse_target, 0, target_limit),
         ("routes.net_core", routes.net_core, -1, cores.count),
         ("routes.branch_router", routes.branch_router, 0, routers),

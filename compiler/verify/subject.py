@@ -60,6 +60,25 @@ class Subject:
             result[self.span(node)] = value[node.name]
         return result
 
+    @cached_property
+    def slots(self) -> IntArray:
+        """[sources] ticks over which every source spreads a count."""
+        result = np.ones(self.sources.total, np.int64)
+        for name, first in self.sources.first.items():
+            last = first + self.sources.size[name]
+            result[first:last] = self.deployment.schedule.slots(name)
+        return result
+
+    @cached_property
+    def axon_pairs(self) -> IntArray:
+        """[sources] axons at every core reached: 2 where the sign picks one of a pair, else 1."""
+        result = np.ones(self.sources.total, np.int64)
+        for name, code in self.deployment.schedule.codes.items():
+            if code.pair and name in self.sources.first:
+                first = self.sources.first[name]
+                result[first : first + self.sources.size[name]] = 2
+        return result
+
     def name(self, source: int) -> str:
         """``population[index]`` of a source id."""
         for name, first in self.sources.first.items():

@@ -61,6 +61,9 @@ def neuron_key(node: Neuron, word: str) -> IntArray:
         ladders = (node.thresholds, node.negative_thresholds)
         columns = [np.full(node.size, node.levels), np.full(node.size, node.negative_levels)]
         columns += [row for ladder in ladders for row in flat_ladder(ladder, node.shape)]
+        sent = range(-node.negative_levels, node.levels + 1)
+        table = sent if node.emission is None else node.emission.tolist()
+        columns += [np.full(node.size, value) for value in table]
     elif word == "decay":
         columns = _leak_key(node.leak, node)
     elif word == "current_decay":

@@ -21,7 +21,7 @@ def check_offsets(subject: Subject, findings: Findings) -> None:
 def check_schedule(subject: Subject, findings: Findings, expansion: Expansion) -> None:
     """Physical delays are possible, and every output's population finishes in the sample."""
     deployment = subject.deployment
-    schedule, execution = deployment.schedule, deployment.target.execution
+    schedule = deployment.schedule
     limit = deployment.target.core.max_delay.v
     findings.count("schedule", len(expansion.projections))
     for projection in expansion.projections:
@@ -29,20 +29,25 @@ def check_schedule(subject: Subject, findings: Findings, expansion: Expansion) -
         delay = physical_delay(subject, projection)
         where = f"{projection.source} -> {projection.population} (delay {projection.delay})"
         if delay < least:
-            findings.add("schedule", where, f"{delay} ticks", f"at least {execution.min_delay}")
+            findings.add("schedule", where, f"{delay} ticks", f"at least {least}")
         if limit is not None and delay - least > limit:
             findings.add("schedule", where, f"{delay} ticks", f"at most {least + limit:g}")
     last = schedule.ticks
     for output, name in expansion.readout.items():
-        end = schedule.period * (schedule.timesteps - 1) + schedule.offset[name] + 1
+        last_slot = schedule.offset[name] + schedule.slots(name)
+        end = schedule.period * (schedule.timesteps - 1) + last_slot
         if end > last:
             findings.add("schedule", output, f"read until tick {end}", f"at most {last}")
 
 
 def least_delay(subject: Subject, projection: Projection) -> int:
-    """Ticks that pass at least: inputs are there at once, spikes take the minimal delay."""
+    """Ticks from sending to the last slot's integration at least.
+
+    Inputs are there at once, spikes take the minimal delay.
+    """
     is_input = projection.source not in {node.name for node in subject.populations}
-    return 0 if is_input else subject.deployment.target.execution.min_delay
+    travel = 0 if is_input else subject.deployment.target.execution.min_delay
+    return travel + subject.deployment.schedule.slots(projection.source) - 1
 
 
 def physical_delay(subject: Subject, projection: Projection) -> int:

@@ -65,6 +65,8 @@ def _check_cores(deployment: Deployment) -> None:
     _require(cores.synapse_weight.size == synapses, "synapse_weight", "one weight per synapse")
     _require(cores.axon_delay.size == axons, "axon_delay", "one delay per axon")
     _require(cores.axon_encoding.size == axons, "axon_encoding", "one encoding per axon")
+    _require(cores.axon_sign.size == axons, "axon_sign", "one sign per axon")
+    _within("axon_sign", cores.axon_sign, -1, 2)
     _within("axon_delay", cores.axon_delay, 0, 1 << 20)
     _within("axon_encoding", cores.axon_encoding, 0, len(deployment.target.core.encodings))
     _within("axon_source", cores.axon_source, 0, total)

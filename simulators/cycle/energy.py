@@ -29,6 +29,7 @@ Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
 
 KINDS: tuple[EventKind, ...] = get_args(EventKind)
+ROW_KINDS: tuple[EventKind, ...] = ("synapse_op_dense", "synapse_op_sparse", "synapse_op_bitmask")
 ALL_IN: EventKind = "all_in_synaptic_event"
 _AT: dict[str, int] = {kind: number for number, kind in enumerate(KINDS)}
 
@@ -74,7 +75,7 @@ class Counter:
         source_core: [sources] sending core, ``cores`` for inputs.
         hops: [hop kinds, sources] hops of one packet on every net of the source.
         deliveries: [sources, cores] copies that reach each core.
-        rows: for the dense and the sparse synapse kind, [axons, populations] entries.
+        rows: for each of ``ROW_KINDS``, [axons, populations] entries.
         axon_core: [axons].
         reach_source: [reaches].
     """
@@ -86,7 +87,7 @@ class Counter:
     source_core: Int64
     hops: Int64
     deliveries: sparse.csr_array
-    rows: tuple[sparse.csr_array, sparse.csr_array]
+    rows: tuple[sparse.csr_array, ...]
     axon_core: Int64
     reach_source: Int64
 
@@ -132,11 +133,11 @@ class Counter:
         np.add.at(change, self.program.reach_first, packets[self.reach_source])
         np.subtract.at(change, self.program.reach_last, packets[self.reach_source])
         reads = np.cumsum(change[:-1])
-        for kind, rows in zip(("synapse_op_dense", "synapse_op_sparse"), self.rows, strict=True):
+        for kind, rows in zip(ROW_KINDS, self.rows, strict=True):
             by_layer[_AT[kind], self.layout.inputs :] = rows.T @ reads
             np.add.at(by_core[_AT[kind]], self.axon_core, reads * rows.sum(axis=1))
         for table in (by_layer, by_core):
-            table[_AT[ALL_IN]] = table[_AT["synapse_op_dense"]] + table[_AT["synapse_op_sparse"]]
+            table[_AT[ALL_IN]] = sum(table[_AT[kind]] for kind in ROW_KINDS)
 
 
 def counter(deployment: Deployment, machine: Machine, program: Program, layout: Layout) -> Counter:
@@ -172,29 +173,33 @@ def counter(deployment: Deployment, machine: Machine, program: Program, layout: 
     )
 
 
-def is_sparse_axon(deployment: Deployment) -> npt.NDArray[np.bool_]:
-    """[axons] whether the row is stored sparse; dense rows and crossbar rows count as dense."""
-    kinds = np.array([name == "sparse" for name in deployment.target.core.encodings])
-    chosen: npt.NDArray[np.bool_] = kinds[deployment.cores.axon_encoding]
+def row_kinds(deployment: Deployment) -> Int64:
+    """[axons] index into ``ROW_KINDS``, by the row's encoding; crossbar rows count as dense."""
+    number = {"sparse": 1, "bitmask": 2}
+    kinds = np.array([number.get(name, 0) for name in deployment.target.core.encodings])
+    chosen: Int64 = kinds[deployment.cores.axon_encoding]
     return chosen
 
 
-def _rows(
-    deployment: Deployment, program: Program, layout: Layout
-) -> tuple[sparse.csr_array, sparse.csr_array]:
-    """Entries per (axon, population), apart for dense and sparse rows."""
+def _rows(deployment: Deployment, program: Program, layout: Layout) -> tuple[sparse.csr_array, ...]:
+    """Entries per (axon, population), apart for each of ``ROW_KINDS``.
+
+    A packet reads one row of a pair of axons; both are equally long, and the positive one counts.
+    """
     population = layout.owner[program.neuron_source] - layout.inputs
     column = population[program.synapse_target]
     axons = program.axon_delay.size
     populations = len(layout.names) - layout.inputs
     axon = np.repeat(np.arange(axons), np.diff(program.synapse_ptr))
-    stored_sparse = is_sparse_axon(deployment)[axon]
+    stored = row_kinds(deployment)[axon]
+    read = program.axon_sign[axon] >= 0
     result = []
-    for chosen in (~stored_sparse, stored_sparse):
+    for number in range(len(ROW_KINDS)):
+        chosen = read & (stored == number)
         place = (axon[chosen], column[chosen])
         ones = np.ones(place[0].size, np.int64)
         result.append(sparse.csr_array((ones, place), shape=(axons, populations)))
-    return result[0], result[1]
+    return tuple(result)
 
 
 def prices(costs: CostTable) -> Float64:

@@ -6,16 +6,23 @@ core images and by the nets that really deliver to its core.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from snnc.ir.deployment import Deployment
+from snnc.ir.deployment import Deployment, Schedule
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input
+from snnc.ir.wire import packet_limit
 from snnc.simulators.neuron_kernel import PackedNeurons, pack
+
+# Columns of ``Program.segment_code``.  SLOTS: ticks over which a count is sent.  PLANES: slots are
+# bits of the count.  REFIRE: it counts by firing again.  WINDOW: ticks in which inputs of one
+# update arrive, the update's own the last.
+SLOTS, PLANES, REFIRE, WINDOW, CODE_COLUMNS = range(5)
+ANY = 1 << 62  # a packet limit that no value exceeds
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -28,11 +35,12 @@ class Axons(NamedTuple):
     reach_first: Int64
     reach_last: Int64
     axon_delay: Int64
+    axon_sign: Int64
     synapse_ptr: Int64
     synapse_target: Int32
     synapse_weight: Int32
     sends: Int64
-    packet_limit: int
+    packet_limit: Int64
 
 
 class Sweeps(NamedTuple):
@@ -42,6 +50,7 @@ class Sweeps(NamedTuple):
     neuron_source: Int32
     segment_ptr: Int64
     segment_offset: Int64
+    segment_code: Int64
     period: int
 
 
@@ -56,13 +65,16 @@ class Program(NamedTuple):
         neuron_source: [neurons] global source id.
         segment_ptr: [segments + 1] slice of neurons.
         segment_offset: [segments] first tick of the population's window.
+        segment_code: [segments, CODE_COLUMNS] wire code of the population, and how long before an
+            update its inputs may arrive.
         reach_ptr, reach_first, reach_last: [sources + 1], [reaches]: the input axons that hear a
             source, one range of axons per core reached.
-        axon_delay, synapse_ptr: as in ``CoreTables``.
+        axon_delay, axon_sign, synapse_ptr: as in ``CoreTables``.
         synapse_target: [synapses] neuron in sweep order.
         synapse_weight: [synapses].
         sends: [sources] nets per source.
-        packet_limit: largest count one packet can carry.
+        packet_limit: [sources] largest value one packet can carry; unlimited for the pulses of a
+            slotted wire code, which are one packet each.
         min_delay, period: ticks.
     """
 
@@ -70,15 +82,17 @@ class Program(NamedTuple):
     neuron_source: Int32
     segment_ptr: Int64
     segment_offset: Int64
+    segment_code: Int64
     reach_ptr: Int64
     reach_first: Int64
     reach_last: Int64
     axon_delay: Int64
+    axon_sign: Int64
     synapse_ptr: Int64
     synapse_target: Int32
     synapse_weight: Int32
     sends: Int64
-    packet_limit: int
+    packet_limit: Int64
     min_delay: int
     period: int
 
@@ -143,19 +157,23 @@ def build(deployment: Deployment) -> tuple[Program, Layout]:
     base = np.repeat(cores.neuron_ptr[core_of_axon], np.diff(cores.synapse_ptr))
     min_delay = deployment.target.execution.min_delay
     program = Program(
-        pack(network.populations).take(cores.neuron_source - first_neuron),
+        pack([_as_run(p, schedule) for p in network.populations]).take(
+            cores.neuron_source - first_neuron
+        ),
         cores.neuron_source.astype(np.int32),
         np.concatenate([starts, [core_of_neuron.size]]).astype(np.int64),
         offsets[segment_owner],
+        _codes(deployment, names)[segment_owner],
         np.concatenate([[0], np.cumsum(reach_count)]).astype(np.int64),
         first,
         last,
         cores.axon_delay.astype(np.int64),
+        cores.axon_sign.astype(np.int64),
         cores.synapse_ptr.astype(np.int64),
         (base + cores.synapse_target).astype(np.int32),
         cores.synapse_weight.astype(np.int32),
         sends,
-        packet_limit(deployment),
+        packet_limits(deployment)[owner],
         min_delay,
         schedule.period,
     )
@@ -201,18 +219,46 @@ def _axon_ranges(deployment: Deployment, source: Int64, core: Int64) -> tuple[In
     return first, np.searchsorted(keys, wanted, side="right").astype(np.int64)
 
 
-def packet_limit(deployment: Deployment) -> int:
-    """Largest magnitude one packet can say; a larger count is sent as several packets.
+def _as_run(neuron: Neuron, schedule: Schedule) -> Neuron:
+    """The neuron as the core holds it: one that counts by firing again has one threshold."""
+    code = schedule.codes.get(neuron.name)
+    if code is None or not code.refire:
+        return neuron
+    return replace(neuron, thresholds=neuron.thresholds[:1])
 
-    A payload of b bits holds up to 2^b - 1, or 2^(b-1) - 1 when one of them is the sign; without
-    payload a packet says 1.
+
+def _codes(deployment: Deployment, names: tuple[str, ...]) -> Int64:
+    """[names, CODE_COLUMNS]; the window of a population is that of its slowest sender."""
+    schedule = deployment.schedule
+    result = np.zeros((len(names), CODE_COLUMNS), np.int64)
+    result[:, SLOTS] = [schedule.slots(name) for name in names]
+    for row, name in zip(result, names, strict=True):
+        code = schedule.codes.get(name)
+        row[PLANES] = code is not None and code.kind == "bitplane"
+        row[REFIRE] = code is not None and code.refire
+    result[:, WINDOW] = 1
+    owner = np.repeat(np.arange(len(names)), [deployment.sources.size[name] for name in names])
+    cores = deployment.cores
+    axon = np.repeat(np.arange(cores.axon_source.size), np.diff(cores.synapse_ptr))
+    core = np.repeat(np.arange(cores.count), np.diff(cores.axon_ptr))[axon]
+    target = cores.neuron_source[cores.neuron_ptr[core] + cores.synapse_target]
+    np.maximum.at(result[:, WINDOW], owner[target], result[owner[cores.axon_source[axon]], SLOTS])
+    return result
+
+
+def packet_limits(deployment: Deployment) -> Int64:
+    """[names] largest magnitude one packet of an input or population can say.
+
+    A larger count is several packets; every pulse of a slotted code is one.
     """
-    spike = deployment.target.spike
-    return max(1, (1 << max(0, spike.payload_bits - spike.signed)) - 1)
+    spike, codes = deployment.target.spike, deployment.schedule.codes
+    usual = packet_limit(spike.payload_bits, spike.signed)
+    kinds = [codes.get(name) for name in deployment.sources.first]
+    return np.array([ANY if code is not None and code.slotted else usual for code in kinds])
 
 
 def senders_of_negative(deployment: Deployment) -> tuple[str, ...]:
-    """Inputs and populations that can send negative counts."""
+    """Inputs and populations that send negative counts in packets that need a sign."""
     network, routes, sources = deployment.network, deployment.routes, deployment.sources
     names = []
     nodes: tuple[Input | Neuron, ...] = (*network.of_type(Input), *network.populations)
@@ -220,9 +266,10 @@ def senders_of_negative(deployment: Deployment) -> tuple[str, ...]:
         first = sources.first[node.name]
         sent = routes.send_ptr[first + sources.size[node.name]] > routes.send_ptr[first]
         if isinstance(node, Neuron):
-            negative = node.negative_levels > 0 or node.emit == "state"
+            negative = node.emit == "state" or node.emitted[0] < 0
         else:
             negative = node.type.low < 0
-        if sent and negative:
+        code = deployment.schedule.codes.get(node.name)
+        if sent and negative and not (code is not None and code.pair):
             names.append(node.name)
     return tuple(names)

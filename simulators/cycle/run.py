@@ -13,9 +13,10 @@ from snnc.ir.deployment import Deployment
 from snnc.ir.errors import InputError, OptionError, UnsupportedError
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Output
+from snnc.ir.wire import WireCode
 from snnc.simulators.cycle import energy, noc_tables
 from snnc.simulators.cycle.check import check_deployment
-from snnc.simulators.cycle.function import send_all, sweep
+from snnc.simulators.cycle.function import Emission, Wires, send_all, sweep
 from snnc.simulators.cycle.noc_tables import Int32, Int64, Machine
 from snnc.simulators.cycle.program import Layout, Program, build
 from snnc.simulators.cycle.report import Timeline, collect
@@ -26,6 +27,7 @@ from snnc.simulators.neuron_kernel import State, new_state, reset
 from snnc.simulators.result import Events, RunResult
 
 Progress = Callable[[int, int], None]
+ONE_TICK = WireCode("burst")
 NOTHING = Spikes(np.zeros(0, np.int32), np.zeros(0, np.int64))
 
 
@@ -97,7 +99,7 @@ def _recorded(deployment: Deployment, record: Collection[str] | None) -> frozens
 
 @dataclass(frozen=True, eq=False)
 class _InputEvents:
-    """Nonzero input elements of one sample, sorted by tick, then source id."""
+    """Pulses of the inputs of one sample, sorted by tick, then source id."""
 
     ptr: Int64
     source: Int32
@@ -116,13 +118,17 @@ def _input_events(
     for name, array in data.items():
         flat = array[sample].reshape(array.shape[1], -1)
         step, element = np.nonzero(flat)
-        ticks.append(schedule.period * step + schedule.offset.get(name, 0))
-        sources.append(first[name] + element)
-        values.append(flat[step, element].astype(np.int64))
+        code = schedule.codes.get(name, ONE_TICK)
+        for slot, pulse in enumerate(code.pulses(flat[step, element].astype(np.int64))):
+            sent = np.flatnonzero(pulse)
+            at = schedule.period * step[sent] + schedule.offset.get(name, 0) + slot
+            ticks.append(at)
+            sources.append(first[name] + element[sent])
+            values.append(pulse[sent])
     tick, source = np.concatenate(ticks), np.concatenate(sources)
     order = np.lexsort((source, tick))
     ptr = np.searchsorted(tick[order], np.arange(schedule.ticks + 1))
-    value = np.concatenate(values)[order]
+    value = np.concatenate(values)[order].astype(np.int64)
     return _InputEvents(ptr.astype(np.int64), source[order].astype(np.int32), value)
 
 
@@ -155,6 +161,8 @@ class _Logbook:
         for name, population in self._populations.items():
             mine = owner == self._layout.names.index(name)
             each = self._logical(name, *(column[mine] for column in columns))
+            if self._counts_by_refiring(name):
+                each = _added(*each)
             counts[name] = np.zeros(self._samples, np.int64)
             np.add.at(counts[name], each[0], np.abs(each[3]))
             for output, read in self._outputs.items():
@@ -171,12 +179,26 @@ class _Logbook:
         step = (tick - self._schedule.offset.get(name, 0)) // self._schedule.period
         return sample, step, source.astype(np.int64) - self._first[name], value
 
+    def _counts_by_refiring(self, name: str) -> bool:
+        code = self._schedule.codes.get(name)
+        return code is not None and code.refire
+
     def _dense(
         self, population: Neuron, sample: Int64, step: Int64, index: Int64, value: Int64
     ) -> Int64:
         dense = np.zeros((self._samples, self._steps, size_of(population.shape)), np.int64)
         dense[sample, step, index] = value
         return dense.reshape(self._samples, self._steps, *population.shape)
+
+
+def _added(
+    sample: Int64, step: Int64, index: Int64, value: Int64
+) -> tuple[Int64, Int64, Int64, Int64]:
+    """The spikes of one neuron and step as one count."""
+    rows, where = np.unique(np.stack([sample, step, index]), axis=1, return_inverse=True)
+    total = np.zeros(rows.shape[1], np.int64)
+    np.add.at(total, where.reshape(-1), value)
+    return rows[0], rows[1], rows[2], total
 
 
 def _read_population(output: Output, nodes: Mapping[str, Any]) -> str:
@@ -205,8 +227,8 @@ class _Chip:
     state: State
     ring: Int64
     touched: Int32
-    source: Int32
-    value: Int64
+    wires: Wires
+    emission: Emission
 
     @staticmethod
     def of(deployment: Deployment, steps: int, timing: bool) -> _Chip:
@@ -225,8 +247,13 @@ class _Chip:
             new_state(program.neurons),
             np.zeros((layout.depth, neurons), np.int64),
             np.zeros(neurons, np.int32),
-            np.zeros(neurons, np.int32),
-            np.zeros(neurons, np.int64),
+            Wires(np.zeros(neurons, np.int64), np.zeros(neurons, np.int64)),
+            Emission(
+                np.zeros(neurons, np.int32),
+                np.zeros(neurons, np.int64),
+                np.zeros(neurons, np.int32),
+                np.zeros(neurons, np.int64),
+            ),
         )
 
     def run_sample(
@@ -234,7 +261,8 @@ class _Chip:
     ) -> None:
         """Run one sample: the load phase brings the inputs of tick 0, then all ticks."""
         reset(self.program.neurons, self.state)
-        self.ring[:] = 0
+        for kept in (self.ring, *self.wires):
+            kept[:] = 0
         activity = energy.Activity(
             np.zeros(self.program.sends.size, np.int64),
             np.zeros(self.program.segment_offset.size, np.int64),
@@ -244,32 +272,39 @@ class _Chip:
         stray = 0
         self._time(sample, -1, NOTHING, None, events, timeline)
         for tick in range(self.ticks):
-            spikes, lost = self._tick(tick, events.at(tick), activity)
+            spikes, pulses, lost = self._tick(tick, events.at(tick), activity)
             stray += lost
             logbook.write(sample, tick, *spikes)
             timeline.note_spikes(sample, tick, *spikes)
-            self._time(sample, tick, spikes, self.touched, events, timeline)
+            self._time(sample, tick, pulses, self.touched, events, timeline)
         timeline.note_sample(sample, self.counter.count(activity), activity.packets, stray)
 
-    def _tick(self, tick: int, host: Spikes, activity: energy.Activity) -> tuple[Spikes, int]:
-        """Function of one tick: inputs, sweep of all cores, spikes."""
+    def _tick(
+        self, tick: int, host: Spikes, activity: energy.Activity
+    ) -> tuple[Spikes, Spikes, int]:
+        """Function of one tick: inputs, sweep of all cores, what leaves them.
+
+        Returns:
+            What neurons emit, the pulses sent, and the number of inputs lost.
+        """
         program, ring = self.program, self.ring
         send_all(program.axons, ring, *host, tick, activity.packets)
-        emitted, stray = sweep(
+        emitted, sent, stray = sweep(
             program.sweeps,
             self.state,
+            self.wires,
             ring[tick % len(ring)],
             tick,
             self.steps,
             activity.updated,
             activity.fired,
             self.touched,
-            self.source,
-            self.value,
+            self.emission,
         )
-        spikes = Spikes(self.source[:emitted], self.value[:emitted])
-        send_all(program.axons, ring, *spikes, tick + program.min_delay, activity.packets)
-        return spikes, stray
+        room = self.emission
+        pulses = Spikes(room.pulse_source[:sent], room.pulse_value[:sent])
+        send_all(program.axons, ring, *pulses, tick + program.min_delay, activity.packets)
+        return Spikes(room.source[:emitted], room.value[:emitted]), pulses, stray
 
     def _time(
         self,

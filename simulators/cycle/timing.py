@@ -14,7 +14,7 @@ from snnc.ir.jit import inlined, lean_kernel
 from snnc.ir.target import Execution
 from snnc.ir.topology import Mesh
 from snnc.simulators.cycle import noc
-from snnc.simulators.cycle.energy import is_sparse_axon, latency_of
+from snnc.simulators.cycle.energy import ROW_KINDS, latency_of, row_kinds
 from snnc.simulators.cycle.function import packets_of
 from snnc.simulators.cycle.noc_tables import (
     Float64,
@@ -68,7 +68,7 @@ class Senders(NamedTuple):
         neuron_source: [neurons] source id.
         spikes: uint8 [neurons], whether what the neuron emits are spikes, not states.
         sends: [sources] nets per source.
-        packet_limit: largest count one packet can carry.
+        packet_limit: [sources] largest value one packet can carry.
     """
 
     core_ptr: Int64
@@ -76,7 +76,7 @@ class Senders(NamedTuple):
     neuron_source: Int32
     spikes: AnyArray
     sends: Int64
-    packet_limit: int
+    packet_limit: Int64
 
 
 def senders_of(deployment: Deployment, program: Program) -> Senders:
@@ -94,11 +94,11 @@ def senders_of(deployment: Deployment, program: Program) -> Senders:
 
 
 @lean_kernel
-def packets_needed(sends: Int64, limit: int, source: Int32, value: Int64) -> int:
+def packets_needed(sends: Int64, limit: Int64, source: Int32, value: Int64) -> int:
     """Packets that these values take on all nets of their sources."""
     total = 0
     for i in range(source.size):
-        total += sends[source[i]] * packets_of(value[i], limit)
+        total += sends[source[i]] * packets_of(value[i], limit[source[i]])
     return total
 
 
@@ -156,7 +156,7 @@ def _emit(
 ) -> tuple[float, int]:
     """Append the packets of one spike; returns (time, packets) afterwards."""
     source = spikes.source[i]
-    for _ in range(packets_of(spikes.value[i], senders.packet_limit)):
+    for _ in range(packets_of(spikes.value[i], senders.packet_limit[source])):
         for send in range(senders.send_ptr[source], senders.send_ptr[source + 1]):
             now += cost
             releases.send[packets] = send
@@ -167,7 +167,7 @@ def _emit(
 
 @lean_kernel
 def plan_host(
-    limit: int,
+    limit: Int64,
     cost: float,
     cores: int,
     send_ptr: Int64,
@@ -182,7 +182,7 @@ def plan_host(
         now = 0.0
         for i in range(spikes.source.size):
             source = spikes.source[i]
-            for _ in range(packets_of(spikes.value[i], limit)):
+            for _ in range(packets_of(spikes.value[i], limit[source])):
                 for send in range(send_ptr[source], send_ptr[source + 1]):
                     if send_sender[send] == sender:
                         now += cost
@@ -287,12 +287,13 @@ class Clock:
 
     def _service(self, deployment: Deployment, program: Program) -> Float64:
         """[reaches] units for one packet: look up its axons, then accumulate their rows."""
-        look_up, dense, thin = (
-            self._units(latency_of(deployment.target, kind))
-            for kind in ("message_in", "synapse_op_dense", "synapse_op_sparse")
+        look_up, *each = (
+            self._units(latency_of(deployment.target, kind)) for kind in ("message_in", *ROW_KINDS)
         )
-        per_entry = np.where(is_sparse_axon(deployment), thin, dense)
-        row = np.concatenate([[0.0], np.cumsum(np.diff(program.synapse_ptr) * per_entry)])
+        per_entry = np.array(each)[row_kinds(deployment)]
+        # A packet reads one row of a pair of axons; both are equally long.
+        entries = np.where(program.axon_sign < 0, 0, np.diff(program.synapse_ptr))
+        row = np.concatenate([[0.0], np.cumsum(entries * per_entry)])
         # Reaches are numbered by source, then by send, as the network numbers them.
         service: Float64 = look_up + row[program.reach_last] - row[program.reach_first]
         return service

@@ -36,6 +36,7 @@ from snnc.simulators.functional.program import (
     COUNT,
     DELAY,
     DEPTH,
+    LAG,
     LAYOUT,
     RING,
     ROW,
@@ -112,10 +113,10 @@ class Recording(NamedTuple):
 
     Attributes:
         recorded: int64 [populations], whether its spikes are kept.
-        kept: int64 [steps, populations], how many spikes are kept.
+        kept: int64 [moments, populations], how many spikes are kept.
         total: int64 [populations], sum of absolute values.
         spike, value: neuron and value of the kept spikes; as long as the caller likes.
-        progress: the next step, spikes kept, and synaptic events: one per nonzero emitted value
+        progress: the next moment, spikes kept, and synaptic events: one per nonzero emitted value
             and stored synapse.
     """
 
@@ -138,18 +139,20 @@ def advance(
     until: int,
     room: int,
 ) -> None:
-    """Run a sample to step ``until``, or as long as ``room`` more spikes can be kept.
+    """Run a sample to moment ``until``, or as long as ``room`` more spikes can be kept.
+
+    Moment m is step m of the inputs and step m - LAG of a population.
 
     Kernels that allocate or copy arrays take Numba seconds more to compile, so the caller
     prepares the state, opens the gates of biases and grows the recording.
     """
-    inputs = arriving.pointer.shape[0]
+    inputs, steps = arriving.pointer.shape[0], arriving.pointer.shape[1] - 1
     progress, size = recording.progress, recording.spike.size
     while progress[STEP] < until and progress[STORED] + room <= size:
         t = progress[STEP]
         for i in range(inputs):
             _inject(network.sources[i], work, arriving, i, t)
-        progress[EVENTS] += _step(network, plan, work, general, inputs, t)
+        progress[EVENTS] += _step(network, plan, work, general, inputs, t, steps)
         for p in range(plan.shape[0] - 1):
             _record(network.sources[inputs + p], work, recording, p, t)
         progress[STEP] = t + 1
@@ -157,8 +160,10 @@ def advance(
 
 @inlined
 def _inject(source: Int64, work: Workspace, arriving: Arriving, i: int, t: int) -> None:
-    """Copy the inputs of step ``t`` to their ring."""
-    begin, n = arriving.pointer[i, t], arriving.pointer[i, t + 1] - arriving.pointer[i, t]
+    """Copy the inputs of moment ``t`` to their ring; behind the last step there are none."""
+    begin, n = 0, 0
+    if t + 1 < arriving.pointer.shape[1]:
+        begin, n = arriving.pointer[i, t], arriving.pointer[i, t + 1] - arriving.pointer[i, t]
     slot = t % source[DEPTH]
     ring = source[RING] + slot * source[SIZE]
     work.ring_count[source[SLOT] + slot] = n
@@ -172,7 +177,7 @@ def _inject(source: Int64, work: Workspace, arriving: Arriving, i: int, t: int) 
 
 @inlined
 def _record(source: Int64, work: Workspace, recording: Recording, p: int, t: int) -> None:
-    """Count the spikes of one population in step ``t``, and keep them if they are wanted."""
+    """Count the spikes of one population in moment ``t``, and keep them if they are wanted."""
     slot = t % source[DEPTH]
     n, ring = work.ring_count[source[SLOT] + slot], source[RING] + slot * source[SIZE]
     index, value, unit = work.ring_index, work.ring_value, source[UNIT]
@@ -193,9 +198,18 @@ def _record(source: Int64, work: Workspace, recording: Recording, p: int, t: int
 
 @kernel
 def _step(
-    network: Network, plan: Int64, work: Workspace, general: General | None, inputs: int, t: int
+    network: Network,
+    plan: Int64,
+    work: Workspace,
+    general: General | None,
+    inputs: int,
+    t: int,
+    steps: int,
 ) -> int:
-    """Advance all populations by step ``t``; returns the number of synaptic events delivered."""
+    """Advance all populations in moment ``t``; returns the number of synaptic events delivered.
+
+    A population whose sample of ``steps`` steps has not begun, or is over, is silent.
+    """
     projections, sources, synapses = network.projections, network.sources, network.synapses
     ring_index, ring_value, ring_count = work.ring_index, work.ring_value, work.ring_count
     pending, fast = work.pending, work.fast
@@ -203,6 +217,10 @@ def _step(
     for p in range(plan.shape[0] - 1):
         k, me = plan[p], sources[inputs + p]
         slot, size = t % me[DEPTH], me[SIZE]
+        step = t - me[LAG]
+        if step < 0 or step >= steps:
+            ring_count[me[SLOT] + slot] = 0
+            continue
         ring = me[RING] + slot * size
         index, sums = ring_index[ring : ring + size], work.sums[:size]
         events = 0
@@ -216,7 +234,7 @@ def _step(
             if general is not None:
                 value, first = ring_value[ring : ring + size], k[FIRST]
                 n = neuron_kernel.step(
-                    general.neurons, general.state, first, first + size, sums, t, index, value
+                    general.neurons, general.state, first, first + size, sums, step, index, value
                 )
         elif events * SPARSE < size and k[EVENT_DRIVEN] and not pending[p]:
             # A plain zero would have `_touch` compiled twice, once for the constant.
@@ -238,7 +256,7 @@ def _step(
 
 @kernel
 def _spikes(projection: Int64, sources: Int64, count: Int64, t: int) -> tuple[int, int, int]:
-    """(begin, end, unit) in the rings of what a projection delivers at step ``t``."""
+    """(begin, end, unit) in the rings of what a projection delivers in moment ``t``."""
     delay, source = projection[DELAY], sources[projection[SOURCE]]
     if t < delay:
         return 0, 0, 1

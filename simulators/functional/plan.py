@@ -109,6 +109,7 @@ def _is_simple(neuron: Neuron) -> bool:
         and neuron.current is None
         and neuron.adaptation is None
         and neuron.refractory == 0
+        and neuron.emission is None
         and neuron.reset.kind != "multiply"
     )
 

@@ -8,7 +8,7 @@ of a population with channels are ordered channel last; ``Program.order`` leads 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,8 +31,9 @@ from snnc.simulators.functional.layouts import (
 )
 from snnc.simulators.neuron_kernel import Int32, Int64, PackedNeurons
 
-# Columns of ``sources``.  UNIT: every emitted value is 1.  DEPTH: steps of spikes kept.
-SIZE, UNIT, DEPTH, RING, SLOT, SOURCE_COLUMNS = range(6)
+# Columns of ``sources``.  UNIT: every emitted value is 1.  DEPTH: steps of spikes kept.  LAG:
+# steps by which the source comes after the inputs (``IntegerNetwork.lags``).
+SIZE, UNIT, DEPTH, RING, SLOT, LAG, SOURCE_COLUMNS = range(7)
 # Columns of ``projections``.  POPULATION: the one it reaches; ROW: first of its row pointers;
 # COUNT: first of its rows in ``fan_out``.
 SOURCE, POPULATION, DELAY, LAYOUT, ROW, COUNT, PROJECTION_COLUMNS = range(7)
@@ -85,6 +86,7 @@ class Program:
         input_bound: int per population, largest possible |sum of inputs| of one neuron.
         order: per population, natural index of its neurons in internal order; None: the same.
         first: int64 [populations + 1], first neuron of each population, and of none.
+        lags: steps by which each population comes after the inputs.
     """
 
     network: Network
@@ -95,6 +97,7 @@ class Program:
     input_bound: tuple[int, ...]
     order: tuple[Int64 | None, ...]
     first: Int64
+    lags: tuple[int, ...]
 
     @property
     def neurons(self) -> int:
@@ -107,8 +110,16 @@ class Program:
         return max((n.size for n in self.populations), default=0)
 
 
-def build(expansion: Expansion) -> Program:
-    """Pack an expanded network."""
+def build(expansion: Expansion, lags: Mapping[str, int] | None = None) -> Program:
+    """Pack an expanded network; ``lags`` by source name as in ``IntegerNetwork.lags``, or all 0.
+
+    A projection that crosses a barrier has a negative delay; counted from the inputs' steps on,
+    with the lags of both ends, every delay is one into the past.
+    """
+    lags = lags or dict.fromkeys(_names(expansion), 0)
+    late = [replace(p, delay=p.delay + lags[p.population] - lags[p.source])
+            for p in expansion.projections]  # fmt: skip
+    expansion = replace(expansion, projections=tuple(late))
     number = {name: k for k, name in enumerate(_names(expansion))}
     projections = sorted(
         expansion.projections, key=lambda p: (number[p.population], number[p.source])
@@ -117,7 +128,7 @@ def build(expansion: Expansion) -> Program:
     first = np.cumsum([0, *(n.size for n in expansion.populations)])
     magnitudes = _magnitudes(expansion)
     network = Network(
-        _sources(expansion, projections),
+        _sources(expansion, projections, lags),
         *_synapses(projections, order, number, len(expansion.inputs)),
     )
     return Program(
@@ -129,6 +140,7 @@ def build(expansion: Expansion) -> Program:
         tuple(_input_bound(n, projections, magnitudes) for n in expansion.populations),
         tuple(order.values()),
         first,
+        tuple(lags[n.name] for n in expansion.populations),
     )
 
 
@@ -158,17 +170,19 @@ def _magnitudes(expansion: Expansion) -> dict[str, int]:
     for neuron in expansion.populations:
         bounds = neuron.state_range
         state = max(bounds.high, -bounds.low)
-        count = max(neuron.levels, neuron.negative_levels)
-        result[neuron.name] = state if neuron.emit == "state" else count
+        low, high = neuron.emitted
+        result[neuron.name] = state if neuron.emit == "state" else max(high, -low)
     return result
 
 
-def _sources(expansion: Expansion, projections: Sequence[Projection]) -> Int64:
+def _sources(
+    expansion: Expansion, projections: Sequence[Projection], lags: Mapping[str, int]
+) -> Int64:
     """Row per source; the spikes of step t lie in slot t % DEPTH of its ring."""
     sizes = [size_of(n.shape) for n in expansion.inputs] + [n.size for n in expansion.populations]
     unit = [n.type.kind == "bin" for n in expansion.inputs]
     unit += [
-        n.emit == "count" and n.levels == 1 and n.negative_levels == 0
+        n.emit == "count" and n.emission is None and n.emitted == (0, 1)
         for n in expansion.populations
     ]
     table = np.zeros((len(sizes), SOURCE_COLUMNS), np.int64)
@@ -176,6 +190,7 @@ def _sources(expansion: Expansion, projections: Sequence[Projection]) -> Int64:
     for k, name in enumerate(_names(expansion)):
         delays = (p.delay for p in projections if p.source == name)
         table[k, DEPTH] = 1 + max(delays, default=0)
+        table[k, LAG] = lags[name]
     room = table[:, SIZE] * table[:, DEPTH]
     table[:, RING] = np.cumsum(room) - room
     table[:, SLOT] = np.cumsum(table[:, DEPTH]) - table[:, DEPTH]

@@ -13,6 +13,7 @@ from snnc.ir.arrays import IntArray
 from snnc.ir.errors import OptionError
 from snnc.ir.expand import expand
 from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.lower import require_lowered
 from snnc.simulators import neuron_kernel
 from snnc.simulators.functional.kernels import (
     EVENTS,
@@ -39,7 +40,7 @@ from snnc.simulators.functional.plan import (
 from snnc.simulators.functional.program import DEPTH, SIZE, Program, build
 from snnc.simulators.functional.sparsify import sparsify
 from snnc.simulators.inputs import check_inputs
-from snnc.simulators.neuron_kernel import BIASES, LADDERS, ONSETS, Int32, Int64, PackedNeurons
+from snnc.simulators.neuron_kernel import BIASES, LADDERS, ONSETS, Int32, Int64
 from snnc.simulators.result import Events, RunResult
 
 
@@ -68,13 +69,17 @@ class Sample(NamedTuple):
 class Functional:
     """A compiled network; ``run`` may be called any number of times.
 
+    Operators that are no synapses run as the populations of ``snnc.ir.lower``, which results do
+    not show.
+
     Raises:
-        UnsupportedError: an operator between populations is not linear.
+        UnsupportedError: an operator cannot be written as neurons and synapses.
     """
 
     def __init__(self, network: IntegerNetwork) -> None:
+        lowered = require_lowered(network)
         self.network = network
-        self.program = build(expand(network))
+        self.program = build(expand(lowered), lowered.lags)
         self._plans: dict[int, tuple[Plan, FastParameters]] = {}
 
     def run(
@@ -123,7 +128,7 @@ class Functional:
         return self._plans[steps]
 
     def _recorded(self, record: Collection[str] | None) -> set[str]:
-        names = {n.name for n in self.program.populations}
+        names = {n.name for n in self.network.populations}
         if record is None:
             return names
         if not set(record) <= names:
@@ -143,7 +148,7 @@ class Functional:
             readers = [o for o, name in self.program.readout.items() if name == neuron.name]
             if not readers and neuron.name not in shown:
                 continue
-            columns = gather(done, p, self.program.order[p])
+            columns = gather(done, p, self.program.order[p], self.program.lags[p])
             if neuron.name in shown:
                 spikes[neuron.name] = Events(*(column.astype(np.int32) for column in columns))
             for output in readers:
@@ -154,20 +159,25 @@ class Functional:
         return FunctionalResult(
             {name: rasters[name] for name in self.program.readout},
             spikes,
-            {n.name: counts[:, p].copy() for p, n in enumerate(populations)},
+            {
+                n.name: counts[:, p].copy()
+                for p, n in enumerate(populations)
+                if n.name in self.network.node
+            },
             np.array([sample.events for sample in done]),
         )
 
 
-def gather(done: list[Sample], p: int, order: Int64 | None) -> tuple[IntArray, ...]:
+def gather(done: list[Sample], p: int, order: Int64 | None, lag: int) -> tuple[IntArray, ...]:
     """(sample, step, index, value) of population ``p`` over all samples, in natural order."""
     parts = [pick(sample, p, order) for sample in done]
     number = np.repeat(np.arange(len(done)), [part[0].size for part in parts])
-    return number, *(np.concatenate(column) for column in zip(*parts, strict=True))
+    moment, *others = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return number, moment - lag, *others
 
 
 def pick(sample: Sample, p: int, order: Int64 | None) -> tuple[Int64, Int64, Int64]:
-    """(step, index, value) of one population's spikes, sorted by natural index in each step.
+    """(moment, index, value) of one population's spikes, sorted by natural index in each moment.
 
     ``order`` is the natural index of the neurons in internal order; None: the same.
     """
@@ -204,7 +214,8 @@ class _Worker:
         self.general = None
         if (plan.table[:-1, MODE] == GENERAL).any():
             self.general = General(program.packed, neuron_kernel.new_state(program.packed))
-        self.gates = _gates(program.packed, plan.table)
+        self.gates = _gates(program, plan.table)
+        self.waiting = max(program.lags, default=0)
         fired = np.zeros(program.largest + 8 & -8, np.uint8)
         self.workspace = Workspace(
             np.zeros(program.largest, kind),
@@ -223,7 +234,7 @@ class _Worker:
     def run(self, rasters: list[IntArray]) -> Sample:
         """Run one sample from its reset state."""
         arriving = sparsify(rasters)
-        shape = arriving.pointer.shape[1] - 1, self.recorded.size
+        shape = arriving.pointer.shape[1] - 1 + self.waiting, self.recorded.size
         kept, total = np.zeros(shape, np.int64), np.zeros(shape[1], np.int64)
         progress = np.zeros(3, np.int64)
         self._reset()
@@ -260,15 +271,17 @@ class _Worker:
             neuron_kernel.reset(*self.general)
 
 
-def _gates(packed: PackedNeurons, plan: Int64) -> dict[int, list[tuple[slice, Int64]]]:
-    """By step, the (neurons, biases) of fast populations that begin in it."""
+def _gates(program: Program, plan: Int64) -> dict[int, list[tuple[slice, Int64]]]:
+    """By moment, the (neurons, biases) of fast populations that begin in it."""
     gates: dict[int, list[tuple[slice, Int64]]] = {}
+    packed = program.packed
     for p in np.flatnonzero(plan[:-1, BIASED]):
         place = slice(plan[p, FIRST], plan[p + 1, FIRST])
         k = packed.table[packed.kind[place.start]]
         for b in range(k[BIASES]):
             bias = packed.values[packed.row[place] + LADDERS + b]
-            gates.setdefault(int(packed.onsets[k[ONSETS] + b]), []).append((place, bias))
+            onset = int(packed.onsets[k[ONSETS] + b]) + program.lags[p]
+            gates.setdefault(onset, []).append((place, bias))
     return gates
 
 

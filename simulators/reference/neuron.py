@@ -47,7 +47,7 @@ class PopulationState:
         self.v = _bounded(self._reset(v, c), n.state_range)
         self._adapt(c)
         self.q = np.where(c != 0, n.refractory, np.maximum(self.q - 1, 0))
-        return c
+        return c if n.emission is None else n.emission[c + n.negative_levels]
 
     def _reset(self, v: Any, c: Any) -> Any:
         reset = self.neuron.reset

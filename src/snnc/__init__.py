@@ -1,7 +1,8 @@
 """snnc: compile trained spiking neural networks to neuromorphic chips, bit-exactly.
 
 Every command of the ``snnc`` program is a function here: ``compile``, ``run``, ``report``,
-``verify``, ``check``, ``inspect``, ``targets``, ``demo``; ``export_onnx`` writes a network as ONNX.
+``verify``, ``check``, ``inspect``, ``export``, ``compare``, ``targets``, ``doctor``, ``setup``,
+``demo``.
 """
 
 from __future__ import annotations
@@ -17,27 +18,50 @@ if TYPE_CHECKING:
         check,
         compile,
         demo,
+        doctor,
+        export,
+        export_nir,
         export_onnx,
         inspect,
         report,
         run,
+        setup,
         targets,
         verify,
     )
+    from snnc.compiler.frontends.torch import from_torch
     from snnc.compiler.options import CompileOptions
     from snnc.inputs import InputOptions
     from snnc.ir.errors import SnncError
 
 __all__ = [
-    "AnalysisOptions", "CompileOptions", "InputOptions", "SnncError", "__version__", "check",
-    "compile", "demo", "export_onnx", "inspect", "report", "run", "targets", "verify",
-]  # fmt: skip
+    "AnalysisOptions",
+    "CompileOptions",
+    "InputOptions",
+    "SnncError",
+    "__version__",
+    "check",
+    "compile",
+    "demo",
+    "doctor",
+    "export",
+    "export_nir",
+    "export_onnx",
+    "from_torch",
+    "inspect",
+    "report",
+    "run",
+    "setup",
+    "targets",
+    "verify",
+]
 
 _HOME = {
     "AnalysisOptions": "snnc.analysing",
     "CompileOptions": "snnc.compiler.options",
     "InputOptions": "snnc.inputs",
     "SnncError": "snnc.ir.errors",
+    "from_torch": "snnc.compiler.frontends.torch",
 }
 
 

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from snnc.compiler.options import CompileOptions
 from snnc.inputs import Dataset, InputOptions, load, typical_and_extreme
@@ -22,6 +22,7 @@ from snnc.results import (
     CheckReport,
     CompileResult,
     Demo,
+    ExportResult,
     Inspection,
     Report,
     RunReport,
@@ -30,13 +31,16 @@ from snnc.results import (
 
 if TYPE_CHECKING:
     from snnc.analysing import AnalysisOptions
+    from snnc.backends.lava import LavaOptions
     from snnc.build_folder import BuildFolder
     from snnc.compiler.pipeline import Calibration
+    from snnc.environment import Doctor, SetupResult
     from snnc.ir.arrays import RealArray
     from snnc.ir.deployment import Deployment
     from snnc.ir.integer_network import IntegerNetwork
     from snnc.ir.network import Network
     from snnc.ir.target import Target
+    from snnc.ir.wire import WireCode
     from snnc.running import Backend, Progress
 
 AnyPath = str | Path
@@ -148,6 +152,7 @@ def run(
     inputs: InputOptions | None = None,
     compare: int = COMPARED,
     trace: AnyPath | None = None,
+    lava: LavaOptions | None = None,
     on_progress: Progress = _silent,
 ) -> RunReport:
     """Run an artifact on data.
@@ -155,11 +160,13 @@ def run(
     Args:
         deployment: ``.snnc`` file, or a deployment in memory.
         input: ``.npz``, N-MNIST recording, or a folder or zip of recordings.
-        backend: "cycle" (time and energy), "functional" (fast) or "reference" (the definition).
+        backend: "cycle" (time and energy), "functional" (fast), "reference" (the definition) or
+            "lava" (Intel's framework, in a process of its own; see docs/lava.md).
         samples: run only the first so many.
         inputs: how data becomes time steps; what it leaves open is as the network was compiled.
         compare: compare the backend with the reference on the first so many samples.
         trace: ``.npz`` file that receives the spikes of every population.
+        lava: interpreter and patience of the Lava backend.
         on_progress: called as (samples done, samples in total).
 
     Raises:
@@ -174,7 +181,7 @@ def run(
     program = _deployment(deployment)
     data = _data(program, input, inputs or InputOptions(), samples)
     path = None if trace is None else Path(trace)
-    return execute(program, data, backend, compare, path, on_progress)
+    return execute(program, data, backend, compare, path, on_progress, lava)
 
 
 def verify(
@@ -284,6 +291,60 @@ def export_onnx(
     export(network, Path(path))
 
 
+def export(
+    model: AnyPath | Network | IntegerNetwork | Deployment,
+    to: str,
+    output: AnyPath,
+    options: Any = None,
+    *,
+    reading: CompileOptions | None = None,
+) -> ExportResult:
+    """Write a network or a compiled program as a file of another tool.
+
+    Args:
+        model: model file, artifact, or a network in memory.
+        to: a format of ``snnc.exporting.FORMATS``: "nir".
+        output: the file to write.
+        options: the format's options, e.g. ``NirExportOptions``; None takes their defaults.
+        reading: how a model file is read, e.g. its dialect.
+
+    Raises:
+        SnncError: what the format cannot say, or what is wrong with model, options or output.
+    """
+    from snnc import exporting
+
+    given = Path(model) if isinstance(model, str | Path) else model
+    source = exporting.Source(given, reading or CompileOptions())
+    return exporting.export(source, to, Path(output), options)
+
+
+def export_nir(
+    network: AnyPath | Network,
+    path: AnyPath,
+    *,
+    reader: str = "auto",
+    dt: float | None = None,
+    precision: Literal["exact", "float32"] = "exact",
+    approximate: tuple[str, ...] = (),
+    reading: CompileOptions | None = None,
+) -> ExportResult:
+    """Write a network as a NIR file; docs/nir.md says what NIR cannot hold.
+
+    Args:
+        network: model file, or a network in memory.
+        path: the ``.nir`` file to write.
+        reader, dt, precision, approximate: see ``NirExportOptions``.
+        reading: how a model file is read.
+
+    Raises:
+        SnncError: as ``export``.
+    """
+    from snnc.compiler.exporters.nir import NirExportOptions
+
+    options = NirExportOptions(reader, dt, precision, approximate)
+    return export(network, "nir", path, options, reading=reading)
+
+
 def targets(name: str | None = None) -> Mapping[str, Any]:
     """Describe one target completely, or all of them by id, name and summary.
 
@@ -298,6 +359,31 @@ def targets(name: str | None = None) -> Mapping[str, Any]:
     found = [library.load(known) for known in library.names()]
     rows = [{"id": t.id, "name": t.name, "summary": t.summary} for t in found]
     return {"schema": "snnc-targets/1", "targets": rows}
+
+
+def doctor() -> Doctor:
+    """Say what is installed, what is missing and why; starts interpreters that may have Lava."""
+    from snnc import environment
+
+    return environment.doctor()
+
+
+def setup(
+    what: str, folder: AnyPath | None = None, *, on_command: Callable[[str], None] = _silent
+) -> SetupResult:
+    """Make an environment for something that cannot live in snnc's own; see docs/lava.md.
+
+    Args:
+        what: "lava".
+        folder: where; None takes the place where snnc looks for it.
+        on_command: called with every command before it runs.
+
+    Raises:
+        SnncError: a command failed, or the result does not work.
+    """
+    from snnc import environment
+
+    return environment.setup(what, None if folder is None else Path(folder), on_command)
 
 
 def demo(
@@ -357,11 +443,13 @@ class _CalibrationSource:
         self.data = data
         return Calibration(typical_and_extreme(data, self.limit), data.steps, self._measure)
 
-    def _measure(self, network: IntegerNetwork, target: Target) -> dict[str, RealArray]:
+    def _measure(
+        self, network: IntegerNetwork, target: Target, codes: Mapping[str, WireCode]
+    ) -> dict[str, RealArray]:
         from snnc.execution import measure_rates
 
         assert self.data is not None
-        return measure_rates(network, target, self.data, self.limit)
+        return measure_rates(network, target, codes, self.data, self.limit)
 
 
 def _check_output(output: Path, *sources: object) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from snnc.backends.lava import LavaOptions
 from snnc.inputs import Dataset, integer_batch
 from snnc.ir.arrays import IntArray, RealArray, size_of
 from snnc.ir.deployment import Deployment
@@ -15,6 +17,7 @@ from snnc.ir.errors import OptionError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.nodes import Input, Output
 from snnc.ir.target import Target
+from snnc.ir.wire import WireCode, packet_limit
 from snnc.results import RunReport, Verification
 from snnc.running import (
     Backend,
@@ -65,12 +68,13 @@ def execute(
     compared: int,
     trace: Path | None,
     on_progress: Progress,
+    lava: LavaOptions | None = None,
 ) -> RunReport:
     """Run all samples on one backend, comparing the first with the reference on the way."""
     tally, equality = Tally(), _Equality(0 if backend == "reference" else compared)
     results: list[RunResult] = []
     started = time.perf_counter()
-    simulator, done = Simulator(deployment, backend), 0
+    simulator, done = Simulator(deployment, backend, lava), 0
     seconds = time.perf_counter() - started
     on_progress(0, data.samples)
     for inputs in batches(deployment, data):
@@ -169,35 +173,44 @@ def verification(
 
 
 def measure_rates(
-    network: IntegerNetwork, target: Target, data: Dataset, samples: int
+    network: IntegerNetwork,
+    target: Target,
+    codes: Mapping[str, WireCode],
+    data: Dataset,
+    samples: int,
 ) -> dict[str, RealArray]:
     """Mean packets per sample of every input element and neuron, over the first samples.
 
-    A count of c is c packets where a packet is a bare spike, one packet where it has a payload.
+    Without a wire code a count of c is c packets where a packet is a bare spike, one packet where
+    it has a payload.
     """
     nodes = network.of_type(Input)
     count = min(samples, data.samples)
     inputs = integer_batch(data.batch(0, count), nodes)
     result = functional.run(network, inputs)
-    single = target.spike.payload_bits > 0
-    rates = {name: _input_rate(values, single) for name, values in inputs.items()}
+    spike = target.spike
+    limit = packet_limit(spike.payload_bits, spike.signed)
+    usual = WireCode("graded" if spike.payload_bits else "burst")
+    rates = {
+        name: _input_rate(codes.get(name, usual).packets(values, limit))
+        for name, values in inputs.items()
+    }
     for population in network.populations:
         if population.emit == "state":  # read by the host, never sent
             rates[population.name] = np.zeros(population.size)
             continue
         events = result.spikes[population.name]
-        rates[population.name] = _event_rate(events, population.size, count, single)
+        packets = codes.get(population.name, usual).packets(events.value, limit)
+        rates[population.name] = _event_rate(events, packets, population.size, count)
     return rates
 
 
-def _input_rate(values: IntArray, single: bool) -> RealArray:
-    packets = (values != 0) if single else np.abs(values)
+def _input_rate(packets: IntArray) -> RealArray:
     rate: RealArray = packets.sum(axis=1, dtype=np.int64).mean(axis=0).reshape(-1)
     return rate
 
 
-def _event_rate(events: Events, size: int, samples: int, single: bool) -> RealArray:
-    weights = None if single else np.abs(events.value).astype(np.float64)
-    counts = np.bincount(events.index, weights=weights, minlength=size)
+def _event_rate(events: Events, packets: IntArray, size: int, samples: int) -> RealArray:
+    counts = np.bincount(events.index, weights=packets.astype(np.float64), minlength=size)
     rate: RealArray = counts / samples
     return rate

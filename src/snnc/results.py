@@ -228,6 +228,35 @@ class Inspection:
 
 
 @dataclass(frozen=True, eq=False)
+class ExportResult:
+    """Outcome of ``snnc.export``.
+
+    Attributes:
+        format: name of the format written.
+        details: what the format's writer decided, as JSON values.
+        notes: what the format does not say, and which readers may stumble.
+        approximations: what differs from the network, by the user's leave.
+    """
+
+    format: str
+    path: Path
+    details: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+    approximations: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON object ``snnc-export/1``."""
+        return {
+            "schema": "snnc-export/1",
+            "format": self.format,
+            "output": str(self.path),
+            "details": dict(self.details),
+            "notes": list(self.notes),
+            "approximations": list(self.approximations),
+        }
+
+
+@dataclass(frozen=True, eq=False)
 class Demo:
     """Outcome of ``snnc.demo``: the shipped network compiled, reported and run."""
 

@@ -10,18 +10,20 @@ from typing import Any, Literal
 
 import numpy as np
 
+from snnc.backends.lava import LavaOptions
 from snnc.inputs import Dataset, integer_batch
 from snnc.ir.arrays import AnyArray, IntArray, size_of
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import OptionError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.nodes import Input, Output
+from snnc.on_lava import OnLava
 from snnc.simulators import cycle, functional, reference
 from snnc.simulators.cycle.result import CycleResult, spread
 from snnc.simulators.result import Events, RunResult, predictions, undecided
 
-Backend = Literal["cycle", "functional", "reference"]
-BACKENDS: tuple[Backend, ...] = ("cycle", "functional", "reference")
+Backend = Literal["cycle", "functional", "reference", "lava"]
+BACKENDS: tuple[Backend, ...] = ("cycle", "functional", "reference", "lava")
 BATCH_BYTES = 64 << 20
 """Input bytes held as 64-bit integers at a time, which bounds the memory of a run."""
 
@@ -159,7 +161,9 @@ class Simulator:
         OptionError: an unknown backend.
     """
 
-    def __init__(self, deployment: Deployment, backend: Backend) -> None:
+    def __init__(
+        self, deployment: Deployment, backend: Backend, lava: LavaOptions | None = None
+    ) -> None:
         if backend not in BACKENDS:
             raise OptionError(
                 "unknown backend", where="--backend", found=backend, allowed=", ".join(BACKENDS)
@@ -167,6 +171,8 @@ class Simulator:
         self.deployment, self.backend = deployment, backend
         network = deployment.network
         self._functional = functional.Functional(network) if backend == "functional" else None
+        steps = deployment.schedule.timesteps
+        self._lava = OnLava(network, steps, lava) if backend == "lava" else None
 
     def run(
         self,
@@ -179,6 +185,8 @@ class Simulator:
         """Run one batch; the second value comes only from the cycle simulator."""
         if self._functional is not None:
             return self._functional.run(inputs, record, threads=THREADS), None
+        if self._lava is not None:
+            return self._lava.run(inputs, record, progress), None
         if self.backend == "reference":
             return reference.run(self.deployment.network, inputs, record), None
         result = cycle.run(self.deployment, inputs, record, trace=trace, progress=progress)

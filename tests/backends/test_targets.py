@@ -141,11 +141,11 @@ def test_all_problems_of_a_file_are_reported_together(tmp_path: Path) -> None:
         ),
         ("    input_axons:\n", "    input_axons: 3\n    other:\n", "input_axons: Input should be"),
         (
-            "encodings: [dense, sparse]",
-            "encodings: [dense, sparse, crossbar]",
+            "encodings: [dense, sparse, bitmask]",
+            "encodings: [dense, sparse, bitmask, crossbar]",
             "use_per_axon: no formula for crossbar",
         ),
-        ("encodings: [dense, sparse]", "encodings: []", "a core needs at least one"),
+        ("encodings: [dense, sparse, bitmask]", "encodings: []", "a core needs at least one"),
     ],
 )
 def test_missing_evidence_and_types_are_named(
@@ -193,9 +193,13 @@ def test_binary_files_are_refused(tmp_path: Path) -> None:
         ("v: 64, u: neuron", "v: 0, u: neuron", "core.resources.neurons.capacity: 0"),
         ("use: n_neurons", "use: 5 - n_neurons", "core.resources.neurons.use: negative"),
         ("use: n_neurons", "use: 5 // n_neurons", "core.resources.neurons.use: division by zero"),
-        ("encodings: [dense, sparse]", "encodings: [dense]", "sparse: not in core.encodings"),
+        (
+            "encodings: [dense, sparse, bitmask]",
+            "encodings: [dense]",
+            "sparse: not in core.encodings",
+        ),
         ("input_shift: [0, 16]", "input_shift: [3, 2]", "neuron.input_shift: 3..2"),
-        ("bits: [4, 8]", "bits: []", "core.weight.bits"),
+        ("bits: [4, 8, 16]", "bits: []", "core.weight.bits"),
         ("state_bits: 32", "state_bits: 80", "neuron.state_bits: 80"),
         ("zero: {ev: assumed}", "zero: {compartments: 0, ev: assumed}", "neuron.reset.zero"),
         ("current: true", "current: true\n  leak_multiplier: [5, 99999]", "neuron.leak_multiplier"),

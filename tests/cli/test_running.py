@@ -50,7 +50,7 @@ def test_the_mapper_expects_no_packets_of_a_readout() -> None:
     from snnc.execution import measure_rates
 
     data = Dataset(2, 3, None, (), {"x": (1,)}, {"x": X}, None, InputOptions())
-    rates = measure_rates(network_with_readout(), targets.load("loihi1"), data, 2)
+    rates = measure_rates(network_with_readout(), targets.load("loihi1"), {}, data, 2)
     assert {name: rate.tolist() for name, rate in rates.items()} == {"x": [1], "n": [1], "v": [0]}
 
 

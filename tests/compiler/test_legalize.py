@@ -92,8 +92,8 @@ def test_all_refused_nodes_are_named_at_once() -> None:
         Output("out", ("odd",)),
     )
     error = refusal(Network("net", nodes))
-    assert error.where == "max, several, odd"
-    assert "max pooling is not a sum over synapses" in error.found
+    assert error.where == "several, odd"
+    assert "max pooling" not in error.found  # its integer form decides
     assert "any number of spikes per step, and test sends at most 1" in error.found
     assert "'snntorch_subtract' has no exact integer form" in error.found
     assert "--reset zero" in error.remedy
@@ -243,7 +243,12 @@ def test_few_distinct_weights_are_a_limit_too() -> None:
 
 
 def test_signed_inputs_and_counts_are_judged_by_the_packets() -> None:
-    assert "packets of test carry no sign" in refusal(integer_net(kind=ValueType("tern"))).found
+    unsigned = small_target(core={"weight": {"bits": (8,), "signed": False}})
+    found = refusal(integer_net(kind=ValueType("tern")), unsigned).found
+    assert "packets and weights of test have no sign" in found
+    (pair,) = [f for f in findings(integer_net(kind=ValueType("tern")), TARGET) if f.node == "in"]
+    assert pair.kind == "assumed"
+    assert "one of two axons" in pair.reason
     verdicts = findings(integer_net(kind=ValueType("cnt", 5)), TARGET)
     (found,) = [f for f in verdicts if f.node == "in"]
     assert found.kind == "assumed"

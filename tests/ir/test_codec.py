@@ -54,7 +54,8 @@ def test_every_field_of_a_neuron_survives() -> None:
         "n", ("x",), (2,), np.array([[1, 2], [3, 4]]), Reset("multiply", np.array(0), 2, -1),
         leak=Leak(np.array([3900, 4000]), 12, "half_even"), current=Leak(np.array(1), 1),
         input_shift=3, bias=(GatedBias(np.array([-7, 900]), 2),),
-        negative_thresholds=np.array([5]), refractory=2, refractory_hold=True,
+        negative_thresholds=np.array([5]), emission=np.array([-4, 0, 9, 3]),
+        refractory=2, refractory_hold=True,
         adaptation=Adaptation("step", np.array(3), decrement=1, maximum=9, beta=2, beta_shift=1),
         state_range=StateRange(-128, 127, "wrap"), current_range=StateRange(-9, 9),
         initial=np.array([1, -1]), grid=(0.5, 0.25),
@@ -64,6 +65,14 @@ def test_every_field_of_a_neuron_survives() -> None:
         {"dt": "0.0001"},
     )  # fmt: skip
     assert_same(net, _round_trip(net))
+
+
+def test_a_neuron_of_an_older_file_sends_its_count() -> None:
+    arrays: dict[str, Any] = {}
+    neuron = Neuron("n", ("x",), (2,), np.array([1]), Reset("value"))
+    plain = encode(neuron, arrays)
+    del plain["emission"]
+    assert decode(plain, arrays).emission is None
 
 
 def test_arrays_are_stored_narrow_and_come_back_wide() -> None:

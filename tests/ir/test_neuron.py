@@ -35,6 +35,12 @@ def test_a_ladder_of_numbers_applies_to_every_neuron() -> None:
     assert flat_ladder(neuron.thresholds, SHAPE).tolist() == [[4] * 12, [9] * 12]
 
 
+def test_an_emission_table_bounds_what_is_sent() -> None:
+    assert _neuron().emitted == (0, 2)
+    neuron = _neuron(negative_thresholds=np.array([5]), emission=np.array([7, 0, -3, 2]))
+    assert neuron.emitted == (-3, 7)
+
+
 def test_a_parameter_per_channel_spreads_over_the_channel() -> None:
     per_channel = np.array([1, 2, 3]).reshape(3, 1, 1)
     assert flat(per_channel, SHAPE).tolist() == [1] * 4 + [2] * 4 + [3] * 4
@@ -58,6 +64,9 @@ def test_a_parameter_per_channel_spreads_over_the_channel() -> None:
         ({"input_shift": 31}, r"input_shift is 0\.\.30"),
         ({"refractory": -1}, "refractory >= 0"),
         ({"grid": (1.0, 2.0)}, "one per channel"),
+        ({"emission": np.array([0, 1])}, "one value per signed count"),
+        ({"emission": np.array([1, 2, 3])}, "0 for the count 0"),
+        ({"emission": np.zeros(1, int), "emit": "state", "thresholds": np.zeros(0, int)}, "signed"),
     ],
 )
 def test_a_parameter_that_does_not_fit_is_refused(change: dict[str, Any], message: str) -> None:

@@ -52,6 +52,7 @@ def test_every_event_is_counted() -> None:
     assert run().counts == {
         "synapse_op_dense": 4,  # x0 twice, a0 twice
         "synapse_op_sparse": 2,  # x1, a1
+        "synapse_op_bitmask": 0,
         "neuron_access": 9,  # 3 neurons in 3 ticks
         "neuron_update": 5,  # a0, a1 | a0, b | b
         "spike_generate": 4,  # a0, a1 | a0, b

@@ -84,6 +84,10 @@ def random_neuron(
     kind: Any = rng.choice(
         ["subtract", "value"] if simple else ["subtract", "value", "none", "multiply"]
     )
+    table = None
+    if full and not binary and not readout and flag(0.3):
+        table = rng.integers(-5, 9, negative + 1 + positive)
+        table[negative] = 0
     return Neuron(
         name,
         (source,),
@@ -105,4 +109,5 @@ def random_neuron(
         current_range=bounds(),
         initial=parameter(-scale, scale),
         emit="state" if readout else "count",
+        emission=table,
     )

@@ -7,8 +7,8 @@ compiler.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.nodes import Input
 from snnc.ir.target import Target
 from snnc.ir.topology import Mesh, mesh_of
+from snnc.ir.wire import WireCode
 
 Ints = npt.NDArray[np.int64]
 Path = Callable[[Mesh, int, int], list[int]]
@@ -41,6 +42,7 @@ class Options:
         seed: order of cores on the mesh; None is row by row.
         balance: False leaves all axon delays at zero (wrong for skip connections).
         period: smallest period to try.
+        codes: wire codes of senders.
     """
 
     neurons_per_core: int = 8
@@ -48,6 +50,7 @@ class Options:
     seed: int | None = None
     balance: bool = True
     period: int = 1
+    codes: Mapping[str, WireCode] = field(default_factory=dict)
 
 
 def x_then_y(mesh: Mesh, start: int, end: int) -> list[int]:
@@ -75,7 +78,7 @@ def simple_mapping(
     options = options or Options()
     sources = SourceSpace.of(network)
     projections = expand(network).projections
-    schedule = simple_schedule(network, target, timesteps, options.period)
+    schedule = simple_schedule(network, target, timesteps, options.period, options.codes)
     mesh = mesh_of(target, chips)
     slots = pack_neurons(network, sources, options)
     location = place(mesh, len(slots), options.seed)
@@ -89,13 +92,19 @@ def simple_mapping(
 
 
 def simple_schedule(
-    network: IntegerNetwork, target: Target, timesteps: int, period: int = 1
+    network: IntegerNetwork,
+    target: Target,
+    timesteps: int,
+    period: int = 1,
+    codes: Mapping[str, WireCode] | None = None,
 ) -> Schedule:
     """Longest-path offsets with the smallest feasible period."""
+    codes = codes or {}
+    period = max(period, *(code.slots for code in codes.values()), 1)
     inputs = {node.name for node in network.of_type(Input)}
     names = [*inputs, *(p.name for p in network.populations)]
     edges = [
-        (p.source, p.population, p.delay, 0 if p.source in inputs else target.execution.min_delay)
+        (p.source, p.population, p.delay, hop_of(p.source, inputs, target, codes))
         for p in expand(network).projections
     ]
     for candidate in range(period, 1000):
@@ -107,8 +116,14 @@ def simple_schedule(
                 if least > offset[population]:
                     offset[population], changed = least, True
             if not changed:
-                return Schedule(timesteps, candidate, offset)
+                return Schedule(timesteps, candidate, offset, codes)
     raise AssertionError("a loop without delay")
+
+
+def hop_of(source: str, inputs: set[str], target: Target, codes: Mapping[str, WireCode]) -> int:
+    """Ticks until the last slot of a count can be integrated."""
+    slots = codes[source].slots if source in codes else 1
+    return slots - 1 + (0 if source in inputs else target.execution.min_delay)
 
 
 def pack_neurons(network: IntegerNetwork, sources: SourceSpace, options: Options) -> list[Ints]:
@@ -151,20 +166,21 @@ def core_tables(
         core_of[ids], slot_of[ids] = core, np.arange(ids.size)
     rows = []
     for p in projections:
-        hop = 0 if p.source in inputs else target.execution.min_delay
+        hop = hop_of(p.source, inputs, target, schedule.codes)
         lag = schedule.offset[p.population] - schedule.offset[p.source]
         delay = schedule.period * p.delay + lag - hop if options.balance else 0
         source = np.repeat(np.arange(p.row_ptr.size - 1), np.diff(p.row_ptr))
         neuron = sources.first[p.population] + p.target
-        columns = (
-            core_of[neuron], sources.first[p.source] + source, np.full(source.size, delay),
-            slot_of[neuron], p.weight,
-        )  # fmt: skip
-        rows.append(np.stack(columns, axis=1))
-    table = np.concatenate([np.zeros((0, 5), np.int64), *rows])
-    table = table[np.lexsort(table.T[3::-1])]
-    axons, first, lengths = np.unique(table[:, :3], axis=0, return_index=True, return_counts=True)
-    del first
+        code = schedule.codes.get(p.source)
+        for sign in (1, -1) if code is not None and code.pair else (0,):
+            columns = (
+                core_of[neuron], sources.first[p.source] + source, np.full(source.size, delay),
+                np.full(source.size, sign), slot_of[neuron], p.weight * (sign or 1),
+            )  # fmt: skip
+            rows.append(np.stack(columns, axis=1))
+    table = np.concatenate([np.zeros((0, 6), np.int64), *rows])
+    table = table[np.lexsort(table.T[4::-1])]
+    axons, lengths = np.unique(table[:, :4], axis=0, return_counts=True)
     listeners = [np.unique(axons[axons[:, 1] == s, 0]) for s in range(sources.total)]
     fields = (
         starts([ids.size for ids in slots]),
@@ -174,8 +190,9 @@ def core_tables(
         axons[:, 2],
         axons[:, 1] % len(target.core.encodings),
         starts(lengths),
-        table[:, 3],
         table[:, 4],
+        table[:, 5],
+        axons[:, 3],
     )
     return fields, listeners
 

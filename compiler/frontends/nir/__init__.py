@@ -11,6 +11,7 @@ from snnc.compiler.frontends.nir.graph import clean
 from snnc.compiler.frontends.nir.hdf5 import read_file
 from snnc.compiler.frontends.nir.options import NirOptions
 from snnc.compiler.frontends.nir.record import RawFile
+from snnc.compiler.frontends.nir.told import completed
 from snnc.compiler.frontends.record import Notes
 from snnc.ir.errors import ModelError
 from snnc.ir.network import Network
@@ -41,6 +42,7 @@ def lower(raw: RawFile, options: NirOptions) -> Network:
     notes = Notes()
     graph = clean(raw, notes)
     try:
+        options = completed(raw, options, notes)
         dialect = choose(graph, options, notes)
         return Builder(graph, dialect, options.transpose_linear, notes).network()
     except ModelError as error:

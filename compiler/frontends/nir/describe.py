@@ -12,6 +12,7 @@ from snnc.compiler.frontends.nir.dialect import choose
 from snnc.compiler.frontends.nir.graph import Graph, clean
 from snnc.compiler.frontends.nir.hdf5 import read_file
 from snnc.compiler.frontends.nir.options import NirOptions
+from snnc.compiler.frontends.nir.told import completed
 from snnc.compiler.frontends.record import Notes, RawNode
 from snnc.ir.arrays import AnyArray, Shape, size_of
 from snnc.ir.errors import SnncError
@@ -40,6 +41,7 @@ def describe(path: Path, options: NirOptions | None = None) -> dict[str, Any]:
     try:
         options = options or NirOptions()
         graph = clean(raw, notes)
+        options = completed(raw, options, notes)
         builder = Builder(graph, choose(graph, options, notes), options.transpose_linear, notes)
         shape = builder.shape
         network = builder.network()

@@ -21,6 +21,7 @@ from snnc.ir.errors import ModelError, ModelFileError
 MAX_NODES = 50_000
 MAX_EDGES = 500_000
 MAX_DEPTH = 16
+MAX_METADATA = 100
 NIR = Format(
     "NIR",
     ".nir",
@@ -69,7 +70,21 @@ class _Reader(Reader):
             self.nodes,
             frozenset(self.graphs),
             tuple(sorted(self.edges)),
+            self.texts_of(graph),
         )
+
+    def texts_of(self, graph: Any) -> dict[str, str]:
+        """The texts among the metadata of a graph; other tools may store anything there."""
+        group = self.member(graph, "metadata", "metadata")
+        if not isinstance(group, h5py.Group):
+            return {}
+        found: dict[str, str] = {}
+        for name in names(group, self.name)[:MAX_METADATA]:
+            data = self.member(group, name, f"metadata/{name}")
+            if isinstance(data, h5py.Dataset) and data.shape == ():
+                value = self.value(group, name, f"metadata/{name}")
+                found |= {name: value} if isinstance(value, str) else {}
+        return found
 
     def graph(self, group: Any, prefix: str, depth: int) -> None:
         """One graph and everything below it."""

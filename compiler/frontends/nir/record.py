@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from snnc.compiler.frontends.record import RawNode
 
@@ -20,6 +20,7 @@ class RawFile:
         nodes: by full name, without the NIRGraph nodes themselves.
         graphs: names of the nested graphs.
         edges: as stored, with full names, sorted; may contain duplicates and dangling ends.
+        metadata: texts stored beside the outermost graph; only those of our own exporter count.
     """
 
     name: str
@@ -28,3 +29,4 @@ class RawFile:
     nodes: Mapping[str, RawNode]
     graphs: frozenset[str]
     edges: tuple[Edge, ...]
+    metadata: Mapping[str, str] = field(default_factory=dict)

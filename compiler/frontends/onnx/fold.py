@@ -86,11 +86,13 @@ def _divide(a: AnyArray, b: AnyArray) -> Any:
 
 
 def _reshape(node: OnnxNode, operands: Sequence[Any]) -> AnyArray:
-    data, wanted = operands
+    """The new shape is an operand, before opset 5 an attribute."""
+    data = operands[0]
+    wanted = operands[1].tolist() if len(operands) > 1 else node.integers("shape")
     zero_copies = not node.integer("allowzero", 0)
     shape = [
         data.shape[axis] if extent == 0 and zero_copies else int(extent)
-        for axis, extent in enumerate(wanted.tolist())
+        for axis, extent in enumerate(wanted)
     ]
     result: AnyArray = data.reshape(shape)
     return result

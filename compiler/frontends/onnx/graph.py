@@ -116,8 +116,7 @@ class OnnxGraph:
         nodes: in topological order, without those that fold to constants.
         constants: initialisers and folded constants that are still read, by tensor name.
         inputs, outputs: without initialisers.
-        opsets: version by domain ("" is ONNX's); versions of ONNX are at least 7.
-        notes: what reading changed or assumed, for the network's assumptions.
+        opsets: version by domain ("" is ONNX's).
     """
 
     file: str
@@ -126,7 +125,6 @@ class OnnxGraph:
     inputs: tuple[OnnxValue, ...]
     outputs: tuple[OnnxValue, ...]
     opsets: Mapping[str, int]
-    notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def opset(self) -> int:

@@ -1,7 +1,7 @@
 """Bytes to a checked ``ModelProto``; the only module that imports the ``onnx`` package.
 
-Weights are taken out of the model first, so that the checker and the version converter, which copy
-the model to another library and back, see its structure only.
+Weights are taken out of the model first, so that the checker, which copies the model to
+another library, sees its structure only.
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ MAX_BYTES = (1 << 31) - 1  # what protobuf can hold
 MAX_NODES = 100_000
 SMALL = 1024
 """Elements of a constant that may decide a shape, and stays in the model while it is checked."""
-OLDEST_OPSET = 7
-"""Older files are converted: broadcasting, Reshape and BatchNormalization meant other things."""
-CONVERTED_OPSET = 13
 OWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
 
 
@@ -33,7 +30,6 @@ class ModelFile:
         proto: the ``ModelProto``; weights appear as inputs there.
         weights: initialisers by name.
         inputs: names of the graph's real inputs, in order.
-        converted_from: opset before conversion, or None.
     """
 
     name: str
@@ -41,7 +37,6 @@ class ModelFile:
     weights: dict[str, AnyArray]
     inputs: tuple[str, ...]
     tensors: TensorReader
-    converted_from: int | None = None
 
 
 def package() -> Any:
@@ -53,7 +48,7 @@ def package() -> Any:
     try:
         import onnx
         import onnx.checker
-        import onnx.version_converter
+        import onnx.shape_inference
     except ImportError as error:
         raise MissingPackageError(
             "reading .onnx files needs the package onnx",
@@ -81,13 +76,7 @@ def open_model(path: Path) -> ModelFile:
     weights = _take_weights(onnx, path.name, proto, tensors)
     inputs = tuple(name for name in given if name not in weights)
     _check(onnx, path.name, proto)
-    version = _opset(proto)
-    converted = None
-    if version < OLDEST_OPSET:
-        proto = _upgraded(onnx, path.name, proto, version)
-        converted = version
-        weights |= _take_weights(onnx, path.name, proto, tensors)
-    return ModelFile(path.name, proto, weights, inputs, tensors, converted)
+    return ModelFile(path.name, proto, weights, inputs, tensors)
 
 
 def inferred_shapes(model: ModelFile) -> dict[str, tuple[int | None, ...]]:
@@ -208,11 +197,6 @@ def _initialiser(file: str, graph: Any, name: str) -> str:
     return f"{file}: initialiser '{name}'"
 
 
-def _opset(proto: Any) -> int:
-    versions = [o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")]
-    return int(versions[0]) if versions else 1
-
-
 def _foreign(proto: Any) -> Iterator[str]:
     imported = {o.domain for o in proto.opset_import}
     yield from sorted({n.domain for n in proto.graph.node} - imported - set(OWN_DOMAINS))
@@ -242,18 +226,3 @@ def _context(lines: list[str]) -> str:
             name, _, rest = line.partition(marker)[2].partition(" OpType: ")
             return f"node '{name.strip()}' ({rest.strip()})"
     return ""
-
-
-def _upgraded(onnx: Any, file: str, proto: Any, version: int) -> Any:
-    try:
-        converted = onnx.version_converter.convert_version(proto, CONVERTED_OPSET)
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        raise UnsupportedError(
-            "operators of a version that cannot be converted",
-            where=file,
-            found=f"opset {version}: {str(error).strip().splitlines()[-1][:200]}",
-            allowed=f"opset {OLDEST_OPSET} or newer",
-            remedy="export the model again with a newer opset",
-        ) from error
-    _check(onnx, file, converted)
-    return converted

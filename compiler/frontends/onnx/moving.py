@@ -60,7 +60,8 @@ def _flatten(wiring: Wiring, node: OnnxNode) -> str:
 def _reshape(wiring: Wiring, node: OnnxNode) -> str:
     """The batch, 1, may be written as 1, as 0 ("as it was") or as -1 ("what is left")."""
     _, shape = wiring.operand(node)
-    wanted = list(wiring.graph.integers(node, 1, "new shape"))
+    legacy = "shape" in node.attributes  # before opset 5
+    wanted = list(node.integers("shape") if legacy else wiring.graph.integers(node, 1, "new shape"))
     before = (1, *shape)
     if not node.integer("allowzero", 0):
         wanted = [before[k] if e == 0 and k < len(before) else e for k, e in enumerate(wanted)]
@@ -132,7 +133,7 @@ def _transpose(wiring: Wiring, node: OnnxNode) -> str:
 def _concat(wiring: Wiring, node: OnnxNode) -> str:
     operands = [wiring.operand(node, k) for k in range(len(node.inputs))]
     shapes = [shape for _, shape in operands]
-    axis = axis_of(node, node.integer("axis"), shapes[0])
+    axis = axis_of(node, node.integer("axis", 1), shapes[0])
     rests = {(*shape[:axis], *shape[axis + 1 :]) for shape in shapes}
     if len(rests) > 1 or any(len(shape) != len(shapes[0]) for shape in shapes):
         raise ModelError("tensors that do not fit side by side", where=node.where(), found=shapes)

@@ -11,7 +11,6 @@ import numpy as np
 from snnc.compiler.frontends.onnx.fold import fold, shape_constant
 from snnc.compiler.frontends.onnx.graph import Attribute, OnnxGraph, OnnxNode, OnnxValue
 from snnc.compiler.frontends.onnx.model_file import (
-    CONVERTED_OPSET,
     ModelFile,
     declared_shape,
     inferred_shapes,
@@ -37,9 +36,6 @@ def read_file(path: Path) -> OnnxGraph:
     outputs = tuple(_value(model.name, v) for v in model.proto.graph.output)
     live, constants = _live(nodes, constants, outputs)
     by_name = {v.name: v for v in model.proto.graph.input}
-    notes = {}
-    if model.converted_from is not None:
-        notes["opset"] = f"converted from version {model.converted_from} to {CONVERTED_OPSET}"
     return OnnxGraph(
         file=model.name,
         nodes=live,
@@ -47,7 +43,6 @@ def read_file(path: Path) -> OnnxGraph:
         inputs=tuple(_value(model.name, by_name[n]) for n in model.inputs if n in by_name),
         outputs=outputs,
         opsets={_domain(o.domain): int(o.version) for o in model.proto.opset_import},
-        notes=notes,
     )
 
 

@@ -136,10 +136,15 @@ Rules = Mapping[str, Rule]
 def unbatched(node: OnnxNode, values: AnyArray, shape: Shape) -> AnyArray:
     """A constant operand as an array that broadcasts to ``shape``, without the batch axis.
 
+    Before opset 7 an attribute said at which axis the constant's axes begin.
+
     Raises:
         UnsupportedError: it would make the data larger.
     """
     result = values
+    if node.attributes.get("broadcast") and "axis" in node.attributes:
+        behind = len(shape) + 1 - node.integer("axis") - values.ndim
+        result = values.reshape(*values.shape, *(1,) * max(0, behind))
     while result.ndim > len(shape):
         if result.shape[0] != 1:
             break

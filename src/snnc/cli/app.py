@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from snnc import api
+from snnc.cli import environment, shell
 from snnc.cli import options as opt
-from snnc.cli import shell
 from snnc.results import CompileResult
 
 app = typer.Typer(
@@ -52,6 +52,8 @@ def compile_command(
     timesteps: opt.Timesteps = None,
     weight_bits: opt.WeightBits = None,
     chips: opt.Chips = None,
+    wire_code: opt.WireCode = None,
+    max_spikes: opt.MaxSpikes = None,
     seed: opt.MapperSeed = None,
     time_limit: opt.TimeLimit = None,
     calibration: opt.Calibration = None,
@@ -84,7 +86,8 @@ def compile_command(
         "seed": seed, "time_limit_s": time_limit, "calibration_samples": calibration_samples,
         "dialect": dialect, "dt": dt, "reset": reset, "threshold": threshold,
         "loop_delay": loop_delay, "transpose_linear": transpose_linear or None,
-        "input_layer": input_layer,
+        "input_layer": input_layer, "wire_code": wire_code,
+        "max_spikes": max_spikes,
     }  # fmt: skip
     options = configured(config, {name: v for name, v in given.items() if v is not None})
     chosen = output or Path(f"{model.stem}.snnc")
@@ -139,6 +142,8 @@ def run_command(
     samples: opt.Samples = None,
     compare: opt.Compare = api.COMPARED,
     trace: opt.Trace = None,
+    lava_python: opt.LavaPython = None,
+    lava_timeout: opt.LavaTimeout = None,
     encode: opt.Encode = None,
     bin_us: opt.BinUs = None,
     labels: opt.Labels = None,
@@ -158,6 +163,7 @@ def run_command(
             inputs=opt.input_options(encode, bin_us, labels, seed),
             compare=compare,
             trace=trace,
+            lava=running.lava(backend, lava_python, lava_timeout),
             on_progress=on_progress,
         )
     if as_json:
@@ -268,6 +274,46 @@ def inspect_command(
         raise typer.Exit(shell.WRONG if as_json else shell.refuse(result.error, as_json=False))
 
 
+@app.command("export")
+def export_command(
+    model: opt.ModelOrArtifact,
+    to: opt.To,
+    output: opt.ExportOut = None,
+    assignments: opt.Set = None,
+    dialect: opt.Dialect = None,
+    dt: opt.Dt = None,
+    reset: opt.Reset = None,
+    threshold: opt.Threshold = None,
+    loop_delay: opt.LoopDelay = None,
+    transpose_linear: opt.TransposeLinear = False,
+    input_layer: opt.InputLayer = None,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Write a network or a compiled program as a file of another tool.
+
+    What the format cannot say is refused by name.
+    """
+    from snnc.assignments import assigned
+    from snnc.cli import exporting
+    from snnc.exporting import format_of
+
+    form = format_of(to)
+    result = api.export(
+        opt.existing(model, "file"),
+        to,
+        output or Path(f"{model.stem}{form.suffix}"),
+        assigned(form.options, assignments or (), "--set"),
+        reading=opt.model_options(
+            dialect, dt, reset, threshold, loop_delay, transpose_linear, input_layer
+        ),
+    )
+    if as_json:
+        shell.print_json(result.as_dict())
+    else:
+        exporting.show(shell.out(), result)
+
+
 @app.command("targets")
 def targets_command(
     name: Annotated[
@@ -287,6 +333,10 @@ def targets_command(
     from snnc.backends.targets import check_target, load
 
     verdicts.show_targets(shell.out(), result, [] if name is None else check_target(load(name)))
+
+
+app.command("doctor")(environment.doctor_command)
+app.command("setup")(environment.setup_command)
 
 
 @app.command("demo")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -12,13 +12,13 @@ from snnc.compiler.options import CompileOptions
 from snnc.inputs import InputOptions
 from snnc.ir.errors import ModelFileError
 
-if TYPE_CHECKING:
-    from snnc.inputs.encode import Encoding
-
 _MODEL_PANEL = "What the model file does not say"
 _DATA_PANEL = "How data becomes time steps"
 _INSIDE_PANEL = "Looking inside"
-_STATIC = "Coding of static values into time: direct, poisson, latency."
+_STATIC = (
+    "NAME or NAME:key=value,...: direct, poisson, latency, phase (static values), frames, events, "
+    "delta (data with a time axis); see docs/coding.md."
+)
 _BIN = "Time bin of event recordings, microseconds."
 _RECORDINGS = ".npz, recording (.bin, .bs2), or folder or zip of recordings."
 
@@ -26,6 +26,9 @@ Model = Annotated[
     Path, typer.Argument(metavar="MODEL", help="Trained network, a .nir or .net file.")
 ]
 Artifact = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="Compiled network, .snnc.")]
+ModelOrArtifact = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="Trained network, or compiled network (.snnc).")
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")
 ]
@@ -57,6 +60,19 @@ Timesteps = Annotated[
 ]
 WeightBits = Annotated[int | None, typer.Option(help="Bits of a weight.", show_default="8")]
 Chips = Annotated[int | None, typer.Option(help="Chips joined into one mesh.", show_default="1")]
+WireCode = Annotated[
+    str | None,
+    typer.Option(
+        help="How counts cross the chip: auto, unary, bitplane, graded.", show_default="auto"
+    ),
+]
+MaxSpikes = Annotated[
+    int | None,
+    typer.Option(
+        help="Most spikes per neuron and step where the model sets no limit and none is proven.",
+        show_default="refuse",
+    ),
+]
 MapperSeed = Annotated[
     int | None, typer.Option("--seed", help="Seed of the mapper's search.", show_default="0")
 ]
@@ -119,6 +135,21 @@ TransposeLinear = Annotated[
         "--transpose-linear",
         help="Linear weights are stored as (inputs, outputs).",
         rich_help_panel=_MODEL_PANEL,
+    ),
+]
+
+# Other tools' files.
+To = Annotated[str, typer.Option("--to", help="Format to write: nir.")]
+ExportOut = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="File to write.", show_default="MODEL's name and suffix"),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Option of the format; nir: reader, dt, precision, approximate (docs/nir.md).",
     ),
 ]
 
@@ -206,7 +237,18 @@ Html = Annotated[
     Path | None, typer.Option(help="Write the report as one self-contained HTML file.")
 ]
 Backend = Annotated[
-    str, typer.Option(help="Simulator: cycle (time, energy), functional (fast), reference.")
+    str, typer.Option(help="Simulator: cycle (time, energy), functional (fast), reference, lava.")
+]
+LavaPython = Annotated[
+    Path | None,
+    typer.Option(
+        help="Interpreter that has lava-nc, for --backend lava.",
+        show_default="$SNNC_LAVA_PYTHON, this one, or that of `snnc setup lava`",
+    ),
+]
+LavaTimeout = Annotated[
+    float | None,
+    typer.Option(help="Seconds without a time step after which Lava hangs.", show_default="120"),
 ]
 Samples = Annotated[
     int | None, typer.Option(help="Run only the first so many samples.", show_default="all")
@@ -293,6 +335,4 @@ def input_options(
     encode: str | None, bin_us: int | None, labels: Path | None, seed: int = 0
 ) -> InputOptions:
     """Options of commands that read data; ``InputOptions`` checks the values."""
-    return InputOptions(
-        encode=cast("Encoding | None", encode), bin_us=bin_us, labels=labels, seed=seed
-    )
+    return InputOptions(encode=encode, bin_us=bin_us, labels=labels, seed=seed)

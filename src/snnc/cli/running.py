@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from rich.console import Console
@@ -17,10 +18,11 @@ from snnc.reporting.numbers import quantity, share
 from snnc.results import RunReport
 
 if TYPE_CHECKING:
+    from snnc.backends.lava import LavaOptions
     from snnc.running import Backend
     from snnc.running import Progress as OnProgress
 
-_BACKENDS = ("cycle", "functional", "reference")
+_BACKENDS = ("cycle", "functional", "reference", "lava")
 
 
 def backend(name: str) -> Backend:
@@ -34,6 +36,28 @@ def backend(name: str) -> Backend:
             "unknown backend", where="--backend", found=name, allowed=", ".join(_BACKENDS)
         )
     return cast("Backend", name)
+
+
+def lava(name: str, python: Path | None, timeout: float | None) -> LavaOptions | None:
+    """Options of the Lava backend.
+
+    Raises:
+        OptionError: they are given for another backend, or the timeout is not positive.
+    """
+    if name != "lava":
+        for flag, value in (("--lava-python", python), ("--lava-timeout", timeout)):
+            if value is not None:
+                raise OptionError(
+                    "the option applies to --backend lava only", where=flag, found=value
+                )
+        return None
+    from snnc.backends.lava import LavaOptions
+
+    if timeout is None:
+        return LavaOptions(python)
+    if not 0 < timeout < float("inf"):
+        raise OptionError("must be positive", where="--lava-timeout", found=timeout)
+    return LavaOptions(python, timeout)
 
 
 @contextmanager
@@ -124,7 +148,7 @@ def _cycle_rows(cycle: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         )
         yield "time per sample", f"{quantity(seconds['mean'], 's')} on the chip"
     yield from _trouble(cycle)
-    events = sum(cycle["events"].get(f"synapse_op_{kind}", 0) for kind in ("dense", "sparse"))
+    events = sum(n for kind, n in cycle["events"].items() if kind.startswith("synapse_op_"))
     yield "synaptic events", f"{events / cycle['samples']:,.0f} per sample"
     dynamic, static = energy["dynamic_j_per_sample"], energy["static_j_per_sample"]
     if dynamic is None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from snnc.inputs.encode import Encoding, encode
+from snnc.inputs.coding import TIMED, Coding
+from snnc.inputs.encode import encode, encode_timed
 from snnc.inputs.npz import npz_keys, read_npz
 from snnc.inputs.recordings import (
     RecordingSet,
@@ -29,7 +30,8 @@ class InputOptions:
 
     Attributes:
         timesteps: steps per sample; None takes what the data has.
-        encode: coding of static values; None when the data has a time axis.
+        encode: how values become spikes, ``NAME:key=value,...`` (see ``Coding``); None takes data
+            that has a time axis as it is.
         bin_us: width of a time bin of recordings, in microseconds.
         seed: of the poisson encoder.
         labels: label file of recordings.
@@ -38,11 +40,11 @@ class InputOptions:
     """
 
     timesteps: int | None = None
-    encode: Encoding | None = None
+    encode: str | None = None
     bin_us: int | None = None
     seed: int = 0
     labels: Path | None = None
-    usual_encode: Encoding | None = None
+    usual_encode: str | None = None
     usual_bin_us: int = 1000
 
     def __post_init__(self) -> None:
@@ -51,18 +53,20 @@ class InputOptions:
                 raise OptionError("must be at least 1", where=f"--{name}", found=value)
         if self.seed < 0:
             raise OptionError("must not be negative", where="--seed", found=self.seed)
-        if self.coding not in (None, "direct", "poisson", "latency"):
-            raise OptionError(
-                "unknown encoding",
-                where="--encode",
-                found=self.coding,
-                allowed="direct, poisson, latency",
-            )
+        for text in (self.encode, self.usual_encode):
+            if text is not None:
+                Coding.parse(text)
 
     @property
-    def coding(self) -> Encoding | None:
-        """Coding applied to static values."""
-        return self.encode or self.usual_encode
+    def coding(self) -> Coding | None:
+        """The coding asked for, else the usual one."""
+        text = self.encode or self.usual_encode
+        return None if text is None else Coding.parse(text)
+
+    def coding_of(self, timed: bool) -> Coding | None:
+        """The coding of data with or without a time axis; None where it stays as it is."""
+        coding = self.coding
+        return coding if coding is not None and coding.timed == timed else None
 
     @property
     def bin_width(self) -> int:
@@ -95,16 +99,21 @@ class Dataset:
             (name, shape), *_ = self._shapes.items()
             chosen = self._recordings.recordings[start:stop]
             bins = [bin_events(r, shape, self.steps, self._options.bin_width) for r in chosen]
-            return {name: np.stack(bins)}
+            return {name: self._coded(np.stack(bins))}
         return {name: self._cut(name, array[start:stop], start) for name, array in
                 self._arrays.items()}  # fmt: skip
 
     def _cut(self, name: str, array: AnyArray, start: int) -> AnyArray:
         if array.ndim == len(self._shapes[name]) + 2:
-            return array[:, : self.steps]
-        coding = self._options.coding
+            return self._coded(array[:, : self.steps])
+        coding = self._options.coding_of(timed=False)
         assert coding is not None  # checked on loading
         return encode(array, coding, self.steps, self._options.seed, start)
+
+    def _coded(self, array: AnyArray) -> AnyArray:
+        """Data with a time axis under the coding for such data, if any."""
+        coding = self._options.coding_of(timed=True)
+        return array if coding is None else encode_timed(array, coding)
 
 
 def load(
@@ -135,8 +144,13 @@ def _from_recordings(
             found=f"{len(inputs)} inputs: {', '.join(i.name for i in inputs)}",
             remedy="give the data as .npz with one key per input",
         )
-    if options.encode is not None:
-        raise OptionError("recordings have a time axis already", where="--encode")
+    if options.encode is not None and Coding.parse(options.encode).name != "events":
+        raise OptionError(
+            "recordings have a time axis already",
+            where="--encode",
+            found=options.encode,
+            allowed="events, events:binary=1",
+        )
     found = read_recordings(path, options.labels, limit)
     for recording in found.recordings:
         check_sensor(inputs[0].shape, recording)
@@ -191,6 +205,9 @@ def _by_input(path: Path, arrays: dict[str, AnyArray], names: list[str]) -> dict
 
 def _check_array(where: str, array: AnyArray, shape: Shape, options: InputOptions) -> None:
     axes = array.ndim - len(shape)
+    delta = options.coding_of(timed=True)
+    if axes == 2 and delta is not None and delta.name == "delta" and delta["split"]:
+        shape = _before_split(where, shape)
     if axes not in (1, 2) or array.shape[axes:] != shape or 0 in array.shape:
         extent = ", ".join(map(str, shape))
         raise InputError(
@@ -199,22 +216,36 @@ def _check_array(where: str, array: AnyArray, shape: Shape, options: InputOption
             found=array.shape,
             allowed=f"[samples, steps, {extent}] or static [samples, {extent}]",
         )
-    if axes == 1 and options.coding is None:
+    if axes == 1 and options.coding_of(timed=False) is None:
         raise InputError(
             "static values need an encoding into time",
             where=where,
             found=f"shape {array.shape} without a time axis",
-            remedy="add --encode direct, poisson or latency (and --timesteps)",
+            remedy="add --encode direct, poisson, latency or phase (and --timesteps)",
         )
-    if axes == 2 and options.encode is not None:
+    if axes == 2 and options.encode is not None and not Coding.parse(options.encode).timed:
         raise OptionError(
             "the data has a time axis already",
             where="--encode",
             found=f"{where} of shape {array.shape}",
+            allowed=", ".join(TIMED),
             remedy="drop the option",
         )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise InputError("input data must be finite", where=where, found="NaN or infinity")
+
+
+def _before_split(where: str, shape: Shape) -> Shape:
+    """Shape of the frames whose rising and falling halves are an input of ``shape``."""
+    if not shape or shape[0] % 2:
+        raise InputError(
+            "a split delta code fills two halves of the input's first axis",
+            where=where,
+            found=f"an input of shape {shape}",
+            allowed="an even first axis",
+            remedy="leave split=1 out: the input then takes events of both signs",
+        )
+    return (shape[0] // 2, *shape[1:])
 
 
 def _steps(

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from snnc.reporting.mesh import PALETTE, Mesh
-from snnc.reporting.numbers import bar, count, quantity
+from snnc.reporting.numbers import bar, count, quantity, share
 from snnc.results import Report
 
 _CORES_SHOWN = 40
@@ -54,6 +54,7 @@ def _summary(found: Report) -> Table:
         "time": f"{schedule['timesteps']} steps = {schedule['ticks']} ticks per sample, "
         f"{schedule['period']} tick(s) per step",
         "latency": f"{latency} ticks from input to output",
+        **_wire_codes(schedule.get("wire_codes", {})),
         "energy": _energy(report["traffic"]["energy"]),
         "placement": placement_quality(report["map"]["placement"]),
         "deadlock": f"certified free over {report['certificate']['channels']} channels",
@@ -62,6 +63,16 @@ def _summary(found: Report) -> Table:
     for label, value in rows.items():
         table.add_row(label, escape(value))
     return table
+
+
+def _wire_codes(codes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Senders whose counts take more than a tick or a second axon; absent without any."""
+    told = []
+    for name, code in codes.items():
+        extra = ["by firing again"] * code["refire"] + ["with an axon per sign"] * code["pair"]
+        if code["slots"] > 1 or code["pair"]:
+            told.append(" ".join([name, code["kind"], f"in {code['slots']} tick(s)", *extra]))
+    return {"counts": "; ".join(told)} if told else {}
 
 
 def _energy(energy: Mapping[str, Any] | None) -> str:
@@ -141,7 +152,20 @@ def _resources(report: Mapping[str, Any]) -> Table:
                 f"{100 * mean:.0f} %",
                 f"{bar(max(fills))} {100 * max(fills):3.0f} %",
             )
+    table.caption = _storage(report["map"].get("synapse_storage", {"memory": {}}))
+    table.caption_justify = "left"
     return table
+
+
+def _storage(found: Mapping[str, Any]) -> str | None:
+    """What choosing an encoding row by row saves; None where nothing is known or saved."""
+    told = []
+    for name, memory in found["memory"].items():
+        used, dense = memory["used"], memory["all_dense"]
+        if dense and used < dense:
+            rows = ", ".join(f"{n:,} {encoding}" for encoding, n in found["rows"].items() if n)
+            told.append(f"{name}: {share(1 - used / dense)} less than dense rows ({rows} rows)")
+    return "; ".join(told) or None
 
 
 def _show_map(console: Console, report: Mapping[str, Any]) -> None:

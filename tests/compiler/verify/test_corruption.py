@@ -18,7 +18,7 @@ NEUTRAL = {"axon_encoding"}
 TABLES = [
     *(("cores", f"{name}") for name in
       ("location", "neuron_ptr", "neuron_source", "axon_ptr", "axon_source", "axon_delay",
-       "synapse_ptr", "synapse_target", "synapse_weight")),
+       "axon_sign", "synapse_ptr", "synapse_target", "synapse_weight")),
     *(("routes", f"{name}") for name in
       ("net_core", "branch_ptr", "branch_router", "branch_parent", "delivery_ptr",
        "delivery_branch", "delivery_core", "send_ptr", "send_net")),

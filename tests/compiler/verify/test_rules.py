@@ -107,7 +107,7 @@ def test_what_nobody_published_is_listed_as_unchecked(loihi: Deployment) -> None
         ("cores.neuron_source", put(0, 10_000)),
         ("cores.axon_source", put(0, -1)),
         ("cores.axon_delay", put(0, -1)),
-        ("cores.axon_encoding", put(0, 2)),
+        ("cores.axon_encoding", put(0, 3)),
         ("cores.synapse_target", put(0, 4)),
         ("routes.net_core", put(0, -2)),
         ("routes.branch_ptr", put(1, 0)),
@@ -247,9 +247,9 @@ def test_more_destinations_than_a_neuron_may_have_break_the_capacity(toy: Deploy
         (["reset"], 2),
         (["weight_exponent"], 2),
         (["weight_bits"], 1),
-        (["encoding"], 2),
+        (["encoding"], 3),
         (["delay_bits"], 2),
-        (["weight_exponent", "encoding", "weight_bits"], 4),
+        (["weight_exponent", "encoding", "weight_bits"], 6),
     ],
 )
 def test_a_parameter_table_counts_distinct_entries(key: list[str], needed: int) -> None:
@@ -272,9 +272,9 @@ def test_axon_types_need_axons_that_agree() -> None:
 
 
 def test_a_weight_too_wide_breaks_the_weights(toy: Deployment) -> None:
-    report = examine(tamper(toy, "cores.synapse_weight", put(0, 128)))
+    report = examine(tamper(toy, "cores.synapse_weight", put(0, 1 << 15)))
     assert set(report.broken) == {"weights", "function"}
-    assert any(v.rule == "weights" and v.allowed == "-127 to 127" for v in report.violations)
+    assert any(v.rule == "weights" and v.allowed == "-32767 to 32767" for v in report.violations)
 
 
 def test_a_shift_that_no_weight_format_reaches_breaks_the_weights(toy: Deployment) -> None:
@@ -282,15 +282,15 @@ def test_a_shift_that_no_weight_format_reaches_breaks_the_weights(toy: Deploymen
     assert "weights" in broken(replace(toy, target=target))
 
 
-def test_values_wider_than_a_packet_break_the_neuron(toy: Deployment) -> None:
+def test_values_wider_than_a_packet_break_the_wires(toy: Deployment) -> None:
     nodes = tuple(
         replace(node, type=ValueType("cnt", 5)) if isinstance(node, Input) else node
         for node in toy.network.nodes
     )
     network = replace(toy.network, nodes=nodes)
-    target = modified(TOY, "spike.payload_bits", 2)
+    target = modified(TOY, "spike.payload_bits", 3)  # one of them is the sign
     report = examine(replace(toy, network=network, target=target))
-    assert any(v.rule == "neuron" and "cnt(5)" in v.found for v in report.violations)
+    assert any(v.rule == "wires" and "cnt(5)" in v.found for v in report.violations)
     assert any(v.allowed == "up to 3" for v in report.violations)
 
 
@@ -308,8 +308,10 @@ def test_a_delay_beyond_the_field_breaks_the_delay(toy: Deployment) -> None:
 @pytest.mark.parametrize(
     ("target", "changes", "part"),
     [
-        (TOY, {"thresholds": np.array([5, 6])}, "levels"),
-        (TOY, {"negative_thresholds": np.array([5])}, "negative_levels"),
+        (LOIHI, {"thresholds": np.array([5, 6])}, "levels"),
+        (TOY, {"thresholds": np.arange(257)}, "levels"),
+        (LOIHI, {"negative_thresholds": np.array([5])}, "negative_levels"),
+        (LOIHI, {"emission": np.array([0, 3])}, "emission"),
         (TOY, {"thresholds": np.array([1 << 24])}, "thresholds"),
         (TOY, {"thresholds": np.array([-1])}, "thresholds"),
         (LOIHI, {"thresholds": np.array([64])}, "thresholds"),
@@ -324,7 +326,7 @@ def test_a_delay_beyond_the_field_breaks_the_delay(toy: Deployment) -> None:
         (load("truenorth"), {"current": Leak(np.array(1), 1)}, "current"),
         (LOIHI, {"reset": Reset("value", np.array(7))}, "reset"),
         (LOIHI, {"reset": Reset("none")}, "reset"),
-        (TOY, {"reset": Reset("multiply", up=2)}, "reset"),
+        (LOIHI, {"reset": Reset("multiply", up=2)}, "reset"),
         (LOIHI, {"bias": (GatedBias(np.array(4097)),)}, "bias"),
         (LOIHI, {"bias": (GatedBias(np.array(4095)), GatedBias(np.array(2), 3))}, "bias"),
         (LOIHI, {"bias": (GatedBias(np.array(1 << 19)),)}, "bias"),

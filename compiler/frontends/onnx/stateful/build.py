@@ -89,7 +89,7 @@ class _Builder:
                 self._close(before, after)
         for value in self.pairs.results:
             self.wiring.nodes.append(self._output(value.name))
-        notes = dict(self.graph.notes)
+        notes: dict[str, str] = {}
         if any(node.name not in self.types for node in self._inputs()):
             notes["input values"] = "spikes, unless the data show other values"
         nodes = tuple(self._typed(node) for node in self.wiring.nodes)

@@ -1,0 +1,1 @@
+"""Networks to model files that other tools read."""

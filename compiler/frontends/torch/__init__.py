@@ -1,0 +1,79 @@
+"""PyTorch models: ``from_torch`` runs the model's own ``forward`` symbolically.
+
+Nothing here imports torch until a function is called; ``pip install "snnc[torch]"`` brings it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from snnc.ir.errors import OptionError
+from snnc.ir.types import ValueType
+
+if TYPE_CHECKING:
+    from snnc.ir.network import Network
+
+__all__ = ["from_torch", "require_torch"]
+
+TimeAxis = int | None | Literal["auto"]
+
+
+def require_torch() -> Any:
+    """The torch module.
+
+    Raises:
+        OptionError: it is not installed; says what to install.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise OptionError(
+            "PyTorch is not installed",
+            where="import torch",
+            found=error,
+            remedy='pip install "snnc[torch]"; for a build without CUDA see docs/torch.md',
+        ) from error
+    return torch
+
+
+def from_torch(
+    model: Any,
+    example_input: Any,
+    *,
+    steps: int | None = None,
+    name: str | None = None,
+    time_axis: TimeAxis = "auto",
+    outputs: Sequence[str] | None = None,
+    input_type: ValueType | None = None,
+) -> Network:
+    """The network a PyTorch spiking model computes.
+
+    The model must be in evaluation mode.  Its ``forward`` runs once on tensors without data; what
+    it does with them becomes the network.  State of its neurons starts at reset.
+
+    Args:
+        model: ``torch.nn.Module`` with neurons that snnc knows (docs/torch.md), called once per
+            time step or on whole sequences.
+        example_input: a tensor of the shape the model takes, batch axis included; values are not
+            read.  A sequence of tensors for a model of several inputs.
+        steps: time steps per sample, where the model repeats a static input itself.
+        name: of the network; default: the model's class.
+        time_axis: which axis of the input is time: 0, 1, or None for a model that sees one step
+            (or one static image) at a time; "auto" tries what fits the model's neurons.
+        outputs: the outputs to keep, by name: ``output`` for a model that returns one tensor,
+            its keys for a dict, ``output_0``, ``output_1``, ... for a tuple; the others and all
+            that only they need are dropped.
+        input_type: what one element may hold in one step; default: a spike, unless calibration
+            data show other values.
+
+    Raises:
+        UnsupportedError: an operation, a control flow or a neuron without an equivalent, naming
+            the module and the line.
+        ModelError: a model in training mode, or parameters that are not a valid network.
+        OptionError: PyTorch is missing, or an argument does not fit the model.
+    """
+    require_torch()
+    from snnc.compiler.frontends.torch.trace import trace_model
+
+    return trace_model(model, example_input, steps, name, time_axis, outputs, input_type)

@@ -1,0 +1,312 @@
+"""The functions behind ``torch.nn`` layers: convolution, normalisation, pooling, upsampling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from snnc.compiler.frontends.torch.build import Builder
+from snnc.compiler.frontends.torch.handlers import Handler, per_axis, refuse
+from snnc.compiler.frontends.torch.layout import Value, elements
+from snnc.compiler.frontends.torch.linear import (
+    Padding,
+    batched,
+    convolution,
+    dense,
+    extents,
+    window_padding,
+)
+from snnc.compiler.frontends.torch.moves import gathered
+from snnc.compiler.frontends.torch.tensor import numpy_of
+from snnc.ir.arrays import RealArray, Shape, size_of
+from snnc.ir.errors import ModelError
+from snnc.ir.nodes import Linear, Pool
+from snnc.ir.weights import Sparse
+
+
+def linear(builder: Builder, x: Value, weight: Any, bias: Any = None) -> Value:
+    """``F.linear``."""
+    return dense(builder, x, _constant(builder, weight), _optional(builder, bias))
+
+
+def addmm(builder: Builder, bias: Any, x: Value, weight: Any, *, beta: Any = 1, alpha: Any = 1,
+          ) -> Value:  # fmt: skip
+    """``bias + x W``."""
+    if beta != 1 or alpha != 1:
+        raise refuse(builder, "addmm with factors", (beta, alpha))
+    return dense(builder, x, _constant(builder, weight).T, _optional(builder, bias))
+
+
+def conv(builder: Builder, x: Value, weight: Any, bias: Any = None, stride: Any = 1,
+         padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Value:  # fmt: skip
+    """``F.conv1d``, ``conv2d``, ``conv3d``."""
+    kernel = _constant(builder, weight)
+    axes = kernel.ndim - 2
+    strides, dilations = per_axis(stride, axes), per_axis(dilation, axes)
+    if not isinstance(padding, str):
+        padding = per_axis(padding, axes)
+    pads = window_padding(builder, x.shape[2:], kernel.shape[2:], strides, dilations, padding)
+    offset = _optional(builder, bias)
+    return convolution(builder, x, kernel, offset, strides, pads, dilations, int(groups))
+
+
+def conv_transpose(builder: Builder, x: Value, weight: Any, bias: Any = None, stride: Any = 1,
+                   padding: Any = 0, output_padding: Any = 0, groups: int = 1,
+                   dilation: Any = 1) -> Value:  # fmt: skip
+    """``F.conv_transpose*``: zeros between the inputs, then a convolution with the kernel turned.
+
+    See Dumoulin and Visin, "A guide to convolution arithmetic", arXiv:1603.07285, section 4.
+    """
+    kernel = _constant(builder, weight)
+    axes = kernel.ndim - 2
+    stride, padding = per_axis(stride, axes), per_axis(padding, axes)
+    more, dilation = per_axis(output_padding, axes), per_axis(dilation, axes)
+    batched(builder, x, axes)
+    spread = [(n - 1) * s + 1 for n, s in zip(x.shape[2:], stride, strict=True)]
+    reach = [d * (k - 1) - p for k, p, d in zip(kernel.shape[2:], padding, dilation, strict=True)]
+    if min(reach) < 0:
+        raise refuse(builder, "a transposed convolution padded beyond its kernel", padding)
+    wide = [r + n + r + m for r, n, m in zip(reach, spread, more, strict=True)]
+
+    def stuffed(ids: Any) -> Any:
+        result = torch.full((*ids.shape[:2], *wide), -1, dtype=ids.dtype)
+        places = tuple(slice(r, r + n, s) for r, n, s in zip(reach, spread, stride, strict=True))
+        result[(slice(None), slice(None), *places)] = ids
+        return result
+
+    grouped = kernel.reshape(groups, kernel.shape[0] // groups, *kernel.shape[1:])
+    turned = np.flip(np.swapaxes(grouped, 1, 2), tuple(range(3, 3 + axes)))
+    turned = np.ascontiguousarray(turned).reshape(-1, kernel.shape[0] // groups, *kernel.shape[2:])
+    once, none = (1,) * axes, ((0, 0),) * axes
+    offset = _optional(builder, bias)
+    source = gathered(builder, x, stuffed)
+    return convolution(builder, source, turned, offset, once, none, dilation, int(groups))
+
+
+def batch_norm(builder: Builder, x: Value, running_mean: Any, running_var: Any,
+               weight: Any = None, bias: Any = None, training: bool = False,
+               momentum: Any = 0.1, eps: float = 1e-5) -> Value:  # fmt: skip
+    """``F.batch_norm`` with running statistics, over axis 1."""
+    del momentum
+    if training or running_mean is None or running_var is None:
+        raise ModelError(
+            "a batch normalisation that uses the statistics of its batch",
+            where=builder.where(),
+            remedy="call model.eval(), and train with track_running_stats=True",
+        )
+    mean, variance = _constant(builder, running_mean), _constant(builder, running_var)
+    if (variance + eps <= 0).any():
+        raise ModelError("a running variance is negative", where=builder.where())
+    factor = 1.0 / np.sqrt(variance + eps)
+    if weight is not None:
+        factor = factor * _constant(builder, weight)
+    offset = -mean * factor
+    if bias is not None:
+        offset = offset + _constant(builder, bias)
+    shape = (-1, *(1,) * (len(x.dims) - 2))
+    return builder.bias(builder.scale(x, factor.reshape(shape)), offset.reshape(shape))
+
+
+def dropout(builder: Builder, x: Value, p: float = 0.5, training: bool = False,
+            inplace: bool = False) -> Value:  # fmt: skip
+    """``F.dropout`` in evaluation mode."""
+    del inplace
+    if training and p:
+        raise ModelError(
+            "a dropout in training mode", where=builder.where(), remedy="call model.eval()"
+        )
+    return x
+
+
+# -- pooling --------------------------------------------------------------------------------------
+
+
+def max_pool(axes: int) -> Handler:
+    """``F.max_pool1d`` to ``3d``."""
+
+    def pool(builder: Builder, x: Value, kernel_size: Any, stride: Any = None, padding: Any = 0,
+             dilation: Any = 1, ceil_mode: bool = False,
+             return_indices: bool = False) -> Value:  # fmt: skip
+        if return_indices or any(d != 1 for d in per_axis(dilation, axes)):
+            raise refuse(builder, "a max pool with dilation or indices", (dilation, return_indices))
+        kernel, strides, pads = _window(builder, x, axes, kernel_size, stride, padding, ceil_mode)
+        return _pooled(builder, builder.unpooled(x), "max", kernel, strides, pads)
+
+    return pool
+
+
+def avg_pool(axes: int) -> Handler:
+    """``F.avg_pool1d`` to ``3d``."""
+
+    def pool(builder: Builder, x: Value, kernel_size: Any, stride: Any = None, padding: Any = 0,
+             ceil_mode: bool = False, count_include_pad: bool = True,
+             divisor_override: Any = None) -> Value:  # fmt: skip
+        kernel, strides, pads = _window(builder, x, axes, kernel_size, stride, padding, ceil_mode)
+        summed = _pooled(builder, x, "sum", kernel, strides, pads)
+        if divisor_override:
+            return builder.scale(summed, 1.0 / float(divisor_override))
+        counted = per_axis(padding, axes) if count_include_pad else (0,) * axes
+        sizes = [
+            _members(n, m, k, s, before, include)
+            for n, m, k, s, (before, _), include in zip(
+                x.shape[2:], summed.shape[2:], kernel, strides, pads, counted, strict=True
+            )
+        ]
+        count = np.ones(())
+        for members in sizes:
+            count = np.multiply.outer(count, members)
+        if (count == count.reshape(-1)[0]).all():
+            return builder.scale(summed, 1.0 / float(count.reshape(-1)[0]))
+        return builder.scale(summed, 1.0 / count)
+
+    return pool
+
+
+def adaptive_avg_pool(axes: int) -> Handler:
+    """``F.adaptive_avg_pool1d`` to ``3d``."""
+
+    def pool(builder: Builder, x: Value, output_size: Any) -> Value:
+        batched(builder, x, axes)
+        own, wanted = x.shape[2:], _adaptive(output_size, axes, x)
+        if all(n % m == 0 for n, m in zip(own, wanted, strict=True)):
+            kernel = tuple(n // m for n, m in zip(own, wanted, strict=True))
+            summed = _pooled(builder, x, "sum", kernel, kernel, ((0, 0),) * axes)
+            return builder.scale(summed, 1.0 / size_of(kernel))
+        return _uneven(builder, x, own, wanted)
+
+    return pool
+
+
+def adaptive_max_pool(axes: int) -> Handler:
+    """``F.adaptive_max_pool1d`` to ``3d``, where the bins are equal."""
+
+    def pool(builder: Builder, x: Value, output_size: Any, return_indices: bool = False) -> Value:
+        batched(builder, x, axes)
+        own, wanted = x.shape[2:], _adaptive(output_size, axes, x)
+        if return_indices or any(n % m for n, m in zip(own, wanted, strict=True)):
+            raise refuse(builder, "an adaptive max pool with unequal bins", f"{own} to {wanted}")
+        kernel = tuple(n // m for n, m in zip(own, wanted, strict=True))
+        return _pooled(builder, builder.unpooled(x), "max", kernel, kernel, ((0, 0),) * axes)
+
+    return pool
+
+
+def _adaptive(output_size: Any, axes: int, x: Value) -> Shape:
+    given = output_size if isinstance(output_size, tuple | list) else (output_size,) * axes
+    return tuple(n if m is None else int(m) for n, m in zip(x.shape[2:], given, strict=True))
+
+
+def _uneven(builder: Builder, x: Value, own: Shape, wanted: Shape) -> Value:
+    """Average over bins of different extents: a sparse matrix."""
+    per_channel: RealArray = np.ones((1, 1))
+    for n, m in zip(own, wanted, strict=True):
+        bins = np.zeros((m, n))
+        for k in range(m):
+            low, high = k * n // m, -(-(k + 1) * n // m)
+            bins[k, low:high] = 1.0 / (high - low)
+        per_channel = np.kron(per_channel, bins)
+    channels = x.shape[1]
+    rows, columns = np.nonzero(per_channel)
+    offsets = np.arange(channels)[:, None]
+    pointers = np.zeros(channels * per_channel.shape[0] + 1, np.int64)
+    np.cumsum(np.tile(np.bincount(rows, minlength=per_channel.shape[0]), channels),
+              out=pointers[1:])  # fmt: skip
+    sources = (columns[None] + offsets * per_channel.shape[1]).reshape(-1)
+    values = np.tile(per_channel[rows, columns], channels)
+    shape = (channels, *wanted)
+    weights = Sparse(pointers, sources, values, channels * size_of(own), shape)
+    node = builder.tensor(x, (channels, *own))
+    name = builder.add(Linear, (node,), shape, ("adaptive", own, wanted), weights=weights)
+    return builder.result(x, name, (x.dims[0], *elements(shape)))
+
+
+def _window(
+    builder: Builder, x: Value, axes: int, kernel: Any, stride: Any, padding: Any, ceil: bool
+) -> tuple[Shape, Shape, Padding]:
+    """Kernel, stride and padding per axis; rounding up becomes padding behind the image."""
+    batched(builder, x, axes)
+    kernels, before = per_axis(kernel, axes), per_axis(padding, axes)
+    strides = kernels if stride is None or stride == [] else per_axis(stride, axes)
+    pads = []
+    for n, k, s, p in zip(x.shape[2:], kernels, strides, before, strict=True):
+        after = p
+        if ceil:
+            count = -(-(n + 2 * p - k) // s) + 1
+            if (count - 1) * s >= n + p:  # the last window would start behind the image
+                count -= 1
+            after = max(p, (count - 1) * s + k - n - p)
+        pads.append((p, after))
+    return kernels, strides, tuple(pads)
+
+
+def _pooled(
+    builder: Builder, x: Value, op: Any, kernel: Shape, stride: Shape, padding: Padding
+) -> Value:
+    batched(builder, x, len(kernel))
+    images = size_of(Value("", (x.dims[0],)).element_shape)
+    own = (images * x.shape[1], *x.shape[2:])  # pooling does not mix channels
+    out = (own[0], *extents(builder, own[1:], kernel, stride, padding))
+    node = builder.tensor(x, own)
+    key = (op, kernel, stride, padding)
+    name = builder.add(
+        Pool, (node,), out, key, op=op, kernel=kernel, stride=stride, padding=padding
+    )
+    return builder.result(x, name, (x.dims[0], *elements((x.shape[1], *out[1:]))))
+
+
+def _members(n: int, windows: int, k: int, s: int, before: int, include: int) -> Any:
+    """How many positions each window of one axis counts."""
+    low = np.arange(windows) * s - before
+    return (np.minimum(low + k, n + include) - np.maximum(low, -include)).astype(np.float64)
+
+
+# -- upsampling -----------------------------------------------------------------------------------
+
+
+def interpolate(builder: Builder, x: Value, size: Any = None, scale_factor: Any = None,
+                mode: str = "nearest", align_corners: Any = None,
+                recompute_scale_factor: Any = None, antialias: bool = False) -> Value:  # fmt: skip
+    """``F.interpolate`` to the nearest neighbour."""
+    del align_corners, recompute_scale_factor, antialias
+    if mode not in ("nearest", "nearest-exact"):
+        raise refuse(builder, "an interpolation other than nearest", mode)
+
+    def enlarged(ids: Any) -> Any:
+        wide = torch.nn.functional.interpolate(ids.double(), size, scale_factor, mode)
+        return wide.long()
+
+    return gathered(builder, x, enlarged)
+
+
+def _constant(builder: Builder, parameter: Any) -> Any:
+    if isinstance(parameter, Value):
+        raise refuse(builder, "weights that depend on the input")
+    array = numpy_of(parameter)
+    bad = int(np.count_nonzero(~np.isfinite(array)))
+    if bad:
+        raise ModelError(
+            "the values must be finite",
+            where=builder.where(),
+            found=f"{bad} of {array.size} values are NaN or infinite",
+            remedy="repair the checkpoint; a diverged training run is the usual cause",
+        )
+    return array
+
+
+def _optional(builder: Builder, parameter: Any) -> Any:
+    return None if parameter is None else _constant(builder, parameter)
+
+
+TABLE: dict[str, Handler] = {
+    "linear": linear, "addmm": addmm, "conv1d": conv, "conv2d": conv, "conv3d": conv,
+    "conv_transpose1d": conv_transpose, "conv_transpose2d": conv_transpose,
+    "conv_transpose3d": conv_transpose, "batch_norm": batch_norm, "dropout": dropout,
+    "dropout1d": dropout, "dropout2d": dropout, "dropout3d": dropout, "feature_dropout": dropout,
+    "alpha_dropout": dropout, "interpolate": interpolate,
+    **{f"max_pool{k}d": max_pool(k) for k in (1, 2, 3)},
+    **{f"avg_pool{k}d": avg_pool(k) for k in (1, 2, 3)},
+    **{f"adaptive_avg_pool{k}d": adaptive_avg_pool(k) for k in (1, 2, 3)},
+    **{f"adaptive_max_pool{k}d": adaptive_max_pool(k) for k in (1, 2, 3)},
+}  # fmt: skip

@@ -1,0 +1,198 @@
+"""Train a small LIF network on MNIST in minutes and write it as NIR, with test data beside it.
+
+Two spiking convolutions and a readout of the summed currents; the neuron, its surrogate gradient
+and the NIR layout are those of ``train_digits.py``::
+
+    pip install '.[torch]' && python examples/train_mnist.py --data FOLDER --out mnist
+
+FOLDER holds the four files of MNIST (``train-images-idx3-ubyte.gz`` ...).  Pixels enter as
+integers 0..15, the same in each of the 4 steps.  In the second half of training every other batch
+sees weights on a 4-bit grid per channel (straight-through), so that a chip's rounding changes few
+predictions.  The test images are only looked at once, after training.
+
+Then::
+
+    snnc compile mnist/mnist_cnn.nir --calibration mnist/mnist_test.npz -o mnist.snnc
+    snnc run mnist.snnc --input mnist/mnist_test.npz --backend functional
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import itertools
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from train_digits import DT, THRESHOLD, Spike, _array, _node
+
+STEPS = 4
+BETA = 0.5
+BATCH = 128
+LEVELS = 15
+CHANNELS = (16, 32)
+
+
+def lif(current: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """One step of a LIF population: (spikes, state after the reset to zero)."""
+    v = BETA * v + current
+    spikes: Tensor = Spike.apply(v - THRESHOLD)  # type: ignore[no-untyped-call]
+    return spikes, v * (1 - spikes.detach())
+
+
+class Mnist(nn.Module):
+    """conv 5x5 / 2, LIF, conv 3x3 / 2, LIF, dense."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, CHANNELS[0], 5, stride=2, padding=2)
+        self.conv2 = nn.Conv2d(CHANNELS[0], CHANNELS[1], 3, stride=2, padding=1)
+        self.fc = nn.Linear(CHANNELS[1] * 49, 10)
+        self.weight_bits: int | None = None
+
+    def weight(self, module: nn.Conv2d | nn.Linear) -> Tensor:
+        """The layer's weights, on a grid per output channel when ``weight_bits`` is set."""
+        weight = module.weight
+        if self.weight_bits is None:
+            return weight
+        largest = weight.detach().flatten(1).abs().amax(1)
+        step = (largest / (2 ** (self.weight_bits - 1) - 1)).reshape(-1, *(1,) * (weight.ndim - 1))
+        return weight + (torch.round(weight / step) * step - weight).detach()
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Summed output currents [batch, 10], and the spike counts of both populations."""
+        w1, w2, w3 = (self.weight(m) for m in (self.conv1, self.conv2, self.fc))
+        first = functional.conv2d(pixels / LEVELS, w1, self.conv1.bias, 2, 2)
+        v = [torch.zeros((), dtype=pixels.dtype)] * 2
+        counts = [torch.zeros((), dtype=pixels.dtype)] * 2
+        for _ in range(STEPS):
+            s1, v[0] = lif(first, v[0])
+            s2, v[1] = lif(functional.conv2d(s1, w2, self.conv2.bias, 2, 1), v[1])
+            counts = [count + s for count, s in zip(counts, (s1, s2), strict=True)]
+        total = functional.linear(counts[1].flatten(1), w3, STEPS * self.fc.bias)
+        return total, counts
+
+
+def images(folder: Path, part: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Images [n, 1, 28, 28] with integers 0..15, and labels [n]."""
+    with gzip.open(folder / f"{part}-images-idx3-ubyte.gz") as file:
+        pixels = np.frombuffer(file.read(), np.uint8, offset=16).reshape(-1, 1, 28, 28)
+    with gzip.open(folder / f"{part}-labels-idx1-ubyte.gz") as file:
+        labels = np.frombuffer(file.read(), np.uint8, offset=8).astype(np.int64)
+    return ((pixels.astype(np.int64) * LEVELS + 127) // 255).astype(np.uint8), labels
+
+
+def shifted(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Augmentation: the whole batch moves by up to two pixels."""
+    rows, columns = (int(torch.randint(0, 5, (), generator=generator)) for _ in range(2))
+    padded = functional.pad(x, (2, 2, 2, 2))
+    return padded[..., rows : rows + 28, columns : columns + 28]
+
+
+def train(x: Tensor, y: Tensor, epochs: int, seed: int) -> Mnist:
+    """Cross entropy on the summed output currents."""
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    model = Mnist()
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=1e-2)
+    batches = math.ceil(len(y) / BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 6e-3, total_steps=epochs * batches, pct_start=0.2
+    )
+    started = time.process_time()
+    for epoch in range(epochs):
+        correct = 0
+        for number, chosen in enumerate(torch.randperm(len(y), generator=generator).split(BATCH)):
+            model.weight_bits = 4 if epoch >= epochs // 2 and number % 2 else None
+            total, _ = model(shifted(x[chosen].float(), generator))
+            loss = functional.cross_entropy(total, y[chosen])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            correct += int((total.argmax(1) == y[chosen]).sum())
+        seconds = time.process_time() - started
+        print(f"epoch {epoch + 1:2d}/{epochs}  training {correct / len(y):.2%}  "
+              f"{seconds:.0f} CPU seconds", flush=True)  # fmt: skip
+    model.weight_bits = None
+    return model.eval()
+
+
+def evaluate(model: Mnist, x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """Accuracy of the trained numbers in double precision."""
+    with torch.no_grad():
+        parts = [model.double()(torch.from_numpy(part).double()) for part in np.split(x, 10)]
+    predicted = np.concatenate([total.argmax(1).numpy() for total, _ in parts])
+    spikes = {f"lif{i + 1}": int(sum(counts[i].sum() for _, counts in parts)) for i in range(2)}
+    return {
+        "steps": STEPS, "images": len(y), "correct": int((predicted == y).sum()),
+        "accuracy": float((predicted == y).mean()), "spikes": spikes,
+    }  # fmt: skip
+
+
+def write_nir(path: Path, model: Mnist) -> None:
+    """Write the network in the NIR HDF5 layout."""
+    names = ["input", "conv1", "lif1", "conv2", "lif2", "flatten", "fc", "output"]
+    with h5py.File(path, "w") as file:
+        file["version"] = "1.0.8"
+        file["node/type"] = "NIRGraph"
+        pairs = [[a.encode(), b.encode()] for a, b in itertools.pairwise(names)]
+        edges = np.array(pairs, dtype=object)
+        file["node"].create_dataset("edges", data=edges, dtype=h5py.string_dtype())
+        nodes = file["node"].create_group("nodes")
+        _node(nodes, "input", "Input", shape=[1, 28, 28])
+        _node(nodes, "output", "Output", shape=[10])
+        _node(nodes, "flatten", "Flatten", input_type=[CHANNELS[1], 7, 7], start_dim=0, end_dim=-1)
+        for name, conv, extent, scale in (
+            ("conv1", model.conv1, 28, 1 / LEVELS), ("conv2", model.conv2, 14, 1.0),
+        ):  # fmt: skip
+            assert conv.bias is not None
+            _node(
+                nodes, name, "Conv2d", input_shape=[extent, extent],
+                weight=_array(conv.weight * scale), bias=_array(conv.bias), stride=conv.stride,
+                padding=conv.padding, dilation=conv.dilation, groups=1,
+            )  # fmt: skip
+        _node(nodes, "fc", "Affine", weight=_array(model.fc.weight), bias=_array(model.fc.bias))
+        tau = DT / (1 - BETA)
+        values = {"tau": tau, "r": tau / DT, "v_leak": 0.0, "v_threshold": THRESHOLD,
+                  "v_reset": 0.0}  # fmt: skip
+        for name, shape in (("lif1", (CHANNELS[0], 14, 14)), ("lif2", (CHANNELS[1], 7, 7))):
+            fields = {field: np.full(shape, v) for field, v in values.items()}
+            _node(nodes, name, "LIF", **fields)
+
+
+def main() -> None:
+    """Train, evaluate and write ``mnist_cnn.nir``, ``mnist_cnn.json`` and ``mnist_test.npz``."""
+    parser = argparse.ArgumentParser(description="train a LIF network on MNIST")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the four files")
+    parser.add_argument("--out", type=Path, default=Path("mnist"))
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    x, y = images(options.data, "train")
+    started, cpu = time.perf_counter(), time.process_time()
+    model = train(torch.from_numpy(x), torch.from_numpy(y), options.epochs, options.seed)
+    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    test_x, test_y = images(options.data, "t10k")
+    truth = evaluate(model, test_x, test_y) | {"seconds": seconds, "cpu_seconds": cpu}
+    write_nir(options.out / "mnist_cnn.nir", model)
+    np.savez_compressed(options.out / "mnist_test.npz", x=test_x, y=test_y)
+    (options.out / "mnist_cnn.json").write_text(json.dumps(truth) + "\n", encoding="utf-8")
+    print(f"test: {truth['correct']} of {truth['images']} = {truth['accuracy']:.2%}, "
+          f"trained in {seconds:.0f} s ({cpu:.0f} CPU seconds)")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

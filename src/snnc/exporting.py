@@ -1,0 +1,107 @@
+"""``snnc export``: networks and compiled programs as files of other tools, one entry per format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from snnc.compiler.exporters.nir import NirExport, NirExportOptions, export_nir
+from snnc.compiler.options import CompileOptions
+from snnc.compiler.pipeline import read_model
+from snnc.ir import artifact
+from snnc.ir.atomic import check_separate, check_writable
+from snnc.ir.deployment import Deployment
+from snnc.ir.errors import OptionError, UnsupportedError
+from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.network import Network
+from snnc.results import ExportResult
+
+ARTIFACT_SUFFIX = ".snnc"
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What is exported: a model file, an artifact, or a record in memory.
+
+    Attributes:
+        given: the path or the record.
+        options: how a model file is read.
+    """
+
+    given: Path | Network | IntegerNetwork | Deployment
+    options: CompileOptions = field(default_factory=CompileOptions)
+
+    @cached_property
+    def content(self) -> Network | IntegerNetwork | Deployment:
+        """The record, read from its file if need be."""
+        if not isinstance(self.given, Path):
+            return self.given
+        if self.given.suffix.lower() == ARTIFACT_SUFFIX:
+            return artifact.read(self.given)
+        return read_model(self.given, self.options)
+
+    def real(self, what: str) -> Network:
+        """The network in real numbers.
+
+        Raises:
+            UnsupportedError: there are only integers.
+        """
+        if isinstance(self.content, Network):
+            return self.content
+        name = self.given if isinstance(self.given, Path) else type(self.given).__name__
+        raise UnsupportedError(
+            f"{what} takes a network in real numbers",
+            where=str(name),
+            found="a compiled program" if isinstance(self.content, Deployment) else "integers",
+            remedy="export the model file that it was compiled from",
+        )
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of file that can be written.
+
+    Attributes:
+        options: frozen dataclass of the format's options; ``--set`` assigns its fields.
+        write: writes the source to the path.
+    """
+
+    summary: str
+    suffix: str
+    options: type[Any]
+    write: Callable[[Source, Path, Any], ExportResult]
+
+
+def _write_nir(source: Source, path: Path, options: NirExportOptions) -> ExportResult:
+    done: NirExport = export_nir(source.real("NIR"), path, options)
+    details = {"reader": done.reader, "read_with": done.read_with}
+    return ExportResult("nir", path, details, done.notes, done.approximations)
+
+
+FORMATS: Mapping[str, Format] = {
+    "nir": Format("NIR, for other frameworks", ".nir", NirExportOptions, _write_nir),
+}
+
+
+def format_of(name: str) -> Format:
+    """A format by its name.
+
+    Raises:
+        OptionError: there is none.
+    """
+    if name not in FORMATS:
+        raise OptionError(
+            "unknown format", where="--to", found=name, allowed=", ".join(sorted(FORMATS))
+        )
+    return FORMATS[name]
+
+
+def export(source: Source, to: str, output: Path, options: Any) -> ExportResult:
+    """Write a file; see ``snnc.export``."""
+    chosen = format_of(to)
+    check_writable(output)
+    check_separate(output, source.given if isinstance(source.given, Path) else None)
+    return chosen.write(source, output, chosen.options() if options is None else options)
