@@ -58,7 +58,7 @@ class Builder:
         self.wiring = Wiring(graph)
         self.values: dict[str, Value] = {}
         self.ranges: dict[str, tuple[int, int]] = {}
-        self.notes: dict[str, str] = dict(graph.notes)
+        self.notes: dict[str, str] = {}
         self.means: set[str] = set()
         """Nodes that the runtime sums in floating point, one rounding per term."""
         self._input_types: dict[str, ValueType] = {}
@@ -264,8 +264,10 @@ class Builder:
             node_name = by_name[node_name].inputs[0]
         return node_name
 
-    def decide(self, tensor: Tensor, kind: ValueType, why: str) -> None:
-        """Choose the integers of a raw tensor's input.
+    def decide(
+        self, tensor: Tensor, kind: ValueType, why: str, ends: tuple[int, int] | None = None
+    ) -> None:
+        """Choose the integers of a raw tensor's input: a type, and the range of legal data.
 
         Raises:
             UnsupportedError: two readers need different ones.
@@ -280,7 +282,15 @@ class Builder:
                 remedy="quantize the input once, and let all layers read that",
             )
         self.notes[f"input.{origin}"] = why
-        self.ranges[tensor.source] = self.ranges[origin] = (kind.low, kind.high)
+        self.ranges[tensor.source] = self.ranges[origin] = ends or (kind.low, kind.high)
+
+    def narrow(self, tensor: Tensor, low: int, high: int) -> None:
+        """An input whose quantizer is followed by nothing but a Clip has the Clip's range."""
+        known = self._input_types.get(tensor.source)
+        if known is not None and self.ranges[tensor.source] != (low, high):
+            del self._input_types[tensor.source]
+            kind = events(low, high, known.grid)
+            self.decide(tensor, kind, host_rounds(known.grid[0], low, high), (low, high))
 
     def free(self, tensor: Tensor) -> Tensor:
         """A raw input that is weighed without being quantized."""
@@ -342,6 +352,14 @@ class Builder:
         steps = (plus(np.asarray(level.zero)),)
         settled = Level(level.name, steps, level.low, level.high, level.zero)
         return Tensor(name, self.wiring.shape[name], after=steps, level=settled, form="int")
+
+
+def host_rounds(grid: float, low: int, high: int) -> str:
+    """What is assumed of an input that the model quantizes itself."""
+    return (
+        f"rounded by the host to multiples of {grid:.9g}, {low} to {high} of them, as the model's "
+        "first quantizer does"
+    )
 
 
 def _events(wiring: Wiring, name: str) -> bool:

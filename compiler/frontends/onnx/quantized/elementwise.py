@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from snnc.compiler.frontends.onnx.graph import OnnxNode
 from snnc.compiler.frontends.onnx.quantized.build import Builder, Value
@@ -30,10 +31,6 @@ Data = Tensor | Pair
 def _operand(builder: Builder, node: OnnxNode, position: int = 0) -> Data:
     value = builder.value(node, position)
     return builder.data(node, position) if isinstance(value, Constant) else value
-
-
-def _sigmoid(x: Any) -> Any:
-    return (1 / (1 + np.exp(-x))).astype(x.dtype)
 
 
 def _relu(builder: Builder, node: OnnxNode) -> Value:
@@ -64,6 +61,8 @@ def _clip(builder: Builder, node: OnnxNode) -> Value:
             low=int(max(level.low, low)),
             high=int(min(level.high, high)),
         )
+        if len(builder.graph.consumers[node.inputs[0]]) == 1:
+            builder.narrow(value, narrow.low - narrow.zero, narrow.high - narrow.zero)
         return replace(value, after=narrow.steps, level=narrow)
     return value.then(step)
 
@@ -200,7 +199,7 @@ ELEMENTWISE: Mapping[str, Callable[[Builder, OnnxNode], Value]] = {
     "Relu": _relu,
     "LeakyRelu": _leaky,
     "Clip": _clip,
-    "Sigmoid": _smooth(_sigmoid),
+    "Sigmoid": _smooth(expit),
     "Tanh": _smooth(np.tanh),
     "HardSigmoid": _hard_sigmoid,
     "Add": _sum,

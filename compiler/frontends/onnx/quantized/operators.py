@@ -263,8 +263,10 @@ def _qlinear_concat(builder: Builder, node: OnnxNode) -> Value:
 
 def _qlinear_activation(op: str) -> Rule:
     def rule(builder: Builder, node: OnnxNode) -> Value:
+        stored = builder.values[node.inputs[0]]
         builder.values[node.inputs[0]] = _entering(builder, node, 0)
         result = ELEMENTWISE[op](builder, replace(node, op=op, domain=""))
+        builder.values[node.inputs[0]] = stored
         assert isinstance(result, Tensor)
         return _leaving(builder, node, result, 3)
 

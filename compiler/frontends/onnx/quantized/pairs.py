@@ -17,7 +17,7 @@ import numpy as np
 from snnc.ir.arrays import IntArray
 
 MAX_PAIRS = 1 << 22
-MAX_FACTOR = 1 << 20
+MAX_FACTOR = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +31,8 @@ class Factors:
     wrong: int
 
 
-def factors(level: IntArray, a: IntArray, b: IntArray, ratio: Fraction) -> Factors:
-    """The smallest whole factors that reproduce a table of levels.
+def factors(level: IntArray, a: IntArray, b: IntArray, ratio: Fraction) -> Factors | None:
+    """The smallest whole factors that reproduce a table of levels; None beyond ``MAX_FACTOR``.
 
     Args:
         level: [len(a), len(b)] counts, rising along both axes.
@@ -46,7 +46,6 @@ def factors(level: IntArray, a: IntArray, b: IntArray, ratio: Fraction) -> Facto
             best = found
         if not best.wrong:
             break
-    assert best is not None
     return best
 
 
@@ -72,22 +71,16 @@ def convergents(ratio: Fraction) -> Iterator[tuple[int, int]]:
 
 def _fit(level: IntArray, a: IntArray, b: IntArray, p: int, q: int) -> Factors:
     total = (p * a[:, None] + q * b[None, :]).reshape(-1)
-    order = np.argsort(total, kind="stable")
-    sums, levels = total[order], level.reshape(-1)[order]
+    sums = np.sort(total)
     low, high = int(level.min()), int(level.max())
 
-    def least(k: int) -> int:
-        """Threshold between levels below k and from k on: the cut with the fewest errors."""
-        reached = levels >= k
-        ends = np.flatnonzero(np.diff(sums)) + 1  # cuts between different sums
-        cuts = np.concatenate([[0], ends, [sums.size]])
-        missed = np.concatenate([[0], np.cumsum(reached)])[cuts]
-        early = reached.size - reached.sum() - np.concatenate([[0], np.cumsum(~reached)])[cuts]
-        cut = int(cuts[np.argmin(missed + early)])
-        return int(sums[cut]) if cut < sums.size else int(sums[-1]) + 1
-
-    positive = np.array([least(k) for k in range(1, high + 1)], np.int64)
-    negative = np.array([1 - least(1 - j) for j in range(1, -low + 1)], np.int64)
+    beyond = np.append(sums, sums[-1] + 1)
+    # As many sums lie below a threshold as there are pairs below its level.
+    ranks = np.searchsorted(np.sort(level.reshape(-1)), np.arange(low + 1, high + 1))
+    cuts = dict(zip(range(low + 1, high + 1), beyond[ranks], strict=True))
+    lowest = int(sums[0])
+    positive = np.array([cuts.get(k, lowest) for k in range(1, high + 1)], np.int64)
+    negative = np.array([1 - cuts.get(1 - j, lowest) for j in range(1, -low + 1)], np.int64)
     wrong = int(np.count_nonzero(counts(positive, negative, total) != level.reshape(-1)))
     return Factors(p, q, positive, negative, wrong)
 

@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 
 from snnc.compiler.frontends.onnx.graph import OnnxNode
-from snnc.compiler.frontends.onnx.quantized.build import Builder, Value, diagonal
+from snnc.compiler.frontends.onnx.quantized.build import (
+    Builder,
+    Value,
+    diagonal,
+    host_rounds,
+)
 from snnc.compiler.frontends.onnx.quantized.ladder import Ladder
 from snnc.compiler.frontends.onnx.quantized.pairs import MAX_PAIRS, factors
 from snnc.compiler.frontends.onnx.quantized.rounding import (
@@ -55,11 +60,14 @@ def quantize(
     runtime's integer kernels do.
     """
     if isinstance(x, Pair):
-        return _quantized_pair(builder, node, x, scale, rounding, Level(node.name, (), low, high, zero))
+        return _quantized_pair(
+            builder, node, x, scale, rounding, Level(node.name, (), low, high, zero)
+        )
     if x.raw and not x.after and scale.size == 1 and nearest:
-        kind = events(low - zero, high - zero, (float(scale.reshape(())),))
-        builder.decide(x, kind, f"{kind}: the host rounds to multiples of {kind.grid[0]:.9g}, "
-                       "as the model's first quantizer does")  # fmt: skip
+        ends = low - zero, high - zero
+        held = events(*ends, (float(scale.reshape(())),))
+        why = host_rounds(held.grid[0], *ends)
+        builder.decide(x, held, why, ends)
         steps: tuple[Step, ...] = (plus(np.asarray(zero)),)
         level = Level(node.name, steps, low, high, zero)
         return Tensor(x.source, x.shape, after=steps, level=level, form="int")
@@ -115,6 +123,9 @@ def _quantized_pair(
                                remedy="quantize the sum before a negative factor")  # fmt: skip
     ratio = Fraction(float(a.scale)) / Fraction(float(b.scale))
     found = factors(table, spans[0], spans[1], ratio)
+    if found is None:
+        raise UnsupportedError("a sum of grids too far apart", where=node.where(),
+                               found=f"scales {a.scale} and {b.scale}")  # fmt: skip
     if found.wrong:
         builder.notes[node.name] = (
             f"of {table.size:,} pairs of operands {found.wrong:,} round to the level beside: the "
