@@ -67,6 +67,9 @@ def compile_command(
     loop_delay: opt.LoopDelay = None,
     transpose_linear: opt.TransposeLinear = False,
     input_layer: opt.InputLayer = None,
+    conversion: opt.Conversion = None,
+    percentile: opt.Percentile = None,
+    levels: opt.Levels = None,
     dump_ir: opt.DumpIr = None,
     stop_after: opt.StopAfter = None,
     build_dir: opt.BuildDir = None,
@@ -86,7 +89,8 @@ def compile_command(
         "seed": seed, "time_limit_s": time_limit, "calibration_samples": calibration_samples,
         "dialect": dialect, "dt": dt, "reset": reset, "threshold": threshold,
         "loop_delay": loop_delay, "transpose_linear": transpose_linear or None,
-        "input_layer": input_layer, "wire_code": wire_code,
+        "input_layer": input_layer, "conversion": conversion, "percentile": percentile,
+        "levels": levels, "wire_code": wire_code,
         "max_spikes": max_spikes,
     }  # fmt: skip
     options = configured(config, {name: v for name, v in given.items() if v is not None})

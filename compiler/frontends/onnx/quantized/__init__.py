@@ -8,7 +8,7 @@ from snnc.compiler.frontends.onnx.quantized.operators import rule_of
 from snnc.compiler.frontends.onnx.quantized.outputs import output
 from snnc.compiler.frontends.onnx.quantized.values import Tensor
 from snnc.compiler.frontends.onnx.wiring import sample_shape
-from snnc.ir.errors import ModelError, UnsupportedError
+from snnc.ir.errors import UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.nodes import Input, Output
 
@@ -22,22 +22,6 @@ def lower(graph: OnnxGraph) -> IntegerNetwork:
         ModelError: malformed scales, shapes or operands.
         UnsupportedError: parts in floating point, or operators without an integer form.
     """
-    try:
-        return _network(graph)
-    except ModelError as error:
-        if graph.file in error.where:
-            raise
-        # Raised by snnc.ir, which does not know files.
-        raise ModelError(
-            error.problem,
-            where=f"{graph.file}: {error.where}",
-            found=error.found,
-            allowed=error.allowed,
-            remedy=error.remedy,
-        ) from error
-
-
-def _network(graph: OnnxGraph) -> IntegerNetwork:
     builder = Builder(graph)
     for value in graph.inputs:
         builder.enter(value.name, sample_shape(graph.file, value))
