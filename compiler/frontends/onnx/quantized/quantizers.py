@@ -37,6 +37,7 @@ from snnc.compiler.frontends.onnx.quantized.values import (
     run,
     times,
 )
+from snnc.compiler.frontends.onnx.tensors import NIBBLES, stored_range
 from snnc.ir.arrays import AnyArray, IntArray
 from snnc.ir.errors import ModelError, UnsupportedError
 from snnc.ir.nodes import Add
@@ -171,7 +172,7 @@ def _quantized_constant(stored: Constant, scale: Float, rounding: Step, zero: An
 def parameters(
     builder: Builder, node: OnnxNode, scale_at: int, zero_at: int, shape: tuple[int, ...],
     default: Any = np.uint8, *, axis: int | None = None,
-) -> tuple[Float, IntArray, type[Any]]:  # fmt: skip
+) -> tuple[Float, IntArray, np.dtype[Any]]:  # fmt: skip
     """(scale, zero point, element type) of a quantizer, for a tensor of ``shape``.
 
     Raises:
@@ -188,7 +189,7 @@ def parameters(
     if zero.dtype.kind not in "iu":
         raise UnsupportedError("quantization to other than integers", where=node.where(),
                                found=zero.dtype)  # fmt: skip
-    kind = zero.dtype.type
+    kind = zero.dtype
     return (
         _along(node, scale.astype(np.float32), shape, axis),
         _along(node, zero.astype(np.int64), shape, axis),
@@ -217,13 +218,12 @@ def _whole_tensor(node: OnnxNode) -> None:
                                remedy="quantize per tensor, or per channel")  # fmt: skip
 
 
-def limits(kind: type[Any], node: OnnxNode) -> tuple[int, int]:
+def limits(kind: np.dtype[Any], node: OnnxNode) -> tuple[int, int]:
     """Smallest and largest integer of an element type."""
-    info = np.iinfo(kind)
-    if info.bits > MAX_BITS:
-        raise UnsupportedError("activations of more than 16 bits", where=node.where(),
-                               found=info.dtype)  # fmt: skip
-    return int(info.min), int(info.max)
+    low, high = stored_range(kind)
+    if high >= 1 << MAX_BITS:
+        raise UnsupportedError("activations of more than 16 bits", where=node.where(), found=kind)
+    return low, high
 
 
 def scalar(node: OnnxNode, zero: AnyArray) -> int:
@@ -236,15 +236,19 @@ def scalar(node: OnnxNode, zero: AnyArray) -> int:
     return int(zero.reshape(()))
 
 
+# TensorProto's element types; without one, QuantizeLinear gives bytes.
+_OUTPUT_TYPES: Mapping[int, Any] = {
+    0: np.uint8, 2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16, **NIBBLES,
+}  # fmt: skip
+
+
 def _quantize_linear(builder: Builder, node: OnnxNode) -> Value:
     _whole_tensor(node)
     x = builder.value(node, 0)
     shape = x.values.shape if isinstance(x, Constant) else (1, *x.shape)
-    default = {0: np.uint8, 2: np.uint8, 3: np.int8, 4: np.uint16, 5: np.int16}.get(
-        node.integer("output_dtype", 0)
-    )
+    default = _OUTPUT_TYPES.get(node.integer("output_dtype", 0))
     if default is None:
-        raise UnsupportedError("quantization to other than 8 or 16 bits", where=node.where())
+        raise UnsupportedError("quantization to other than 4, 8 or 16 bits", where=node.where())
     scale, zero, kind = parameters(builder, node, 1, 2, shape, default)
     low, high = limits(kind, node)
     if isinstance(x, Constant):
