@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from snnc.compiler.frontends.onnx import ann, stateful
+from snnc.compiler.frontends.onnx import ann, quantized, stateful
 from snnc.compiler.frontends.onnx.ann.data import DataSource, Samples, no_data
 from snnc.compiler.frontends.onnx.graph import OnnxGraph, OnnxNode
 from snnc.compiler.frontends.onnx.kinds import kind_of
@@ -17,7 +17,7 @@ from snnc.compiler.frontends.onnx.options import OnnxOptions
 from snnc.compiler.frontends.onnx.read import read_file
 from snnc.compiler.frontends.record import RawNode
 from snnc.ir.arrays import AnyArray
-from snnc.ir.errors import ModelError, UnsupportedError
+from snnc.ir.errors import ModelError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
 
@@ -104,11 +104,7 @@ def _record(graph: OnnxGraph, node: OnnxNode) -> RawNode:
 
 def _other(graph: OnnxGraph) -> Network | IntegerNetwork:
     """Quantized networks and spiking steps."""
-    if kind_of(graph) == "stateful":
-        return stateful.lower(graph)
-    raise UnsupportedError(
-        f"{kind_of(graph)} ONNX files are not read yet", where=graph.file, remedy="use NIR"
-    )
+    return stateful.lower(graph) if kind_of(graph) == "stateful" else quantized.lower(graph)
 
 
 def _named(error: ModelError, file: str) -> ModelError:
