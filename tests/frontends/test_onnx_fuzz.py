@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,17 +37,49 @@ def mutated(data: bytes, random: np.random.Generator) -> bytes:
     return bytes(raw)
 
 
+NUMBERS = (-(1 << 62), -3, -1, 0, 1, 2, 7, 255, 1 << 20, 1 << 31, 1 << 40, (1 << 63) - 1)
+OPERATORS = (
+    "Conv", "Relu", "MaxPool", "Add", "Mul", "Reshape", "Flatten", "Gemm", "Concat", "Pad", "Slice",
+    "Resize", "Transpose", "Squeeze", "Clip", "Gather", "Expand", "Range", "ConstantOfShape",
+    "BatchNormalization", "AveragePool", "ReduceMean", "QuantizeLinear", "Softmax", "Cast",
+)  # fmt: skip
+
+
+def rewired(made: Any, random: np.random.Generator) -> bytes:
+    """A well-formed file whose attributes, extents, operands or operators are others."""
+    graph = made.graph
+    names = [*(t.name for t in graph.initializer), *(o for n in graph.node for o in n.output), "x"]
+    for _ in range(int(random.integers(1, 4))):
+        chosen = graph.node[int(random.integers(len(graph.node)))]
+        tensor = graph.initializer[int(random.integers(len(graph.initializer)))]
+        number = int(random.choice(np.array(NUMBERS, object)))
+        kind = int(random.integers(0, 6))
+        if kind == 0 and chosen.input:
+            chosen.input[int(random.integers(len(chosen.input)))] = str(random.choice(names))
+        elif kind == 1:
+            chosen.op_type = str(random.choice(OPERATORS))
+        elif kind == 2 and chosen.attribute:
+            attribute = chosen.attribute[int(random.integers(len(chosen.attribute)))]
+            attribute.i = number
+            attribute.ints[:] = [number] * int(random.integers(0, 6))
+        elif kind == 3:
+            tensor.dims[:] = [number] * int(random.integers(0, 4))
+        elif kind == 4:
+            tensor.data_type = int(random.integers(0, 26))
+        else:
+            values = random.choice([0, -1, 2, np.nan, np.inf, 1e38], len(tensor.raw_data) // 4)
+            tensor.raw_data = values.astype(np.float32).tobytes()
+    result: bytes = made.SerializeToString()
+    return result
+
+
 def outcomes(path: Path, count: int, seed: int) -> dict[str, int]:
     """How many mutated files were read, and how many refused, by error class."""
     random = np.random.default_rng(seed)
-    models = [files.cnn().SerializeToString()]
-    small = files.cnn()
-    for tensor in small.graph.initializer:
-        tensor.raw_data = bytes(len(tensor.raw_data))  # structure is most of the file
-    models.append(small.SerializeToString())
+    model = files.cnn().SerializeToString()
     found: dict[str, int] = {}
     for k in range(count):
-        path.write_bytes(mutated(models[k % 2], random))
+        path.write_bytes(mutated(model, random) if k % 2 else rewired(files.cnn(), random))
         try:
             frontend.preview(frontend.read_file(path), OnnxOptions())
             name = "read"
@@ -61,6 +94,7 @@ def test_mutated_files_end_in_typed_errors(tmp_path: Path) -> None:
     assert sum(found.values()) == 300
     assert found["ModelError"] > 10
     assert found["ModelFileError"] > 10
+    assert found["UnsupportedError"] > 10
 
 
 @pytest.mark.slow
