@@ -20,11 +20,14 @@ from snnc.compiler.frontends import (
     NetxOptions,
     NirOptions,
     OnnxOptions,
+    TorchOptions,
     is_netx,
     is_onnx,
+    is_torch,
     netx,
     nir,
     onnx,
+    torch_files,
 )
 from snnc.compiler.map import MapOptions, map_network
 from snnc.compiler.options import CompileOptions
@@ -41,6 +44,7 @@ from snnc.ir.network import Network
 from snnc.ir.target import Target
 from snnc.ir.wire import WireCode
 
+TORCH_OPTIONS = ("constructor", "time_axis")
 CONVERSION = ("conversion", "percentile", "levels")
 """Options of ANNs."""
 GRADED_LEVELS = 15
@@ -87,7 +91,7 @@ class Compilation:
         on_stage: called with (stage, None) when a stage starts, (stage, seconds) when it ends.
     """
 
-    model: Path
+    model: Path | Network | IntegerNetwork
     options: CompileOptions
     calibrate: Callable[[Network | IntegerNetwork], Calibration | None] = no_calibration
     samples: onnx.DataSource = onnx.no_data
@@ -124,13 +128,15 @@ class Compilation:
         return deployment
 
     def _frontend(self) -> Network | IntegerNetwork:
-        if is_onnx(self.model):
+        if isinstance(self.model, Path):
+            if not is_onnx(self.model):
+                return read_model(self.model, self.options)
             graph = onnx.read_file(self.model)
             chosen = onnx_options(self.options, self.target)
             lowered = onnx.lower(graph, chosen, self.samples)
             self.conversion = lowered.conversion
             return lowered.network
-        return read_model(self.model, self.options)
+        return self.model
 
     def _normalise(self) -> Network | IntegerNetwork:
         network: Network | IntegerNetwork = self.results["frontend"]
@@ -143,8 +149,9 @@ class Compilation:
         network = self.results["normalise"]
         if isinstance(network, IntegerNetwork):
             return quantize.Quantized(network, {})
+        bits, layers = quantize.parse_widths(self.options.weight_bits)
         options = quantize.QuantizeOptions(
-            self.options.weight_bits, self.timesteps, max_spikes=self.options.max_spikes
+            bits, self.timesteps, layers, max_spikes=self.options.max_spikes
         )
         values = self.calibration.values if self.calibration else None
         return quantize.quantize(network, self.target, options, values)
@@ -231,6 +238,8 @@ def read_model(path: Path, options: CompileOptions) -> Network | IntegerNetwork:
     """
     if is_netx(path):
         return netx.read(path, netx_options(options))
+    if is_torch(path):
+        return torch_files.read(path, torch_options(options))
     if is_onnx(path):
         return onnx.preview(onnx.read_file(path), onnx_options(options))
     return nir.read(path, nir_options(options))
@@ -243,6 +252,7 @@ def nir_options(options: CompileOptions) -> NirOptions:
         OptionError: an option of other files was given.
     """
     _only_for(options, ("input_layer",), ".net", "a NIR file's input is what its first node reads")
+    _only_for(options, TORCH_OPTIONS, "PyTorch", "a NIR file holds a whole network")
     _only_for(options, CONVERSION, ".onnx", "a NIR file's neurons have thresholds")
     named: dict[str, Any] = {f.name: getattr(options, f.name) for f in fields(NirOptions)}
     return NirOptions(**named)
@@ -257,8 +267,24 @@ def netx_options(options: CompileOptions) -> NetxOptions:
     _only_for(options, CONVERSION, ".onnx", "a .net file holds integers with one meaning")
     others = (*(f.name for f in fields(NirOptions)), "weight_bits")
     _only_for(options, others, ".nir", "a .net file holds integers with one meaning")
+    _only_for(options, TORCH_OPTIONS, "PyTorch", "a .net file holds a whole network")
     named: Any = options.input_layer
     return NetxOptions(named)
+
+
+def torch_options(options: CompileOptions) -> TorchOptions:
+    """The part of the options that completes a PyTorch file; it validates the values.
+
+    Raises:
+        OptionError: an option of other files was given.
+    """
+    others = tuple(f.name for f in fields(NirOptions))
+    _only_for(options, others, ".nir", "a PyTorch model says how its neurons behave")
+    _only_for(
+        options, ("input_layer",), ".net", "a PyTorch model's input is what it is called with"
+    )
+    _only_for(options, CONVERSION, ".onnx", "a PyTorch model's neurons have thresholds")
+    return TorchOptions(options.constructor, options.time_axis, options.timesteps)
 
 
 def onnx_options(options: CompileOptions, target: Target | None = None) -> OnnxOptions:
@@ -272,6 +298,7 @@ def onnx_options(options: CompileOptions, target: Target | None = None) -> OnnxO
     others = tuple(f.name for f in fields(NirOptions))
     _only_for(options, others, ".nir", "an ONNX file says what its operators do")
     _only_for(options, ("input_layer",), ".net", "an ONNX file names its inputs")
+    _only_for(options, TORCH_OPTIONS, "PyTorch", "an ONNX file holds a whole network")
     levels = options.levels
     if levels is None and target is not None and target.spike.payload_bits:
         most = (1 << target.spike.payload_bits) - 1

@@ -91,14 +91,13 @@ def _schedule_assumptions(deployment: Deployment) -> dict[str, str]:
 
 def _approximations(quantized: Mapping[str, Any]) -> list[str]:
     """Where the integers are not the trained numbers, in words."""
-    bits = quantized.get("weight_bits")
     lines = []
     for name, layer in quantized.get("layers", {}).items():
         rounded, ratio = layer["groups"] - layer["exact_groups"], layer["weight_sqnr_db"]
         if rounded and ratio is not None:  # None: no error, whatever grid was taken
             lines.append(
                 f"{name}: weights of {rounded} of {layer['groups']} channels are rounded to "
-                f"{bits} bits, signal to noise {ratio:.1f} dB"
+                f"{layer['weight_bits']} bits, signal to noise {ratio:.1f} dB"
             )
         lines += [f"{name}: {text}" for text in _rounded_parameters(layer)]
         count = layer.get("count")

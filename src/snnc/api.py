@@ -22,6 +22,7 @@ from snnc.ir.errors import ArtifactError, OptionError, SnncError, UnsupportedErr
 from snnc.ir.nodes import Input
 from snnc.results import (
     CheckReport,
+    CompareReport,
     CompileResult,
     Demo,
     ExportResult,
@@ -60,7 +61,7 @@ def _silent(*_: object) -> None:
 
 
 def compile(
-    model: AnyPath,
+    model: AnyPath | Network | IntegerNetwork,
     options: CompileOptions | None = None,
     *,
     output: AnyPath | None = None,
@@ -74,7 +75,8 @@ def compile(
     """Compile a trained network for a chip.
 
     Args:
-        model: ``.nir``, ``.net`` or ``.onnx`` file.
+        model: ``.nir``, ``.net``, ``.onnx``, ``.pt2`` or weights file, or a network
+            (``snnc.from_torch``).
         options: target, time steps, widths, seed, dialect; see ``CompileOptions``.
         output: ``.snnc`` file to write; None keeps the deployment in memory only.
         calibration: typical data (``.npz``, recordings): value ranges and spike rates.
@@ -103,8 +105,10 @@ def compile(
         _check_output(Path(output), model, calibration)
     source = _CalibrationSource(calibration, inputs or InputOptions(), options)
     folder = None if build_dir is None else BuildFolder(Path(build_dir))
+    given = Path(model) if isinstance(model, str | Path) else model
+    label = given if isinstance(given, Path) else Path(given.name)
     job = Compilation(
-        Path(model),
+        given,
         options,
         source,
         source.static,
@@ -115,7 +119,7 @@ def compile(
         deployment = job.run(stop_after)
     except SnncError as error:
         if folder is not None:
-            folder.write_failure(Path(model), options, job.seconds, error)
+            folder.write_failure(label, options, job.seconds, error)
         raise
     if deployment is not None:
         deployment = _with_inputs(deployment, source)
@@ -125,7 +129,7 @@ def compile(
     last = [stage for stage in STAGES if stage in job.results][-1]
     result = CompileResult(deployment, written, job.seconds, last, source.notes)
     if folder is not None:
-        folder.write(Path(model), options, result)
+        folder.write(label, options, result)
     return result
 
 
@@ -156,6 +160,8 @@ def run(
     inputs: InputOptions | None = None,
     compare: int = COMPARED,
     trace: AnyPath | None = None,
+    decode: str | None = None,
+    early_stop: float | None = None,
     lava: LavaOptions | None = None,
     on_progress: Progress = _silent,
 ) -> RunReport:
@@ -170,12 +176,15 @@ def run(
         inputs: how data becomes time steps; what it leaves open is as the network was compiled.
         compare: compare the backend with the reference on the first so many samples.
         trace: ``.npz`` file that receives the spikes of every population.
+        decode: how outputs become classes, see ``snnc.simulators.decoding``; None as the model.
+        early_stop: end a sample when the best class leads the second by this much.
         lava: interpreter and patience of the Lava backend.
         on_progress: called as (samples done, samples in total).
 
     Raises:
         SnncError: what is wrong with artifact, data or options, and what to do.
     """
+    from snnc.deciding import Rules
     from snnc.execution import execute
 
     if compare < 0:
@@ -183,9 +192,10 @@ def run(
     if trace is not None:
         _check_output(Path(trace), input, deployment)
     program = _deployment(deployment)
+    rules = Rules.of(program, decode, early_stop)
     data = _data(program, input, inputs or InputOptions(), samples)
     path = None if trace is None else Path(trace)
-    return execute(program, data, backend, compare, path, on_progress, lava)
+    return execute(program, data, backend, compare, path, on_progress, rules, lava)
 
 
 def verify(
@@ -293,6 +303,43 @@ def export_onnx(
             remedy="export the model it was quantized from",
         )
     export(network, Path(path))
+
+
+def compare(
+    a: AnyPath,
+    b: AnyPath | None = None,
+    input: AnyPath | None = None,
+    *,
+    a_options: Sequence[str] = (),
+    b_options: Sequence[str] = (),
+    samples: int | None = None,
+    inputs: InputOptions | None = None,
+    tolerance: float = 0.0,
+    on_progress: Progress = _silent,
+) -> CompareReport:
+    """Find where two readings of a network first differ: layer, step, neuron and both values.
+
+    Args:
+        a: model file, artifact, or recorded spikes (``.npz``).
+        b: the other one; None is the same file as ``a``, read with other options.
+        input: data both run on; None takes random spikes.
+        a_options, b_options: ``"key=value"`` of a side, see docs/compare.md.
+        samples: run only the first so many.
+        inputs: how data becomes time steps.
+        tolerance: difference of an output value that still counts as equal.
+        on_progress: called as (samples done, samples in total).
+
+    Raises:
+        SnncError: what is wrong with files, data or options, and what to do.
+    """
+    from snnc import comparing, sides
+
+    left = sides.opened(Path(a), a_options, "--a")
+    right = sides.opened(Path(a if b is None else b), b_options, "--b")
+    path = None if input is None else Path(input)
+    return comparing.compared(
+        left, right, path, inputs or InputOptions(), samples, tolerance, on_progress
+    )
 
 
 def export(

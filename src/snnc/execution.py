@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from snnc.backends.lava import LavaOptions
+from snnc.deciding import Decisions, Rules
 from snnc.inputs import Dataset, integer_batch
 from snnc.ir.arrays import IntArray, RealArray, size_of
 from snnc.ir.deployment import Deployment
@@ -72,9 +73,11 @@ def execute(
     compared: int,
     trace: Path | None,
     on_progress: Progress,
+    rules: Rules,
     lava: LavaOptions | None = None,
 ) -> RunReport:
     """Run all samples on one backend, comparing the first with the reference on the way."""
+    decisions = Decisions(rules)
     tally, equality = Tally(), _Equality(0 if backend == "reference" else compared)
     results: list[RunResult] = []
     started = time.perf_counter()
@@ -82,18 +85,21 @@ def execute(
     seconds = time.perf_counter() - started
     on_progress(0, data.samples)
     for inputs in batches(deployment, data):
-        everything = trace is not None or equality.open
+        counting = rules.stop is not None and backend != "cycle"
+        everything = trace is not None or equality.open or counting
         started = time.perf_counter()
         result, cycle = simulator.run(
             inputs,
             None if everything else (),
             trace=trace is not None,
+            stop=rules.stop,
             progress=_within(on_progress, done, data.samples),
         )
         seconds += time.perf_counter() - started
         done += len(next(iter(inputs.values())))
         on_progress(done, data.samples)
         tally.add(deployment, result)
+        decisions.add(deployment, inputs, result, None if cycle is None else cycle.stopped)
         if cycle is not None:  # spikes and outputs of all batches would not fit in memory
             tally.cycle.append(replace(cycle, result=RunResult({}, {}, {})))
         results += [] if trace is None else [result]
@@ -107,8 +113,10 @@ def execute(
         samples=data.samples,
         steps=data.steps,
         ticks=deployment.schedule.ticks,
-        predictions={n: tuple(np.concatenate(p).tolist()) for n, p in tally.predicted.items()},
-        ties=tally.ties,
+        predictions={n: tuple(np.concatenate(p).tolist()) for n, p in decisions.predicted.items()},
+        ties=decisions.ties,
+        decode=rules.names,
+        early_stop=decisions.summary(),
         labels=None if data.labels is None else tuple(data.labels.tolist()),
         spikes=tally.spikes,
         compared=_comparison(equality, backend, data.steps),
