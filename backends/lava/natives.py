@@ -80,6 +80,8 @@ def _check_form(n: Neuron) -> None:
         raise NotLifError(
             f"a ladder of {n.levels} thresholds and {n.negative_levels} negative ones"
         )
+    if n.emission is not None:
+        raise NotLifError("an emission table")
     if n.reset.kind != "value" or n.reset.amount.any():
         raise NotLifError(f"reset {n.reset.kind} {int(n.reset.amount.max())}, not to zero")
     if n.refractory or n.adaptation is not None or n.initial.any():
