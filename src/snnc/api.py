@@ -441,7 +441,10 @@ class _CalibrationSource:
             return None
         data = load(self.path, network.of_type(Input), self.inputs, RANGE_SAMPLES)
         self.data = data
-        return Calibration(typical_and_extreme(data, self.limit), data.steps, self._measure)
+        samples = min(self.limit, data.samples)
+        labels = None if data.labels is None else data.labels[:samples]
+        values = typical_and_extreme(data, self.limit)
+        return Calibration(values, data.steps, self._measure, samples, labels)
 
     def _measure(
         self, network: IntegerNetwork, target: Target, codes: Mapping[str, WireCode]
