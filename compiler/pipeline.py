@@ -35,7 +35,7 @@ from snnc.compiler.provenance import provenance
 from snnc.compiler.summary import summarize
 from snnc.compiler.verify import verify
 from snnc.compiler.wire import Preference, wire_codes
-from snnc.ir.arrays import RealArray
+from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import OptionError
 from snnc.ir.expand import expand
@@ -59,6 +59,8 @@ class Calibration:
     Attributes:
         values: real input values [samples, steps, *shape] by input name.
         steps: steps per sample of the data.
+        samples: how many of the first values are compared spike by spike.
+        labels: classes of the values' samples, if known.
         measure: packets per sample of every element, by input and population name, when the
             integer network runs on the same samples and sends by these wire codes.
         accuracy: share of the first so many samples that the integer network classifies as
@@ -68,6 +70,8 @@ class Calibration:
     values: Mapping[str, RealArray]
     steps: int
     measure: Callable[[IntegerNetwork, Target, Mapping[str, WireCode]], Mapping[str, RealArray]]
+    samples: int = 1
+    labels: IntArray | None = None
     accuracy: Callable[[IntegerNetwork, int], float | None] = lambda _network, _samples: None
 
 
@@ -153,8 +157,12 @@ class Compilation:
         options = quantize.QuantizeOptions(
             bits, self.timesteps, layers, max_spikes=self.options.max_spikes
         )
-        values = self.calibration.values if self.calibration else None
-        return quantize.quantize(network, self.target, options, values)
+        if self.calibration is None:
+            return quantize.quantize(network, self.target, options)
+        known = self.calibration
+        done = quantize.quantize(network, self.target, options, known.values)
+        found = quantize.fidelity(network, done.network, known.values, known.samples, known.labels)
+        return quantize.Quantized(done.network, {**done.report, "fidelity": found})
 
     def _legalize(self) -> IntegerNetwork:
         network = self.results["quantize"].network
