@@ -70,6 +70,8 @@ class RunReport:
         ticks: ticks per sample on the chip.
         predictions: by output, one class per sample, the lowest where several are best.
         ties: by output, samples in which several classes are best.
+        decode: by output, the decoder that made classes of its values.
+        early_stop: steps taken and synaptic events saved; None when all steps ran.
         labels: classes given with the data, if any.
         spikes: by spiking population, over all samples.
         compared: equality with the reference on the first samples; None when not asked for.
@@ -85,6 +87,8 @@ class RunReport:
     ticks: int
     predictions: Mapping[str, tuple[int, ...]]
     ties: Mapping[str, int]
+    decode: Mapping[str, str]
+    early_stop: Mapping[str, Any] | None
     labels: tuple[int, ...] | None
     spikes: Mapping[str, int]
     compared: Comparison | None
@@ -123,6 +127,8 @@ class RunReport:
             "accuracy": self.accuracy,
             "predictions": {name: list(classes) for name, classes in self.predictions.items()},
             "ties": dict(self.ties),
+            "decode": dict(self.decode),
+            "early_stop": None if self.early_stop is None else dict(self.early_stop),
             "labels": None if self.labels is None else list(self.labels),
             "spikes": dict(self.spikes),
             "mismatches": self.mismatches,
