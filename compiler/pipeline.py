@@ -275,6 +275,17 @@ def read_model(path: Path, options: CompileOptions) -> Network | IntegerNetwork:
     return nir.read(path, nir_options(options))
 
 
+def read_finished(path: Path, options: CompileOptions) -> Network | IntegerNetwork:
+    """As ``read_model``, for those who run or write the network: an ANN is no network yet.
+
+    Raises:
+        InputError: an ANN, whose thresholds need data; else as ``read_model``.
+    """
+    if is_onnx(path):
+        return onnx.lower(onnx.read_file(path), onnx_options(options), onnx.no_data).network
+    return read_model(path, options)
+
+
 def nir_options(options: CompileOptions) -> NirOptions:
     """The part of the options that completes a ``.nir`` file; it validates the values.
 

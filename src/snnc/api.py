@@ -295,13 +295,13 @@ def export_onnx(
         MissingPackageError: the package ``onnx`` is not installed.
     """
     from snnc.compiler.frontends.onnx.stateful import export
-    from snnc.compiler.pipeline import read_model
+    from snnc.compiler.pipeline import read_finished
     from snnc.ir.network import Network
 
     network: object = model
     if isinstance(model, str | Path):
         _check_output(Path(path), model)
-        network = read_model(Path(model), options or CompileOptions())
+        network = read_finished(Path(model), options or CompileOptions())
     if not isinstance(network, Network):
         raise UnsupportedError(
             "only networks of real numbers are written as ONNX",
