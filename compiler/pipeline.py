@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,13 +29,14 @@ from snnc.compiler.frontends import (
     onnx,
     torch_files,
 )
+from snnc.compiler.legalize.lava import lava_registers, lava_semantics
 from snnc.compiler.map import MapOptions, map_network
 from snnc.compiler.options import CompileOptions
 from snnc.compiler.provenance import provenance
 from snnc.compiler.summary import summarize
 from snnc.compiler.verify import verify
 from snnc.compiler.wire import Preference, wire_codes
-from snnc.ir.arrays import RealArray
+from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import OptionError
 from snnc.ir.expand import expand
@@ -59,6 +60,8 @@ class Calibration:
     Attributes:
         values: real input values [samples, steps, *shape] by input name.
         steps: steps per sample of the data.
+        samples: how many of the first values are compared spike by spike.
+        labels: classes of the values' samples, if known.
         measure: packets per sample of every element, by input and population name, when the
             integer network runs on the same samples and sends by these wire codes.
         accuracy: share of the first so many samples that the integer network classifies as
@@ -68,6 +71,8 @@ class Calibration:
     values: Mapping[str, RealArray]
     steps: int
     measure: Callable[[IntegerNetwork, Target, Mapping[str, WireCode]], Mapping[str, RealArray]]
+    samples: int = 1
+    labels: IntArray | None = None
     accuracy: Callable[[IntegerNetwork, int], float | None] = lambda _network, _samples: None
 
 
@@ -151,14 +156,39 @@ class Compilation:
             return quantize.Quantized(network, {})
         bits, layers = quantize.parse_widths(self.options.weight_bits)
         options = quantize.QuantizeOptions(
-            bits, self.timesteps, layers, max_spikes=self.options.max_spikes
+            bits,
+            self.timesteps,
+            layers,
+            # Lava's populations have one threshold, so one grid.
+            "layer" if self.options.semantics == "lava" else "channel",
+            max_spikes=self.options.max_spikes,
         )
-        values = self.calibration.values if self.calibration else None
-        return quantize.quantize(network, self.target, options, values)
+        target = self.target
+        if self.options.semantics == "lava":
+            target = lava_registers(target)
+        if self.calibration is None:
+            return quantize.quantize(network, target, options)
+        known = self.calibration
+        done = quantize.quantize(network, target, options, known.values)
+        found = quantize.fidelity(network, done.network, known.values, known.samples, known.labels)
+        return quantize.Quantized(done.network, {**done.report, "fidelity": found})
+
+    def with_semantics(self, semantics: str) -> IntegerNetwork:
+        """The same model, quantized and legalized under another ``semantics``, for comparison."""
+        options = replace(self.options, semantics=semantics)
+        known = {stage: self.results[stage] for stage in ("frontend", "normalise")}
+        other = replace(self, options=options, results=known, seconds={}, dump_to=None)
+        other.target = self.target
+        other.results["quantize"] = other._quantize()
+        legal: IntegerNetwork = other._legalize()
+        return legal
 
     def _legalize(self) -> IntegerNetwork:
         network = self.results["quantize"].network
-        return legalize.legalize(network, self.target, self.wire_code)
+        legal = legalize.legalize(network, self.target, self.wire_code)
+        if self.options.semantics == "lava":
+            return lava_semantics(legal, self.target, self.timesteps)
+        return legal
 
     def _retime(self) -> retime.Retiming:
         network = self.results["legalize"]

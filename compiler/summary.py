@@ -108,6 +108,27 @@ def _approximations(quantized: Mapping[str, Any]) -> list[str]:
             )
         if not layer["accumulator"]["proven"]:
             lines.append(f"{name}: {layer['accumulator'].get('otherwise', 'width not proven')}")
+    return lines + _measured(quantized.get("fidelity", {}))
+
+
+def _measured(fidelity: Mapping[str, Any]) -> list[str]:
+    """Spikes and classes on calibration data: the trained network and its integers."""
+    samples = fidelity.get("samples", 0)
+    where = f"on {samples} calibration sample(s)"
+    lines = [
+        f"{name}: {layer['different']:,} spikes differ from the trained network's "
+        f"{layer['spikes']:,} {where}"
+        for name, layer in fidelity.get("layers", {}).items()
+        if layer["different"]
+    ]
+    for name, output in fidelity.get("outputs", {}).items():
+        if lines:  # without a different spike nothing is approximate
+            text = f"{name}: {output['alike']} classified as by the trained network"
+            if "correct" in output:
+                text += (
+                    f", {output['correct']} correct before and {output['integer_correct']} after"
+                )
+            lines.append(f"{text} {where}")
     return lines
 
 

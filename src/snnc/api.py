@@ -91,6 +91,7 @@ def compile(
     """
     from snnc.build_folder import BuildFolder
     from snnc.compiler.pipeline import STAGES, Compilation, check_stage
+    from snnc.semantics import measured, sentence
 
     options = options or CompileOptions()
     check_stage(stop_after)
@@ -115,6 +116,7 @@ def compile(
         _dump_folder(dump_ir, folder),
         on_stage,
     )
+    effect = None
     try:
         deployment = job.run(stop_after)
     except SnncError as error:
@@ -123,11 +125,16 @@ def compile(
         raise
     if deployment is not None:
         deployment = _with_inputs(deployment, source)
+        effect = measured(job, source.data)
+        if effect is not None:
+            report = {**deployment.report, "semantics": effect}
+            deployment = dataclasses.replace(deployment, report=report)
         if output is not None:
             artifact.write(deployment, Path(output))
     written = Path(output) if output is not None and deployment is not None else None
     last = [stage for stage in STAGES if stage in job.results][-1]
-    result = CompileResult(deployment, written, job.seconds, last, source.notes)
+    told = () if effect is None else (sentence(effect),)
+    result = CompileResult(deployment, written, job.seconds, last, (*source.notes, *told))
     if folder is not None:
         folder.write(label, options, result)
     return result
@@ -492,8 +499,10 @@ class _CalibrationSource:
             return None
         data = load(self.path, network.of_type(Input), self.inputs, RANGE_SAMPLES)
         self.data = data
+        samples = min(self.limit, data.samples)
+        labels = None if data.labels is None else data.labels[:samples]
         values = typical_and_extreme(data, self.limit)
-        return Calibration(values, data.steps, self._measure, self._accuracy)
+        return Calibration(values, data.steps, self._measure, samples, labels, self._accuracy)
 
     def static(self, inputs: Sequence[Input]) -> Samples | None:
         """The same data for the conversion of an ANN: each sample's mean over time.

@@ -68,6 +68,13 @@ WeightBits = Annotated[
     typer.Option(help="Bits of a weight, 1 to 16: 8, or conv1=4,fc=8.", show_default="8"),
 ]
 Chips = Annotated[int | None, typer.Option(help="Chips joined into one mesh.", show_default="1")]
+Semantics = Annotated[
+    str | None,
+    typer.Option(
+        help="Whose neurons: chip, or lava (Lava's fixed-point LIF, for Loihi-class targets).",
+        show_default="chip",
+    ),
+]
 WireCode = Annotated[
     str | None,
     typer.Option(
