@@ -10,6 +10,8 @@ from typing import Any
 from snnc.compiler.wire import PREFERENCES
 from snnc.ir.errors import OptionError
 
+SEMANTICS = ("chip", "lava")
+
 
 @dataclass(frozen=True)
 class CompileOptions:
@@ -18,7 +20,7 @@ class CompileOptions:
     Attributes:
         target: shipped name or path of a target file.
         timesteps: logical steps per sample; None takes the calibration data's.
-        weight_bits: width of a weight mantissa.
+        weight_bits: width of a weight: a number, or names and numbers ("conv1=4,fc=8").
         chips: chips joined into one mesh.
         seed: of the mapper's search.
         time_limit_s: of each exact solver run in the mapper.
@@ -26,14 +28,20 @@ class CompileOptions:
             not say, see ``snnc.compiler.frontends.nir.NirOptions``.
         input_layer: what the input layer of a ``.net`` file is fed, see
             ``snnc.compiler.frontends.netx.NetxOptions``.
+        constructor, time_axis: what a PyTorch file does not say, see
+            ``snnc.compiler.frontends.torch.files.TorchOptions``.
+        conversion, percentile, levels: how an ANN in a ``.onnx`` file becomes spiking, see
+            ``snnc.compiler.frontends.onnx.OnnxOptions``.
         max_spikes: limit of counts per step where a model has none and none can be proven.
+        semantics: "chip" takes the target's neurons; "lava" Lava's fixed-point LIF on the same
+            chip, see ``snnc.compiler.legalize.lava``.
         wire_code: how counts cross the chip, see ``snnc.compiler.wire``.
         calibration_samples: samples of the calibration data on which spikes are counted.
     """
 
     target: str = "loihi1"
     timesteps: int | None = None
-    weight_bits: int = 8
+    weight_bits: int | str = 8
     chips: int = 1
     seed: int = 0
     time_limit_s: float = 5.0
@@ -44,15 +52,30 @@ class CompileOptions:
     loop_delay: str | None = None
     transpose_linear: bool = False
     input_layer: str = "values"
+    constructor: str | None = None
+    time_axis: str = "auto"
+    conversion: str = "error"
+    percentile: float = 99.9
+    levels: int | None = None
     wire_code: str = "auto"
+    semantics: str = "chip"
     max_spikes: int | None = None
     calibration_samples: int = 8
 
     def __post_init__(self) -> None:
-        for name in ("timesteps", "weight_bits", "chips", "calibration_samples", "max_spikes"):
+        if isinstance(self.weight_bits, str) and self.weight_bits.isdigit():
+            object.__setattr__(self, "weight_bits", int(self.weight_bits))
+        for name in ("timesteps", "chips", "calibration_samples", "max_spikes"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise OptionError("must be at least 1", where=_flag(name), found=value)
+        if self.semantics not in SEMANTICS:
+            raise OptionError(
+                "not one of the choices",
+                where="--semantics",
+                found=self.semantics,
+                allowed=", ".join(SEMANTICS),
+            )
         if self.wire_code not in PREFERENCES:
             raise OptionError(
                 "no such wire code",

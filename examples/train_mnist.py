@@ -49,12 +49,14 @@ def lif(current: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Mnist(nn.Module):
-    """conv 5x5 / 2, LIF, conv 3x3 / 2, LIF, dense."""
+    """conv 5x5 / 2, batch-norm, LIF, conv 3x3 / 2, batch-norm, LIF, dense."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(1, CHANNELS[0], 5, stride=2, padding=2)
-        self.conv2 = nn.Conv2d(CHANNELS[0], CHANNELS[1], 3, stride=2, padding=1)
+        self.conv1 = nn.Conv2d(1, CHANNELS[0], 5, stride=2, padding=2, bias=False)
+        self.norm1 = nn.BatchNorm2d(CHANNELS[0])
+        self.conv2 = nn.Conv2d(CHANNELS[0], CHANNELS[1], 3, stride=2, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(CHANNELS[1])
         self.fc = nn.Linear(CHANNELS[1] * 49, 10)
         self.weight_bits: int | None = None
 
@@ -70,12 +72,12 @@ class Mnist(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Summed output currents [batch, 10], and the spike counts of both populations."""
         w1, w2, w3 = (self.weight(m) for m in (self.conv1, self.conv2, self.fc))
-        first = functional.conv2d(pixels / LEVELS, w1, self.conv1.bias, 2, 2)
+        first = self.norm1(functional.conv2d(pixels / LEVELS, w1, None, 2, 2))
         v = [torch.zeros((), dtype=pixels.dtype)] * 2
         counts = [torch.zeros((), dtype=pixels.dtype)] * 2
         for _ in range(STEPS):
             s1, v[0] = lif(first, v[0])
-            s2, v[1] = lif(functional.conv2d(s1, w2, self.conv2.bias, 2, 1), v[1])
+            s2, v[1] = lif(self.norm2(functional.conv2d(s1, w2, None, 2, 1)), v[1])
             counts = [count + s for count, s in zip(counts, (s1, s2), strict=True)]
         total = functional.linear(counts[1].flatten(1), w3, STEPS * self.fc.bias)
         return total, counts
@@ -151,14 +153,17 @@ def write_nir(path: Path, model: Mnist) -> None:
         _node(nodes, "input", "Input", shape=[1, 28, 28])
         _node(nodes, "output", "Output", shape=[10])
         _node(nodes, "flatten", "Flatten", input_type=[CHANNELS[1], 7, 7], start_dim=0, end_dim=-1)
-        for name, conv, extent, scale in (
-            ("conv1", model.conv1, 28, 1 / LEVELS), ("conv2", model.conv2, 14, 1.0),
-        ):  # fmt: skip
-            assert conv.bias is not None
+        for name, conv, norm, extent, scale in (
+            ("conv1", model.conv1, model.norm1, 28, 1 / LEVELS),
+            ("conv2", model.conv2, model.norm2, 14, 1.0),
+        ):
+            factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+            weight = conv.weight * factor.reshape(-1, 1, 1, 1) * scale
+            bias = norm.bias - norm.running_mean * factor
             _node(
-                nodes, name, "Conv2d", input_shape=[extent, extent],
-                weight=_array(conv.weight * scale), bias=_array(conv.bias), stride=conv.stride,
-                padding=conv.padding, dilation=conv.dilation, groups=1,
+                nodes, name, "Conv2d", input_shape=[extent, extent], weight=_array(weight),
+                bias=_array(bias), stride=conv.stride, padding=conv.padding,
+                dilation=conv.dilation, groups=1,
             )  # fmt: skip
         _node(nodes, "fc", "Affine", weight=_array(model.fc.weight), bias=_array(model.fc.bias))
         tau = DT / (1 - BETA)
@@ -174,7 +179,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="train a LIF network on MNIST")
     parser.add_argument("--data", type=Path, required=True, help="folder of the four files")
     parser.add_argument("--out", type=Path, default=Path("mnist"))
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=9)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()

@@ -38,7 +38,7 @@ class Lif:
     du: int
     dv: int
     bias_mant: IntArray
-    bias_exp: int
+    bias_exp: IntArray
     vth: int
     vth_lo: int | None
     input_shift: int
@@ -74,10 +74,14 @@ def as_lif(neuron: Neuron, input_bound: int, timesteps: int) -> Lif:
 def _check_form(n: Neuron) -> None:
     if n.emit != "count":
         raise NotLifError("its potential is read")
+    if n.emission is not None:
+        raise NotLifError("it sends looked-up values")
     if n.levels != 1 or n.negative_levels > 1:
         raise NotLifError(
             f"a ladder of {n.levels} thresholds and {n.negative_levels} negative ones"
         )
+    if n.emission is not None:
+        raise NotLifError("an emission table")
     if n.reset.kind != "value" or n.reset.amount.any():
         raise NotLifError(f"reset {n.reset.kind} {int(n.reset.amount.max())}, not to zero")
     if n.refractory or n.adaptation is not None or n.initial.any():
@@ -97,17 +101,18 @@ def _threshold(ladder: IntArray) -> int:
     return below >> STATE_SHIFT
 
 
-def _bias(n: Neuron) -> tuple[IntArray, int]:
+def _bias(n: Neuron) -> tuple[IntArray, IntArray]:
+    """Mantissa and exponent per neuron, the exponent as small as it can be."""
     if any(b.onset for b in n.bias):
         raise NotLifError("a bias that starts late")
     total = np.broadcast_to(sum((b.value for b in n.bias), start=np.int64(0)), n.shape).reshape(-1)
-    for exponent in range(BIAS_EXPONENT_LIMIT, -1, -1):
-        mantissa = total >> exponent
-        if (mantissa << exponent == total).all():
-            if np.abs(mantissa).max() > BIAS_LIMIT:
-                break
-            return mantissa, exponent
-    raise NotLifError("a bias beyond 13 bits and exponent 7")
+    exponent = np.zeros(total.size, np.int64)
+    for _ in range(BIAS_EXPONENT_LIMIT):
+        exponent += np.abs(total >> exponent) > BIAS_LIMIT
+    mantissa: IntArray = total >> exponent
+    if (mantissa << exponent != total).any() or (np.abs(mantissa) > BIAS_LIMIT).any():
+        raise NotLifError("a bias beyond 13 bits and exponent 7")
+    return mantissa, exponent
 
 
 def _keep(leak: Leak, what: str, least: int) -> int:

@@ -18,6 +18,7 @@ from snnc.compiler.legalize import require, verdicts
 from snnc.compiler.normalise import normalise
 from snnc.compiler.normalise.builder import event_only
 from snnc.compiler.quantize.counts import MOST, check_order, levels_needed, too_many
+from snnc.compiler.quantize.fidelity import fidelity
 from snnc.compiler.quantize.inputs import input_types
 from snnc.compiler.quantize.layer import Layer, LayerQuantizer
 from snnc.compiler.quantize.options import Quantized, QuantizeOptions
@@ -25,8 +26,9 @@ from snnc.compiler.quantize.parameters import parameters
 from snnc.compiler.quantize.report import layer_report
 from snnc.compiler.quantize.rows import rows_of
 from snnc.compiler.quantize.trees import Tree, TreeBuilder, shared_part
+from snnc.compiler.quantize.widths import parse_widths, width_of
 from snnc.ir.arrays import RealArray
-from snnc.ir.errors import UnsupportedError
+from snnc.ir.errors import OptionError, UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork, IntegerNode
 from snnc.ir.network import Network
 from snnc.ir.nodes import Bias, Input, MatMul, Mul, Output, Pool, Reduce, Scale
@@ -34,7 +36,7 @@ from snnc.ir.real_neuron import RealNeuron
 from snnc.ir.target import Target
 from snnc.ir.types import ValueType, events, signed_integer
 
-__all__ = ["QuantizeOptions", "Quantized", "quantize"]
+__all__ = ["QuantizeOptions", "Quantized", "fidelity", "parse_widths", "quantize"]
 
 
 def quantize(
@@ -81,6 +83,8 @@ class _Quantizer:
         leaves = {n.name for n in network.nodes if isinstance(n, Input | RealNeuron | Output)}
         self.nodes: dict[str, IntegerNode] = {}
         self.counts: dict[str, dict[str, int]] = {}
+        self.layer_names: list[str] = []
+        self.named: set[str] = set()
         self.builder = TreeBuilder(network, grids, spikes, shared | leaves)
         for node in network.of_type(Input):
             self.nodes[node.name] = Input(node.name, node.shape, self.types[node.name])
@@ -109,10 +113,13 @@ class _Quantizer:
     def run(self) -> Quantized:
         reports = {}
         for neuron in self.network.of_type(RealNeuron):
-            layer = self._layer(neuron)
-            reports[neuron.name] = layer_report(layer, self.target, self.options)
+            tree = self.builder.build(neuron)
+            options = self.options.of_layer(self._width(neuron, tree))
+            layer = self._layer(neuron, tree, options)
+            reports[neuron.name] = layer_report(layer, self.target, options)
             if neuron.name in self.counts:
                 reports[neuron.name]["count"] = self.counts[neuron.name]
+        self._check_names()
         for output in self.network.of_type(Output):
             self.nodes[output.name] = output
         network = IntegerNetwork(
@@ -122,15 +129,32 @@ class _Quantizer:
         )
         return Quantized(network, self._summary(reports))
 
-    def _layer(self, neuron: RealNeuron) -> Layer:
+    def _width(self, neuron: RealNeuron, tree: Tree) -> int | None:
+        """The weight width asked for this population under its name or a writer's."""
+        names = (neuron.name, *tree.writers)
+        self.layer_names.extend(names)
+        bits, used = width_of(names, self.options.layer_bits)
+        self.named |= used
+        return bits
+
+    def _check_names(self) -> None:
+        unknown = sorted(set(self.options.layer_bits) - self.named)
+        if unknown:
+            raise OptionError(
+                "no such layer",
+                where="--weight-bits",
+                found=", ".join(unknown),
+                allowed=", ".join(sorted(set(self.layer_names))),
+            )
+
+    def _layer(self, neuron: RealNeuron, tree: Tree, options: QuantizeOptions) -> Layer:
         check_order(self.network, neuron, set(self.types))
-        tree = self.builder.build(neuron)
         nodes = {**self.nodes, **self._neuron_stubs()}
 
         def attempt(form: RealNeuron) -> Layer:
             p = parameters(self.network, form, tree, self.target)
             rows = rows_of(tree, p.writers, p.gain)
-            return LayerQuantizer(p, tree, rows, self.target, self.options, nodes, self.types).run()
+            return LayerQuantizer(p, tree, rows, self.target, options, nodes, self.types).run()
 
         if neuron.name in self.types:
             layer = attempt(neuron)

@@ -11,6 +11,7 @@ import numpy as np
 
 from snnc.ir.arrays import AnyArray, IntArray, RealArray
 
+FEW_BITS = 3  # widths whose largest weights are clipped where that lowers the error
 TOLERANCE = 1e-5  # float32 checkpoints: 127 steps of relative error 6e-8
 
 
@@ -63,6 +64,22 @@ def halvings(values: RealArray) -> int | None:
         if bool((values * 2.0**bits % 1 == 0).all()):
             return bits
     return None
+
+
+def clipped_at(weights: RealArray, bits: int, largest: int) -> float:
+    """Magnitude at which few bits clip weights: least squared error of rounding and clipping.
+
+    One bit keeps the sign, and its best step is the mean magnitude (Rastegari et al., ECCV 2016).
+    """
+    size = np.abs(weights[weights != 0])
+    if not size.size:
+        return 0.0
+    if bits == 1:
+        return float(size.mean())
+    tops = size.max() * np.linspace(0.25, 1, 31)
+    steps = (tops / largest)[:, None]
+    error = (np.minimum(np.rint(size / steps), largest) * steps - size) ** 2
+    return float(tops[error.sum(axis=1).argmin()])
 
 
 def limit_distinct(largest: IntArray, weight: RealArray, entries: int) -> IntArray:

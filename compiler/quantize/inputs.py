@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from snnc.compiler.quantize.grids import exact_step
 from snnc.compiler.quantize.options import QuantizeOptions
 from snnc.ir.arrays import RealArray
 from snnc.ir.errors import InputError
@@ -70,11 +71,31 @@ def _observed(node: Input, data: RealArray, levels: int) -> tuple[ValueType, str
         kind = events(int(min(low, 0)), int(max(high, 0)) or int(low == 0))
         return kind, f"{kind} from calibration data with integers in [{low:g}, {high:g}]"
     largest = max(abs(low), abs(high))
+    step = _common_step(data, 2 * levels)
+    if step is not None:
+        most = round(largest / step)
+        kind = events(-most if low < 0 else 0, most, (step,))
+        return kind, f"values in [{low:g}, {high:g}] are multiples of {step:.9g}: {kind}, exact"
     kind = events(-levels if low < 0 else 0, levels, (largest / levels,))
     return kind, (
         f"real values in [{low:g}, {high:g}] are rounded to {levels} levels of "
         f"{largest / levels:.9g}"
     )
+
+
+def _common_step(data: RealArray, most: int) -> float | None:
+    """The step of which all values are multiples, at most ``most`` of it; None without one.
+
+    Fewer than three different values besides 0 do not show a step.
+    """
+    seen = np.zeros(0)
+    for sample in data:
+        seen = np.unique(np.concatenate([seen, np.abs(sample, dtype=np.float64).reshape(-1)]))
+        if seen.size > most + 1:
+            return None
+    if np.count_nonzero(seen) < 3:
+        return None
+    return exact_step(seen, most, np.zeros(0), np.zeros(0))
 
 
 def _check(node: Input, data: RealArray) -> None:

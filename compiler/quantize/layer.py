@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from snnc.compiler.intervals import interval
+from snnc.compiler.intervals import Interval, interval
 from snnc.compiler.quantize.bounds import Bounds, bounds
 from snnc.compiler.quantize.grids import TOLERANCE
 from snnc.compiler.quantize.ladder import bias, leak
@@ -67,6 +67,7 @@ class LayerQuantizer:
         self.target, self.model, self.options = target, target.neuron, options
         self.nodes, self.types = nodes, types
         self.grids = Grids(parameters, rows, target, options)
+        self._by_steps: dict[bytes, tuple[list[Linear], Interval]] = {}
         self.lowest = -(1 << (target.neuron.state_bits - 1))
 
     def run(self) -> Layer:
@@ -124,16 +125,25 @@ class LayerQuantizer:
 
     def _attempt(self, shift: int, shrink: float) -> Layer:
         steps, exact = self.grids.steps(shift, shrink)
-        writers = [rows.quantized(steps, self.grids.largest) for rows in self.rows]
+        writers, (low, high) = self._written(steps)
         neuron, threshold_error, reset_error, biases_fit = self._neuron(shift, steps)
-        nodes = {**self.nodes, **self.tree.inner, **{w.name: w for w in writers}}
-        low, high = interval(nodes, self.tree.root, self.types)
         clipped = neuron.state_range.low > self.lowest
         proof = bounds(neuron, low, high, self.options.timesteps, clipped)
         neuron = replace(neuron, current_range=self._current_range())
         fits = biases_fit and self._proven(neuron, proof)
         return Layer(self.p, self.rows, neuron, writers, steps, exact, proof, threshold_error,
                      reset_error, fits)  # fmt: skip
+
+    def _written(self, steps: RealArray) -> tuple[list[Linear], Interval]:
+        """The weights on these grids and the interval of their sum; few shifts change the grids."""
+        key = steps.tobytes()
+        if key not in self._by_steps:
+            signs = self.options.weight_bits == 1
+            writers = [rows.quantized(steps, self.grids.largest, signs) for rows in self.rows]
+            nodes = {**self.nodes, **self.tree.inner, **{w.name: w for w in writers}}
+            found = interval(nodes, self.tree.root, self.types)
+            self._by_steps = {key: (writers, found)}
+        return self._by_steps[key]
 
     def _current_range(self) -> StateRange:
         half = 1 << (self.model.current_bits - 1)

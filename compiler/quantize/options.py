@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from snnc.ir.errors import OptionError
@@ -16,7 +16,8 @@ class QuantizeOptions:
     """How real numbers become integers.
 
     Attributes:
-        weight_bits: width of a signed weight, 2 to 16.
+        weight_bits: width of a signed weight, 1 to 16; 1 bit is a sign (no synapse stays none).
+        layer_bits: other widths, by the name of a population or of an operator that writes to it.
         timesteps: steps of one sample, for the proofs about neurons without leak.
         granularity: one weight grid per output channel, or one per layer.
         input_levels: steps of a real-valued input in [0, its calibrated maximum]; by default 255
@@ -27,16 +28,17 @@ class QuantizeOptions:
 
     weight_bits: int = 8
     timesteps: int | None = None
+    layer_bits: Mapping[str, int] = field(default_factory=dict)
     granularity: Literal["channel", "layer"] = "channel"
     input_levels: int | None = None
     max_spikes: int | None = None
 
     def __post_init__(self) -> None:
-        if not 2 <= self.weight_bits <= 16:
-            raise OptionError(
-                "unusable weight width", where="--weight-bits", found=self.weight_bits,
-                allowed="2 to 16",
-            )  # fmt: skip
+        for bits in (self.weight_bits, *self.layer_bits.values()):
+            if not 1 <= bits <= 16:
+                raise OptionError(
+                    "unusable weight width", where="--weight-bits", found=bits, allowed="1 to 16"
+                )
         if self.granularity not in ("channel", "layer"):
             raise OptionError(
                 "unknown granularity", where="--granularity", found=self.granularity,
@@ -55,14 +57,20 @@ class QuantizeOptions:
     def largest_weight(self, target: Target) -> int:
         """Largest magnitude; raises ``OptionError`` if no synapse of the target is that wide."""
         widest = max(target.core.weight.bits)
-        if self.weight_bits > widest:
+        most = max(self.weight_bits, *self.layer_bits.values(), 0)
+        if most > widest:
             raise OptionError(
                 "the target has no weights this wide",
                 where="--weight-bits",
-                found=self.weight_bits,
+                found=most,
                 allowed=f"{', '.join(map(str, target.core.weight.bits))} bits on {target.id}",
             )
-        return (1 << (self.weight_bits - 1)) - 1
+        return max(1, (1 << (self.weight_bits - 1)) - 1)
+
+    def of_layer(self, bits: int | None) -> QuantizeOptions:
+        """The options of one population."""
+        width = self.weight_bits if bits is None else bits
+        return replace(self, weight_bits=width, layer_bits={})
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,6 +28,7 @@ def layer_report(layer: Layer, target: Target, options: QuantizeOptions) -> dict
     outside = [np.abs(r.weights.values) > (largest + 0.5) * layer.steps[r.entry_group]
                for r in layer.rows]  # fmt: skip
     result: dict[str, Any] = {
+        "weight_bits": options.weight_bits,
         "groups": p.count,
         "exact_groups": int(np.count_nonzero(layer.exact)),
         "weight_grid": [float(layer.steps.min()), float(layer.steps.max())],

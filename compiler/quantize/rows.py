@@ -21,9 +21,14 @@ class Rows:
     weights: Weights
     entry_group: IntArray
 
-    def quantized(self, step: RealArray, largest: int) -> Linear:
-        """The writer with integers; ``step`` is the grid of each group."""
+    def quantized(self, step: RealArray, largest: int, signs: bool = False) -> Linear:
+        """The writer with integers; ``step`` is the grid of each group.
+
+        ``signs``: one bit, so that every weight but 0 (no synapse) becomes its sign.
+        """
         real = self.weights.values / step[self.entry_group]
+        if signs:
+            real = np.sign(real)
         values = np.clip(np.rint(real), -largest, largest).astype(np.int64)
         node = self.writer.node
         return Linear(node.name, node.inputs, with_values(self.weights, values))

@@ -7,7 +7,13 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from snnc.compiler.quantize.grids import exact_step, limit_distinct, near_integer
+from snnc.compiler.quantize.grids import (
+    FEW_BITS,
+    clipped_at,
+    exact_step,
+    limit_distinct,
+    near_integer,
+)
 from snnc.compiler.quantize.ladder import Thresholds
 from snnc.compiler.quantize.options import QuantizeOptions
 from snnc.compiler.quantize.parameters import Parameters
@@ -39,7 +45,7 @@ class Grids:
         self.p, self.rows = parameters, rows
         self.target, self.model = target, target.neuron
         self.largest = options.largest_weight(target)
-        self.timesteps = options.timesteps
+        self.timesteps, self.bits = options.timesteps, options.weight_bits
         self.one_grid = parameters.one_grid or options.granularity == "layer"
         self.registers = Thresholds.of(target.neuron)
 
@@ -96,7 +102,9 @@ class Grids:
 
     @cached_property
     def largest_weight(self) -> RealArray:
-        """Per group: largest absolute real weight."""
+        """Per group: largest absolute real weight that keeps its value (few bits clip more)."""
+        if self.bits <= FEW_BITS:
+            return np.array([clipped_at(w, self.bits, self.largest) for w in self._by_group])
         return np.array([np.abs(w).max(initial=0.0) for w in self._by_group])
 
     @cached_property

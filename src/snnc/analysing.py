@@ -88,7 +88,8 @@ def _formed(
     if target is None:
         return folded, ("scales, biases and linear operators are folded, as the compiler does",)
     samples = None if data is None else _real(data)
-    chosen = quantize.QuantizeOptions(compiling.weight_bits, steps or compiling.timesteps)
+    bits, layers = quantize.parse_widths(compiling.weight_bits)
+    chosen = quantize.QuantizeOptions(bits, steps or compiling.timesteps, layers)
     try:
         quantized = quantize.quantize(folded, target, chosen, samples)
     except SnncError as error:

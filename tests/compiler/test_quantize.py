@@ -214,7 +214,7 @@ def test_calibration_data_is_checked() -> None:
 @pytest.mark.parametrize(
     ("options", "where"),
     [
-        ({"weight_bits": 1}, "--weight-bits"),
+        ({"weight_bits": 0}, "--weight-bits"),
         ({"granularity": "row"}, "--granularity"),
         ({"input_levels": 0}, "--input-levels"),
         ({"timesteps": 0}, "--timesteps"),
