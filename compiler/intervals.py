@@ -11,7 +11,7 @@ from snnc.compiler.normalise.matrices import per_channel
 from snnc.ir.arrays import IntArray, Shape
 from snnc.ir.integer_network import IntegerNode
 from snnc.ir.neuron import Neuron
-from snnc.ir.nodes import Delay, Input, Linear, MatMul, Mul
+from snnc.ir.nodes import Barrier, Delay, Input, Linear, Lut, MatMul, Mul, Reduce, Rescale
 from snnc.ir.types import ValueType
 from snnc.ir.weights import Conv, with_values
 from snnc.simulators.reference.operators import apply, convolution, linear
@@ -55,11 +55,19 @@ def _interval(
     lows, highs = [low for low, _ in parts], [high for _, high in parts]
     if isinstance(node, Linear):
         return _linear(node, lows[0], highs[0])
-    if isinstance(node, Delay):  # nothing has arrived in the first steps
+    if isinstance(node, Delay | Barrier):  # silent steps
         return np.minimum(lows[0], 0), np.maximum(highs[0], 0)
+    if isinstance(node, Lut):  # need not be monotone
+        least, most = int(node.table.min()), int(node.table.max())
+        return np.full_like(lows[0], least), np.full_like(highs[0], most)
     if isinstance(node, Mul | MatMul):
         return _product(node, parts[0], parts[1])
-    return _apply(node, lows), _apply(node, highs)
+    ends = _apply(node, lows), _apply(node, highs)
+    if isinstance(node, Rescale):  # a negative multiplier turns around
+        return np.minimum(*ends), np.maximum(*ends)
+    if isinstance(node, Reduce) and node.steps and node.op == "sum":
+        return node.steps * ends[0], node.steps * ends[1]
+    return ends
 
 
 def _linear(node: Linear, low: IntArray, high: IntArray) -> Interval:

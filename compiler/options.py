@@ -26,6 +26,10 @@ class CompileOptions:
             not say, see ``snnc.compiler.frontends.nir.NirOptions``.
         input_layer: what the input layer of a ``.net`` file is fed, see
             ``snnc.compiler.frontends.netx.NetxOptions``.
+        constructor, time_axis: what a PyTorch file does not say, see
+            ``snnc.compiler.frontends.torch.files.TorchOptions``.
+        conversion, percentile, levels: how an ANN in a ``.onnx`` file becomes spiking, see
+            ``snnc.compiler.frontends.onnx.OnnxOptions``.
         max_spikes: limit of counts per step where a model has none and none can be proven.
         wire_code: how counts cross the chip, see ``snnc.compiler.wire``.
         calibration_samples: samples of the calibration data on which spikes are counted.
@@ -44,6 +48,11 @@ class CompileOptions:
     loop_delay: str | None = None
     transpose_linear: bool = False
     input_layer: str = "values"
+    constructor: str | None = None
+    time_axis: str = "auto"
+    conversion: str = "error"
+    percentile: float = 99.9
+    levels: int | None = None
     wire_code: str = "auto"
     max_spikes: int | None = None
     calibration_samples: int = 8

@@ -16,7 +16,19 @@ from typing import Any, cast
 from snnc.backends import targets
 from snnc.compiler import legalize, normalise, quantize, retime
 from snnc.compiler.dump import dump_stage
-from snnc.compiler.frontends import NetxOptions, NirOptions, is_netx, netx, nir
+from snnc.compiler.frontends import (
+    NetxOptions,
+    NirOptions,
+    OnnxOptions,
+    TorchOptions,
+    is_netx,
+    is_onnx,
+    is_torch,
+    netx,
+    nir,
+    onnx,
+    torch_files,
+)
 from snnc.compiler.map import MapOptions, map_network
 from snnc.compiler.options import CompileOptions
 from snnc.compiler.provenance import provenance
@@ -32,6 +44,11 @@ from snnc.ir.network import Network
 from snnc.ir.target import Target
 from snnc.ir.wire import WireCode
 
+TORCH_OPTIONS = ("constructor", "time_axis")
+CONVERSION = ("conversion", "percentile", "levels")
+"""Options of ANNs."""
+GRADED_LEVELS = 15
+"""Spikes per step of a converted neuron where a spike carries its count."""
 STAGES = ("frontend", "normalise", "quantize", "legalize", "retime", "map", "deployment")
 
 
@@ -46,11 +63,14 @@ class Calibration:
         labels: classes of the values' samples, if known.
         measure: packets per sample of every element, by input and population name, when the
             integer network runs on the same samples and sends by these wire codes.
+        accuracy: share of the first so many samples that the integer network classifies as
+            labelled; None without labels.
     """
 
     values: Mapping[str, RealArray]
     steps: int
     measure: Callable[[IntegerNetwork, Target, Mapping[str, WireCode]], Mapping[str, RealArray]]
+    accuracy: Callable[[IntegerNetwork, int], float | None] = lambda _network, _samples: None
     samples: int = 1
     labels: IntArray | None = None
 
@@ -69,19 +89,22 @@ class Compilation:
     """One run of the pipeline: its inputs, and the results of the stages so far.
 
     Attributes:
+        samples: static calibration samples, for the conversion of an ANN.
         results: by stage name.
         seconds: wall time by stage name.
         on_stage: called with (stage, None) when a stage starts, (stage, seconds) when it ends.
     """
 
-    model: Path
+    model: Path | Network | IntegerNetwork
     options: CompileOptions
     calibrate: Callable[[Network | IntegerNetwork], Calibration | None] = no_calibration
+    samples: onnx.DataSource = onnx.no_data
     dump_to: Path | None = None
     on_stage: Callable[[str, float | None], None] = _quiet
     results: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     calibration: Calibration | None = None
+    conversion: Mapping[str, Any] | None = None
 
     def run(self, stop_after: str | None = None) -> Deployment | None:
         """Run all stages, or those up to and including ``stop_after``; None when stopped early.
@@ -109,7 +132,15 @@ class Compilation:
         return deployment
 
     def _frontend(self) -> Network | IntegerNetwork:
-        return read_model(self.model, self.options)
+        if isinstance(self.model, Path):
+            if not is_onnx(self.model):
+                return read_model(self.model, self.options)
+            graph = onnx.read_file(self.model)
+            chosen = onnx_options(self.options, self.target)
+            lowered = onnx.lower(graph, chosen, self.samples)
+            self.conversion = lowered.conversion
+            return lowered.network
+        return self.model
 
     def _normalise(self) -> Network | IntegerNetwork:
         network: Network | IntegerNetwork = self.results["frontend"]
@@ -195,17 +226,30 @@ class Compilation:
             ),
             report={},
         )
-        return summarize(draft, verify(draft).as_dict(), self.results, self.rates)
+        checked = verify(draft).as_dict()
+        return summarize(draft, checked, self.results, self.rates, self._converted())
+
+    def _converted(self) -> Mapping[str, Any] | None:
+        """What the conversion of an ANN cost, with the accuracy of the integers."""
+        if self.conversion is None or self.calibration is None:
+            return self.conversion
+        count = self.conversion["compared_samples"]
+        accuracy = self.calibration.accuracy(self.results["legalize"], count)
+        return {**self.conversion, "integer_accuracy": accuracy}
 
 
 def read_model(path: Path, options: CompileOptions) -> Network | IntegerNetwork:
-    """The network of a file, by the frontend that reads it.
+    """The network of a file, by the frontend that reads it; of an ANN, without data, its structure.
 
     Raises:
         OptionError: an option that does not apply to this kind of file; else as the frontend.
     """
     if is_netx(path):
         return netx.read(path, netx_options(options))
+    if is_torch(path):
+        return torch_files.read(path, torch_options(options))
+    if is_onnx(path):
+        return onnx.preview(onnx.read_file(path), onnx_options(options))
     return nir.read(path, nir_options(options))
 
 
@@ -213,9 +257,11 @@ def nir_options(options: CompileOptions) -> NirOptions:
     """The part of the options that completes a ``.nir`` file; it validates the values.
 
     Raises:
-        OptionError: an option of ``.net`` files was given.
+        OptionError: an option of other files was given.
     """
     _only_for(options, ("input_layer",), ".net", "a NIR file's input is what its first node reads")
+    _only_for(options, TORCH_OPTIONS, "PyTorch", "a NIR file holds a whole network")
+    _only_for(options, CONVERSION, ".onnx", "a NIR file's neurons have thresholds")
     named: dict[str, Any] = {f.name: getattr(options, f.name) for f in fields(NirOptions)}
     return NirOptions(**named)
 
@@ -224,12 +270,50 @@ def netx_options(options: CompileOptions) -> NetxOptions:
     """The part of the options that completes a ``.net`` file; it validates the values.
 
     Raises:
-        OptionError: an option of ``.nir`` files was given.
+        OptionError: an option of other files was given.
     """
+    _only_for(options, CONVERSION, ".onnx", "a .net file holds integers with one meaning")
     others = (*(f.name for f in fields(NirOptions)), "weight_bits")
     _only_for(options, others, ".nir", "a .net file holds integers with one meaning")
+    _only_for(options, TORCH_OPTIONS, "PyTorch", "a .net file holds a whole network")
     named: Any = options.input_layer
     return NetxOptions(named)
+
+
+def torch_options(options: CompileOptions) -> TorchOptions:
+    """The part of the options that completes a PyTorch file; it validates the values.
+
+    Raises:
+        OptionError: an option of other files was given.
+    """
+    others = tuple(f.name for f in fields(NirOptions))
+    _only_for(options, others, ".nir", "a PyTorch model says how its neurons behave")
+    _only_for(
+        options, ("input_layer",), ".net", "a PyTorch model's input is what it is called with"
+    )
+    _only_for(options, CONVERSION, ".onnx", "a PyTorch model's neurons have thresholds")
+    return TorchOptions(options.constructor, options.time_axis, options.timesteps)
+
+
+def onnx_options(options: CompileOptions, target: Target | None = None) -> OnnxOptions:
+    """The part of the options that concerns a ``.onnx`` file; it validates the values.
+
+    Where spikes carry a payload, neurons send several levels at once unless ``levels`` says else.
+
+    Raises:
+        OptionError: an option of other files was given.
+    """
+    others = tuple(f.name for f in fields(NirOptions))
+    _only_for(options, others, ".nir", "an ONNX file says what its operators do")
+    _only_for(options, ("input_layer",), ".net", "an ONNX file names its inputs")
+    _only_for(options, TORCH_OPTIONS, "PyTorch", "an ONNX file holds a whole network")
+    levels = options.levels
+    if levels is None and target is not None and target.spike.payload_bits:
+        most = (1 << target.spike.payload_bits) - 1
+        levels = min(target.neuron.levels or GRADED_LEVELS, most, GRADED_LEVELS)
+    method: Any = options.conversion
+    usual = OnnxOptions()
+    return OnnxOptions(method, options.percentile, levels, options.timesteps or usual.timesteps)
 
 
 def _only_for(options: CompileOptions, names: Iterable[str], suffix: str, why: str) -> None:

@@ -26,6 +26,7 @@ def summarize(
     checked: Mapping[str, Any],
     stages: Mapping[str, Any],
     rates: Mapping[str, RealArray] | None,
+    conversion: Mapping[str, Any] | None = None,
 ) -> Deployment:
     """The deployment with its report.
 
@@ -34,6 +35,7 @@ def summarize(
         checked: what the independent checker found: utilization, unchecked resources.
         stages: results by stage name; their ``report`` mappings are taken over.
         rates: packets per sample of every element, or None when no data was given.
+        conversion: what the conversion of an ANN cost; None for spiking networks.
     """
     owner = _owners(draft)
     # Seconds differ from run to run; the placement carries what "cores" says.
@@ -47,6 +49,7 @@ def summarize(
         "layers": _layers(draft, owner, rates),
         "placement": _placement(draft, owner, mapped["cores"]),
         "schedule": _schedule(draft),
+        "conversion": None if conversion is None else dict(conversion),
         "quantize": dict(stages["quantize"].report),
         "retime": dict(stages["retime"].report),
         "map": kept,

@@ -65,7 +65,7 @@ class IntegerNetwork:
         for node in self.nodes:
             if isinstance(node, Linear) and node.weights.values.dtype.kind != "i":
                 raise ModelError("integer weights are required", where=node.name)
-        _ = self.order, self.shapes, self.types, self.lags
+        _ = self.order, self.shapes, self.types, self.lags, self.steps
 
     @cached_property
     def node(self) -> dict[str, IntegerNode]:

@@ -74,10 +74,14 @@ def as_lif(neuron: Neuron, input_bound: int, timesteps: int) -> Lif:
 def _check_form(n: Neuron) -> None:
     if n.emit != "count":
         raise NotLifError("its potential is read")
+    if n.emission is not None:
+        raise NotLifError("it sends looked-up values")
     if n.levels != 1 or n.negative_levels > 1:
         raise NotLifError(
             f"a ladder of {n.levels} thresholds and {n.negative_levels} negative ones"
         )
+    if n.emission is not None:
+        raise NotLifError("an emission table")
     if n.reset.kind != "value" or n.reset.amount.any():
         raise NotLifError(f"reset {n.reset.kind} {int(n.reset.amount.max())}, not to zero")
     if n.refractory or n.adaptation is not None or n.initial.any():

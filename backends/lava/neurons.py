@@ -17,7 +17,7 @@ from snnc.ir.neuron import NO_LEAK, Leak, Neuron, StateRange, flat, flat_ladder
 _KNOWN = {
     "name", "inputs", "shape", "thresholds", "reset", "leak", "current", "input_shift", "bias",
     "negative_thresholds", "refractory", "refractory_hold", "adaptation", "state_range",
-    "current_range", "initial", "emit", "grid",
+    "current_range", "initial", "emit", "grid", "emission",
 }  # fmt: skip
 
 
@@ -65,12 +65,14 @@ def integer_neuron(neuron: Neuron, window: Window) -> Process:
         "initial": flat(neuron.initial, neuron.shape),
         "biases": _biases(neuron),
     }
+    if neuron.emission is not None:
+        arrays["emission"] = neuron.emission
     settings: dict[str, Any] = {
         "input_shift": neuron.input_shift,
         "onsets": [b.onset for b in neuron.bias],
         "state_range": _bounds(neuron.state_range),
         "emit": neuron.emit,
-        "reset": neuron.reset.kind,
+        "reset": str(neuron.reset.kind),
         "up": neuron.reset.up,
         "down": neuron.reset.down,
         "refractory": neuron.refractory,

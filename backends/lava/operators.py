@@ -32,7 +32,7 @@ def _spec(node: IntegerNode, network: IntegerNetwork) -> tuple[dict[str, Any], d
             "padding": [list(pair) for pair in node.padding],
         }
         return {"op": "max_pool", **window}, {}
-    if isinstance(node, Reduce):
+    if isinstance(node, Reduce) and not node.steps:
         return {"op": "reduce", "function": node.op, "axes": list(node.axes)}, {}
     if isinstance(node, Mul):
         return {"op": "mul"}, {}

@@ -24,6 +24,8 @@ CONV_BITS = 23
 MESSAGE_BITS = 24
 DENSE_SHARE = 0.25
 MAX_DELAY = 63
+SPARSE_EXTENT = 1 << 24
+"""Rows times columns beyond which Lava's Sparse takes minutes and gigabytes to start."""
 DELAYED_WORK = 1 << 20
 """Weights times delays beyond which Lava's DelayDense, which goes through all of them in every
 step, is left for a queue in front of a plain process."""
@@ -79,7 +81,7 @@ def matrix_processes(
             synapses do not take it.
 
     Returns:
-        None where a sum could leave 32 bits, or the delay cannot be held.
+        None where a sum could leave 32 bits, or the delay or the extent is too much.
     """
     matrix.sum_duplicates()
     row_sums = np.zeros(matrix.shape[0], object)
@@ -90,6 +92,8 @@ def matrix_processes(
         return None
     outputs, inputs = matrix.shape
     dense = matrix.nnz >= DENSE_SHARE * outputs * inputs
+    if not dense and outputs * inputs > SPARSE_EXTENT:
+        return None
     if delay and (delay > MAX_DELAY or outputs * inputs * (delay + 1) > DELAYED_WORK):
         return None
     values = matrix.toarray() if dense or delay else matrix.data

@@ -1,24 +1,26 @@
 """Can this target compute this network, node by node; and the little that must be added to it.
 
 All limits come from the target description.  A finding is ``ok``, ``assumed`` (the target's
-description does not settle it; the assumption is printed) or ``refused``.
+description does not settle it, or the compiler adds neurons; both are printed) or ``refused``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from snnc.compiler.legalize.findings import Finding, refused
+from snnc.compiler.legalize.findings import Finding
 from snnc.compiler.legalize.integer import integer_neuron
 from snnc.compiler.legalize.readouts import add_readouts, forgetful
 from snnc.compiler.legalize.real import real_neuron
-from snnc.compiler.legalize.synapses import packets, synapses
+from snnc.compiler.legalize.rewrites import rewrites, to_be_rewritten, wired
+from snnc.compiler.legalize.synapses import packets
 from snnc.compiler.wire import Preference
 from snnc.ir.errors import UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.lower import limits_of, lower, rewritten
 from snnc.ir.network import Network
 from snnc.ir.neuron import Neuron
-from snnc.ir.nodes import Input, Lut, MatMul, Mul, Output, Pool, Reduce, Rescale
+from snnc.ir.nodes import Input, Output
 from snnc.ir.real_neuron import RealNeuron
 from snnc.ir.target import Target
 
@@ -56,16 +58,13 @@ def verdicts(
         elif isinstance(node, Output) and isinstance(network, Network):
             if not isinstance(network.node[node.inputs[0]], RealNeuron):
                 result.append(forgetful(node, target))
-        elif (isinstance(node, Pool) and node.op == "max") or isinstance(
-            node, Mul | MatMul | Reduce | Rescale | Lut
-        ):
-            what = "max pooling" if isinstance(node, Pool) else type(node).__name__
-            remedy = "train with average pooling or strided convolutions"
-            if not isinstance(node, Pool):
-                remedy = "the reference simulator runs it; no chip core here computes it"
-            result.append(refused(node, f"{what} is not a sum over synapses", remedy))
-    if isinstance(network, IntegerNetwork) and not any(f.kind == "refused" for f in result):
-        result.extend(synapses(network, target))
+        elif isinstance(network, Network) and rewritten(node):
+            result.extend(to_be_rewritten(network.node[node.name], target))
+    if isinstance(network, IntegerNetwork):
+        lowered = lower(network, limits_of(target))
+        result.extend(rewrites(network, lowered, target))
+        if not any(f.kind == "refused" for f in result):
+            result.extend(wired(lowered, target))
     return tuple(result)
 
 
@@ -84,11 +83,17 @@ def require(found: Iterable[Finding], target: Target) -> None:
 def legalize(
     network: IntegerNetwork, target: Target, wire_code: Preference = "auto"
 ) -> IntegerNetwork:
-    """Add readout populations where outputs read operators, then check every node.
+    """Make a network that the target's cores compute, equal to the given one spike by spike.
+
+    Operators that are no synapses become populations (``snnc.ir.lower``); their costs stand in
+    the assumptions.  Outputs that read operators get readout populations.
 
     Raises:
         UnsupportedError: naming all nodes that the target cannot express.
     """
-    result = add_readouts(network, target)
+    lowered = lower(network, limits_of(target))
+    if lowered.refusals:
+        require(verdicts(network, target, wire_code), target)
+    result = add_readouts(lowered.network, target)
     require(verdicts(result, target, wire_code), target)
     return result

@@ -183,7 +183,7 @@ class _Quantizer:
             layer = attempt(replace(neuron, multi_spike=levels))
             made = {**nodes, **tree.inner, **{writer.name: writer for writer in layer.writers}}
             needed = levels_needed(layer, interval(made, tree.root, self.types)[1])
-        self.types[neuron.name] = events(0, levels)
+        self.types[neuron.name] = events(-neuron.negative_spikes, levels)
         self.counts[neuron.name] = {"limit": levels, "reachable": needed}
         why = "proven from the weights and the types of its inputs"
         if needed > levels:

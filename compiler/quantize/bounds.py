@@ -72,6 +72,7 @@ def _mirrored(neuron: Neuron) -> Neuron:
         negative_thresholds=neuron.thresholds,
         reset=reset,
         initial=-neuron.initial,
+        emission=None,  # what is sent does not matter to the membrane
     )
 
 

@@ -42,23 +42,25 @@ def state_bounds(neuron: Neuron, drive: Drive, timesteps: int) -> tuple[int, int
     """Largest |current| and |membrane| before any reset, over a sample of ``timesteps`` steps.
 
     Resets to zero or by subtraction are ignored; they only bring a state closer to what the
-    inputs alone can build up, one threshold step aside.
+    inputs alone can build up, one threshold step aside.  A reset that multiplies acts as a leak.
     """
     arriving = drive.magnitude << neuron.input_shift
     current = arriving
     if neuron.current is not None:
         current = _gathered(neuron.current, arriving, timesteps)
     bias = sum(int(np.abs(term.value).max(initial=0)) for term in neuron.bias)
+    grown = 1
     if neuron.reset.kind == "multiply":
-        return current, 2**62
+        grown = max(1, abs(neuron.reset.up), abs(neuron.reset.down))
     reset = int(np.abs(neuron.reset.amount).max(initial=0)) * max(1, neuron.levels)
     start = int(np.abs(neuron.initial).max(initial=0))
-    return current, _gathered(neuron.leak, current + bias + reset, timesteps) + start
+    state = _gathered(neuron.leak, current + bias + reset, timesteps, grown)
+    return current, grown * (state + start)
 
 
-def _gathered(leak: Leak, step: int, timesteps: int) -> int:
-    """Sum of at most ``timesteps`` contributions of ``step``, each kept by the leak."""
-    keep = Fraction(int(leak.multiplier.max(initial=0)), 1 << leak.shift)
+def _gathered(leak: Leak, step: int, timesteps: int, grown: int = 1) -> int:
+    """Sum of at most ``timesteps`` contributions of ``step``, kept by the leak, times ``grown``."""
+    keep = grown * Fraction(int(leak.multiplier.max(initial=0)), 1 << leak.shift)
     if keep > 1:
         return 2**62
     # Rounding may add one unit per step where the leak is not exact.

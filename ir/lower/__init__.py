@@ -22,22 +22,16 @@ from snnc.ir.lower.builder import Builder, RewriteError
 from snnc.ir.lower.limits import ANYTHING, Limits, limits_of
 from snnc.ir.lower.maxima import pool, reduce
 from snnc.ir.lower.products import matmul, multiply, multiply_by_table
+from snnc.ir.lower.readouts import with_readouts
 from snnc.ir.lower.sums import reduce_over_time, reduce_sum
 from snnc.ir.lower.tables import lut, rescale
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input, Lut, MatMul, Mul, Pool, Reduce, Rescale
 
 __all__ = [
-    "ANYTHING",
-    "Limits",
-    "Lowered",
-    "Refusal",
-    "Rewrite",
-    "limits_of",
-    "lower",
-    "require_lowered",
-    "rewritten",
-]
+    "ANYTHING", "Limits", "Lowered", "Refusal", "Rewrite", "executable", "limits_of", "lower",
+    "rewritten", "with_readouts",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -118,14 +112,18 @@ def lower(network: IntegerNetwork, limits: Limits = ANYTHING) -> Lowered:
     if refusals:
         return Lowered(network, (), tuple(refusals))
     result = IntegerNetwork(network.name, tuple(builder.nodes.values()), network.assumptions)
-    rewrites = _costs(source, result, builder.made)
+    rewrites = _costs(source, result, builder.made, inline)
     told = {f"rewritten {r.node}": str(r) for r in rewrites}
+    if limits.reach is not None and any(r.populations for r in rewrites):
+        told["helper neurons"] = (
+            f"potentials up to {limits.reach} are forgotten because the leak rounds toward zero"
+        )
     assumptions = {**network.assumptions, **told}
     return Lowered(IntegerNetwork(result.name, result.nodes, assumptions), rewrites, ())
 
 
-def require_lowered(network: IntegerNetwork) -> IntegerNetwork:
-    """The rewritten network, for simulators that know no machine.
+def executable(network: IntegerNetwork) -> IntegerNetwork:
+    """Populations and linear operators only, for simulators that know no machine.
 
     Raises:
         UnsupportedError: naming the operators that could not be rewritten.
@@ -139,7 +137,7 @@ def require_lowered(network: IntegerNetwork) -> IntegerNetwork:
             remedy="the reference simulator runs them; "
             + "; ".join(dict.fromkeys(r.remedy for r in result.refusals)),
         )
-    return result.network
+    return with_readouts(result.network)
 
 
 def _rewrite(b: Builder, node: IntegerNode, inline: dict[str, Lut]) -> None:
@@ -174,7 +172,10 @@ def _is_inline(network: IntegerNetwork, node: Lut, b: Builder) -> bool:
 
 
 def _costs(
-    source: IntegerNetwork, result: IntegerNetwork, made: dict[str, list[str]]
+    source: IntegerNetwork,
+    result: IntegerNetwork,
+    made: dict[str, list[str]],
+    inline: dict[str, Lut],
 ) -> tuple[Rewrite, ...]:
     helpers = [name for names in made.values() for name in names]
     synapses = fan_in(result, helpers)
@@ -187,7 +188,7 @@ def _costs(
             sum(synapses[name] for name in made.get(node.name, ())),
         )
         for node in source.order
-        if rewritten(node)
+        if rewritten(node) and node.name not in inline
     )
 
 

@@ -57,7 +57,7 @@ def _sample_sum(b: Builder, x: str, top: int, steps: int) -> list[str]:
         held(
             b, "hold", replace(part, tensor=b.keep(Barrier(b.name("last"), (part.tensor,), steps)))
         )
-        for part in digits(b, "sum", x, 0, top, sample=(steps - 1, total))
+        for part in digits(b, "integral", x, 0, top, sample=(steps - 1, total))
     ]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from snnc.ir.arrays import IntArray, size_of
+from snnc.ir.arrays import AnyArray, IntArray, size_of
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import InputError, OptionError, UnsupportedError
 from snnc.ir.neuron import Neuron
@@ -22,6 +22,7 @@ from snnc.simulators.cycle.program import Layout, Program, build
 from snnc.simulators.cycle.report import Timeline, collect
 from snnc.simulators.cycle.result import CycleResult
 from snnc.simulators.cycle.timing import Clock, Spikes
+from snnc.simulators.decoding import EarlyStop
 from snnc.simulators.inputs import check_inputs
 from snnc.simulators.neuron_kernel import State, new_state, reset
 from snnc.simulators.result import Events, RunResult
@@ -38,6 +39,7 @@ def run(
     *,
     timing: bool = True,
     trace: bool = False,
+    stop: EarlyStop | None = None,
     progress: Progress | None = None,
 ) -> CycleResult:
     """Run all samples, each from its reset state.
@@ -49,6 +51,9 @@ def run(
         record: populations whose spikes are returned; None records all.
         timing: False executes and counts, but moves no packets and takes no time.
         trace: also return time series per tick.
+        stop: when an output is decided enough, the sample ends with that tick: what cores have done
+            ahead of it counts, what is under way is dropped.  The spikes returned are those of
+            all steps; what the steps after the stop would have cost is noted as saved.
         progress: called with (samples done, samples) after every sample.
 
     Raises:
@@ -68,7 +73,8 @@ def run(
     logbook = _Logbook(deployment, chip.layout, samples, steps)
     for sample in range(samples):
         events = _input_events(deployment, data, sample)
-        chip.run_sample(sample, events, timeline, logbook)
+        watch = None if stop is None else _Watch.of(deployment, stop, steps)
+        chip.run_sample(sample, events, timeline, logbook, watch)
         if progress is not None:
             progress(sample + 1, samples)
     return collect(deployment, chip.counter, chip.clock, timeline, logbook.result(recorded))
@@ -191,6 +197,49 @@ class _Logbook:
         return dense.reshape(self._samples, self._steps, *population.shape)
 
 
+@dataclass
+class _Watch:
+    """Follows one output during a sample; ``steps`` it took so far."""
+
+    stop: EarlyStop
+    first: int
+    offset: int
+    period: int
+    slots: int
+    limit: int
+    values: Int64
+    score: AnyArray
+    steps: int = 0
+
+    @staticmethod
+    def of(deployment: Deployment, stop: EarlyStop, steps: int) -> _Watch:
+        output = deployment.network.node[stop.output]
+        name = _read_population(cast("Output", output), deployment.network.node)
+        size, schedule = deployment.sources.size[name], deployment.schedule
+        return _Watch(
+            stop,
+            deployment.sources.first[name],
+            schedule.offset.get(name, 0),
+            schedule.period,
+            schedule.slots(name),
+            steps,
+            np.zeros(size, np.int64),
+            np.zeros((1, size), np.int64),
+        )
+
+    def decided(self, tick: int, spikes: Spikes) -> bool:
+        """Take over one tick; True when it ends a step after which the run may stop."""
+        mine = (spikes.source >= self.first) & (spikes.source < self.first + self.values.size)
+        self.values[spikes.source[mine] - self.first] += spikes.value[mine]
+        step, slot = divmod(tick - self.offset, self.period)
+        if slot != self.slots - 1 or not 0 <= step < self.limit:
+            return False
+        self.score = self.stop.decoder.update(self.score, self.values[None], step, self.limit)
+        self.values = np.zeros_like(self.values)
+        self.steps = step + 1
+        return bool(self.stop.reached(self.score)[0])
+
+
 def _added(
     sample: Int64, step: Int64, index: Int64, value: Int64
 ) -> tuple[Int64, Int64, Int64, Int64]:
@@ -257,27 +306,45 @@ class _Chip:
         )
 
     def run_sample(
-        self, sample: int, events: _InputEvents, timeline: Timeline, logbook: _Logbook
+        self,
+        sample: int,
+        events: _InputEvents,
+        timeline: Timeline,
+        logbook: _Logbook,
+        watch: _Watch | None,
     ) -> None:
         """Run one sample: the load phase brings the inputs of tick 0, then all ticks."""
         reset(self.program.neurons, self.state)
         for kept in (self.ring, *self.wires):
             kept[:] = 0
-        activity = energy.Activity(
-            np.zeros(self.program.sends.size, np.int64),
-            np.zeros(self.program.segment_offset.size, np.int64),
-            np.zeros(self.program.segment_offset.size, np.int64),
-            self.ticks,
-        )
-        stray = 0
+        activity, saved = self._activity(), self._activity()
+        stray, ran = 0, self.ticks
         self._time(sample, -1, NOTHING, None, events, timeline)
         for tick in range(self.ticks):
-            spikes, pulses, lost = self._tick(tick, events.at(tick), activity)
+            running = tick < ran
+            spikes, pulses, lost = self._tick(tick, events.at(tick), activity if running else saved)
             stray += lost
             logbook.write(sample, tick, *spikes)
+            if not running:
+                continue
             timeline.note_spikes(sample, tick, *spikes)
             self._time(sample, tick, pulses, self.touched, events, timeline)
-        timeline.note_sample(sample, self.counter.count(activity), activity.packets, stray)
+            if watch is not None and watch.decided(tick, spikes):
+                ran = tick + 1
+        counts = self.counter.count(activity._replace(ticks=ran))
+        timeline.note_sample(sample, counts, activity.packets, stray, ran)
+        if watch is not None:
+            rest = self.counter.count(saved._replace(ticks=self.ticks - ran))
+            timeline.stopped.append((watch.steps, energy.synaptic_events(rest)))
+
+    def _activity(self) -> energy.Activity:
+        segments = self.program.segment_offset.size
+        return energy.Activity(
+            np.zeros(self.program.sends.size, np.int64),
+            np.zeros(segments, np.int64),
+            np.zeros(segments, np.int64),
+            0,
+        )
 
     def _tick(
         self, tick: int, host: Spikes, activity: energy.Activity

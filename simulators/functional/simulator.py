@@ -13,7 +13,7 @@ from snnc.ir.arrays import IntArray
 from snnc.ir.errors import OptionError
 from snnc.ir.expand import expand
 from snnc.ir.integer_network import IntegerNetwork
-from snnc.ir.lower import require_lowered
+from snnc.ir.lower import executable
 from snnc.simulators import neuron_kernel
 from snnc.simulators.functional.kernels import (
     EVENTS,
@@ -69,17 +69,17 @@ class Sample(NamedTuple):
 class Functional:
     """A compiled network; ``run`` may be called any number of times.
 
-    Operators that are no synapses run as the populations of ``snnc.ir.lower``, which results do
-    not show.
+    Operators that are no synapses, and outputs that read operators, run as the populations of
+    ``snnc.ir.lower``, which results do not show.
 
     Raises:
         UnsupportedError: an operator cannot be written as neurons and synapses.
     """
 
     def __init__(self, network: IntegerNetwork) -> None:
-        lowered = require_lowered(network)
+        whole = executable(network)
         self.network = network
-        self.program = build(expand(lowered), lowered.lags)
+        self.program = build(expand(whole), whole.lags)
         self._plans: dict[int, tuple[Plan, FastParameters]] = {}
 
     def run(

@@ -30,8 +30,8 @@ def run(
         network: the program.
         inputs: by input name, integers [samples, steps, *shape] within the input's type.
         record: populations whose spikes are returned; None records all.
-        observe: called after every moment with the value [samples, *shape] of every node that
-            computed one of its steps in it; without barriers a moment is a step of all nodes.
+        observe: called with the values [samples, *shape] of all nodes in every step, when the
+            last of them has computed it.
 
     Raises:
         InputError: an input is missing, misshapen or out of its type's range.
@@ -52,8 +52,9 @@ def run(
                 counts[node.name] += np.abs(flat).sum(axis=1)
                 if node.name in recorded:
                     spikes[node.name].append(Events.from_dense(flat[:, None], t))
-        if observe is not None:
-            observe(interpreter.latest)
+        complete = interpreter.complete(moment)
+        if observe is not None and complete:
+            observe(complete)
 
     return RunResult(
         {name: np.stack(collected, axis=1) for name, collected in outputs.items()},
@@ -78,7 +79,7 @@ class _Interpreter:
         waited_for = {s for n in network.nodes for s in n.inputs if lags[n.name] > lags[s]}
         self.past: dict[str, list[Any]] = {name: [] for name in waited_for}
         self.value: dict[str, Any] = {}
-        self.latest: dict[str, Any] = {}
+        self.by_step: dict[int, dict[str, Any]] = {}
 
     def advance(self, moment: int) -> list[tuple[IntegerNode, int, Any]]:
         """Compute one moment; return (node, its step, value) of outputs and populations."""
@@ -87,6 +88,7 @@ class _Interpreter:
         for node in active:
             t = moment - self.network.lags[node.name]
             value = self.value[node.name] = self._compute(node, t)
+            self.by_step.setdefault(t, {})[node.name] = value
             if node.name in self.past:
                 self.past[node.name].append(value)
             if isinstance(node, Output | Neuron):
@@ -94,8 +96,11 @@ class _Interpreter:
         for node in active:
             if isinstance(node, Delay):
                 self.pipes[node.name].append(self.value[node.inputs[0]])
-        self.latest = {node.name: self.value[node.name] for node in active}
         return shown
+
+    def complete(self, moment: int) -> dict[str, Any]:
+        """Values of all nodes in the step that the last ones computed in this moment, if any."""
+        return self.by_step.pop(moment - max(self.network.lags.values()), {})
 
     def _is_active(self, node: IntegerNode, moment: int) -> bool:
         return 0 <= moment - self.network.lags[node.name] < self.steps

@@ -64,17 +64,6 @@ def apply(node: IntegerNode, operands: list[Any]) -> Any:
     return first
 
 
-def reduce(node: Reduce, x: Any) -> Any:
-    """Sum or maximum over the node's axes within one step."""
-    axes = tuple(axis + 1 for axis in node.axes)  # axis 0 is the batch
-    return (np.sum if node.op == "sum" else np.max)(x, axis=axes, keepdims=True)
-
-
-def over_time(node: Reduce, steps: list[Any]) -> Any:
-    """The same over all steps of a sample as well."""
-    return reduce(node, np.sum(steps, axis=0) if node.op == "sum" else np.max(steps, axis=0))
-
-
 def linear(weights: Weights, x: Any) -> Any:
     """``W x`` for a dense, convolutional or sparse W; works for real numbers as well."""
     if isinstance(weights, Dense):
@@ -112,6 +101,17 @@ def matmul(node: MatMul, a: Any, b: Any) -> Any:
     """Batched product over the last two axes."""
     left = np.swapaxes(a, -1, -2) if node.transpose_a else a
     return left @ (np.swapaxes(b, -1, -2) if node.transpose_b else b)
+
+
+def reduce(node: Reduce, x: Any) -> Any:
+    """Sum or maximum over axes, kept with extent 1."""
+    axes = tuple(axis + 1 for axis in node.axes)  # axis 0 is the batch
+    return (np.sum if node.op == "sum" else np.max)(x, axis=axes, keepdims=True)
+
+
+def over_time(node: Reduce, steps: list[Any]) -> Any:
+    """``reduce`` over all steps of a sample as well."""
+    return reduce(node, np.sum(steps, axis=0) if node.op == "sum" else np.max(steps, axis=0))
 
 
 def pool(node: Pool, x: Any) -> Any:

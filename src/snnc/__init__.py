@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from snnc.analysing import AnalysisOptions
     from snnc.api import (
         check,
+        compare,
         compile,
         demo,
         doctor,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
         targets,
         verify,
     )
-    from snnc.compiler.frontends.torch import from_torch
+    from snnc.compiler.frontends.torch import check_neuron, from_torch, register_neuron
     from snnc.compiler.options import CompileOptions
     from snnc.inputs import InputOptions
     from snnc.ir.errors import SnncError
@@ -41,6 +42,8 @@ __all__ = [
     "SnncError",
     "__version__",
     "check",
+    "check_neuron",
+    "compare",
     "compile",
     "demo",
     "doctor",
@@ -49,6 +52,7 @@ __all__ = [
     "export_onnx",
     "from_torch",
     "inspect",
+    "register_neuron",
     "report",
     "run",
     "setup",
@@ -61,6 +65,8 @@ _HOME = {
     "CompileOptions": "snnc.compiler.options",
     "InputOptions": "snnc.inputs",
     "SnncError": "snnc.ir.errors",
+    "check_neuron": "snnc.compiler.frontends.torch",
+    "register_neuron": "snnc.compiler.frontends.torch",
     "from_torch": "snnc.compiler.frontends.torch",
 }
 

@@ -105,7 +105,7 @@ def test_all_problems_of_a_file_are_reported_together(tmp_path: Path) -> None:
         ("use: n_axons_in", "use: n_axons_in ** 2"),
         ("use: n_neurons", "use: n_neurones"),
         ("cycle_s: {v: 1.0e-9, u: s, ev: assumed}", "cycle_s: {v: null, u: s, ev: assumed}"),
-        ("max_chips: {v: 16, u: chip, ev: assumed}", "max_chips: {v: 1.5e1, u: chip, ev: unknown}"),
+        ("max_chips: {v: 64, u: chip, ev: assumed}", "max_chips: {v: 1.5e1, u: chip, ev: unknown}"),
         ("comparator:", "comparators:"),
         ("threshold_bits: 24", "threshold_bits: many"),
     )

@@ -93,13 +93,18 @@ def test_all_refused_nodes_are_named_at_once() -> None:
     )
     error = refusal(Network("net", nodes))
     assert error.where == "several, odd"
-    assert "max pooling" not in error.found  # its integer form decides
+    assert "max" not in error.found  # its integer form decides
     assert "any number of spikes per step, and test sends at most 1" in error.found
     assert "'snntorch_subtract' has no exact integer form" in error.found
     assert "--reset zero" in error.remedy
-    assert {f.node for f in findings(Network("net", nodes), TARGET) if f.kind == "refused"} == {
-        "max", "several", "odd",
-    }  # fmt: skip
+    found = findings(Network("net", nodes), small_target(neuron={"leak": "none"}))
+    assert {f.node for f in found if f.kind == "refused"} == {"max", "several", "odd"}
+    reasons = {f.node: f.reason for f in found}
+    assert "needs neurons that forget from step to step, which test has not" in reasons["max"]
+    (rewritten,) = (f for f in findings(Network("net", nodes), TARGET) if f.node == "max")
+    assert (rewritten.kind, rewritten.reason) == (
+        "assumed", "it becomes populations of helper neurons",
+    )  # fmt: skip
 
 
 REAL_REFUSALS: list[tuple[dict[str, Any], dict[str, Any], str]] = [

@@ -87,8 +87,8 @@ def test_more_clusters_than_cores_name_resource_layer_and_number_of_chips() -> N
 
 
 def test_a_network_beyond_the_largest_machine_is_told_so() -> None:
-    with pytest.raises(CapacityError, match=r"no number of chips would do: .* 16 can be joined"):
-        report_of(layer(100, 64 * 16 * 17), load("toy-mesh"))
+    with pytest.raises(CapacityError, match=r"no number of chips would do: .* 64 can be joined"):
+        report_of(layer(100, 64 * 16 * 65), load("toy-mesh"))
 
 
 def test_a_neuron_with_too_few_targets_is_refused() -> None:

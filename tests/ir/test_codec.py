@@ -16,7 +16,7 @@ from snnc.ir.deployment import CoreTables
 from snnc.ir.errors import ArtifactError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.neuron import Adaptation, GatedBias, Leak, Neuron, Reset, StateRange
-from snnc.ir.nodes import Input, Output
+from snnc.ir.nodes import Barrier, Input, Output, Reduce
 from snnc.ir.types import ValueType
 
 
@@ -65,6 +65,19 @@ def test_every_field_of_a_neuron_survives() -> None:
         {"dt": "0.0001"},
     )  # fmt: skip
     assert_same(net, _round_trip(net))
+
+
+def test_sums_over_time_and_barriers_survive() -> None:
+    nodes = (
+        Input("x", (2,), ValueType("bin")), Reduce("sum", ("x",), "sum", (), 3),
+        Barrier("last", ("x",), 3), Output("y", ("sum",)), Output("z", ("last",)),
+    )  # fmt: skip
+    net = IntegerNetwork("t", nodes)
+    assert_same(net, _round_trip(net))
+    arrays: dict[str, Any] = {}
+    plain = encode(Reduce("sum", ("x",), "sum", (0,)), arrays)
+    del plain["steps"]  # as an older file has it
+    assert decode(plain, arrays).steps == 0
 
 
 def test_a_neuron_of_an_older_file_sends_its_count() -> None:

@@ -110,7 +110,7 @@ def _real(**changes: Any) -> RealNeuron:
         ({"current_decay": np.array(0.5)}, "come together"),
         ({"reset": "value"}, "reset_value goes with"),
         ({"reset_value": np.array(1.0)}, "reset_value goes with"),
-        ({"multi_spike": -1}, "multi_spike is not negative"),
+        ({"multi_spike": -1}, "are not negative"),
     ],
 )
 def test_a_real_neuron_checks_itself(change: dict[str, Any], message: str) -> None:

@@ -16,7 +16,7 @@ from snnc.ir.errors import InputError, OptionError, UnsupportedError
 from snnc.ir.expand import expand
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.neuron import GatedBias, Leak, Neuron, Reset, StateRange
-from snnc.ir.nodes import Input, Linear, Mul, Output
+from snnc.ir.nodes import Input, Linear, Mul, Output, Rescale
 from snnc.ir.types import BIN, ValueType
 from snnc.ir.weights import Dense
 from snnc.simulators import functional, reference
@@ -179,15 +179,29 @@ def test_input_of_the_wrong_shape_is_refused() -> None:
         functional.run(simple(90, reset=Reset("value")), {"x": np.zeros((1, 2, 3), np.int8)})
 
 
-def test_a_product_between_populations_is_refused_by_name() -> None:
+def test_a_product_and_an_output_of_an_operator_run_as_hidden_populations() -> None:
     base = simple(90, reset=Reset("value"))
     nodes = (
         *base.nodes,
         Mul("gate", ("n", "x")),
         Neuron("m", ("gate",), (40,), np.array([1]), Reset("value")),
+        Output("product", ("gate",)),
     )
-    with pytest.raises(UnsupportedError, match="gate: Mul is not a synapse"):
-        functional.run(IntegerNetwork("product", nodes), {"x": sparse_raster(0.1)})
+    network, data = IntegerNetwork("product", nodes), {"x": sparse_raster(0.1)}
+    found = assert_equal(network, data)
+    assert found.outputs["product"].any()
+    assert set(found.spike_counts) == {"n", "m"}
+
+
+def test_a_function_with_too_many_levels_is_refused_by_name() -> None:
+    nodes = (
+        Input("x", (40,), ValueType("int", 20)),
+        Rescale("fine", ("x",), np.array(1), 2, "floor", 30),
+        Output("out", ("fine",)),
+    )
+    network = IntegerNetwork("levels", nodes)
+    with pytest.raises(UnsupportedError, match="fine: operators that cannot be written as neurons"):
+        functional.run(network, {"x": sparse_raster(0.1)})
 
 
 def test_convolutions_and_wide_dense_layers_are_stored_as_runs() -> None:

@@ -19,6 +19,7 @@ from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.neuron import Adaptation, GatedBias, Leak, Neuron, Reset, StateRange
 from snnc.ir.nodes import (
     Add,
+    Barrier,
     Delay,
     Index,
     Input,
@@ -189,6 +190,20 @@ def test_a_ladder_counts_the_levels_reached() -> None:
     assert _emits([14, 0, -16, 0], (5, 10, 15), **fields) == ([2, 0, -2, 0], [4, 4, -2, -2])
 
 
+def test_an_emission_table_is_sent_and_the_reset_sees_the_count() -> None:
+    neuron = Neuron(
+        "n", ("x",), (1,), np.array([2, 5]), Reset("subtract", np.array(2)),
+        negative_thresholds=np.array([3]), emission=np.array([9, 0, -4, 30]),
+    )  # fmt: skip
+    state = PopulationState(neuron, 1)
+    sent, kept = [], []
+    for x in (1, 1, 6, -4, -1):
+        sent.append(int(state.step(np.array([[x]]), 0)[0, 0]))
+        kept.append(int(state.v[0, 0]))
+    assert sent == [0, -4, 30, 0, 9]
+    assert kept == [1, 0, 2, -2, -1]
+
+
 def test_the_leak_rounds_as_asked() -> None:
     inputs = [-7, 0, 0, 0]
     for mode, expected in (
@@ -296,6 +311,20 @@ def test_samples_do_not_see_each_other() -> None:
     together = run(net, {"x": data}).outputs["y"]
     alone = [run(net, {"x": data[i : i + 1]}).outputs["y"][0] for i in range(5)]
     np.testing.assert_array_equal(together, alone)
+
+
+def test_a_barrier_hands_the_last_value_to_the_first_step() -> None:
+    nodes = (
+        Input("x", (1,), ValueType("cnt", 9)),
+        Barrier("b", ("x",), 3),
+        Add("with_x", ("b", "x")),
+        Output("out", ("with_x",)),
+    )
+    network = IntegerNetwork("barrier", nodes)
+    data = np.array([[[1], [2], [3]], [[4], [5], [6]]])
+    assert run(network, {"x": data}).outputs["out"][..., 0].tolist() == [[4, 2, 3], [10, 5, 6]]
+    with pytest.raises(InputError, match="the network sums over all time steps"):
+        run(network, {"x": data[:, :2]})
 
 
 def test_only_the_asked_populations_are_recorded() -> None:

@@ -53,11 +53,11 @@ def build(name: str, seed: int = 0) -> ZooNet:
     """A network of the zoo with random weights, in evaluation mode."""
     torch.manual_seed(seed)
     net = ZOO[name]()
-    _settle(net, seed)
+    settle(net, seed)
     return net
 
 
-def _settle(net: ZooNet, seed: int) -> None:
+def settle(net: ZooNet, seed: int) -> None:
     """Statistics of one random batch, and gains at which every layer fires."""
     model = net.model.train()
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -196,11 +196,19 @@ def amax(builder: Builder, a: Value, dim: Any = None, keepdim: bool = False) -> 
     return result if keepdim else without(result, axes)
 
 
+class Extremum(NamedTuple):
+    """What ``torch.max`` along an axis returns; where the maximum is, a network does not say."""
+
+    values: Value
+    indices: None = None
+
+
 def max_(builder: Builder, a: Value, dim: Any = None, keepdim: bool = False) -> Any:
-    """``torch.max(x, dim)``: values only, the indices are refused when read."""
+    """``torch.max``."""
     if isinstance(dim, Value):
         raise refuse(builder, "an elementwise maximum")
-    return amax(builder, a, dim, keepdim), None
+    result = amax(builder, a, dim, keepdim)
+    return result if dim is None else Extremum(result)
 
 
 # -- matrix products ------------------------------------------------------------------------------

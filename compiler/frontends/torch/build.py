@@ -42,9 +42,12 @@ class Builder:
         unrolled: time steps the model's own loop runs through, 1 without such a loop.
         repeats_are_steps: repeating a static value over a new first axis presents it at every
             step (the input has no time axis).
+        sequences: by population, whether its module loops over time itself.
         memory: by module identity, what a recurrent container returned in its first step.
         place: names what is being traced now; set by the tracer.
         where: the same place for messages.
+        unavailable: nodes that stand for values no network has, with problem and remedy; an
+            error only if an output needs them.
     """
 
     steps: int | None = None
@@ -55,7 +58,9 @@ class Builder:
     notes: Notes = field(default_factory=Notes)
     nodes: dict[str, RealNode] = field(default_factory=dict)
     shapes: dict[str, Shape] = field(default_factory=dict)
+    sequences: dict[str, bool] = field(default_factory=dict)
     memory: dict[int, Value] = field(default_factory=dict)
+    unavailable: dict[str, tuple[str, str]] = field(default_factory=dict)
     _known: dict[Hashable, str] = field(default_factory=dict)
 
     def add(self, kind: type, inputs: tuple[str, ...], out: Shape, key: Hashable = (), /,
@@ -95,6 +100,12 @@ class Builder:
         value = Value(name, dims)
         self.put(Input(name, value.element_shape, kind or BIN), value.element_shape)
         return value
+
+    def type_inputs(self, kind: ValueType) -> None:
+        """Say what the elements of all inputs hold."""
+        for node in list(self.nodes.values()):
+            if isinstance(node, Input):
+                self.nodes[node.name] = replace(node, type=kind)
 
     def tensor(self, value: Value, shape: Shape | None = None) -> str:
         """Name of a node whose output is exactly this value's elements, of this shape."""
@@ -363,6 +374,9 @@ class Builder:
             if current not in needed:
                 needed.add(current)
                 waiting.extend(self.nodes[current].inputs)
+        for node in sorted(needed & self.unavailable.keys()):
+            problem, remedy = self.unavailable[node]
+            raise UnsupportedError(problem, where=node, remedy=remedy)
         kept = tuple(n for n in self.nodes.values() if n.name in needed or isinstance(n, Input))
         notes: Mapping[str, str] = dict(self.notes.values)
         return Network(name, kept, notes)

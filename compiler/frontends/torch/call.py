@@ -73,6 +73,7 @@ class Call:
         Raises:
             UnsupportedError: the tensor has no such axis, or one too many.
         """
+        self.builder.sequences[self.name] = sequence
         if not sequence:
             if value.has_time:
                 raise self.refuse(

@@ -69,7 +69,7 @@ def apply(builder: Builder, func: Any, args: tuple[Any, ...], kwargs: dict[str, 
         with torch._C.DisableTorchFunctionSubclass():
             return func(*args, **kwargs)
     if name in CONSTANTS:
-        return _constant(name, args, kwargs)
+        return constant_like(name, args, kwargs, args[0].dtype)
     plain = name.strip("_") if name.startswith("__") else name
     in_place = name.startswith("__i") and plain[1:] in TABLE and plain not in TABLE
     if in_place:
@@ -80,9 +80,9 @@ def apply(builder: Builder, func: Any, args: tuple[Any, ...], kwargs: dict[str, 
         return _same(builder, plain, args, kwargs)
     handler = TABLE.get(plain)
     if handler is None:
-        raise _unknown(builder, plain)
-    like = next(x for x in _leaves((args, kwargs)) if is_traced(x))
-    result = _call(builder, handler, plain, args, kwargs)
+        raise unknown(builder, plain)
+    like = next(x for x in leaves((args, kwargs)) if is_traced(x))
+    result = call(builder, handler, plain, args, kwargs)
     if in_place or plain == "setitem":
         if is_shared(args[0]):
             raise UnsupportedError(
@@ -100,9 +100,14 @@ def apply(builder: Builder, func: Any, args: tuple[Any, ...], kwargs: dict[str, 
     return wrapped
 
 
-def _call(
+def call(
     builder: Builder, handler: Handler, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
+    """A handler's result for arguments that may be traced or values.
+
+    Raises:
+        UnsupportedError: an argument the handler does not take.
+    """
     unwrapped = tuple(_unwrapped(a) for a in args)
     options = {key: _unwrapped(v) for key, v in kwargs.items() if key not in ("out", "inplace")}
     try:
@@ -127,29 +132,26 @@ def _unwrapped(thing: Any) -> Any:
 def _wrapped(result: Any, like: Any) -> Any:
     if isinstance(result, Value):
         return traced(result, like)
+    if isinstance(result, arithmetic.Extremum):
+        return result._replace(values=_wrapped(result.values, like))
     if isinstance(result, tuple | list):
         return tuple(_wrapped(x, like) for x in result)
     return result
 
 
-def _leaves(thing: Any) -> Any:
+def leaves(thing: Any) -> Any:
+    """All parts of nested tuples, lists and dictionaries."""
     if isinstance(thing, dict):
         thing = list(thing.values())
     if isinstance(thing, tuple | list):
         for part in thing:
-            yield from _leaves(part)
+            yield from leaves(part)
     else:
         yield thing
 
 
 def _same(builder: Builder, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    dtypes = [x for x in _leaves((args[1:], kwargs)) if isinstance(x, torch.dtype)]
-    if any(not dtype.is_floating_point for dtype in dtypes):
-        raise UnsupportedError(
-            "a conversion to integers or booleans inside the network",
-            where=builder.where(),
-            found=f"{name}({dtypes[0]})",
-        )
+    check_conversion(builder, name, (*args[1:], *kwargs.values()))
     if not is_traced(args[0]):  # constant.type_as(traced)
         return args[0]
     if name in ("requires_grad_", "detach_"):
@@ -160,7 +162,19 @@ def _same(builder: Builder, name: str, args: tuple[Any, ...], kwargs: dict[str, 
     return same
 
 
-def _constant(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def check_conversion(builder: Builder, name: str, arguments: tuple[Any, ...]) -> None:
+    """Raise where values become integers or booleans."""
+    dtypes = [x for x in leaves(arguments) if isinstance(x, torch.dtype)]
+    if any(not dtype.is_floating_point for dtype in dtypes):
+        raise UnsupportedError(
+            "a conversion to integers or booleans inside the network",
+            where=builder.where(),
+            found=f"{name}({dtypes[0]})",
+        )
+
+
+def constant_like(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], dtype: Any) -> Any:
+    """A constant tensor of the shape the function asks for (``zeros_like``, ``new_full``, ...)."""
     like, rest = args[0], list(args[1:])
     fill = CONSTANTS[name]
     if name.startswith("new_"):
@@ -171,11 +185,12 @@ def _constant(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     else:
         shape = like.shape
         fill = kwargs.get("fill_value", rest[0] if rest else 0.0) if fill is None else fill
-    dtype = kwargs.get("dtype") or like.dtype
+    dtype = kwargs.get("dtype") or dtype
     return torch.full(tuple(int(n) for n in shape), float(fill), dtype=dtype)
 
 
-def _unknown(builder: Builder, name: str) -> UnsupportedError:
+def unknown(builder: Builder, name: str) -> UnsupportedError:
+    """The error to raise for a function without a handler."""
     if name in VALUES:
         problem, remedy = (
             "the model's control flow needs the value of a tensor",

@@ -280,6 +280,12 @@ def interpolate(builder: Builder, x: Value, size: Any = None, scale_factor: Any 
     return gathered(builder, x, enlarged)
 
 
+def upsample_nearest(builder: Builder, x: Value, output_size: Any, *factors: Any) -> Value:
+    """``aten.upsample_nearest*``."""
+    factor = next((f for f in factors if f is not None), None)
+    return interpolate(builder, x, output_size, None if output_size is not None else factor)
+
+
 def _constant(builder: Builder, parameter: Any) -> Any:
     if isinstance(parameter, Value):
         raise refuse(builder, "weights that depend on the input")
@@ -305,6 +311,7 @@ TABLE: dict[str, Handler] = {
     "conv_transpose3d": conv_transpose, "batch_norm": batch_norm, "dropout": dropout,
     "dropout1d": dropout, "dropout2d": dropout, "dropout3d": dropout, "feature_dropout": dropout,
     "alpha_dropout": dropout, "interpolate": interpolate,
+    **{f"upsample_nearest{k}d": upsample_nearest for k in (1, 2, 3)},
     **{f"max_pool{k}d": max_pool(k) for k in (1, 2, 3)},
     **{f"avg_pool{k}d": avg_pool(k) for k in (1, 2, 3)},
     **{f"adaptive_avg_pool{k}d": adaptive_avg_pool(k) for k in (1, 2, 3)},

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -21,7 +21,9 @@ from snnc.compiler.frontends.torch import functions, registry
 from snnc.compiler.frontends.torch.build import Builder
 from snnc.compiler.frontends.torch.call import Call
 from snnc.compiler.frontends.torch.layout import AxisError, Dim, element
+from snnc.compiler.frontends.torch.states import is_state
 from snnc.compiler.frontends.torch.tensor import handling, is_traced, traced, value_of
+from snnc.ir.arrays import Shape
 from snnc.ir.errors import ModelError, OptionError, SnncError, UnsupportedError
 from snnc.ir.network import Network
 from snnc.ir.types import ValueType
@@ -29,6 +31,7 @@ from snnc.ir.types import ValueType
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 LEAST_BATCH = 2
 """Batch extent of the trace: with one sample, an axis that is the batch could hide."""
+Result = TypeVar("Result")
 _OURS, _TORCH = Path(__file__).parent, Path(torch.__file__).parent
 
 
@@ -42,25 +45,64 @@ def trace_model(
     input_type: ValueType | None,
 ) -> Network:
     """See ``snnc.from_torch``."""
-    examples = _check(model, example, steps, time_axis)
-    title = name or type(model).__name__
-    candidates: tuple[int | None, ...]
-    if time_axis == "auto":
-        sequences = any(getattr(m, "step_mode", "s") == "m" for m in model.modules())
-        candidates = (0, None) if sequences else (None, 0)
-    else:
-        candidates = (time_axis,)  # type: ignore[assignment]
+    examples = check(model, example, steps, time_axis)
+    tracers: list[Tracer] = []
+    trace_with(model, examples, steps, time_axis, tracers.append)
+    return tracers[-1].assemble(name or type(model).__name__, outputs, input_type)
+
+
+def trace_with(
+    model: Any, examples: Sequence[Any], steps: int | None, time_axis: Any,
+    keep: Callable[[Tracer], None],
+) -> None:  # fmt: skip
+    """Trace under every reading of the axes that may fit, and keep the first that does."""
+
+    def attempt(axis: int | None) -> None:
+        tracer = Tracer(model, steps)
+        tracer.run(examples, axis)
+        keep(tracer)
+
+    fitting(time_axis, likely_axes(model), attempt)
+
+
+def likely_axes(model: Any) -> tuple[int | None, ...]:
+    """Which time axes to try, the likeliest first: where the framework's neurons loop over one."""
+    if any(type(m).__module__.startswith("sinabs.") for m in model.modules()):
+        return (1, None)
+    sequences = any(getattr(m, "step_mode", "s") == "m" for m in model.modules())
+    return (0, None) if sequences else (None, 0)
+
+
+def fitting(
+    time_axis: Any, likely: tuple[int | None, ...], attempt: Callable[[int | None], Result]
+) -> Result:
+    """The result under the given time axis, or under the first that fits when it is "auto".
+
+    Args:
+        likely: what to try, in this order.
+
+    Raises:
+        UnsupportedError: no reading fits; the most telling refusal.
+    """
+    if time_axis != "auto":
+        return attempt(time_axis)
     refusals: list[SnncError] = []
-    for axis in candidates:
+    for axis in likely:
         try:
-            return Tracer(model, steps).run(examples, axis, title, outputs, input_type)
-        except UnsupportedError as error:
+            return attempt(axis)
+        except (UnsupportedError, OptionError) as error:
             refusals.append(error)
     # What went wrong behind a wrong reading of the axes says nothing to the user.
-    raise next((e for e in refusals if not isinstance(e, AxisError)), refusals[0])
+    wrong = (AxisError, OptionError)
+    raise next((e for e in refusals if not isinstance(e, wrong)), refusals[0])
 
 
-def _check(model: Any, example: Any, steps: int | None, time_axis: Any) -> list[Any]:
+def check(model: Any, example: Any, steps: int | None, time_axis: Any) -> list[Any]:
+    """The example inputs as a list.
+
+    Raises:
+        OptionError, ModelError, UnsupportedError: arguments of ``from_torch`` that do not fit.
+    """
     if not isinstance(model, torch.nn.Module):
         raise OptionError("a model is a torch.nn.Module", where="model", found=type(model).__name__)
     if isinstance(model, torch.jit.ScriptModule):
@@ -82,7 +124,7 @@ def _check(model: Any, example: Any, steps: int | None, time_axis: Any) -> list[
             remedy="call model.eval() first",
         )
     examples = list(example) if isinstance(example, tuple | list) else [example]
-    for given in examples:
+    for given in examples or [None]:
         if not isinstance(given, torch.Tensor) or given.ndim < 1 or not given.numel():
             raise OptionError(
                 "an example input is a tensor with a batch axis",
@@ -92,33 +134,82 @@ def _check(model: Any, example: Any, steps: int | None, time_axis: Any) -> list[
     return examples
 
 
+def input_dims(
+    builder: Builder, shape: Shape, time_axis: int | None, least_batch: int
+) -> tuple[Dim, ...]:
+    """Dimensions of an input of this shape.
+
+    Raises:
+        OptionError: it has no such time axis, or not ``steps`` long.
+    """
+    dims: list[Dim] = [element(extent) for extent in shape]
+    batch = 0
+    if time_axis is not None:
+        batch = 1 - time_axis
+        if len(shape) < 2 or builder.steps not in (None, shape[time_axis]):
+            raise OptionError(
+                "the example input has no such time axis",
+                where="time_axis",
+                found=f"{shape}, steps {builder.steps}",
+            )
+        builder.steps = shape[time_axis]
+        if shape[time_axis] > 1:
+            dims[time_axis] = (("t", shape[time_axis]),)
+    if max(shape[batch], least_batch) > 1:
+        dims[batch] = (("n", max(shape[batch], least_batch)),)
+    return tuple(dims)
+
+
+@contextmanager
+def replaced(
+    model: Any, wanted: Callable[[Any], object], stand_in: Callable[[Any, str], Any]
+) -> Iterator[None]:
+    """While open, the modules for which ``wanted`` is not None have another ``forward``."""
+    before: list[tuple[Any, Any]] = []
+    for path, module in model.named_modules():
+        if wanted(module) is not None:
+            before.append((module, module.__dict__.get("forward")))
+            module.__dict__["forward"] = stand_in(module, path)
+    try:
+        yield
+    finally:
+        for module, own in before:
+            if own is None:
+                del module.__dict__["forward"]
+            else:
+                module.__dict__["forward"] = own
+
+
 class Tracer:
-    """One run of one model."""
+    """One run of one model.
+
+    Attributes:
+        calls: how often each leaf module was called, by identity.
+        made: the nodes each leaf module became, by its path.
+        result: what the model returned.
+    """
 
     def __init__(self, model: Any, steps: int | None) -> None:
         self.model = model
         self.builder = Builder(steps, place=self.place, where=self.where)
         self.stack: list[str] = []
         self.calls: Counter[int] = Counter()
+        self.made: dict[str, list[str]] = {}
+        self.result: Any = None
+        self.time_axis: int | None = None
 
-    def run(
-        self,
-        examples: Sequence[Any],
-        time_axis: int | None,
-        title: str,
-        outputs: Sequence[str] | None,
-        input_type: ValueType | None,
-    ) -> Network:
-        """Trace and assemble."""
+    def run(self, examples: Sequence[Any], time_axis: int | None) -> None:
+        """Trace the model once."""
         self.builder.repeats_are_steps = time_axis is None
+        self.time_axis = time_axis
         inputs = []
         for number, example in enumerate(examples):
             name = "input" if len(examples) == 1 else f"input_{number}"
-            value = self.builder.input(name, self._dims(example, time_axis), input_type)
-            inputs.append(traced(value, _floating(example, self.model)))
+            dims = input_dims(self.builder, tuple(example.shape), time_axis, LEAST_BATCH)
+            inputs.append(traced(self.builder.input(name, dims, None), _like(example, self.model)))
         with torch.no_grad(), self._intercepted(), handling(self.function):
             try:
-                result = self.model(*inputs)
+                self.result = self.model(*inputs)
             except SnncError:
                 raise
             except Exception as error:
@@ -126,7 +217,12 @@ class Tracer:
                     raise
                 raise self._untraceable(error) from error
         self._check_state()
-        for key, tensor in _named(result, outputs):
+
+    def assemble(
+        self, title: str, outputs: Sequence[str] | None, input_type: ValueType | None
+    ) -> Network:
+        """The network of what was traced."""
+        for key, tensor in _named(self.result, outputs):
             if not is_traced(tensor):
                 raise UnsupportedError(
                     "an output does not depend on the input",
@@ -134,27 +230,12 @@ class Tracer:
                     found=type(tensor).__name__,
                 )
             self.builder.output(key, value_of(tensor))
-        how = f"axis {time_axis}" if time_axis is not None else "none: one step or image per call"
+        axis = self.time_axis
+        how = f"axis {axis}" if axis is not None else "none: one step or image per call"
         self.builder.notes.add("time axis of the input", how)
+        if input_type is not None:
+            self.builder.type_inputs(input_type)
         return self.builder.network(title)
-
-    def _dims(self, example: Any, time_axis: int | None) -> tuple[Dim, ...]:
-        shape = tuple(example.shape)
-        dims: list[Dim] = [element(extent) for extent in shape]
-        batch = 0
-        if time_axis is not None:
-            batch = 1 - time_axis
-            if len(shape) < 2 or self.builder.steps not in (None, shape[time_axis]):
-                raise OptionError(
-                    "the example input has no such time axis",
-                    where="time_axis",
-                    found=f"{shape}, steps {self.builder.steps}",
-                )
-            self.builder.steps = shape[time_axis]
-            if shape[time_axis] > 1:
-                dims[time_axis] = (("t", shape[time_axis]),)
-        dims[batch] = (("n", max(shape[batch], LEAST_BATCH)),)
-        return tuple(dims)
 
     # -- where we are ---------------------------------------------------------------------------
 
@@ -170,26 +251,17 @@ class Tracer:
 
     @contextmanager
     def _intercepted(self) -> Iterator[None]:
-        """Leaf modules get a ``forward`` of ours, the others tell when they are entered."""
+        """Leaf modules get a ``forward`` of ours, all tell when they are entered."""
         hooks: list[Any] = []
-        replaced: list[tuple[Any, Any]] = []
         for path, module in self.model.named_modules():
-            converter = registry.find(module)
             hooks.append(module.register_forward_pre_hook(self._enter(path)))
             hooks.append(module.register_forward_hook(self._leave, always_call=True))
-            if converter is not None:
-                replaced.append((module, module.__dict__.get("forward")))
-                module.__dict__["forward"] = self._leaf(module, path, converter)
         try:
-            yield
+            with replaced(self.model, registry.find, self._leaf):
+                yield
         finally:
             for hook in hooks:
                 hook.remove()
-            for module, before in replaced:
-                if before is None:
-                    del module.__dict__["forward"]
-                else:
-                    module.__dict__["forward"] = before
 
     def _enter(self, path: str) -> Any:
         def hook(*_: Any) -> None:
@@ -200,11 +272,18 @@ class Tracer:
     def _leave(self, *_: Any) -> None:
         self.stack.pop()
 
-    def _leaf(self, module: Any, path: str, converter: registry.Converter) -> Any:
+    def _leaf(self, module: Any, path: str) -> Any:
+        converter = registry.find(module)
+        assert converter is not None
+        name = path or "net"
+
         def forward(*args: Any, **kwargs: Any) -> Any:
             number = self.calls[id(module)]
             self.calls[id(module)] += 1
-            return converter(Call(module, path or "net", args, kwargs, number, self.builder))
+            before = len(self.builder.nodes)
+            result = converter(Call(module, name, args, kwargs, number, self.builder))
+            self.made.setdefault(name, []).extend(list(self.builder.nodes)[before:])
+            return result
 
         return forward
 
@@ -241,7 +320,7 @@ class Tracer:
                     )
 
 
-def _floating(example: Any, model: Any) -> Any:
+def _like(example: Any, model: Any) -> Any:
     if example.dtype in FLOATS:
         return example
     parameter = next(iter(model.parameters()), None)
@@ -257,7 +336,10 @@ def _named(result: Any, wanted: Sequence[str] | None) -> list[tuple[str, Any]]:
     else:
         found = {"output": result}
     if wanted is None:
-        return [(k, t) for k, t in found.items() if t is not None]
+        kept = [(k, t) for k, t in found.items() if t is not None and not is_state(t)]
+        if len(kept) == 1 < len(found):
+            return [("output", kept[0][1])]
+        return kept or [("output", None)]
     missing = [name for name in wanted if name not in found]
     if missing or not wanted:
         raise OptionError(

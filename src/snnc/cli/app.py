@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,6 +68,11 @@ def compile_command(
     loop_delay: opt.LoopDelay = None,
     transpose_linear: opt.TransposeLinear = False,
     input_layer: opt.InputLayer = None,
+    constructor: opt.Constructor = None,
+    time_axis: opt.TimeAxis = None,
+    conversion: opt.Conversion = None,
+    percentile: opt.Percentile = None,
+    levels: opt.Levels = None,
     dump_ir: opt.DumpIr = None,
     stop_after: opt.StopAfter = None,
     build_dir: opt.BuildDir = None,
@@ -86,7 +92,9 @@ def compile_command(
         "seed": seed, "time_limit_s": time_limit, "calibration_samples": calibration_samples,
         "dialect": dialect, "dt": dt, "reset": reset, "threshold": threshold,
         "loop_delay": loop_delay, "transpose_linear": transpose_linear or None,
-        "input_layer": input_layer, "wire_code": wire_code,
+        "input_layer": input_layer, "conversion": conversion, "percentile": percentile,
+        "levels": levels, "wire_code": wire_code, "constructor": constructor,
+        "time_axis": time_axis,
         "max_spikes": max_spikes,
     }  # fmt: skip
     options = configured(config, {name: v for name, v in given.items() if v is not None})
@@ -142,6 +150,8 @@ def run_command(
     samples: opt.Samples = None,
     compare: opt.Compare = api.COMPARED,
     trace: opt.Trace = None,
+    decode: opt.Decode = None,
+    early_stop: opt.EarlyStop = None,
     lava_python: opt.LavaPython = None,
     lava_timeout: opt.LavaTimeout = None,
     encode: opt.Encode = None,
@@ -163,6 +173,8 @@ def run_command(
             inputs=opt.input_options(encode, bin_us, labels, seed),
             compare=compare,
             trace=trace,
+            decode=decode,
+            early_stop=early_stop,
             lava=running.lava(backend, lava_python, lava_timeout),
             on_progress=on_progress,
         )
@@ -210,6 +222,8 @@ def check_command(
     loop_delay: opt.LoopDelay = None,
     transpose_linear: opt.TransposeLinear = False,
     input_layer: opt.InputLayer = None,
+    constructor: opt.Constructor = None,
+    time_axis: opt.TimeAxis = None,
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
@@ -220,7 +234,15 @@ def check_command(
     from snnc.cli import verdicts
 
     options = opt.model_options(
-        dialect, dt, reset, threshold, loop_delay, transpose_linear, input_layer
+        dialect,
+        dt,
+        reset,
+        threshold,
+        loop_delay,
+        transpose_linear,
+        input_layer,
+        constructor,
+        time_axis,
     )
     result = api.check(opt.existing(model, "model file"), target, options)
     if as_json:
@@ -248,6 +270,8 @@ def inspect_command(
     loop_delay: opt.LoopDelay = None,
     transpose_linear: opt.TransposeLinear = False,
     input_layer: opt.InputLayer = None,
+    constructor: opt.Constructor = None,
+    time_axis: opt.TimeAxis = None,
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
@@ -260,7 +284,15 @@ def inspect_command(
     from snnc.cli import inspecting
 
     options = opt.model_options(
-        dialect, dt, reset, threshold, loop_delay, transpose_linear, input_layer
+        dialect,
+        dt,
+        reset,
+        threshold,
+        loop_delay,
+        transpose_linear,
+        input_layer,
+        constructor,
+        time_axis,
     )
     wanted = AnalysisOptions(
         target, input, samples, timesteps, opt.input_options(encode, bin_us, None, seed)
@@ -272,6 +304,50 @@ def inspect_command(
         inspecting.show_inspection(shell.out(), result)
     if result.error is not None:
         raise typer.Exit(shell.WRONG if as_json else shell.refuse(result.error, as_json=False))
+
+
+@app.command("compare")
+def compare_command(
+    a: opt.SideA,
+    b: opt.SideB = None,
+    input: opt.CompareData = None,
+    a_options: opt.OptionsA = None,
+    b_options: opt.OptionsB = None,
+    samples: opt.Samples = None,
+    tolerance: opt.Tolerance = 0.0,
+    timesteps: opt.CompareSteps = None,
+    encode: opt.Encode = None,
+    bin_us: opt.BinUs = None,
+    labels: opt.Labels = None,
+    seed: opt.RandomSeed = 0,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Find where two networks, or two readings of one, first differ.
+
+    Exit code 0: every spike and output is the same; 1: they differ.
+    """
+    from snnc.cli import comparing, running
+
+    inputs = replace(opt.input_options(encode, bin_us, labels, seed), timesteps=timesteps)
+    with running.progress(show=not as_json) as on_progress:
+        result = api.compare(
+            a,
+            b,
+            input,
+            a_options=a_options or (),
+            b_options=b_options or (),
+            samples=samples,
+            inputs=inputs,
+            tolerance=tolerance,
+            on_progress=on_progress,
+        )
+    if as_json:
+        shell.print_json(result.as_dict())
+    else:
+        comparing.show(shell.out(), result)
+    if not result.equal:
+        raise typer.Exit(shell.NO)
 
 
 @app.command("export")
@@ -287,6 +363,8 @@ def export_command(
     loop_delay: opt.LoopDelay = None,
     transpose_linear: opt.TransposeLinear = False,
     input_layer: opt.InputLayer = None,
+    constructor: opt.Constructor = None,
+    time_axis: opt.TimeAxis = None,
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
@@ -305,7 +383,15 @@ def export_command(
         output or Path(f"{model.stem}{form.suffix}"),
         assigned(form.options, assignments or (), "--set"),
         reading=opt.model_options(
-            dialect, dt, reset, threshold, loop_delay, transpose_linear, input_layer
+            dialect,
+            dt,
+            reset,
+            threshold,
+            loop_delay,
+            transpose_linear,
+            input_layer,
+            constructor,
+            time_axis,
         ),
     )
     if as_json:

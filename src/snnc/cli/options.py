@@ -13,6 +13,7 @@ from snnc.inputs import InputOptions
 from snnc.ir.errors import ModelFileError
 
 _MODEL_PANEL = "What the model file does not say"
+_ANN_PANEL = "How a trained ANN becomes spiking"
 _DATA_PANEL = "How data becomes time steps"
 _INSIDE_PANEL = "Looking inside"
 _STATIC = (
@@ -23,7 +24,11 @@ _BIN = "Time bin of event recordings, microseconds."
 _RECORDINGS = ".npz, recording (.bin, .bs2), or folder or zip of recordings."
 
 Model = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="Trained network, a .nir or .net file.")
+    Path,
+    typer.Argument(
+        metavar="MODEL",
+        help="Trained network: .nir, .net, .onnx, .pt2, .safetensors, .pt.",
+    ),
 ]
 Artifact = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="Compiled network, .snnc.")]
 ModelOrArtifact = Annotated[
@@ -132,12 +137,86 @@ InputLayer = Annotated[
         rich_help_panel=_MODEL_PANEL,
     ),
 ]
+Constructor = Annotated[
+    str | None,
+    typer.Option(
+        help="What a file of PyTorch weights belongs to: package.module:function, which returns "
+        "(model, example input).",
+        rich_help_panel=_MODEL_PANEL,
+    ),
+]
+TimeAxis = Annotated[
+    str | None,
+    typer.Option(
+        help="Time axis of a PyTorch model's input: auto, none, 0, 1.",
+        show_default="auto",
+        rich_help_panel=_MODEL_PANEL,
+    ),
+]
 TransposeLinear = Annotated[
     bool,
     typer.Option(
         "--transpose-linear",
         help="Linear weights are stored as (inputs, outputs).",
         rich_help_panel=_MODEL_PANEL,
+    ),
+]
+
+# Comparing.
+SideA = Annotated[
+    Path, typer.Argument(metavar="A", help="Model, compiled network (.snnc) or recording (.npz).")
+]
+SideB = Annotated[
+    Path | None, typer.Argument(metavar="[B]", help="The other one.", show_default="A")
+]
+_KEYS = (
+    "reading (dialect, dt, reset, threshold, loop-delay, ...), integers, target, weight-bits, "
+    "backend, precision"
+)
+OptionsA = Annotated[
+    list[str] | None, typer.Option("--a", metavar="KEY=VALUE", help=f"Option of A: {_KEYS}.")
+]
+OptionsB = Annotated[
+    list[str] | None, typer.Option("--b", metavar="KEY=VALUE", help="Option of B, the same.")
+]
+CompareData = Annotated[
+    Path | None,
+    typer.Option("--input", help=f"Data both run on: {_RECORDINGS}", show_default="random spikes"),
+]
+CompareSteps = Annotated[
+    int | None,
+    typer.Option(
+        "--timesteps", help="Time steps per sample.", show_default="as in the data, or 32"
+    ),
+]
+Tolerance = Annotated[
+    float, typer.Option(help="Difference of an output value that counts as equal.")
+]
+
+# How a trained ANN becomes spiking.
+Conversion = Annotated[
+    str | None,
+    typer.Option(
+        help="How thresholds follow from the activations of an ANN (.onnx): error, percentile, "
+        "max.",
+        show_default="error",
+        rich_help_panel=_ANN_PANEL,
+    ),
+]
+Percentile = Annotated[
+    float | None,
+    typer.Option(
+        help="Percentile for --conversion percentile.",
+        show_default="99.9",
+        rich_help_panel=_ANN_PANEL,
+    ),
+]
+Levels = Annotated[
+    int | None,
+    typer.Option(
+        help="Spikes a converted neuron may send in one step.",
+        show_default="1, or 15 where a spike carries its count",
+        rich_help_panel=_ANN_PANEL,
     ),
 ]
 
@@ -259,6 +338,20 @@ Samples = Annotated[
 Compare = Annotated[
     int, typer.Option(help="Compare with the reference on the first so many samples.")
 ]
+Decode = Annotated[
+    str | None,
+    typer.Option(
+        help="How outputs become classes: count, sum, last, max, first, leaky:tau=STEPS.",
+        show_default="as the model says",
+    ),
+]
+EarlyStop = Annotated[
+    float | None,
+    typer.Option(
+        help="End a sample when the best class leads the second by so much.",
+        show_default="run all steps",
+    ),
+]
 VerifySamples = Annotated[int, typer.Option("--samples", help="Samples to compare on.")]
 Inspected = Annotated[
     Path, typer.Argument(metavar="MODEL", help="Trained network, or compiled one (.snnc).")
@@ -305,6 +398,8 @@ def model_options(
     loop_delay: str | None,
     transpose_linear: bool,
     input_layer: str | None,
+    constructor: str | None = None,
+    time_axis: str | None = None,
 ) -> CompileOptions:
     """Options of commands that only read a model."""
     return CompileOptions(
@@ -315,6 +410,8 @@ def model_options(
         loop_delay=loop_delay,
         transpose_linear=transpose_linear,
         input_layer=input_layer or "values",
+        constructor=constructor,
+        time_axis=time_axis or "auto",
     )
 
 
