@@ -71,9 +71,9 @@ class Calibration:
     values: Mapping[str, RealArray]
     steps: int
     measure: Callable[[IntegerNetwork, Target, Mapping[str, WireCode]], Mapping[str, RealArray]]
+    accuracy: Callable[[IntegerNetwork, int], float | None] = lambda _network, _samples: None
     samples: int = 1
     labels: IntArray | None = None
-    accuracy: Callable[[IntegerNetwork, int], float | None] = lambda _network, _samples: None
 
 
 def no_calibration(_: Network | IntegerNetwork) -> Calibration | None:
