@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         targets,
         verify,
     )
-    from snnc.compiler.frontends.torch import from_torch
+    from snnc.compiler.frontends.torch import export_torch, from_torch
     from snnc.compiler.options import CompileOptions
     from snnc.inputs import InputOptions
     from snnc.ir.errors import SnncError
@@ -47,6 +47,7 @@ __all__ = [
     "export",
     "export_nir",
     "export_onnx",
+    "export_torch",
     "from_torch",
     "inspect",
     "report",
@@ -61,6 +62,7 @@ _HOME = {
     "CompileOptions": "snnc.compiler.options",
     "InputOptions": "snnc.inputs",
     "SnncError": "snnc.ir.errors",
+    "export_torch": "snnc.compiler.frontends.torch",
     "from_torch": "snnc.compiler.frontends.torch",
 }
 
