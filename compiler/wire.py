@@ -124,10 +124,11 @@ def refire_problem(node: Neuron, target: Target) -> str:
         return f"firing again reaches {most}" if most else "it cannot fire again between updates"
     if node.reset.kind != "subtract":
         return "firing again needs a reset by subtraction"
-    if node.emission is not None:
-        return "firing again sends plain counts, and its counts are looked up"
-    if node.negative_levels or node.refractory or node.adaptation is not None:
-        return "firing again needs a neuron without negative levels, refractory time, adaptation"
+    if node.negative_levels or node.refractory or node.adaptation or node.emission is not None:
+        return (
+            "firing again needs a neuron without negative levels, refractory time, adaptation, "
+            "emission table"
+        )
     ladder = np.broadcast_to(node.thresholds, (node.levels, *node.shape))
     if (np.diff(ladder, axis=0) != node.reset.amount).any():
         return "firing again needs thresholds that are one reset apart"

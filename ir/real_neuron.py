@@ -43,11 +43,15 @@ class RealAdaptation:
     """Threshold offset driven by the neuron's own spikes (ALIF, Bellec et al., NeurIPS 2018).
 
     ``threshold + scale * a`` with ``a = decay * a + gain * s`` after the spike decision.
+
+    Attributes:
+        in_reset: a reset by subtraction takes away the raised threshold, not the plain one.
     """
 
     decay: RealArray
     gain: RealArray
     scale: RealArray
+    in_reset: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         for label in ("decay", "gain", "scale"):

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnc.ir.arrays import IntArray
+from snnc.ir.arrays import AnyArray, IntArray
+from snnc.simulators.decoding import Decoder, classes, tied
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,23 +99,16 @@ class RunResult:
         return result
 
 
-def decode(values: IntArray, readout: str) -> IntArray:
-    """Reduce [samples, steps, *shape] over time: "sum", "max" or "last"; [samples, elements]."""
-    flat = values.reshape(values.shape[0], values.shape[1], -1)
-    if readout == "sum":
-        result: IntArray = flat.sum(axis=1)
-        return result
-    return flat.max(axis=1) if readout == "max" else flat[:, -1]
+def decode(values: AnyArray, readout: str) -> AnyArray:
+    """Scores [samples, elements] of [samples, steps, *shape], by the name of a decoder."""
+    return Decoder.parse(readout).scores(values)
 
 
-def predictions(values: IntArray, readout: str) -> IntArray:
+def predictions(values: AnyArray, readout: str) -> IntArray:
     """Class per sample: argmax of the decoded output, lowest index on ties."""
-    result: IntArray = np.argmax(decode(values, readout), axis=1)
-    return result
+    return classes(decode(values, readout))
 
 
-def undecided(values: IntArray, readout: str) -> int:
+def undecided(values: AnyArray, readout: str) -> int:
     """Samples in which several elements share the largest decoded value, e.g. all silent."""
-    scores = decode(values, readout)
-    best = (scores == scores.max(axis=1, keepdims=True)).sum(axis=1)
-    return int(np.count_nonzero(best > 1))
+    return tied(decode(values, readout))

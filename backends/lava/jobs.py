@@ -27,11 +27,13 @@ class Job:
     Attributes:
         inputs: by input, integers [samples, steps, ...]; steps as the plan's windows.
         probes: (population, variable), Lava's ``u`` or ``v`` to record in every time step.
+        record: whether spikes are written; False only measures how fast Lava is.
     """
 
     plan: Plan
     inputs: Mapping[str, IntArray]
     probes: Sequence[tuple[str, str]] = ()
+    record: bool = True
 
     @property
     def samples(self) -> int:
@@ -49,7 +51,7 @@ def write_job(job: Job, folder: Path, token: str) -> None:
     sources = [_source(plan, name, job.inputs[name], total) for name in plan.inputs]
     processes = [*sources, *plan.processes]
     links = list(plan.connections)
-    for index, (name, emitter) in enumerate(plan.emitters.items()):
+    for index, (name, emitter) in enumerate(plan.emitters.items() if job.record else ()):
         window = plan.windows[name].as_dict()
         parameters = {
             "shape": [_size(processes, emitter)],

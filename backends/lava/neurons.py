@@ -17,7 +17,7 @@ from snnc.ir.neuron import NO_LEAK, Leak, Neuron, StateRange, flat, flat_ladder
 _KNOWN = {
     "name", "inputs", "shape", "thresholds", "reset", "leak", "current", "input_shift", "bias",
     "negative_thresholds", "refractory", "refractory_hold", "adaptation", "state_range",
-    "current_range", "initial", "emit", "grid",
+    "current_range", "initial", "emit", "grid", "emission",
 }  # fmt: skip
 
 
@@ -27,9 +27,11 @@ def lif_processes(name: str, size: int, lif: Lif, window: Window) -> list[Proces
         "shape": [size],
         "du": lif.du,
         "dv": lif.dv,
-        "bias_exp": lif.bias_exp,
     }
-    arrays = {"bias_mant": lif.bias_mant.astype(np.int32)}
+    arrays = {
+        "bias_mant": lif.bias_mant.astype(np.int32),
+        "bias_exp": lif.bias_exp.astype(np.int32),
+    }
     if lif.vth_lo is None:
         parameters |= {
             "vth": lif.vth,
@@ -65,12 +67,14 @@ def integer_neuron(neuron: Neuron, window: Window) -> Process:
         "initial": flat(neuron.initial, neuron.shape),
         "biases": _biases(neuron),
     }
+    if neuron.emission is not None:
+        arrays["emission"] = neuron.emission
     settings: dict[str, Any] = {
         "input_shift": neuron.input_shift,
         "onsets": [b.onset for b in neuron.bias],
         "state_range": _bounds(neuron.state_range),
         "emit": neuron.emit,
-        "reset": neuron.reset.kind,
+        "reset": str(neuron.reset.kind),
         "up": neuron.reset.up,
         "down": neuron.reset.down,
         "refractory": neuron.refractory,

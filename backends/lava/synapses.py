@@ -24,6 +24,8 @@ CONV_BITS = 23
 MESSAGE_BITS = 24
 DENSE_SHARE = 0.25
 MAX_DELAY = 63
+SPARSE_EXTENT = 1 << 24
+"""Rows times columns beyond which Lava's Sparse takes minutes and gigabytes to start."""
 DELAYED_WORK = 1 << 20
 """Weights times delays beyond which Lava's DelayDense, which goes through all of them in every
 step, is left for a queue in front of a plain process."""
@@ -79,7 +81,7 @@ def matrix_processes(
             synapses do not take it.
 
     Returns:
-        None where a sum could leave 32 bits, or the delay cannot be held.
+        None where a sum could leave 32 bits, or the delay or the extent is too much.
     """
     matrix.sum_duplicates()
     row_sums = np.zeros(matrix.shape[0], object)
@@ -90,6 +92,8 @@ def matrix_processes(
         return None
     outputs, inputs = matrix.shape
     dense = matrix.nnz >= DENSE_SHARE * outputs * inputs
+    if not dense and outputs * inputs > SPARSE_EXTENT:
+        return None
     if delay and (delay > MAX_DELAY or outputs * inputs * (delay + 1) > DELAYED_WORK):
         return None
     values = matrix.toarray() if dense or delay else matrix.data
@@ -119,12 +123,21 @@ def matrix_processes(
 
 
 def conv_process(
-    name: str, conv: Conv, shape: Shape, source_bound: int, binary: bool
+    name: str, conv: Conv, shape: Shape, source_bound: int, binary: bool, even: bool
 ) -> tuple[Process, Shape, Shape] | None:
     """A convolution as Lava's Conv; (process, its input shape, its output shape), channels last.
 
+    Args:
+        name: of the process.
+        conv: weights and window.
+        shape: of the input, channels first.
+        source_bound: largest absolute value the source sends.
+        binary: the source sends 0 and 1 only.
+        even: weights of mixed sign must be even, as on the chip (Lava's CPU model does not care).
+
     Returns:
-        None where Lava's Conv does not take it: three axes, unequal padding, sums beyond 24 bits.
+        None where Lava's Conv does not take it: three axes, unequal padding, weights or sums
+        beyond their widths.
     """
     axes = len(conv.kernel)
     padding = tuple(before for before, _ in conv.padding)
@@ -134,7 +147,7 @@ def conv_process(
         or any(before != after for before, after in conv.padding)
         or max(window) > _INT8
         or linear_bound(conv, source_bound) >= 1 << CONV_BITS
-        or int(np.abs(conv.values).max()) > 255
+        or not _conv_weights(conv.values, even)
     ):
         return None
     values, one = conv.values, (1,) * (2 - axes)
@@ -154,6 +167,12 @@ def conv_process(
     }
     arrays = {"weight": np.ascontiguousarray(kernel).astype(np.int32)}
     return Process(name, "Conv", parameters, arrays), in_shape, out_shape
+
+
+def _conv_weights(values: AnyArray, even: bool) -> bool:
+    low, high = int(values.min()), int(values.max())
+    mixed = low < 0 < high
+    return -256 <= low <= high <= 255 and not (mixed and even and (values & 1).any())
 
 
 def wide_process(name: str, matrix: Any) -> Process:

@@ -47,11 +47,16 @@ class Term:
             result = result if matrix is None else matrix @ result
         return result
 
-    def layer(self, network: IntegerNetwork) -> tuple[Weights, Shape] | None:
-        """Weights and input shape where the path is one layer of synapses, else None."""
+    def layer(self, network: IntegerNetwork, size: int) -> tuple[Weights, Shape] | None:
+        """Weights and input shape where the path is one layer of synapses, else None.
+
+        No operator at all is a convolution with one tap.
+        """
         acting = [(n, p) for n, p in self.path if not _keeps_order(n)]
-        if self.product is not None or len(acting) != 1:
+        if self.product is not None or len(acting) > 1:
             return None
+        if not acting:
+            return Conv(np.ones((1, 1, 1), np.int64), (1,), ((0, 0),), (1,)), (1, size)
         node, position = acting[0]
         shape = network.shapes[node.inputs[position]]
         if isinstance(node, Linear):

@@ -126,6 +126,11 @@ def _memory(node: RealNeuron, target: Target) -> Iterator[Finding]:
                 node, "an adaptive threshold of a neuron with several or negative spikes per step",
                 "train with binary spikes",
             )  # fmt: skip
+        if node.adaptation.in_reset and node.reset == "subtract":
+            yield refused(
+                node, "a reset that subtracts the adapted threshold",
+                "subtract a constant, or reset to a value",
+            )  # fmt: skip
         decay = node.adaptation.decay
         if decay.min() < 0 or decay.max() > 1:
             yield refused(node, "an adaptation that grows", "train with a decay in [0, 1]")

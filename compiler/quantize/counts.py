@@ -42,6 +42,8 @@ def levels_needed(layer: Layer, high: IntArray) -> int:
     if neuron.reset.kind == "subtract":
         taken = np.arange(len(ladder)).reshape(-1, 1) * amount
         rest = np.maximum((ladder - 1 - taken).max(axis=0), start)
+        for number, level in enumerate(flat_ladder(neuron.negative_thresholds, shape), 1):
+            rest = np.maximum(rest, number * amount - level)  # what a negative count leaves
         beyond = rest + top - ladder[0]
         step = amount
     elif neuron.reset.kind == "value":

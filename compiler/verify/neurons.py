@@ -80,10 +80,8 @@ def _refiring(neuron: Neuron, model: NeuronModel, code: WireCode) -> Iterator[Pr
         yield "levels", neuron.levels, f"{code.slots}: one for each slot"
     if neuron.reset.kind != "subtract" or neuron.negative_levels or neuron.refractory:
         yield "refire", f"reset {neuron.reset.kind}", "subtraction, one sign, no refractory time"
-    if neuron.adaptation is not None:
-        yield "refire", "adaptation", "none"
-    if neuron.emission is not None:
-        yield "refire", "an emission table", "none"
+    if neuron.adaptation is not None or neuron.emission is not None:
+        yield "refire", "an adaptation or an emission table", "none"
     uniform = neuron.thresholds[:1] + np.arange(neuron.levels).reshape(
         -1, *(1,) * len(neuron.shape)
     ) * np.broadcast_to(neuron.reset.amount, neuron.shape)

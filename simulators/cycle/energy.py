@@ -140,6 +140,11 @@ class Counter:
             table[_AT[ALL_IN]] = sum(table[_AT[kind]] for kind in ROW_KINDS)
 
 
+def synaptic_events(counts: Counts) -> int:
+    """Row entries read, whatever their encoding."""
+    return int(counts.total[_AT[ALL_IN]])
+
+
 def counter(deployment: Deployment, machine: Machine, program: Program, layout: Layout) -> Counter:
     """Prepare counting for a deployment."""
     cores, routes = deployment.cores, deployment.routes

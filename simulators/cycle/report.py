@@ -18,6 +18,7 @@ from snnc.simulators.cycle.result import (
     BusiestCore,
     CycleResult,
     EnergyReport,
+    Stopped,
     TimingReport,
     Trace,
     Unpriced,
@@ -40,6 +41,7 @@ class Timeline:
     packets: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
     stray: int = 0
     misses: int = 0
+    stopped: list[tuple[int, int]] = field(default_factory=list)
     spikes: npt.NDArray[np.int32] | None = None
     channel_load: AnyArray | None = None
     load_before: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -82,9 +84,12 @@ class Timeline:
             self.channel_load[sample, tick + 1] = load - self.load_before
             self.load_before = load.copy()
 
-    def note_sample(self, sample: int, counts: Counts, packets: Int64, stray: int) -> None:
-        """Counts of a finished sample."""
+    def note_sample(
+        self, sample: int, counts: Counts, packets: Int64, stray: int, ticks: int
+    ) -> None:
+        """Counts of a finished sample, which took this many ticks; later ones have no time."""
         assert sample == len(self.counts)
+        self.parts[sample, ticks + 1 :] = np.nan
         self.counts.append(counts)
         self.packets += packets
         self.stray += stray
@@ -133,7 +138,16 @@ def collect(
         tuple(missing),
         (*timeline.machine.notes, *_notes(deployment, clock)),
         _trace(timeline),
+        _stopped(timeline),
     )
+
+
+def _stopped(timeline: Timeline) -> Stopped | None:
+    if not timeline.stopped:
+        return None
+    steps, saved = np.array(timeline.stopped, np.int64).T
+    spent = np.array([energy.synaptic_events(counts) for counts in timeline.counts], np.int64)
+    return Stopped(steps, spent, saved)
 
 
 def _energy(
@@ -157,14 +171,14 @@ def _energy(
 
 
 def _timing(clock: Clock, timeline: Timeline) -> TimingReport:
-    longest = timeline.parts.argmax(axis=2)
+    ran, longest = ~np.isnan(timeline.parts[:, :, 0]), timeline.parts.argmax(axis=2)
     peaks = clock.state.total
     return TimingReport(
         clock.cycle_s,
         timeline.seconds,
         timeline.tick_cycles,
         clock.barrier_s,
-        {part: int(np.count_nonzero(longest == i)) for i, part in enumerate(PARTS)},
+        {part: int(np.count_nonzero(ran & (longest == i))) for i, part in enumerate(PARTS)},
         timeline.misses,
         int(peaks[noc.PEAK_CHANNEL]),
         int(peaks[noc.PEAK_INJECTION]),

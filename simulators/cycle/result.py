@@ -53,7 +53,7 @@ class TimingReport:
         cycle_s: seconds per cycle.
         seconds: [samples].
         tick_cycles: [samples, ticks + 1] length of the load phase and of every tick, without the
-            barrier; for a fixed tick the time the work needed.
+            barrier; for a fixed tick the time the work needed; NaN after an early stop.
         barrier_s: seconds of one barrier, 0 for a fixed tick.
         limited_by: ticks whose longest part was "sweep", "receive" or "network".
         deadline_misses: ticks that needed more than the fixed tick; 0 with a barrier.
@@ -143,6 +143,20 @@ class Trace:
 
 
 @dataclass(frozen=True, eq=False)
+class Stopped:
+    """What stopping early took and saved.
+
+    Attributes:
+        steps: [samples] logical steps of the deciding output.
+        spent, saved: [samples] synaptic events until the stop, and those of the rest.
+    """
+
+    steps: Int64
+    spent: Int64
+    saved: Int64
+
+
+@dataclass(frozen=True, eq=False)
 class CycleResult:
     """Spikes, time and energy of a run on the emulated chip.
 
@@ -163,6 +177,7 @@ class CycleResult:
         unpriced: what happened but has no price in the target.
         notes: what the target leaves open and what was assumed.
         trace: only on request.
+        stopped: only when the run could stop early; then counts, time and energy end there.
     """
 
     result: RunResult
@@ -182,6 +197,7 @@ class CycleResult:
     unpriced: tuple[Unpriced, ...]
     notes: tuple[str, ...]
     trace: Trace | None
+    stopped: Stopped | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Everything but spikes and trace as JSON values; see ``docs/cycle-simulator.md``."""
@@ -212,7 +228,8 @@ class CycleResult:
 
 
 def spread(values: Float64) -> dict[str, float]:
-    """Minimum, mean, 95th percentile and maximum."""
+    """Minimum, mean, 95th percentile and maximum of what happened (not NaN)."""
+    values = values[~np.isnan(values)]
     return {
         "min": float(values.min()),
         "mean": float(values.mean()),

@@ -156,6 +156,8 @@ def _emit(
 ) -> tuple[float, int]:
     """Append the packets of one spike; returns (time, packets) afterwards."""
     source = spikes.source[i]
+    if senders.sends[source] == 0:  # a potential that only the host reads may be a huge number
+        return now, packets
     for _ in range(packets_of(spikes.value[i], senders.packet_limit[source])):
         for send in range(senders.send_ptr[source], senders.send_ptr[source + 1]):
             now += cost

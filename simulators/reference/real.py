@@ -198,15 +198,20 @@ class RealState:
             if n.refractory_hold:
                 v = np.where(silent, self._rest(v), v)
             self.waiting = np.where(self.s != 0, n.refractory, np.maximum(self.waiting - 1, 0))
+        taken = self.constant["threshold"]
         if n.adaptation is not None:
             rule, kind = n.adaptation, v.dtype.type
+            taken = self._threshold(kind) if rule.in_reset else taken
             self.a = np.asarray(rule.decay, kind) * self.a + np.asarray(rule.gain, kind) * self.s
-        return self._reset(v, self.s)
+        return self._reset(v, self.s, taken)
+
+    def _threshold(self, kind: Any) -> Any:
+        """With what the adaptation adds."""
+        rule, threshold = self.neuron.adaptation, self.constant["threshold"]
+        return threshold if rule is None else threshold + np.asarray(rule.scale, kind) * self.a
 
     def _spikes(self, v: Any) -> Any:
-        n, threshold = self.neuron, self.constant["threshold"]
-        if n.adaptation is not None:
-            threshold = threshold + np.asarray(n.adaptation.scale, v.dtype) * self.a
+        n, threshold = self.neuron, self._threshold(v.dtype.type)
         ladder = self.constant["ladder"]
         if ladder is not None:
             return sum(_above(v, level, n.comparator) for level in ladder)
@@ -223,10 +228,11 @@ class RealState:
         value = self.constant["reset_value"]
         return v.dtype.type(0) if value is None else value
 
-    def _reset(self, v: Any, s: Any) -> Any:
+    def _reset(self, v: Any, s: Any, taken: Any = None) -> Any:
+        """What spikes do to v; ``taken`` is what each subtracts, the threshold unless given."""
         rule = self.neuron.reset
         if rule == "subtract":
-            return v - s * self.constant["threshold"]
+            return v - s * (self.constant["threshold"] if taken is None else taken)
         if rule == "none":
             return v
         if rule == "multiply":

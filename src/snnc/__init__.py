@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from snnc.analysing import AnalysisOptions
     from snnc.api import (
         check,
+        compare,
         compile,
         demo,
         doctor,
@@ -29,7 +30,12 @@ if TYPE_CHECKING:
         targets,
         verify,
     )
-    from snnc.compiler.frontends.torch import export_torch, from_torch
+    from snnc.compiler.frontends.torch import (
+        check_neuron,
+        export_torch,
+        from_torch,
+        register_neuron,
+    )
     from snnc.compiler.options import CompileOptions
     from snnc.inputs import InputOptions
     from snnc.ir.errors import SnncError
@@ -41,6 +47,8 @@ __all__ = [
     "SnncError",
     "__version__",
     "check",
+    "check_neuron",
+    "compare",
     "compile",
     "demo",
     "doctor",
@@ -50,6 +58,7 @@ __all__ = [
     "export_torch",
     "from_torch",
     "inspect",
+    "register_neuron",
     "report",
     "run",
     "setup",
@@ -63,6 +72,8 @@ _HOME = {
     "InputOptions": "snnc.inputs",
     "SnncError": "snnc.ir.errors",
     "export_torch": "snnc.compiler.frontends.torch",
+    "check_neuron": "snnc.compiler.frontends.torch",
+    "register_neuron": "snnc.compiler.frontends.torch",
     "from_torch": "snnc.compiler.frontends.torch",
 }
 

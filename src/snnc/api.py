@@ -7,10 +7,12 @@ Heavy libraries (Numba, OR-Tools) are imported inside the functions that need th
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from snnc.compiler.options import CompileOptions
 from snnc.inputs import Dataset, InputOptions, load, typical_and_extreme
@@ -20,6 +22,7 @@ from snnc.ir.errors import ArtifactError, OptionError, SnncError, UnsupportedErr
 from snnc.ir.nodes import Input
 from snnc.results import (
     CheckReport,
+    CompareReport,
     CompileResult,
     Demo,
     ExportResult,
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from snnc.analysing import AnalysisOptions
     from snnc.backends.lava import LavaOptions
     from snnc.build_folder import BuildFolder
+    from snnc.compiler.frontends.onnx import Samples
     from snnc.compiler.pipeline import Calibration
     from snnc.environment import Doctor, SetupResult
     from snnc.ir.arrays import RealArray
@@ -71,7 +75,8 @@ def compile(
     """Compile a trained network for a chip.
 
     Args:
-        model: ``.nir``, ``.net``, ``.pt2`` or weights file, or a network (``snnc.from_torch``).
+        model: ``.nir``, ``.net``, ``.onnx``, ``.pt2`` or weights file, or a network
+            (``snnc.from_torch``).
         options: target, time steps, widths, seed, dialect; see ``CompileOptions``.
         output: ``.snnc`` file to write; None keeps the deployment in memory only.
         calibration: typical data (``.npz``, recordings): value ranges and spike rates.
@@ -86,6 +91,7 @@ def compile(
     """
     from snnc.build_folder import BuildFolder
     from snnc.compiler.pipeline import STAGES, Compilation, check_stage
+    from snnc.semantics import measured, sentence
 
     options = options or CompileOptions()
     check_stage(stop_after)
@@ -106,9 +112,11 @@ def compile(
         given,
         options,
         source,
+        source.static,
         _dump_folder(dump_ir, folder),
         on_stage,
     )
+    effect = None
     try:
         deployment = job.run(stop_after)
     except SnncError as error:
@@ -117,11 +125,16 @@ def compile(
         raise
     if deployment is not None:
         deployment = _with_inputs(deployment, source)
+        effect = measured(job, source.data)
+        if effect is not None:
+            report = {**deployment.report, "semantics": effect}
+            deployment = dataclasses.replace(deployment, report=report)
         if output is not None:
             artifact.write(deployment, Path(output))
     written = Path(output) if output is not None and deployment is not None else None
     last = [stage for stage in STAGES if stage in job.results][-1]
-    result = CompileResult(deployment, written, job.seconds, last, source.notes)
+    told = () if effect is None else (sentence(effect),)
+    result = CompileResult(deployment, written, job.seconds, last, (*source.notes, *told))
     if folder is not None:
         folder.write(label, options, result)
     return result
@@ -154,6 +167,8 @@ def run(
     inputs: InputOptions | None = None,
     compare: int = COMPARED,
     trace: AnyPath | None = None,
+    decode: str | None = None,
+    early_stop: float | None = None,
     lava: LavaOptions | None = None,
     on_progress: Progress = _silent,
 ) -> RunReport:
@@ -168,12 +183,15 @@ def run(
         inputs: how data becomes time steps; what it leaves open is as the network was compiled.
         compare: compare the backend with the reference on the first so many samples.
         trace: ``.npz`` file that receives the spikes of every population.
+        decode: how outputs become classes, see ``snnc.simulators.decoding``; None as the model.
+        early_stop: end a sample when the best class leads the second by this much.
         lava: interpreter and patience of the Lava backend.
         on_progress: called as (samples done, samples in total).
 
     Raises:
         SnncError: what is wrong with artifact, data or options, and what to do.
     """
+    from snnc.deciding import Rules
     from snnc.execution import execute
 
     if compare < 0:
@@ -181,9 +199,10 @@ def run(
     if trace is not None:
         _check_output(Path(trace), input, deployment)
     program = _deployment(deployment)
+    rules = Rules.of(program, decode, early_stop)
     data = _data(program, input, inputs or InputOptions(), samples)
     path = None if trace is None else Path(trace)
-    return execute(program, data, backend, compare, path, on_progress, lava)
+    return execute(program, data, backend, compare, path, on_progress, rules, lava)
 
 
 def verify(
@@ -221,7 +240,7 @@ def check(
     """Say node by node whether a model can be compiled, without compiling it.
 
     Args:
-        model: ``.nir`` or ``.net`` file.
+        model: ``.nir``, ``.net`` or ``.onnx`` file.
         target: also ask whether this target's neurons can express it.
         options: dialect and widths.
 
@@ -291,6 +310,43 @@ def export_onnx(
             remedy="export the model it was quantized from",
         )
     export(network, Path(path))
+
+
+def compare(
+    a: AnyPath,
+    b: AnyPath | None = None,
+    input: AnyPath | None = None,
+    *,
+    a_options: Sequence[str] = (),
+    b_options: Sequence[str] = (),
+    samples: int | None = None,
+    inputs: InputOptions | None = None,
+    tolerance: float = 0.0,
+    on_progress: Progress = _silent,
+) -> CompareReport:
+    """Find where two readings of a network first differ: layer, step, neuron and both values.
+
+    Args:
+        a: model file, artifact, or recorded spikes (``.npz``).
+        b: the other one; None is the same file as ``a``, read with other options.
+        input: data both run on; None takes random spikes.
+        a_options, b_options: ``"key=value"`` of a side, see docs/compare.md.
+        samples: run only the first so many.
+        inputs: how data becomes time steps.
+        tolerance: difference of an output value that still counts as equal.
+        on_progress: called as (samples done, samples in total).
+
+    Raises:
+        SnncError: what is wrong with files, data or options, and what to do.
+    """
+    from snnc import comparing, sides
+
+    left = sides.opened(Path(a), a_options, "--a")
+    right = sides.opened(Path(a if b is None else b), b_options, "--b")
+    path = None if input is None else Path(input)
+    return comparing.compared(
+        left, right, path, inputs or InputOptions(), samples, tolerance, on_progress
+    )
 
 
 def export(
@@ -443,7 +499,35 @@ class _CalibrationSource:
             return None
         data = load(self.path, network.of_type(Input), self.inputs, RANGE_SAMPLES)
         self.data = data
-        return Calibration(typical_and_extreme(data, self.limit), data.steps, self._measure)
+        samples = min(self.limit, data.samples)
+        labels = None if data.labels is None else data.labels[:samples]
+        values = typical_and_extreme(data, self.limit)
+        return Calibration(values, data.steps, self._measure, samples, labels, self._accuracy)
+
+    def static(self, inputs: Sequence[Input]) -> Samples | None:
+        """The same data for the conversion of an ANN: each sample's mean over time.
+
+        Images go in as they are in every step unless told otherwise.
+        """
+        from snnc.compiler.frontends.onnx import OnnxOptions, Samples
+
+        if self.path is None:
+            return None
+        steps = OnnxOptions().timesteps
+        self.inputs = dataclasses.replace(self.inputs, usual_encode="direct", usual_timesteps=steps)
+        data = load(self.path, inputs, self.inputs, RANGE_SAMPLES)
+        means = [
+            {name: v.mean(axis=1, dtype=np.float64) for name, v in data.batch(k, k + 1).items()}
+            for k in range(data.samples)
+        ]
+        values = {n.name: np.concatenate([m[n.name] for m in means]) for n in inputs}
+        return Samples(values, data.labels, data.steps)
+
+    def _accuracy(self, network: IntegerNetwork, samples: int) -> float | None:
+        from snnc.execution import measure_accuracy
+
+        assert self.data is not None
+        return measure_accuracy(network, self.data, samples)
 
     def _measure(
         self, network: IntegerNetwork, target: Target, codes: Mapping[str, WireCode]
@@ -470,7 +554,10 @@ def _with_inputs(deployment: Deployment, source: _CalibrationSource) -> Deployme
     """Record how the calibration data was encoded, so that ``run`` can do the same."""
     used = None
     if source.path is not None:
-        used = {"encode": source.inputs.encode, "bin_us": source.inputs.bin_width}
+        used = {
+            "encode": source.inputs.encode or source.inputs.usual_encode,
+            "bin_us": source.inputs.bin_width,
+        }
     return dataclasses.replace(deployment, provenance={**deployment.provenance, "inputs": used})
 
 

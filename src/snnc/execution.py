@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from snnc.backends.lava import LavaOptions
+from snnc.deciding import Decisions, Rules
 from snnc.inputs import Dataset, integer_batch
 from snnc.ir.arrays import IntArray, RealArray, size_of
 from snnc.ir.deployment import Deployment
@@ -20,6 +21,7 @@ from snnc.ir.target import Target
 from snnc.ir.wire import WireCode, packet_limit
 from snnc.results import RunReport, Verification
 from snnc.running import (
+    THREADS,
     Backend,
     Comparison,
     Progress,
@@ -33,8 +35,11 @@ from snnc.running import (
     spikes_of,
 )
 from snnc.simulators import functional, reference
-from snnc.simulators.result import Events, RunResult
+from snnc.simulators.result import Events, RunResult, predictions
 from snnc.traces import write_trace
+
+ACCURACY_BATCH = 32
+"""Samples of calibration data held at a time."""
 
 
 @dataclass
@@ -68,9 +73,11 @@ def execute(
     compared: int,
     trace: Path | None,
     on_progress: Progress,
+    rules: Rules,
     lava: LavaOptions | None = None,
 ) -> RunReport:
     """Run all samples on one backend, comparing the first with the reference on the way."""
+    decisions = Decisions(rules)
     tally, equality = Tally(), _Equality(0 if backend == "reference" else compared)
     results: list[RunResult] = []
     started = time.perf_counter()
@@ -78,18 +85,21 @@ def execute(
     seconds = time.perf_counter() - started
     on_progress(0, data.samples)
     for inputs in batches(deployment, data):
-        everything = trace is not None or equality.open
+        counting = rules.stop is not None and backend != "cycle"
+        everything = trace is not None or equality.open or counting
         started = time.perf_counter()
         result, cycle = simulator.run(
             inputs,
             None if everything else (),
             trace=trace is not None,
+            stop=rules.stop,
             progress=_within(on_progress, done, data.samples),
         )
         seconds += time.perf_counter() - started
         done += len(next(iter(inputs.values())))
         on_progress(done, data.samples)
         tally.add(deployment, result)
+        decisions.add(deployment, inputs, result, None if cycle is None else cycle.stopped)
         if cycle is not None:  # spikes and outputs of all batches would not fit in memory
             tally.cycle.append(replace(cycle, result=RunResult({}, {}, {})))
         results += [] if trace is None else [result]
@@ -103,8 +113,10 @@ def execute(
         samples=data.samples,
         steps=data.steps,
         ticks=deployment.schedule.ticks,
-        predictions={n: tuple(np.concatenate(p).tolist()) for n, p in tally.predicted.items()},
-        ties=tally.ties,
+        predictions={n: tuple(np.concatenate(p).tolist()) for n, p in decisions.predicted.items()},
+        ties=decisions.ties,
+        decode=rules.names,
+        early_stop=decisions.summary(),
         labels=None if data.labels is None else tuple(data.labels.tolist()),
         spikes=tally.spikes,
         compared=_comparison(equality, backend, data.steps),
@@ -203,6 +215,22 @@ def measure_rates(
         packets = codes.get(population.name, usual).packets(events.value, limit)
         rates[population.name] = _event_rate(events, packets, population.size, count)
     return rates
+
+
+def measure_accuracy(network: IntegerNetwork, data: Dataset, samples: int) -> float | None:
+    """Share of the first samples whose largest output is their label; None without labels."""
+    if data.labels is None:
+        return None
+    nodes, output = network.of_type(Input), network.of_type(Output)[0]
+    simulator = functional.Functional(network)
+    count, correct = min(samples, data.samples), 0
+    for start in range(0, count, ACCURACY_BATCH):
+        stop = min(start + ACCURACY_BATCH, count)
+        inputs = integer_batch(data.batch(start, stop), nodes)
+        values = simulator.run(inputs, (), THREADS).outputs[output.name]
+        found = predictions(values, output.readout)
+        correct += int(np.count_nonzero(found == data.labels[start:stop]))
+    return correct / count
 
 
 def _input_rate(packets: IntArray) -> RealArray:

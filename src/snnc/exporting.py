@@ -59,6 +59,23 @@ class Source:
             remedy="export the model file that it was compiled from",
         )
 
+    def integers(self, what: str) -> IntegerNetwork:
+        """The network in integers.
+
+        Raises:
+            UnsupportedError: there are only real numbers.
+        """
+        if isinstance(self.content, Deployment):
+            return self.content.network
+        if isinstance(self.content, IntegerNetwork):
+            return self.content
+        raise UnsupportedError(
+            f"{what} takes a network in integers",
+            where=str(self.given) if isinstance(self.given, Path) else self.content.name,
+            found="real numbers",
+            remedy="compile it, and export the artifact",
+        )
+
 
 @dataclass(frozen=True)
 class Format:
@@ -81,7 +98,53 @@ def _write_nir(source: Source, path: Path, options: NirExportOptions) -> ExportR
     return ExportResult("nir", path, details, done.notes, done.approximations)
 
 
+@dataclass(frozen=True)
+class LavaExportOptions:
+    """Options of ``--to lava``.
+
+    Attributes:
+        timesteps: steps per sample, where the source is no artifact.
+        check_samples: samples of random input whose spikes go into ``check.npz``.
+        seed: of that input.
+    """
+
+    timesteps: int | None = None
+    check_samples: int = 2
+    seed: int = 0
+
+
+def _write_lava(source: Source, path: Path, options: LavaExportOptions) -> ExportResult:
+    from snnc.on_lava import export_project
+
+    network, steps = source.integers("Lava"), options.timesteps
+    if isinstance(source.content, Deployment):
+        steps = source.content.schedule.timesteps
+    if steps is None or steps < 1 or options.check_samples < 1:
+        raise OptionError(
+            "a network that was not compiled needs its steps per sample, and one to check",
+            where="--set timesteps",
+            found=f"timesteps {options.timesteps}, check_samples {options.check_samples}",
+            allowed="at least 1",
+        )
+    notes = export_project(network, steps, path, options.check_samples, options.seed)
+    return ExportResult("lava", path, {"run_with": f"python {path}/run.py --check"}, notes)
+
+
+@dataclass(frozen=True)
+class NetxExportOptions:
+    """``--to netx`` has no options."""
+
+
+def _write_netx(source: Source, path: Path, options: NetxExportOptions) -> ExportResult:
+    from snnc.backends.lava.netx import write_netx
+
+    notes = write_netx(source.integers("a .net file"), path)
+    return ExportResult("netx", path, {"read_with": "netx.hdf5.Network of lava-dl"}, notes)
+
+
 FORMATS: Mapping[str, Format] = {
+    "lava": Format("a Python project for Lava", "-lava", LavaExportOptions, _write_lava),
+    "netx": Format("lava-dl's netx", ".net", NetxExportOptions, _write_netx),
     "nir": Format("NIR, for other frameworks", ".nir", NirExportOptions, _write_nir),
 }
 

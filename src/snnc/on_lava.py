@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ import numpy as np
 from snnc.backends.lava import LavaOptions, LavaRun, lower, run_on_lava
 from snnc.backends.lava.jobs import Job
 from snnc.backends.lava.plan import Plan
+from snnc.backends.lava.project import check_arrays, write_project
 from snnc.ir.arrays import IntArray, size_of
 from snnc.ir.integer_network import IntegerNetwork
-from snnc.ir.nodes import Output
+from snnc.ir.nodes import Input, Output
+from snnc.simulators import reference
 from snnc.simulators.inputs import check_inputs
 from snnc.simulators.result import Events, RunResult
 
@@ -84,3 +87,35 @@ def _counts(rows: IntArray, samples: int) -> Any:
     total = np.zeros(samples, np.int64)
     np.add.at(total, rows[:, 0], np.abs(rows[:, 3]))
     return total
+
+
+def export_project(
+    network: IntegerNetwork, timesteps: int, folder: Path, samples: int, seed: int
+) -> tuple[str, ...]:
+    """Write a network as a project for Lava, with random input and the reference's spikes.
+
+    Returns:
+        Which populations are not Lava's own neurons, and why.
+
+    Raises:
+        UnsupportedError, LavaError, OutputError: as ``lower`` and ``write_project``.
+    """
+    from snnc import __version__
+
+    plan = lower(network, timesteps)
+    random = np.random.default_rng(seed)
+    inputs = {}
+    for node in network.of_type(Input):
+        shape = (samples, timesteps, *node.shape)
+        values = random.integers(node.type.low, node.type.high + 1, shape)
+        inputs[node.name] = values * (random.random(shape) < 0.2)
+    events = reference.run(network, inputs).spikes
+    rows = {name: _by_time(events[name]) for name in plan.emitters}
+    write_project(plan, folder, check_arrays(inputs, rows), __version__)
+    return tuple(f"{name}: {note}" for name, note in plan.notes.items())
+
+
+def _by_time(e: Events) -> IntArray:
+    """[events, 4] in the order in which they happen."""
+    columns = [part.astype(np.int64) for part in (e.sample, e.step, e.index, e.value)]
+    return np.stack(columns, axis=1)

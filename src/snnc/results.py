@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # imports cost time that `snnc --help` need not spend
     from snnc.ir.deployment import Deployment
+    from snnc.probing import Probe
     from snnc.running import Comparison
+    from snnc.simulators.compare import LayerDifference, RunDifference
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +70,8 @@ class RunReport:
         ticks: ticks per sample on the chip.
         predictions: by output, one class per sample, the lowest where several are best.
         ties: by output, samples in which several classes are best.
+        decode: by output, the decoder that made classes of its values.
+        early_stop: steps taken and synaptic events saved; None when all steps ran.
         labels: classes given with the data, if any.
         spikes: by spiking population, over all samples.
         compared: equality with the reference on the first samples; None when not asked for.
@@ -83,6 +87,8 @@ class RunReport:
     ticks: int
     predictions: Mapping[str, tuple[int, ...]]
     ties: Mapping[str, int]
+    decode: Mapping[str, str]
+    early_stop: Mapping[str, Any] | None
     labels: tuple[int, ...] | None
     spikes: Mapping[str, int]
     compared: Comparison | None
@@ -121,6 +127,8 @@ class RunReport:
             "accuracy": self.accuracy,
             "predictions": {name: list(classes) for name, classes in self.predictions.items()},
             "ties": dict(self.ties),
+            "decode": dict(self.decode),
+            "early_stop": None if self.early_stop is None else dict(self.early_stop),
             "labels": None if self.labels is None else list(self.labels),
             "spikes": dict(self.spikes),
             "mismatches": self.mismatches,
@@ -254,6 +262,92 @@ class ExportResult:
             "notes": list(self.notes),
             "approximations": list(self.approximations),
         }
+
+
+@dataclass(frozen=True, eq=False)
+class CompareReport:
+    """Outcome of ``snnc.compare``.
+
+    Attributes:
+        sides: names of the two files.
+        assumptions: of each side, how it was read and computed.
+        input: the data, for people.
+        difference: layer by layer; ``difference.first`` is where the two part.
+        probes: what the first differing neuron saw on each side, where that is known.
+        shapes: of the layers, by their name on the left.
+        unpaired: layers of each side that have no partner on the other.
+        same_class: samples that both sides classify alike; None without common outputs.
+        correct: correct samples of each side, with labels.
+        notes: what was cut, converted or assumed about the data.
+    """
+
+    sides: tuple[str, str]
+    assumptions: tuple[Mapping[str, str], Mapping[str, str]]
+    input: str
+    samples: int
+    steps: int
+    difference: RunDifference
+    probes: tuple[Probe | None, Probe | None]
+    shapes: Mapping[str, tuple[int, ...]]
+    unpaired: tuple[tuple[str, ...], tuple[str, ...]]
+    same_class: int | None
+    correct: tuple[int, int] | None
+    notes: tuple[str, ...]
+
+    @property
+    def equal(self) -> bool:
+        """Whether every compared entry is the same."""
+        return self.difference.first is None
+
+    def place(self, layer: str, index: int) -> tuple[int, ...]:
+        """A flat index as coordinates in the layer."""
+        place = []
+        for extent in reversed(self.shapes[layer]):
+            index, rest = divmod(index, extent)
+            place.append(rest)
+        return tuple(reversed(place)) or (index,)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON object ``snnc-compare/1``."""
+        found = self.difference.first
+        return {
+            "schema": "snnc-compare/1",
+            "equal": self.equal,
+            "a": self.sides[0],
+            "b": self.sides[1],
+            "input": self.input,
+            "samples": self.samples,
+            "steps": self.steps,
+            "differing": self.difference.differing,
+            "first": None if found is None else {
+                **self._layer(found[0]),
+                "probes": [None if p is None else asdict(p) for p in self.probes],
+            },
+            "layers": [self._layer(layer) for layer in self.difference.layers],
+            "unpaired": {"a": list(self.unpaired[0]), "b": list(self.unpaired[1])},
+            "assumptions": {"a": dict(self.assumptions[0]), "b": dict(self.assumptions[1])},
+            "same_class": self.same_class,
+            "correct": None if self.correct is None else list(self.correct),
+            "notes": list(self.notes),
+        }  # fmt: skip
+
+    def _layer(self, layer: LayerDifference) -> dict[str, Any]:
+        first = layer.first
+        return {
+            "a": layer.names[0],
+            "b": layer.names[1],
+            "kind": layer.kind,
+            "shape": list(self.shapes[layer.names[0]]),
+            "totals": list(layer.totals),
+            "differing": layer.differing,
+            "largest": layer.largest,
+            "first": None if first is None else {
+                "step": first.step,
+                "sample": first.sample,
+                "neuron": list(self.place(layer.names[0], first.index)),
+                "values": [first.left, first.right],
+            },
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

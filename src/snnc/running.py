@@ -16,11 +16,12 @@ from snnc.ir.arrays import AnyArray, IntArray, size_of
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import OptionError
 from snnc.ir.integer_network import IntegerNetwork
-from snnc.ir.nodes import Input, Output
+from snnc.ir.nodes import Input
 from snnc.on_lava import OnLava
 from snnc.simulators import cycle, functional, reference
 from snnc.simulators.cycle.result import CycleResult, spread
-from snnc.simulators.result import Events, RunResult, predictions, undecided
+from snnc.simulators.decoding import EarlyStop
+from snnc.simulators.result import Events, RunResult
 
 Backend = Literal["cycle", "functional", "reference", "lava"]
 BACKENDS: tuple[Backend, ...] = ("cycle", "functional", "reference", "lava")
@@ -37,23 +38,15 @@ class Tally:
     """What a run adds up over its batches.
 
     Attributes:
-        predicted: by output, classes per sample.
-        ties: by output, samples in which several classes share the best score.
         spikes: by spiking population, spikes over all samples.
         cycle: results of the cycle simulator, one per batch.
     """
 
-    predicted: dict[str, list[IntArray]] = field(default_factory=dict)
-    ties: dict[str, int] = field(default_factory=dict)
     spikes: dict[str, int] = field(default_factory=dict)
     cycle: list[CycleResult] = field(default_factory=list)
 
     def add(self, deployment: Deployment, result: RunResult) -> None:
-        """Take over predictions and spike counts of a batch."""
-        for output in deployment.network.of_type(Output):
-            values, name = result.outputs[output.name], output.name
-            self.predicted.setdefault(name, []).append(predictions(values, output.readout))
-            self.ties[name] = self.ties.get(name, 0) + undecided(values, output.readout)
+        """Take over the spike counts of a batch."""
         for name, spikes in spikes_of(deployment.network, result).items():
             self.spikes[name] = self.spikes.get(name, 0) + spikes
 
@@ -180,6 +173,7 @@ class Simulator:
         record: tuple[str, ...] | None,
         *,
         trace: bool = False,
+        stop: EarlyStop | None = None,
         progress: Progress | None = None,
     ) -> tuple[RunResult, CycleResult | None]:
         """Run one batch; the second value comes only from the cycle simulator."""
@@ -189,7 +183,9 @@ class Simulator:
             return self._lava.run(inputs, record, progress), None
         if self.backend == "reference":
             return reference.run(self.deployment.network, inputs, record), None
-        result = cycle.run(self.deployment, inputs, record, trace=trace, progress=progress)
+        result = cycle.run(
+            self.deployment, inputs, record, trace=trace, stop=stop, progress=progress
+        )
         return result.result, result
 
 

@@ -24,24 +24,23 @@ from snnc.ir.weights import Dense
 from snnc.ir.wire import WireCode
 from snnc.simulators import cycle, reference
 
-SHIPPED = load("toy-mesh")
 STEPS = 6
 
 
 def changed(spike: dict[str, Any] | None = None, **neuron: Any) -> Target:
-    """toy-mesh with packets of an address only, neurons of 15 levels, and what is asked."""
-    poor = {"payload_bits": 0, "signed": False}
-    few = {"levels": 15, "negative_levels": 15}
-    return SHIPPED.model_copy(
+    """toy-mesh with binary packets, 15 levels, and what else is asked for."""
+    toy = load("toy-mesh")
+    packets = {"payload_bits": 0, "signed": False, **(spike or {})}
+    levels = {"levels": 15, "negative_levels": 15, **neuron}
+    return toy.model_copy(
         update={
-            "spike": SHIPPED.spike.model_copy(update=poor | (spike or {})),
-            "neuron": SHIPPED.neuron.model_copy(update=few | neuron),
+            "spike": toy.spike.model_copy(update=packets),
+            "neuron": toy.neuron.model_copy(update=levels),
         }
     )
 
 
 TOY = changed()
-
 GRADED = changed({"payload_bits": 8, "signed": True})
 SIGNED = changed({"signed": True})
 ONE_LEVEL = changed(levels=1, negative_levels=0)

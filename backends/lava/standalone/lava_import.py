@@ -6,6 +6,9 @@ first ``import lava``.  Two things stop an unchanged Lava there:
 * ``magma/compiler/var_model.py`` gives dataclass fields mutable defaults, which Python 3.11 refuses
   because such classes are unhashable.  While Lava is imported, dataclasses keep a hash.
 * ``port.reshape()`` calls ``np.reshape(newshape=...)``, a keyword NumPy 2.4 no longer has.
+
+And one stops its convolution: it keeps strides and paddings as 8-bit integers, which NumPy 2
+refuses to add to more than 127 pixels; ``prepare_conv()`` hands them over as plain numbers.
 """
 
 from __future__ import annotations
@@ -40,6 +43,23 @@ def prepare() -> None:
     finally:
         dataclasses.dataclass = original
     ports.np = _numpy_with_newshape()
+
+
+def prepare_conv() -> None:
+    """Make Lava's Conv work on large images; call before its process runs."""
+    utils: Any = importlib.import_module("lava.proc.conv.utils")
+    original = utils.conv
+    if getattr(original, "plain_numbers", False):
+        return
+
+    @functools.wraps(original)
+    def conv(image: Any, weight: Any, *window: Any) -> Any:
+        *pairs, groups = window
+        plain = [tuple(int(number) for number in pair) for pair in pairs]
+        return original(image, weight, *plain, int(groups))
+
+    conv.plain_numbers = True  # type: ignore[attr-defined]
+    utils.conv = conv
 
 
 def _hashable(original: Any) -> Any:

@@ -79,8 +79,8 @@ class IntegerNeuron(AbstractProcess):
         a = adaptation;  offset = (beta a) >> beta_shift
         q = refractory where c, else max(q - 1, 0)
 
-    and emits c, or v with ``emit = "state"``.  At the first step of a sample the state is the
-    initial one.
+    and emits c, or ``emission[c + negative levels]``, or v with ``emit = "state"``.  At the first
+    step of a sample the state is the initial one.
 
     Parameters: a dict of the names above; see ``snnc_worker`` for the file it is read from.
     """
@@ -142,7 +142,9 @@ class PyIntegerNeuron(PyLoihiProcessModel):
         self.v[:] = bounded(self._reset(v, c), *n["state_range"])
         self._adapt(c != 0)
         self.q[:] = np.where(c != 0, n["refractory"], np.maximum(self.q - 1, 0))
-        return c
+        if "emission" not in n:
+            return c
+        return n["emission"][c + len(n["negative_thresholds"])]
 
     def _current(self, x: Any) -> Any:
         n = self.n

@@ -134,15 +134,13 @@ def run(folder: Path) -> None:
             process.connect_var(_variable(record, processes))
     times = [time.perf_counter() - started, 0.0]
     parts = components(job)
-    try:
-        for number, first in enumerate(parts):
-            _run_part(processes[first], total, number, len(parts), times)
-        for record, monitor in probes:
-            _save_probe(folder, record, monitor)
-    finally:
-        for first in parts:
-            if processes[first].runtime is not None:
-                processes[first].stop()
+    for number, first in enumerate(parts):
+        _run_part(processes[first], total, number, len(parts), times)
+    for record, monitor in probes:
+        _save_probe(folder, record, monitor)
+    # Only here: after an error Lava's stop() waits for ever; snnc kills the whole group instead.
+    for first in parts:
+        processes[first].stop()
     say(done=str(folder), start_seconds=times[0], run_seconds=times[1], steps=total)
 
 
@@ -176,12 +174,25 @@ def _run_part(first: Any, total: int, number: int, parts: int, times: list) -> N
     done, piece = 0, 1
     while done < total:
         before, steps = time.perf_counter(), min(piece, total - done)
-        first.run(condition=RunSteps(num_steps=steps), run_cfg=config)
+        try:
+            first.run(condition=RunSteps(num_steps=steps), run_cfg=config)
+        except RuntimeError as error:
+            raise _process_error(first, error) from error
         took = time.perf_counter() - before
         times[min(done, 1)] += took
         piece = 4 if not done else max(1, min(4 * piece, int(steps * PIECE_SECONDS / took)))
         done += steps
         say(step=(number * total + done) // parts, of=total)
+
+
+def _process_error(first: Any, error: Exception) -> Exception:
+    """What a process of Lava raised; Lava itself only counts such exceptions."""
+    try:
+        actors = first.runtime._messaging_infrastructure.actors
+        found = [actor.exception for actor in actors if actor.exception]
+        return RefusedError("process", "an error inside one of Lava's processes", repr(found[0][0]))
+    except (AttributeError, IndexError):
+        return error
 
 
 def _variable(record: dict, processes: dict) -> Any:
@@ -262,6 +273,9 @@ def _synapse(module: str, kind: str) -> Any:
         import importlib
 
         from lava.utils.weightutils import SignMode
+
+        if kind == "Conv":
+            lava_import.prepare_conv()
 
         if "sign_mode" in parameters:
             parameters["sign_mode"] = SignMode[parameters["sign_mode"]]

@@ -13,9 +13,12 @@ from snnc.ir.errors import OptionError
 from snnc.ir.types import ValueType
 
 if TYPE_CHECKING:
+    from snnc.compiler.frontends.torch.checked import NeuronCheck
+    from snnc.compiler.frontends.torch.custom import Calling, Equation, Returning
+    from snnc.ir.arrays import Shape
     from snnc.ir.network import Network
 
-__all__ = ["export_torch", "from_torch", "require_torch"]
+__all__ = ["check_neuron", "export_torch", "from_torch", "register_neuron", "require_torch"]
 
 TimeAxis = int | None | Literal["auto"]
 
@@ -104,3 +107,56 @@ def export_torch(
     from snnc.compiler.frontends.torch.exporting import write_program
 
     write_program(model, example_input, Path(path), steps, time_axis)
+
+
+def register_neuron(
+    module: type, equation: Equation, *, call: Calling = "step", returns: Returning = "spikes"
+) -> None:
+    """Tell ``from_torch`` the equation of a neuron class of your own: docs/custom-neurons.md.
+
+    Args:
+        module: the class.
+        equation: fields of ``snnc.ir.real_neuron.RealNeuron``, or a function from a module to them.
+        call: "step" takes one step per call; "sequence" [time, batch, ...]; "batch_first" [batch,
+            time, ...].
+        returns: "spikes", or "spikes and state" where the state is passed back in the next call.
+
+    Raises:
+        OptionError: PyTorch is missing, not a class of modules, or an unknown field or choice.
+    """
+    require_torch()
+    from snnc.compiler.frontends.torch import custom
+
+    custom.register_neuron(module, equation, call=call, returns=returns)
+
+
+def check_neuron(
+    module: Any,
+    shape: Shape = (8,),
+    *,
+    steps: int = 64,
+    samples: int = 4,
+    seed: int = 0,
+    scale: float = 1.0,
+) -> NeuronCheck:
+    """Compare a neuron's equation with the module's own ``forward`` on random input.
+
+    Args:
+        module: an instance of a registered class, or a neuron that snnc knows.
+        shape: of one sample and step.
+        steps, samples, seed: of the random input, multiples of ``scale / 16`` between ``-scale``
+            and ``2 scale``.
+        scale: choose it such that the neuron sometimes fires.
+
+    Returns:
+        Counts and the first difference; ``print`` it, or ask ``.ok``.  Both sides compute in
+        float64; the order of additions may still differ where numbers are not short.
+
+    Raises:
+        OptionError: PyTorch is missing, or the class is not registered.
+        UnsupportedError: the equation cannot be a neuron of a network.
+    """
+    require_torch()
+    from snnc.compiler.frontends.torch import checked
+
+    return checked.check_neuron(module, tuple(shape), steps, samples, seed, scale)

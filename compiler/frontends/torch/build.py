@@ -46,6 +46,8 @@ class Builder:
         memory: by module identity, what a recurrent container returned in its first step.
         place: names what is being traced now; set by the tracer.
         where: the same place for messages.
+        unavailable: nodes that stand for values no network has, with problem and remedy; an
+            error only if an output needs them.
     """
 
     steps: int | None = None
@@ -58,6 +60,7 @@ class Builder:
     shapes: dict[str, Shape] = field(default_factory=dict)
     sequences: dict[str, bool] = field(default_factory=dict)
     memory: dict[int, Value] = field(default_factory=dict)
+    unavailable: dict[str, tuple[str, str]] = field(default_factory=dict)
     _known: dict[Hashable, str] = field(default_factory=dict)
 
     def add(self, kind: type, inputs: tuple[str, ...], out: Shape, key: Hashable = (), /,
@@ -387,6 +390,9 @@ class Builder:
             if current not in needed:
                 needed.add(current)
                 waiting.extend(self.nodes[current].inputs)
+        for node in sorted(needed & self.unavailable.keys()):
+            problem, remedy = self.unavailable[node]
+            raise UnsupportedError(problem, where=node, remedy=remedy)
         kept = tuple(n for n in self.nodes.values() if n.name in needed or isinstance(n, Input))
         notes: Mapping[str, str] = dict(self.notes.values)
         return Network(name, kept, notes)

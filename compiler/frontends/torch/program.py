@@ -47,8 +47,9 @@ def read_program(
     """
     program = read_archive(Path(path))
     sequences = any(_is_neuron(op) and op.arguments[2] for op in program.operations)
+    likely = (0, None) if sequences else (None, 0)
     return fitting(
-        time_axis, sequences, lambda axis: _Interpreter(program, steps).run(axis, Path(path).stem)
+        time_axis, likely, lambda axis: _Interpreter(program, steps).run(axis, Path(path).stem)
     )
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Converter = Callable[["Call"], Any]
 
 FAMILIES = {
+    "norse": "snnc.compiler.frontends.torch.norse",
+    "sinabs": "snnc.compiler.frontends.torch.sinabs",
+    "snntorch": "snnc.compiler.frontends.torch.snntorch",
     "spikingjelly": "snnc.compiler.frontends.torch.spikingjelly",
 }
 """By a framework's top-level package: our module that registers its converters when imported."""

@@ -21,6 +21,7 @@ from snnc.compiler.frontends.torch import functions, registry
 from snnc.compiler.frontends.torch.build import Builder
 from snnc.compiler.frontends.torch.call import Call
 from snnc.compiler.frontends.torch.layout import AxisError, Dim, element
+from snnc.compiler.frontends.torch.states import is_state
 from snnc.compiler.frontends.torch.tensor import handling, is_traced, traced, value_of
 from snnc.ir.arrays import Shape
 from snnc.ir.errors import ModelError, OptionError, SnncError, UnsupportedError
@@ -61,14 +62,24 @@ def trace_with(
         tracer.run(examples, axis)
         keep(tracer)
 
-    fitting(time_axis, any(getattr(m, "step_mode", "s") == "m" for m in model.modules()), attempt)
+    fitting(time_axis, likely_axes(model), attempt)
 
 
-def fitting(time_axis: Any, sequences: bool, attempt: Callable[[int | None], Result]) -> Result:
+def likely_axes(model: Any) -> tuple[int | None, ...]:
+    """Which time axes to try, the likeliest first: where the framework's neurons loop over one."""
+    if any(type(m).__module__.startswith("sinabs.") for m in model.modules()):
+        return (1, None)
+    sequences = any(getattr(m, "step_mode", "s") == "m" for m in model.modules())
+    return (0, None) if sequences else (None, 0)
+
+
+def fitting(
+    time_axis: Any, likely: tuple[int | None, ...], attempt: Callable[[int | None], Result]
+) -> Result:
     """The result under the given time axis, or under the first that fits when it is "auto".
 
     Args:
-        sequences: whether neurons loop over axis 0 themselves; what to try first.
+        likely: what to try, in this order.
 
     Raises:
         UnsupportedError: no reading fits; the most telling refusal.
@@ -76,7 +87,7 @@ def fitting(time_axis: Any, sequences: bool, attempt: Callable[[int | None], Res
     if time_axis != "auto":
         return attempt(time_axis)
     refusals: list[SnncError] = []
-    for axis in (0, None) if sequences else (None, 0):
+    for axis in likely:
         try:
             return attempt(axis)
         except (UnsupportedError, OptionError) as error:
@@ -325,8 +336,10 @@ def _named(result: Any, wanted: Sequence[str] | None) -> list[tuple[str, Any]]:
     else:
         found = {"output": result}
     if wanted is None:
-        given = [(k, t) for k, t in found.items() if t is not None]
-        return given or [("output", None)]
+        kept = [(k, t) for k, t in found.items() if t is not None and not is_state(t)]
+        if len(kept) == 1 < len(found):
+            return [("output", kept[0][1])]
+        return kept or [("output", None)]
     missing = [name for name in wanted if name not in found]
     if missing or not wanted:
         raise OptionError(

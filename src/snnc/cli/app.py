@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,6 +54,7 @@ def compile_command(
     weight_bits: opt.WeightBits = None,
     chips: opt.Chips = None,
     wire_code: opt.WireCode = None,
+    semantics: opt.Semantics = None,
     max_spikes: opt.MaxSpikes = None,
     seed: opt.MapperSeed = None,
     time_limit: opt.TimeLimit = None,
@@ -69,6 +71,9 @@ def compile_command(
     input_layer: opt.InputLayer = None,
     constructor: opt.Constructor = None,
     time_axis: opt.TimeAxis = None,
+    conversion: opt.Conversion = None,
+    percentile: opt.Percentile = None,
+    levels: opt.Levels = None,
     dump_ir: opt.DumpIr = None,
     stop_after: opt.StopAfter = None,
     build_dir: opt.BuildDir = None,
@@ -88,7 +93,9 @@ def compile_command(
         "seed": seed, "time_limit_s": time_limit, "calibration_samples": calibration_samples,
         "dialect": dialect, "dt": dt, "reset": reset, "threshold": threshold,
         "loop_delay": loop_delay, "transpose_linear": transpose_linear or None,
-        "input_layer": input_layer, "wire_code": wire_code, "constructor": constructor,
+        "input_layer": input_layer, "conversion": conversion, "percentile": percentile,
+        "levels": levels, "wire_code": wire_code, "semantics": semantics,
+        "constructor": constructor,
         "time_axis": time_axis,
         "max_spikes": max_spikes,
     }  # fmt: skip
@@ -145,6 +152,8 @@ def run_command(
     samples: opt.Samples = None,
     compare: opt.Compare = api.COMPARED,
     trace: opt.Trace = None,
+    decode: opt.Decode = None,
+    early_stop: opt.EarlyStop = None,
     lava_python: opt.LavaPython = None,
     lava_timeout: opt.LavaTimeout = None,
     encode: opt.Encode = None,
@@ -166,6 +175,8 @@ def run_command(
             inputs=opt.input_options(encode, bin_us, labels, seed),
             compare=compare,
             trace=trace,
+            decode=decode,
+            early_stop=early_stop,
             lava=running.lava(backend, lava_python, lava_timeout),
             on_progress=on_progress,
         )
@@ -295,6 +306,50 @@ def inspect_command(
         inspecting.show_inspection(shell.out(), result)
     if result.error is not None:
         raise typer.Exit(shell.WRONG if as_json else shell.refuse(result.error, as_json=False))
+
+
+@app.command("compare")
+def compare_command(
+    a: opt.SideA,
+    b: opt.SideB = None,
+    input: opt.CompareData = None,
+    a_options: opt.OptionsA = None,
+    b_options: opt.OptionsB = None,
+    samples: opt.Samples = None,
+    tolerance: opt.Tolerance = 0.0,
+    timesteps: opt.CompareSteps = None,
+    encode: opt.Encode = None,
+    bin_us: opt.BinUs = None,
+    labels: opt.Labels = None,
+    seed: opt.RandomSeed = 0,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Find where two networks, or two readings of one, first differ.
+
+    Exit code 0: every spike and output is the same; 1: they differ.
+    """
+    from snnc.cli import comparing, running
+
+    inputs = replace(opt.input_options(encode, bin_us, labels, seed), timesteps=timesteps)
+    with running.progress(show=not as_json) as on_progress:
+        result = api.compare(
+            a,
+            b,
+            input,
+            a_options=a_options or (),
+            b_options=b_options or (),
+            samples=samples,
+            inputs=inputs,
+            tolerance=tolerance,
+            on_progress=on_progress,
+        )
+    if as_json:
+        shell.print_json(result.as_dict())
+    else:
+        comparing.show(shell.out(), result)
+    if not result.equal:
+        raise typer.Exit(shell.NO)
 
 
 @app.command("export")

@@ -17,5 +17,6 @@ def show(console: Console, result: ExportResult) -> None:
         console.print(f"note: {note}", style="yellow", markup=False, highlight=False)
     for loss in result.approximations:
         console.print(f"approximated: {loss}", style="bold yellow", markup=False, highlight=False)
-    size = result.path.stat().st_size
+    files = [result.path] if result.path.is_file() else list(result.path.rglob("*"))
+    size = sum(file.stat().st_size for file in files)
     console.print(f"wrote [bold]{result.path}[/bold], {size / 1e6:.2f} MB")

@@ -13,6 +13,7 @@ from snnc.inputs import InputOptions
 from snnc.ir.errors import ModelFileError
 
 _MODEL_PANEL = "What the model file does not say"
+_ANN_PANEL = "How a trained ANN becomes spiking"
 _DATA_PANEL = "How data becomes time steps"
 _INSIDE_PANEL = "Looking inside"
 _STATIC = (
@@ -23,7 +24,11 @@ _BIN = "Time bin of event recordings, microseconds."
 _RECORDINGS = ".npz, recording (.bin, .bs2), or folder or zip of recordings."
 
 Model = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="Trained network: .nir, .net, .pt2 or weights.")
+    Path,
+    typer.Argument(
+        metavar="MODEL",
+        help="Trained network: .nir, .net, .onnx, .pt2, .safetensors, .pt.",
+    ),
 ]
 Artifact = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="Compiled network, .snnc.")]
 ModelOrArtifact = Annotated[
@@ -63,6 +68,13 @@ WeightBits = Annotated[
     typer.Option(help="Bits of a weight, 1 to 16: 8, or conv1=4,fc=8.", show_default="8"),
 ]
 Chips = Annotated[int | None, typer.Option(help="Chips joined into one mesh.", show_default="1")]
+Semantics = Annotated[
+    str | None,
+    typer.Option(
+        help="Whose neurons: chip, or lava (Lava's fixed-point LIF, for Loihi-class targets).",
+        show_default="chip",
+    ),
+]
 WireCode = Annotated[
     str | None,
     typer.Option(
@@ -154,6 +166,64 @@ TransposeLinear = Annotated[
         "--transpose-linear",
         help="Linear weights are stored as (inputs, outputs).",
         rich_help_panel=_MODEL_PANEL,
+    ),
+]
+
+# Comparing.
+SideA = Annotated[
+    Path, typer.Argument(metavar="A", help="Model, compiled network (.snnc) or recording (.npz).")
+]
+SideB = Annotated[
+    Path | None, typer.Argument(metavar="[B]", help="The other one.", show_default="A")
+]
+_KEYS = (
+    "reading (dialect, dt, reset, threshold, loop-delay, ...), integers, target, weight-bits, "
+    "backend, precision"
+)
+OptionsA = Annotated[
+    list[str] | None, typer.Option("--a", metavar="KEY=VALUE", help=f"Option of A: {_KEYS}.")
+]
+OptionsB = Annotated[
+    list[str] | None, typer.Option("--b", metavar="KEY=VALUE", help="Option of B, the same.")
+]
+CompareData = Annotated[
+    Path | None,
+    typer.Option("--input", help=f"Data both run on: {_RECORDINGS}", show_default="random spikes"),
+]
+CompareSteps = Annotated[
+    int | None,
+    typer.Option(
+        "--timesteps", help="Time steps per sample.", show_default="as in the data, or 32"
+    ),
+]
+Tolerance = Annotated[
+    float, typer.Option(help="Difference of an output value that counts as equal.")
+]
+
+# How a trained ANN becomes spiking.
+Conversion = Annotated[
+    str | None,
+    typer.Option(
+        help="How thresholds follow from the activations of an ANN (.onnx): error, percentile, "
+        "max.",
+        show_default="error",
+        rich_help_panel=_ANN_PANEL,
+    ),
+]
+Percentile = Annotated[
+    float | None,
+    typer.Option(
+        help="Percentile for --conversion percentile.",
+        show_default="99.9",
+        rich_help_panel=_ANN_PANEL,
+    ),
+]
+Levels = Annotated[
+    int | None,
+    typer.Option(
+        help="Spikes a converted neuron may send in one step.",
+        show_default="1, or 15 where a spike carries its count",
+        rich_help_panel=_ANN_PANEL,
     ),
 ]
 
@@ -274,6 +344,20 @@ Samples = Annotated[
 ]
 Compare = Annotated[
     int, typer.Option(help="Compare with the reference on the first so many samples.")
+]
+Decode = Annotated[
+    str | None,
+    typer.Option(
+        help="How outputs become classes: count, sum, last, max, first, leaky:tau=STEPS.",
+        show_default="as the model says",
+    ),
+]
+EarlyStop = Annotated[
+    float | None,
+    typer.Option(
+        help="End a sample when the best class leads the second by so much.",
+        show_default="run all steps",
+    ),
 ]
 VerifySamples = Annotated[int, typer.Option("--samples", help="Samples to compare on.")]
 Inspected = Annotated[

@@ -111,6 +111,8 @@ def _rows(result: RunReport) -> Iterator[tuple[str, str]]:
         tied = result.ties[name]
         note = f"\n{tied} samples tied: the lowest of the best classes" if tied else ""
         yield f"classes ({escape(name)})", shown + note
+    if result.early_stop is not None:
+        yield from _stop_rows(result.early_stop, result.steps)
     yield "time steps per sample", f"{result.steps}"
     yield "ticks per sample", f"{result.ticks}"
     if result.cycle is not None:
@@ -134,6 +136,16 @@ def _equality_row(result: RunReport) -> tuple[str, str]:
         "reference",
         f"[{style}]{c.total} mismatches against the reference[/{style}]\n"
         f"on {extent} {c.samples} of {result.samples} samples ({c.spikes:,} spikes){more}",
+    )
+
+
+def _stop_rows(stop: Mapping[str, Any], steps: int) -> Iterator[tuple[str, str]]:
+    took = stop["steps"]
+    yield (
+        "early stop",
+        f"after {took['mean']:.1f} of {steps} steps on average "
+        f"({took['min']:.0f} to {took['max']:.0f}; {escape(stop['output'])} {stop['decoder']}, "
+        f"margin {stop['margin']:g})\n{share(stop['share_saved'])} of the synaptic events saved",
     )
 
 

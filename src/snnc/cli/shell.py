@@ -1,7 +1,7 @@
 """What surrounds every command: errors on one screen, exit codes, nothing but JSON under --json.
 
-Exit codes: 0 done; 1 ``check`` or ``verify`` says no; 2 something is wrong with model, data,
-options or files; 70 a defect in snnc; 130 interrupted.
+Exit codes: 0 done; 1 ``check``, ``verify`` or ``compare`` says no; 2 something is wrong with model,
+data, options or files; 70 a defect in snnc; 130 interrupted.
 """
 
 from __future__ import annotations
