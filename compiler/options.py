@@ -30,6 +30,8 @@ class CompileOptions:
             ``snnc.compiler.frontends.netx.NetxOptions``.
         constructor, time_axis: what a PyTorch file does not say, see
             ``snnc.compiler.frontends.torch.files.TorchOptions``.
+        conversion, percentile, levels: how an ANN in a ``.onnx`` file becomes spiking, see
+            ``snnc.compiler.frontends.onnx.OnnxOptions``.
         max_spikes: limit of counts per step where a model has none and none can be proven.
         semantics: "chip" takes the target's neurons; "lava" Lava's fixed-point LIF on the same
             chip, see ``snnc.compiler.legalize.lava``.
@@ -52,6 +54,9 @@ class CompileOptions:
     input_layer: str = "values"
     constructor: str | None = None
     time_axis: str = "auto"
+    conversion: str = "error"
+    percentile: float = 99.9
+    levels: int | None = None
     wire_code: str = "auto"
     semantics: str = "chip"
     max_spikes: int | None = None

@@ -19,11 +19,14 @@ from snnc.compiler.dump import dump_stage
 from snnc.compiler.frontends import (
     NetxOptions,
     NirOptions,
+    OnnxOptions,
     TorchOptions,
     is_netx,
+    is_onnx,
     is_torch,
     netx,
     nir,
+    onnx,
     torch_files,
 )
 from snnc.compiler.legalize.lava import lava_registers, lava_semantics
@@ -33,7 +36,7 @@ from snnc.compiler.provenance import provenance
 from snnc.compiler.summary import summarize
 from snnc.compiler.verify import verify
 from snnc.compiler.wire import Preference, wire_codes
-from snnc.ir.arrays import RealArray
+from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import OptionError
 from snnc.ir.expand import expand
@@ -43,6 +46,10 @@ from snnc.ir.target import Target
 from snnc.ir.wire import WireCode
 
 TORCH_OPTIONS = ("constructor", "time_axis")
+CONVERSION = ("conversion", "percentile", "levels")
+"""Options of ANNs."""
+GRADED_LEVELS = 15
+"""Spikes per step of a converted neuron where a spike carries its count."""
 STAGES = ("frontend", "normalise", "quantize", "legalize", "retime", "map", "deployment")
 
 
@@ -53,13 +60,20 @@ class Calibration:
     Attributes:
         values: real input values [samples, steps, *shape] by input name.
         steps: steps per sample of the data.
+        samples: how many of the first values are compared spike by spike.
+        labels: classes of the values' samples, if known.
         measure: packets per sample of every element, by input and population name, when the
             integer network runs on the same samples and sends by these wire codes.
+        accuracy: share of the first so many samples that the integer network classifies as
+            labelled; None without labels.
     """
 
     values: Mapping[str, RealArray]
     steps: int
     measure: Callable[[IntegerNetwork, Target, Mapping[str, WireCode]], Mapping[str, RealArray]]
+    samples: int = 1
+    labels: IntArray | None = None
+    accuracy: Callable[[IntegerNetwork, int], float | None] = lambda _network, _samples: None
 
 
 def no_calibration(_: Network | IntegerNetwork) -> Calibration | None:
@@ -76,6 +90,7 @@ class Compilation:
     """One run of the pipeline: its inputs, and the results of the stages so far.
 
     Attributes:
+        samples: static calibration samples, for the conversion of an ANN.
         results: by stage name.
         seconds: wall time by stage name.
         on_stage: called with (stage, None) when a stage starts, (stage, seconds) when it ends.
@@ -84,11 +99,13 @@ class Compilation:
     model: Path | Network | IntegerNetwork
     options: CompileOptions
     calibrate: Callable[[Network | IntegerNetwork], Calibration | None] = no_calibration
+    samples: onnx.DataSource = onnx.no_data
     dump_to: Path | None = None
     on_stage: Callable[[str, float | None], None] = _quiet
     results: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     calibration: Calibration | None = None
+    conversion: Mapping[str, Any] | None = None
 
     def run(self, stop_after: str | None = None) -> Deployment | None:
         """Run all stages, or those up to and including ``stop_after``; None when stopped early.
@@ -117,7 +134,13 @@ class Compilation:
 
     def _frontend(self) -> Network | IntegerNetwork:
         if isinstance(self.model, Path):
-            return read_model(self.model, self.options)
+            if not is_onnx(self.model):
+                return read_model(self.model, self.options)
+            graph = onnx.read_file(self.model)
+            chosen = onnx_options(self.options, self.target)
+            lowered = onnx.lower(graph, chosen, self.samples)
+            self.conversion = lowered.conversion
+            return lowered.network
         return self.model
 
     def _normalise(self) -> Network | IntegerNetwork:
@@ -140,11 +163,15 @@ class Compilation:
             "layer" if self.options.semantics == "lava" else "channel",
             max_spikes=self.options.max_spikes,
         )
-        values = self.calibration.values if self.calibration else None
         target = self.target
         if self.options.semantics == "lava":
             target = lava_registers(target)
-        return quantize.quantize(network, target, options, values)
+        if self.calibration is None:
+            return quantize.quantize(network, target, options)
+        known = self.calibration
+        done = quantize.quantize(network, target, options, known.values)
+        found = quantize.fidelity(network, done.network, known.values, known.samples, known.labels)
+        return quantize.Quantized(done.network, {**done.report, "fidelity": found})
 
     def with_semantics(self, semantics: str) -> IntegerNetwork:
         """The same model, quantized and legalized under another ``semantics``, for comparison."""
@@ -221,11 +248,20 @@ class Compilation:
             ),
             report={},
         )
-        return summarize(draft, verify(draft).as_dict(), self.results, self.rates)
+        checked = verify(draft).as_dict()
+        return summarize(draft, checked, self.results, self.rates, self._converted())
+
+    def _converted(self) -> Mapping[str, Any] | None:
+        """What the conversion of an ANN cost, with the accuracy of the integers."""
+        if self.conversion is None or self.calibration is None:
+            return self.conversion
+        count = self.conversion["compared_samples"]
+        accuracy = self.calibration.accuracy(self.results["legalize"], count)
+        return {**self.conversion, "integer_accuracy": accuracy}
 
 
 def read_model(path: Path, options: CompileOptions) -> Network | IntegerNetwork:
-    """The network of a file, by the frontend that reads it.
+    """The network of a file, by the frontend that reads it; of an ANN, without data, its structure.
 
     Raises:
         OptionError: an option that does not apply to this kind of file; else as the frontend.
@@ -234,6 +270,8 @@ def read_model(path: Path, options: CompileOptions) -> Network | IntegerNetwork:
         return netx.read(path, netx_options(options))
     if is_torch(path):
         return torch_files.read(path, torch_options(options))
+    if is_onnx(path):
+        return onnx.preview(onnx.read_file(path), onnx_options(options))
     return nir.read(path, nir_options(options))
 
 
@@ -241,10 +279,11 @@ def nir_options(options: CompileOptions) -> NirOptions:
     """The part of the options that completes a ``.nir`` file; it validates the values.
 
     Raises:
-        OptionError: an option of ``.net`` files was given.
+        OptionError: an option of other files was given.
     """
     _only_for(options, ("input_layer",), ".net", "a NIR file's input is what its first node reads")
     _only_for(options, TORCH_OPTIONS, "PyTorch", "a NIR file holds a whole network")
+    _only_for(options, CONVERSION, ".onnx", "a NIR file's neurons have thresholds")
     named: dict[str, Any] = {f.name: getattr(options, f.name) for f in fields(NirOptions)}
     return NirOptions(**named)
 
@@ -253,8 +292,9 @@ def netx_options(options: CompileOptions) -> NetxOptions:
     """The part of the options that completes a ``.net`` file; it validates the values.
 
     Raises:
-        OptionError: an option of ``.nir`` files was given.
+        OptionError: an option of other files was given.
     """
+    _only_for(options, CONVERSION, ".onnx", "a .net file holds integers with one meaning")
     others = (*(f.name for f in fields(NirOptions)), "weight_bits")
     _only_for(options, others, ".nir", "a .net file holds integers with one meaning")
     _only_for(options, TORCH_OPTIONS, "PyTorch", "a .net file holds a whole network")
@@ -273,7 +313,29 @@ def torch_options(options: CompileOptions) -> TorchOptions:
     _only_for(
         options, ("input_layer",), ".net", "a PyTorch model's input is what it is called with"
     )
+    _only_for(options, CONVERSION, ".onnx", "a PyTorch model's neurons have thresholds")
     return TorchOptions(options.constructor, options.time_axis, options.timesteps)
+
+
+def onnx_options(options: CompileOptions, target: Target | None = None) -> OnnxOptions:
+    """The part of the options that concerns a ``.onnx`` file; it validates the values.
+
+    Where spikes carry a payload, neurons send several levels at once unless ``levels`` says else.
+
+    Raises:
+        OptionError: an option of other files was given.
+    """
+    others = tuple(f.name for f in fields(NirOptions))
+    _only_for(options, others, ".nir", "an ONNX file says what its operators do")
+    _only_for(options, ("input_layer",), ".net", "an ONNX file names its inputs")
+    _only_for(options, TORCH_OPTIONS, "PyTorch", "an ONNX file holds a whole network")
+    levels = options.levels
+    if levels is None and target is not None and target.spike.payload_bits:
+        most = (1 << target.spike.payload_bits) - 1
+        levels = min(target.neuron.levels or GRADED_LEVELS, most, GRADED_LEVELS)
+    method: Any = options.conversion
+    usual = OnnxOptions()
+    return OnnxOptions(method, options.percentile, levels, options.timesteps or usual.timesteps)
 
 
 def _only_for(options: CompileOptions, names: Iterable[str], suffix: str, why: str) -> None:

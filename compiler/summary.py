@@ -26,6 +26,7 @@ def summarize(
     checked: Mapping[str, Any],
     stages: Mapping[str, Any],
     rates: Mapping[str, RealArray] | None,
+    conversion: Mapping[str, Any] | None = None,
 ) -> Deployment:
     """The deployment with its report.
 
@@ -34,6 +35,7 @@ def summarize(
         checked: what the independent checker found: utilization, unchecked resources.
         stages: results by stage name; their ``report`` mappings are taken over.
         rates: packets per sample of every element, or None when no data was given.
+        conversion: what the conversion of an ANN cost; None for spiking networks.
     """
     owner = _owners(draft)
     # Seconds differ from run to run; the placement carries what "cores" says.
@@ -47,6 +49,7 @@ def summarize(
         "layers": _layers(draft, owner, rates),
         "placement": _placement(draft, owner, mapped["cores"]),
         "schedule": _schedule(draft),
+        "conversion": None if conversion is None else dict(conversion),
         "quantize": dict(stages["quantize"].report),
         "retime": dict(stages["retime"].report),
         "map": kept,
@@ -105,6 +108,27 @@ def _approximations(quantized: Mapping[str, Any]) -> list[str]:
             )
         if not layer["accumulator"]["proven"]:
             lines.append(f"{name}: {layer['accumulator'].get('otherwise', 'width not proven')}")
+    return lines + _measured(quantized.get("fidelity", {}))
+
+
+def _measured(fidelity: Mapping[str, Any]) -> list[str]:
+    """Spikes and classes on calibration data: the trained network and its integers."""
+    samples = fidelity.get("samples", 0)
+    where = f"on {samples} calibration sample(s)"
+    lines = [
+        f"{name}: {layer['different']:,} spikes differ from the trained network's "
+        f"{layer['spikes']:,} {where}"
+        for name, layer in fidelity.get("layers", {}).items()
+        if layer["different"]
+    ]
+    for name, output in fidelity.get("outputs", {}).items():
+        if lines:  # without a different spike nothing is approximate
+            text = f"{name}: {output['alike']} classified as by the trained network"
+            if "correct" in output:
+                text += (
+                    f", {output['correct']} correct before and {output['integer_correct']} after"
+                )
+            lines.append(f"{text} {where}")
     return lines
 
 

@@ -21,6 +21,7 @@ class RawNode:
         kind: the name of its type in the format.
         fields: datasets by name; text is ``str``, everything else a numeric array.
         nested: the node lies inside a nested graph.
+        inputs: nodes it reads, where the format stores that with the node.
     """
 
     file: str
@@ -28,6 +29,7 @@ class RawNode:
     kind: str
     fields: Mapping[str, AnyArray | str]
     nested: bool = False
+    inputs: tuple[str, ...] = ()
 
     def where(self, label: str = "") -> str:
         """The place as the user should look for it."""

@@ -18,6 +18,7 @@ from snnc.compiler.legalize import require, verdicts
 from snnc.compiler.normalise import normalise
 from snnc.compiler.normalise.builder import event_only
 from snnc.compiler.quantize.counts import MOST, check_order, levels_needed, too_many
+from snnc.compiler.quantize.fidelity import fidelity
 from snnc.compiler.quantize.inputs import input_types
 from snnc.compiler.quantize.layer import Layer, LayerQuantizer
 from snnc.compiler.quantize.options import Quantized, QuantizeOptions
@@ -35,7 +36,7 @@ from snnc.ir.real_neuron import RealNeuron
 from snnc.ir.target import Target
 from snnc.ir.types import ValueType, events, signed_integer
 
-__all__ = ["QuantizeOptions", "Quantized", "parse_widths", "quantize"]
+__all__ = ["QuantizeOptions", "Quantized", "fidelity", "parse_widths", "quantize"]
 
 
 def quantize(

@@ -12,6 +12,8 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from snnc.compiler.options import CompileOptions
 from snnc.inputs import Dataset, InputOptions, load, typical_and_extreme
 from snnc.ir import artifact
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from snnc.analysing import AnalysisOptions
     from snnc.backends.lava import LavaOptions
     from snnc.build_folder import BuildFolder
+    from snnc.compiler.frontends.onnx import Samples
     from snnc.compiler.pipeline import Calibration
     from snnc.environment import Doctor, SetupResult
     from snnc.ir.arrays import RealArray
@@ -72,7 +75,8 @@ def compile(
     """Compile a trained network for a chip.
 
     Args:
-        model: ``.nir``, ``.net``, ``.pt2`` or weights file, or a network (``snnc.from_torch``).
+        model: ``.nir``, ``.net``, ``.onnx``, ``.pt2`` or weights file, or a network
+            (``snnc.from_torch``).
         options: target, time steps, widths, seed, dialect; see ``CompileOptions``.
         output: ``.snnc`` file to write; None keeps the deployment in memory only.
         calibration: typical data (``.npz``, recordings): value ranges and spike rates.
@@ -108,6 +112,7 @@ def compile(
         given,
         options,
         source,
+        source.static,
         _dump_folder(dump_ir, folder),
         on_stage,
     )
@@ -235,7 +240,7 @@ def check(
     """Say node by node whether a model can be compiled, without compiling it.
 
     Args:
-        model: ``.nir`` or ``.net`` file.
+        model: ``.nir``, ``.net`` or ``.onnx`` file.
         target: also ask whether this target's neurons can express it.
         options: dialect and widths.
 
@@ -494,7 +499,35 @@ class _CalibrationSource:
             return None
         data = load(self.path, network.of_type(Input), self.inputs, RANGE_SAMPLES)
         self.data = data
-        return Calibration(typical_and_extreme(data, self.limit), data.steps, self._measure)
+        samples = min(self.limit, data.samples)
+        labels = None if data.labels is None else data.labels[:samples]
+        values = typical_and_extreme(data, self.limit)
+        return Calibration(values, data.steps, self._measure, samples, labels, self._accuracy)
+
+    def static(self, inputs: Sequence[Input]) -> Samples | None:
+        """The same data for the conversion of an ANN: each sample's mean over time.
+
+        Images go in as they are in every step unless told otherwise.
+        """
+        from snnc.compiler.frontends.onnx import OnnxOptions, Samples
+
+        if self.path is None:
+            return None
+        steps = OnnxOptions().timesteps
+        self.inputs = dataclasses.replace(self.inputs, usual_encode="direct", usual_timesteps=steps)
+        data = load(self.path, inputs, self.inputs, RANGE_SAMPLES)
+        means = [
+            {name: v.mean(axis=1, dtype=np.float64) for name, v in data.batch(k, k + 1).items()}
+            for k in range(data.samples)
+        ]
+        values = {n.name: np.concatenate([m[n.name] for m in means]) for n in inputs}
+        return Samples(values, data.labels, data.steps)
+
+    def _accuracy(self, network: IntegerNetwork, samples: int) -> float | None:
+        from snnc.execution import measure_accuracy
+
+        assert self.data is not None
+        return measure_accuracy(network, self.data, samples)
 
     def _measure(
         self, network: IntegerNetwork, target: Target, codes: Mapping[str, WireCode]
@@ -521,7 +554,10 @@ def _with_inputs(deployment: Deployment, source: _CalibrationSource) -> Deployme
     """Record how the calibration data was encoded, so that ``run`` can do the same."""
     used = None
     if source.path is not None:
-        used = {"encode": source.inputs.encode, "bin_us": source.inputs.bin_width}
+        used = {
+            "encode": source.inputs.encode or source.inputs.usual_encode,
+            "bin_us": source.inputs.bin_width,
+        }
     return dataclasses.replace(deployment, provenance={**deployment.provenance, "inputs": used})
 
 

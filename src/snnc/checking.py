@@ -12,13 +12,13 @@ import numpy as np
 from snnc.analysing import AnalysisOptions, analyse_model
 from snnc.backends import targets
 from snnc.compiler.analysis import Analysis
-from snnc.compiler.frontends import is_netx, is_torch, netx, nir, torch_files
+from snnc.compiler.frontends import is_netx, is_onnx, is_torch, netx, nir, onnx, torch_files
 from snnc.compiler.frontends.nir.build import SUPPORTED
 from snnc.compiler.frontends.nir.hdf5 import read_file
 from snnc.compiler.frontends.record import RawNode
 from snnc.compiler.legalize import findings
 from snnc.compiler.options import CompileOptions
-from snnc.compiler.pipeline import netx_options, nir_options, torch_options
+from snnc.compiler.pipeline import netx_options, nir_options, onnx_options, torch_options
 from snnc.ir import artifact
 from snnc.ir.errors import SnncError
 from snnc.ir.integer_network import IntegerNetwork, IntegerNode
@@ -34,7 +34,7 @@ def check_model(path: Path, target: str | None, options: CompileOptions) -> Chec
     """The verdict on every node of a file; see ``snnc.check``."""
     machine = None if target is None else targets.load_sound(target)
     raw, lower = _opened(path, options)
-    found = {} if is_netx(path) else dict(_unknown_kinds(raw))
+    found = {} if is_netx(path) or is_onnx(path) else dict(_unknown_kinds(raw))
     assumptions: Mapping[str, str] = {}
     if not found:
         try:
@@ -62,6 +62,10 @@ def _opened(
         return {layer.name: layer for layer in layers}, lambda: netx.lower(layers, chosen)
     if is_torch(path):
         return {}, lambda: torch_files.read(path, torch_options(options))
+    if is_onnx(path):
+        graph = onnx.read_file(path)
+        wanted = onnx_options(options)
+        return onnx.stored(graph), lambda: onnx.preview(graph, wanted)
     raw = read_file(path)
     return raw.nodes, lambda: nir.lower(raw, nir_options(options))
 
@@ -98,7 +102,7 @@ def _inspection(name: str, network: Network | IntegerNetwork, analysis: Analysis
 def _refused_model(
     path: Path, options: CompileOptions, raw: Mapping[str, RawNode], error: SnncError
 ) -> Inspection:
-    if is_netx(path):
+    if is_netx(path) or is_onnx(path):
         layers = tuple(_stored_layer(layer) for layer in raw.values())
         return Inspection(path.name, layers, {}, error.as_dict())
     if is_torch(path):
@@ -109,11 +113,11 @@ def _refused_model(
 
 
 def _stored_layer(layer: RawNode) -> dict[str, Any]:
-    """A layer of a ``.net`` file as the file has it; layers follow each other."""
+    """A layer of a ``.net`` or ``.onnx`` file as the file has it."""
     return {
         "name": layer.name,
         "kind": layer.kind,
-        "inputs": [],
+        "inputs": list(layer.inputs),
         "output_shape": None,
         "parameters": {name: _brief(value) for name, value in layer.fields.items()},
     }

@@ -21,6 +21,7 @@ from snnc.ir.target import Target
 from snnc.ir.wire import WireCode, packet_limit
 from snnc.results import RunReport, Verification
 from snnc.running import (
+    THREADS,
     Backend,
     Comparison,
     Progress,
@@ -34,8 +35,11 @@ from snnc.running import (
     spikes_of,
 )
 from snnc.simulators import functional, reference
-from snnc.simulators.result import Events, RunResult
+from snnc.simulators.result import Events, RunResult, predictions
 from snnc.traces import write_trace
+
+ACCURACY_BATCH = 32
+"""Samples of calibration data held at a time."""
 
 
 @dataclass
@@ -211,6 +215,22 @@ def measure_rates(
         packets = codes.get(population.name, usual).packets(events.value, limit)
         rates[population.name] = _event_rate(events, packets, population.size, count)
     return rates
+
+
+def measure_accuracy(network: IntegerNetwork, data: Dataset, samples: int) -> float | None:
+    """Share of the first samples whose largest output is their label; None without labels."""
+    if data.labels is None:
+        return None
+    nodes, output = network.of_type(Input), network.of_type(Output)[0]
+    simulator = functional.Functional(network)
+    count, correct = min(samples, data.samples), 0
+    for start in range(0, count, ACCURACY_BATCH):
+        stop = min(start + ACCURACY_BATCH, count)
+        inputs = integer_batch(data.batch(start, stop), nodes)
+        values = simulator.run(inputs, (), THREADS).outputs[output.name]
+        found = predictions(values, output.readout)
+        correct += int(np.count_nonzero(found == data.labels[start:stop]))
+    return correct / count
 
 
 def _input_rate(packets: IntArray) -> RealArray:

@@ -214,11 +214,11 @@ def _pool_window(wiring: Wiring, node: OnnxNode) -> tuple[str, Shape, Window]:
 
 def _average_pool(wiring: Wiring, node: OnnxNode) -> str:
     operand, out, window = _pool_window(wiring, node)
-    counted = _counts(node, wiring.shape[operand][1:], window)
+    counted = window_counts(node, wiring.shape[operand][1:], window)
     return _mean(wiring, node, operand, out, window, counted)
 
 
-def _counts(node: OnnxNode, spatial: Shape, window: Window) -> RealArray:
+def window_counts(node: OnnxNode, spatial: Shape, window: Window) -> RealArray:
     """Positions that a window's sum is divided by, [1, *output extents]."""
     if not window.padded:
         return np.asarray(float(size_of(window.kernel)))

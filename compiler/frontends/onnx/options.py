@@ -19,7 +19,7 @@ class OnnxOptions:
             the smallest squared error of the counts, "percentile" and "max" the same quantile.
         percentile: of the positive activations of a channel, for ``conversion="percentile"``.
         levels: spikes a neuron may send in one step; None takes what the target's neurons can.
-        timesteps: steps per sample for which thresholds are chosen.
+        timesteps: steps per sample for which thresholds are chosen, unless the data says.
 
     Raises:
         OptionError: a value outside its choices.

@@ -36,6 +36,11 @@ _TYPES: dict[int, tuple[str, int, str, str]] = {
     21: ("uint4", 4, "u1", "int32_data"),
     22: ("int4", 4, "u1", "int32_data"),
 }
+NIBBLES = {
+    21: np.dtype("u1", metadata={"bits": 4}),
+    22: np.dtype("i1", metadata={"bits": 4}),
+}
+"""uint4 and int4: NumPy has no 4-bit integers, so bytes remember how wide they were."""
 _EXTERNAL = 1
 _BIT_PATTERNS = (10, 16)
 """Types whose typed field holds the bits as an integer."""
@@ -44,6 +49,13 @@ _BIT_PATTERNS = (10, 16)
 def type_name(code: int) -> str:
     """NumPy's name of an element type, or its number where there is none."""
     return _TYPES[code][0] if code in _TYPES else f"type {code}"
+
+
+def stored_range(dtype: np.dtype[Any]) -> tuple[int, int]:
+    """Smallest and largest value of an integer type as it was stored, 4 bits included."""
+    bits = int(dtype.metadata["bits"]) if dtype.metadata else 8 * dtype.itemsize
+    half = 1 << (bits - 1)
+    return (-half, half - 1) if dtype.kind == "i" else (0, 2 * half - 1)
 
 
 def shape_of(tensor: Any, where: str) -> Shape:
@@ -206,7 +218,7 @@ def _decoded(code: int, stored: AnyArray, elements: int) -> AnyArray:
     if name in ("uint4", "int4"):
         nibbles = np.stack([stored & 15, stored >> 4], axis=-1).reshape(-1)[:elements]
         signed = (nibbles.astype(np.int8) ^ 8) - 8 if name == "int4" else nibbles
-        return signed.astype(np.int8 if name == "int4" else np.uint8)
+        return signed.astype(NIBBLES[code])
     if name == "bfloat16":
         return (stored.astype(np.uint32) << 16).view(np.float32)
     return stored

@@ -13,6 +13,7 @@ from snnc.inputs import InputOptions
 from snnc.ir.errors import ModelFileError
 
 _MODEL_PANEL = "What the model file does not say"
+_ANN_PANEL = "How a trained ANN becomes spiking"
 _DATA_PANEL = "How data becomes time steps"
 _INSIDE_PANEL = "Looking inside"
 _STATIC = (
@@ -23,7 +24,11 @@ _BIN = "Time bin of event recordings, microseconds."
 _RECORDINGS = ".npz, recording (.bin, .bs2), or folder or zip of recordings."
 
 Model = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="Trained network: .nir, .net, .pt2 or weights.")
+    Path,
+    typer.Argument(
+        metavar="MODEL",
+        help="Trained network: .nir, .net, .onnx, .pt2, .safetensors, .pt.",
+    ),
 ]
 Artifact = Annotated[Path, typer.Argument(metavar="ARTIFACT", help="Compiled network, .snnc.")]
 ModelOrArtifact = Annotated[
@@ -193,6 +198,33 @@ CompareSteps = Annotated[
 ]
 Tolerance = Annotated[
     float, typer.Option(help="Difference of an output value that counts as equal.")
+]
+
+# How a trained ANN becomes spiking.
+Conversion = Annotated[
+    str | None,
+    typer.Option(
+        help="How thresholds follow from the activations of an ANN (.onnx): error, percentile, "
+        "max.",
+        show_default="error",
+        rich_help_panel=_ANN_PANEL,
+    ),
+]
+Percentile = Annotated[
+    float | None,
+    typer.Option(
+        help="Percentile for --conversion percentile.",
+        show_default="99.9",
+        rich_help_panel=_ANN_PANEL,
+    ),
+]
+Levels = Annotated[
+    int | None,
+    typer.Option(
+        help="Spikes a converted neuron may send in one step.",
+        show_default="1, or 15 where a spike carries its count",
+        rich_help_panel=_ANN_PANEL,
+    ),
 ]
 
 # Other tools' files.

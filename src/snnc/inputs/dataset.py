@@ -35,8 +35,9 @@ class InputOptions:
         bin_us: width of a time bin of recordings, in microseconds.
         seed: of the poisson encoder.
         labels: label file of recordings.
-        usual_encode, usual_bin_us: what holds where ``encode`` or ``bin_us`` is None, e.g. what
-            the network was calibrated with; they do not object to data they do not apply to.
+        usual_encode, usual_bin_us, usual_timesteps: what holds where ``encode``, ``bin_us`` or
+            ``timesteps`` is None, e.g. what the network was calibrated with; they do not object to
+            data they do not apply to.
     """
 
     timesteps: int | None = None
@@ -46,6 +47,7 @@ class InputOptions:
     labels: Path | None = None
     usual_encode: str | None = None
     usual_bin_us: int = 1000
+    usual_timesteps: int | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("timesteps", self.timesteps), ("bin-us", self.bin_us)):
@@ -255,13 +257,14 @@ def _steps(
     if len(lengths) > 1:
         raise InputError("inputs differ in steps", where=str(path), found=sorted(lengths))
     if not lengths:
-        if options.timesteps is None:
+        steps = options.timesteps or options.usual_timesteps
+        if steps is None:
             raise InputError(
                 "static values need a number of steps", where=str(path), remedy="add --timesteps"
             )
         if options.encode is None:
-            return options.timesteps, (f"static values: {options.coding} coding, as calibrated",)
-        return options.timesteps, ()
+            return steps, (f"static values: {options.coding} coding, as calibrated",)
+        return steps, ()
     present = lengths.pop()
     wanted = options.timesteps or present
     if wanted > present:

@@ -42,8 +42,9 @@ def typical_and_extreme(data: Dataset, typical: int) -> dict[str, RealArray]:
 def integer_batch(values: Mapping[str, AnyArray], inputs: Sequence[Input]) -> dict[str, IntArray]:
     """Put real values on the integer grids of a network's inputs.
 
-    Event inputs must lie on the grid exactly; ``int`` and ``frame`` inputs are rounded to the
-    nearest grid point, ties to even (their grid was chosen from calibration data).
+    Events are counted, so they must be whole.  An input with a grid of its own takes real values,
+    as do ``int`` and ``frame`` inputs: they are rounded to the nearest grid point, ties to even
+    (the grid was chosen from calibration data, which the network's assumptions say).
 
     Raises:
         InputError: an event value off the grid, or any value outside the input's type.
@@ -62,12 +63,12 @@ def _on_grid(values: AnyArray, node: Input) -> IntArray:
         scaled = values.astype(np.float64) / grid
         result = np.round(np.clip(scaled, -(2.0**62), 2.0**62)).astype(np.int64)
         off = int(np.count_nonzero(np.abs(scaled - result) > 1e-9 * np.maximum(1, np.abs(scaled))))
-        if node.type.is_event and off:
+        if node.type.is_event and off and all(step == 1.0 for step in node.type.grid):
             raise InputError(
                 "input values are not whole events",
                 where=node.name,
                 found=f"{off} of {values.size} values, e.g. {_example(values, scaled, result):g}",
-                allowed=f"whole multiples of {', '.join(f'{s:g}' for s in node.type.grid[:3])}",
+                allowed="whole numbers",
                 remedy="encode the values (--encode poisson or latency), or calibrate with them",
             )
     check_range(node, result)

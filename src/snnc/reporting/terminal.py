@@ -57,12 +57,29 @@ def _summary(found: Report) -> Table:
         **_wire_codes(schedule.get("wire_codes", {})),
         "energy": _energy(report["traffic"]["energy"]),
         "placement": placement_quality(report["map"]["placement"]),
+        **_conversion(report["conversion"]),
         "deadlock": f"certified free over {report['certificate']['channels']} channels",
         "snnc": _versions(found.provenance),
     }
     for label, value in rows.items():
         table.add_row(label, escape(value))
     return table
+
+
+def _conversion(found: Mapping[str, Any] | None) -> dict[str, str]:
+    """What became of an ANN's accuracy, as a row of the summary; none for spiking networks."""
+    if found is None:
+        return {}
+    samples, steps = found["compared_samples"], found["timesteps"]
+    if found["ann_accuracy"] is None:
+        text = f"same class as the ANN on {100 * found['same_class']:.2f} % of {samples} samples"
+    else:
+        parts = [f"ANN {100 * found['ann_accuracy']:.2f} %",
+                 f"spiking {100 * found['converted_accuracy']:.2f} %"]  # fmt: skip
+        if found["integer_accuracy"] is not None:
+            parts.append(f"integers {100 * found['integer_accuracy']:.2f} %")
+        text = f"{', '.join(parts)} of {samples} calibration samples"
+    return {"accuracy": f"{text}, {steps} steps"}
 
 
 def _wire_codes(codes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,8 @@ def lower(graph: OnnxGraph, options: OnnxOptions, data: DataSource) -> Conversio
             where=graph.file,
             remedy="add --calibration data.npz with some hundred typical samples, x and labels y",
         )
+    if samples.timesteps is not None:
+        options = replace(options, timesteps=samples.timesteps)
     return _calibrated(ann, options, samples)
 
 

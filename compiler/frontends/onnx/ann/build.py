@@ -15,7 +15,7 @@ from snnc.ir.types import BIN
 
 RECTIFIERS = ("Relu", "Clip")
 POOLS = ("MaxPool", "GlobalMaxPool")
-MONOTONE = ("Softmax", "LogSoftmax", "Sigmoid")
+ENDS = ("Softmax", "LogSoftmax", "Sigmoid", "ArgMax")
 """At the end of a network: they change no order of the classes."""
 OTHER_ACTIVATIONS = frozenset(
     {
@@ -44,6 +44,7 @@ class _Builder:
         self.wiring = Wiring(graph)
         self.notes: dict[str, str] = {}
         self.outputs = {value.name for value in graph.outputs}
+        self.joined: dict[str, float] = {}  # ceiling of the rectifier beside a pool, by pool
 
     def run(self) -> ActivationGraph:
         for value in self.graph.inputs:
@@ -85,7 +86,7 @@ class _Builder:
 
     def _activation(self, node: OnnxNode) -> bool:
         """Handle what is not linear; False for the rest."""
-        if node.op in ("Softmax", "LogSoftmax", "Sigmoid", "ArgMax") and self._ends(node):
+        if node.op in ENDS and self._ends(node):
             self._leave_out(node)
         elif node.op in RECTIFIERS:
             self._rectifier(node)
@@ -150,44 +151,45 @@ class _Builder:
         return found[0] if len(found) == 1 and tensor not in self.outputs else None
 
     def _rectifier(self, node: OnnxNode) -> None:
+        """A population, unless the max pool beside it is going to be one, or is one already."""
         name, shape = self.wiring.operand(node)
         ceiling = self._ceiling(node)
-        follower = self._only_consumer(node.outputs[0])
-        pooled = follower is not None and follower.op in POOLS and not follower.domain
         before = self.graph.producer.get(node.inputs[0])
-        if before is not None and before.op in POOLS and self._only_consumer(node.inputs[0]):
-            if ceiling == float("inf"):
-                self.wiring.bind(node, name)  # the pool has rectified already
-                return
-        elif pooled and ceiling == float("inf"):
-            self.wiring.bind(node, name)  # the pool will rectify
+        behind = before is not None and before.name in self.joined
+        follower = self._only_consumer(node.outputs[0])
+        if behind:
+            self.wiring.bind(node, name)
             return
-        self.wiring.bind(node, self._add(node, name, shape, ceiling, None))
-
-    def _add(
-        self, node: OnnxNode, source: str, shape: tuple[int, ...], ceiling: float,
-        window: Pool | None,
-    ) -> str:  # fmt: skip
-        return self.wiring.add(Activation, node.name, (source,), shape, shape, ceiling, window)
+        if follower is not None and follower.op in POOLS and not follower.domain:
+            self.joined[follower.name] = ceiling
+            self.wiring.bind(node, name)
+            return
+        activation = self.wiring.add(Activation, node.name, (name,), shape, shape, ceiling)
+        self.wiring.bind(node, activation)
 
     def _max_pool(self, node: OnnxNode) -> None:
         """One activation together with the rectifier before or behind it."""
         source, _ = self.wiring.operand(node)
-        before = self.graph.producer.get(node.inputs[0])
-        after = self._only_consumer(node.outputs[0])
-        joined = (before is not None and before.op in RECTIFIERS) or (
-            after is not None and after.op in RECTIFIERS and not after.domain
-        )
-        if not joined and not self._rectified(source):
-            raise UnsupportedError(
-                "a maximum of values that may be negative",
-                where=node.where(),
-                remedy="put the rectifier beside the max pool, or use average pooling",
-            )
+        ceiling, rectified = self.joined.get(node.name), False
+        if ceiling is None:
+            after = self._only_consumer(node.outputs[0])
+            if after is not None and after.op in RECTIFIERS and not after.domain:
+                ceiling = self.joined[node.name] = self._ceiling(after)
+            else:
+                ceiling, rectified = float("inf"), self._rectified(source)
+                if not rectified:
+                    raise UnsupportedError(
+                        "a maximum of values that may be negative",
+                        where=node.where(),
+                        remedy="put the rectifier beside the max pool, or use average pooling",
+                    )
         name = LINEAR[node.op](self.wiring, node)
         pool = self.wiring.nodes.pop()
         shape = self.wiring.shape.pop(name)
-        self.wiring.bind(node, self._add(node, source, shape, float("inf"), pool))
+        activation = self.wiring.add(
+            Activation, node.name, (source,), shape, shape, ceiling, pool, rectified
+        )
+        self.wiring.bind(node, activation)
 
     def _rectified(self, name: str) -> bool:
         """Whether a tensor is surely not negative."""

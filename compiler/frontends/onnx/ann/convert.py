@@ -5,10 +5,10 @@ theta / 2 in the membrane at the start, which turns flooring into rounding.  A s
 theta, so that after T steps ``theta x count / T`` is the activation.  The input is fed as it is in
 every step.  Outputs are the mean over time: an integrator with gain 1/T.
 
-A maximum over a window of k places becomes k populations in a row: the first follows the first
-place, and each further one follows its place less what those before it have sent.  Together they
-have sent, after any step, the largest count of all places; each synaptic weight is the one of the
-layer before, and no value but spikes is passed on.
+A maximum is taken of spikes, pair by pair: max(a, b) = b + relu(a - b), where relu(a - b) is a
+neuron with threshold 1 that counts by how much a is ahead.  Its weights are 1 and -1.  A lead that
+is lost again has been sent already, so that over several steps a maximum comes out up to a spike
+too high; with one step of several levels it is exact.
 """
 
 from __future__ import annotations
@@ -19,13 +19,10 @@ from typing import Any
 import numpy as np
 
 from snnc.compiler.frontends.onnx.ann.graph import Activation, ActivationGraph
-from snnc.ir.arrays import IntArray, RealArray, Shape
+from snnc.ir.arrays import RealArray, Shape
 from snnc.ir.network import Network
 from snnc.ir.nodes import Add, Index, Output, Scale
 from snnc.ir.real_neuron import RealNeuron
-
-ROW = 9
-"""Populations that compete in one row; larger windows are maxima of maxima."""
 
 
 def convert(
@@ -88,58 +85,58 @@ class _Converter:
         return name
 
     def _activation(self, node: Activation) -> str:
-        source = self.value[node.inputs[0]]
-        if node.window is None:
-            return self._row(node, [source])
-        taps = node.taps(self.graph.shapes[node.inputs[0]])
-        places = [self._place(node, source, tap) for tap in taps]
-        while len(places) > 1:
-            rows = [places[k : k + ROW] for k in range(0, len(places), ROW)]
-            places = [self._row(node, row) for row in rows]
-        return places[0]
-
-    def _place(self, node: Activation, source: str, tap: IntArray) -> str:
-        name = self._free(f"{node.name}.place")
-        return self._put(Index(name, (source,), node.shape, tap))
-
-    def _row(self, node: Activation, places: list[str]) -> str:
-        """Populations of which each adds what its place has beyond those before it."""
-        sent: list[str] = []
-        for place in places:
-            operand = place
-            if sent:
-                total = sent[0] if len(sent) == 1 else self._sum(f"{node.name}.sent", tuple(sent))
-                less = self._put(Scale(self._free(f"{node.name}.less"), (total,), np.asarray(-1.0)))
-                operand = self._sum(f"{node.name}.beyond", (place, less))
-            sent.append(self._population(node, operand, len(places) > 1))
-        return sent[0] if len(sent) == 1 else self._sum(f"{node.name}.max", tuple(sent))
-
-    def _sum(self, base: str, operands: tuple[str, ...]) -> str:
-        return self._put(Add(self._free(base), operands))
-
-    def _population(self, node: Activation, operand: str, several: bool) -> str:
-        """Neurons, and their spikes times what each stands for."""
+        """Node that carries the value: populations, times what one of their spikes stands for."""
         theta = self._column(np.minimum(self.scales[node.name], node.ceiling), node.shape)
         theta = theta / self.levels
-        base = f"{node.name}.neurons" if several else node.name
-        neurons = RealNeuron(
-            name=node.name if not several and node.name not in self._made() else self._free(base),
-            inputs=(operand,),
-            shape=node.shape,
-            decay=np.asarray(1.0),
-            gain=np.asarray(1.0),
-            offset=np.asarray(0.0),
-            threshold=theta,
-            comparator=">=",
-            reset="subtract",
-            multi_spike=self.levels,
-            initial=theta / 2,
-        )
-        self._put(neurons)
-        return self._put(Scale(self._free(f"{neurons.name}.value"), (neurons.name,), theta))
+        source = self.value[node.inputs[0]]
+        if node.rectified:  # values, of which each source has a unit of its own
+            return self._maximum(node, source, theta)
+        shape = self.graph.shapes[node.inputs[0]]
+        spikes = self._population(node.name, source, shape, theta)
+        if node.window is not None:
+            spikes = self._maximum(node, spikes, np.asarray(1.0))
+        return self._put(Scale(self._free(f"{node.name}.value"), (spikes,), theta))
 
-    def _made(self) -> set[str]:
-        return {node.name for node in self.nodes}
+    def _maximum(self, node: Activation, source: str, unit: RealArray) -> str:
+        """Maxima of pairs until one is left."""
+        taps = node.taps(self.graph.shapes[node.inputs[0]])
+        places = [
+            self._put(Index(self._free(f"{node.name}.place"), (source,), node.shape, tap))
+            for tap in taps
+        ]
+        while len(places) > 1:
+            pairs = [places[k : k + 2] for k in range(0, len(places), 2)]
+            places = [self._larger(node, pair, unit) for pair in pairs]
+        return places[0]
+
+    def _larger(self, node: Activation, pair: list[str], unit: RealArray) -> str:
+        """``b + relu(a - b)``."""
+        if len(pair) == 1:
+            return pair[0]
+        a, b = pair
+        less = self._put(Scale(self._free(f"{node.name}.less"), (b,), np.asarray(-1.0)))
+        lead = self._put(Add(self._free(f"{node.name}.lead"), (a, less)))
+        beyond = self._population(f"{node.name}.beyond", lead, node.shape, unit)
+        return self._put(Add(self._free(f"{node.name}.max"), (b, beyond)))
+
+    def _population(self, base: str, operand: str, shape: Shape, theta: RealArray) -> str:
+        """Integrate-and-fire neurons."""
+        made = any(node.name == base for node in self.nodes)
+        return self._put(
+            RealNeuron(
+                name=self._free(base) if made or base not in self.names else base,
+                inputs=(operand,),
+                shape=shape,
+                decay=np.asarray(1.0),
+                gain=np.asarray(1.0),
+                offset=np.asarray(0.0),
+                threshold=theta,
+                comparator=">=",
+                reset="subtract",
+                multi_spike=self.levels,
+                initial=theta / 2,
+            )
+        )
 
     def _column(self, values: RealArray, shape: Shape) -> RealArray:
         """One value per channel, or one for all, in the shape that broadcasts."""

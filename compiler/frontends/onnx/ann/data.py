@@ -16,10 +16,12 @@ class Samples:
     Attributes:
         values: real values [samples, *shape] by input name, without time.
         labels: classes [samples], if known.
+        timesteps: steps per sample, where the data or the user says.
     """
 
     values: Mapping[str, RealArray]
     labels: IntArray | None = None
+    timesteps: int | None = None
 
 
 DataSource = Callable[[Sequence[Input]], Samples | None]

@@ -28,7 +28,8 @@ def evaluate(
 
     Args:
         values: by input name, [samples, *shape].
-        watch: called with the name and the values [batch, *shape] of every activation.
+        watch: called with the name of every activation and its values [batch, channels, ...]
+            before the maximum.
     """
     samples = min(len(v) for v in values.values())
     found: dict[str, list[RealArray]] = {node.name: [] for node in graph.of_type(Output)}
@@ -50,9 +51,9 @@ def _forward(
             continue
         operands = [value[source] for source in node.inputs]
         if isinstance(node, Activation):
-            x = operands[0] if node.window is None else pool(node.window, operands[0])
-            value[node.name] = np.clip(x, 0, node.ceiling)
-            watch(node.name, value[node.name])
+            x = np.clip(operands[0], 0, node.ceiling)
+            watch(node.name, x)
+            value[node.name] = x if node.window is None else pool(node.window, x)
         else:
             value[node.name] = apply_real(node, operands)
         for source in node.inputs:

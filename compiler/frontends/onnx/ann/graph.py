@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Activation:
-    """``y = min(relu(max over a window of x), ceiling)``; what becomes a population.
+    """``y = max over a window of min(relu(x), ceiling)``; what becomes a population.
 
     A maximum and a rectifier may change places, so a max pool beside a rectifier is one activation
     with a window.  Padded positions of the window count as 0, which no rectified maximum is below.
@@ -25,6 +25,7 @@ class Activation:
         shape: of the output.
         ceiling: largest value, e.g. 6 for ReLU6; infinity for ReLU.
         window: the max pool, or None; its name and inputs are not looked at.
+        rectified: x has no negative values, so that only the maximum is left to compute.
     """
 
     name: str
@@ -32,12 +33,11 @@ class Activation:
     shape: Shape
     ceiling: float = float("inf")
     window: Pool | None = None
+    rectified: bool = False
 
     def taps(self, source: Shape) -> list[IntArray]:
         """For every place in the window, the source positions that lie there (-1: padding)."""
-        if self.window is None:
-            everything: IntArray = np.arange(size_of(source))
-            return [everything]
+        assert self.window is not None
         pool = self.window
         pads = ((0, 0), *pool.padding)
         positions = np.pad(np.arange(size_of(source)).reshape(source), pads, constant_values=-1)

@@ -55,19 +55,7 @@ def lower(graph: OnnxGraph) -> Network:
             allowed=VERSION,
             remedy="install the snnc that wrote the file",
         )
-    try:
-        return _Builder(graph).network()
-    except ModelError as error:
-        if graph.file in error.where:
-            raise
-        # Raised by snnc.ir, which does not know files.
-        raise ModelError(
-            error.problem,
-            where=f"{graph.file}: {error.where}",
-            found=error.found,
-            allowed=error.allowed,
-            remedy=error.remedy,
-        ) from error
+    return _Builder(graph).network()
 
 
 class _Builder:
