@@ -155,8 +155,9 @@ class Compilation:
             return quantize.Quantized(network, {})
         bits, layers = quantize.parse_widths(self.options.weight_bits)
         options = quantize.QuantizeOptions(
-            bits, self.timesteps, layers, max_spikes=self.options.max_spikes
-        )
+            bits, self.timesteps, layers, max_spikes=self.options.max_spikes,
+            memory_budget=self.options.memory_budget,
+        )  # fmt: skip
         if self.calibration is None:
             return quantize.quantize(network, self.target, options)
         known = self.calibration
@@ -273,7 +274,7 @@ def netx_options(options: CompileOptions) -> NetxOptions:
         OptionError: an option of other files was given.
     """
     _only_for(options, CONVERSION, ".onnx", "a .net file holds integers with one meaning")
-    others = (*(f.name for f in fields(NirOptions)), "weight_bits")
+    others = (*(f.name for f in fields(NirOptions)), "weight_bits", "memory_budget")
     _only_for(options, others, ".nir", "a .net file holds integers with one meaning")
     _only_for(options, TORCH_OPTIONS, "PyTorch", "a .net file holds a whole network")
     named: Any = options.input_layer
