@@ -66,7 +66,7 @@ def mlp() -> IntegerNetwork:
     rng = np.random.default_rng(0)
     nodes: list[Any] = [Input("x", (784,), BIN)]
     source = "x"
-    for i, (into, out, vth) in enumerate(((784, 512, 1300), (512, 256, 500), (256, 10, 300))):
+    for i, (into, out, vth) in enumerate(((784, 512, 9000), (512, 256, 6700), (256, 10, 2000))):
         weights = Dense(2 * rng.integers(-50, 51, (out, into)))
         nodes += [Linear(f"w{i}", (source,), weights), lif(f"n{i}", f"w{i}", (out,), vth)]
         source = f"n{i}"
@@ -83,11 +83,11 @@ def conv() -> IntegerNetwork:
     weights: list[Weights] = [kernel(16, 1, 5, 5), kernel(32, 16, 5, 5)]
     nodes = (
         Input("x", (1, 28, 28), BIN),
-        Linear("w0", ("x",), weights[0]), lif("n0", "w0", (16, 24, 24), 300),
-        Linear("w1", ("n0",), weights[1]), lif("n1", "w1", (32, 20, 20), 900),
+        Linear("w0", ("x",), weights[0]), lif("n0", "w0", (16, 24, 24), 1300),
+        Linear("w1", ("n0",), weights[1]), lif("n1", "w1", (32, 20, 20), 4700),
         Index("flat", ("n1",), (12800,)),
         Linear("w2", ("flat",), Dense(2 * rng.integers(-40, 41, (10, 12800)))),
-        lif("n2", "w2", (10,), 900), Output("out", ("n2",)),
+        lif("n2", "w2", (10,), 11000), Output("out", ("n2",)),
     )  # fmt: skip
     return IntegerNetwork("28x28-16c5-32c5-10", nodes)
 
@@ -141,6 +141,10 @@ def measure(subject: Subject) -> None:
     verdict = "" if fast >= subject.wanted * lava else f"   below {subject.wanted:g} x"
     print(f"  {'functional':<28}{fast:>10.1f} steps/s {fast / lava:>6.1f} x   start {start:.2f} s"
           f"{verdict}")  # fmt: skip
+    counts = simulator.run(inputs, (), threads=1).spike_counts
+    active = [f"{int(counts[p.name][0]) / steps / p.size:.1%}" for p in network.populations
+              if p.emit == "count"]  # fmt: skip
+    print(f"  active neurons per step: {', '.join(active)}")
     batch = {name: np.repeat(subject.x, 4, axis=0)}
     many = 4 * steps / seconds(lambda: simulator.run(batch, (), threads=2), 3)
     print(f"  {'functional, 4 samples, 2 thr.':<28}{many:>9.1f} steps/s {many / lava:>6.1f} x")
