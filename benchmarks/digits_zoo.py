@@ -7,7 +7,7 @@ every spike of every population of the network::
 
     pip install '.[torch]' spikingjelly && python benchmarks/digits_zoo.py [NAME ...]
 
-The target is the toy mesh with 16-bit weights; one test image is 0.28 points.
+The target is the toy mesh; one test image is 0.28 points.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ from snnc.compiler.quantize import QuantizeOptions, quantize
 from snnc.ir.network import Network
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input
-from snnc.ir.target import Target
 from snnc.simulators.reference import run
 from snnc.simulators.reference.real import run_real
 
@@ -84,17 +83,6 @@ def train(net: Any, data: Split, epochs: int, seed: int) -> float:
     return torch_zoo.accuracy(net, torch.from_numpy(data.test_x), torch.from_numpy(data.test_y))
 
 
-def machine() -> Target:
-    """The toy mesh with 16-bit weights and every reset."""
-    toy = load("toy-mesh")
-    weight = toy.core.weight.model_copy(update={"bits": (4, 8, 16)})
-    reset = {**toy.neuron.reset, "multiply": toy.neuron.reset["zero"]}
-    return toy.model_copy(update={
-        "core": toy.core.model_copy(update={"weight": weight}),
-        "neuron": toy.neuron.model_copy(update={"reset": reset}),
-    })  # fmt: skip
-
-
 def feed(net: Any, images: Any) -> dict[str, Any]:
     """Network inputs [samples, steps, ...] of images."""
     if net.shape == (64,):
@@ -111,7 +99,7 @@ def integers(network: Network, data: dict[str, Any]) -> dict[str, Any]:
 def accuracy(net: Any, network: Network, bits: int, data: Split) -> float:
     """Of the integers at this weight width."""
     options = QuantizeOptions(bits, net.steps)
-    done = quantize(network, machine(), options, feed(net, data.x[:CALIBRATION])).network
+    done = quantize(network, load("toy-mesh"), options, feed(net, data.x[:CALIBRATION])).network
     logits = run(done, integers(done, feed(net, data.test_x)), record=()).outputs
     grid = _grid(done)
     summed = next(iter(logits.values())).sum(axis=1) * grid
@@ -132,7 +120,7 @@ def exactness(net: Any, samples: int) -> tuple[bool, int, float]:
     framework = torch_compare.compare(net, samples, network)
     inputs = torch_zoo.example(net, samples, seed=7)
     data = torch_zoo.network_inputs(net, inputs)
-    done = quantize(network, machine(), QuantizeOptions(16, net.steps), data).network
+    done = quantize(network, load("toy-mesh"), QuantizeOptions(16, net.steps), data).network
     integer, real = run(done, integers(done, data)), run_real(network, data)
     trains = [name for name in real.spikes if name in done.node]
     off = sum(integer.spikes[n].mismatches(real.spikes[n]) for n in trains)

@@ -71,9 +71,9 @@ class Calibration:
     values: Mapping[str, RealArray]
     steps: int
     measure: Callable[[IntegerNetwork, Target, Mapping[str, WireCode]], Mapping[str, RealArray]]
+    accuracy: Callable[[IntegerNetwork, int], float | None] = lambda _network, _samples: None
     samples: int = 1
     labels: IntArray | None = None
-    accuracy: Callable[[IntegerNetwork, int], float | None] = lambda _network, _samples: None
 
 
 def no_calibration(_: Network | IntegerNetwork) -> Calibration | None:
@@ -273,6 +273,17 @@ def read_model(path: Path, options: CompileOptions) -> Network | IntegerNetwork:
     if is_onnx(path):
         return onnx.preview(onnx.read_file(path), onnx_options(options))
     return nir.read(path, nir_options(options))
+
+
+def read_finished(path: Path, options: CompileOptions) -> Network | IntegerNetwork:
+    """As ``read_model``, for those who run or write the network: an ANN is no network yet.
+
+    Raises:
+        InputError: an ANN, whose thresholds need data; else as ``read_model``.
+    """
+    if is_onnx(path):
+        return onnx.lower(onnx.read_file(path), onnx_options(options), onnx.no_data).network
+    return read_model(path, options)
 
 
 def nir_options(options: CompileOptions) -> NirOptions:

@@ -61,11 +61,16 @@ class Mnist(nn.Module):
         self.weight_bits: int | None = None
 
     def weight(self, module: nn.Conv2d | nn.Linear) -> Tensor:
-        """The layer's weights, on a grid per output channel when ``weight_bits`` is set."""
+        """The layer's weights, on the grid a chip would take when ``weight_bits`` is set.
+
+        One per output channel; the readout has one for all, since its sums are compared.
+        """
         weight = module.weight
         if self.weight_bits is None:
             return weight
         largest = weight.detach().flatten(1).abs().amax(1)
+        if module is self.fc:
+            largest = largest.amax().expand(len(largest))
         step = (largest / (2 ** (self.weight_bits - 1) - 1)).reshape(-1, *(1,) * (weight.ndim - 1))
         return weight + (torch.round(weight / step) * step - weight).detach()
 

@@ -62,11 +62,17 @@ class _Fold:
         for node in self.network.order:
             if isinstance(node, Delay):  # its operand may come later; see below
                 self._put(node)
+                self.made.delays[node.name] = (node.inputs[0], None)
         for node in self.network.order:
             if not isinstance(node, Delay):
                 self._visit(node)
-        for node in self.network.of_type(Delay):
-            self.made.nodes[node.name] = replace(node, inputs=(self._plain(node.inputs[0]),))
+        settled: set[str] = set()
+        while waiting := [name for name in self.made.delays if name not in settled]:
+            for name in waiting:  # settling one may make a scaled copy of another
+                settled.add(name)
+                operand = self._plain(*self.made.delays[name])
+                delay: RealNode = replace(self.made.nodes[name], inputs=(operand,))
+                self.made.nodes[name] = delay
         nodes = tuple(self.made.nodes.values())
         return Network(self.network.name, nodes, self.network.assumptions)
 
@@ -225,12 +231,15 @@ class _Fold:
             operands = tuple(self.made.scaled(v.node, v.scale) for v in views)
         self._put(Add(node.name, operands), View(node.name, common, constant))
 
-    def _plain(self, source: str) -> str:
+    def _plain(self, source: str, factor: RealArray | None) -> str:
         """A node that holds the view itself, for a delay: what is constant starts later there."""
-        view = self.views[source]
-        name = self.made.scaled(view.node, view.scale)
-        if view.constant is None or not np.any(view.constant):
+        view, shape = self.views[source], self._shape(source)
+        scale, constant = view.scale, view.constant
+        if factor is not None:
+            scale = factor if scale is None else scale * factor
+            constant = None if constant is None else constant * factor
+        name = self.made.scaled(view.node, scale)
+        if constant is None or not np.any(constant):
             return name
-        shape = self._shape(source)
-        bias: RealArray = full(view.constant, shape, 0.0)
+        bias: RealArray = full(constant, shape, 0.0)
         return self.made.put(Bias(self.made.fresh(f"{name}.bias"), (name,), bias), shape)

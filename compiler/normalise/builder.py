@@ -40,6 +40,8 @@ class Builder:
         events: tensors of spikes alone.
         binary: among them those that hold 0 and 1 only.
         maxima: tensors of sums that a maximum was taken of: a negative factor cannot pass below.
+        delays: for every ``Delay``, the original tensor it reads and the factor it reads it with;
+            their operands are settled last.
     """
 
     def __init__(self, network: Network) -> None:
@@ -49,6 +51,7 @@ class Builder:
         self.events: set[str] = set()
         self.binary: set[str] = set()
         self.maxima: set[str] = set()
+        self.delays: dict[str, tuple[str, RealArray | None]] = {}
         self._original_events = event_only(network)
         self._copies: dict[tuple[str, Shape, bytes], str] = {}
 
@@ -109,7 +112,11 @@ class Builder:
             inner = self.shapes[node.inputs[0]]
             weights = scale_rows(node.weights, scale, inner, shape)
             return self.put(Linear(fresh, node.inputs, weights), shape)
-        if name in self.events or isinstance(node, Delay | RealNeuron):
+        if isinstance(node, Delay) and name not in self.events:
+            source, factor = self.delays[name]
+            self.delays[fresh] = (source, scale if factor is None else factor * scale)
+            return self.put(replace(node, name=fresh), shape)
+        if name in self.events or isinstance(node, RealNeuron):
             return self._weighted(fresh, name, scale)
         if name in self.maxima and (np.asarray(scale) < 0).any():
             return self.signed(self.scaled(name, np.abs(scale)), scale)

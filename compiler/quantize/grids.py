@@ -11,7 +11,7 @@ import numpy as np
 
 from snnc.ir.arrays import AnyArray, IntArray, RealArray
 
-FEW_BITS = 3  # widths whose largest weights are clipped where that lowers the error
+FEW_BITS = 4  # widths whose largest weights are clipped where that lowers the error
 TOLERANCE = 1e-5  # float32 checkpoints: 127 steps of relative error 6e-8
 
 

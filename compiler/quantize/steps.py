@@ -145,9 +145,14 @@ class Grids:
             self.p.neuron.reset != "subtract"
             and not np.any(self.p.reset_value)
             and not self.one_grid
-            and self._table() is None
+            and (self._table() is None or self._splits_by_channel)
             and shift >= self.model.threshold_shift
         )
+
+    @property
+    def _splits_by_channel(self) -> bool:
+        """Few bits need their whole range; a convolution's channels may go to many cores."""
+        return self.bits <= FEW_BITS and len(self.p.neuron.shape) > 1
 
     def _divisors(self, shift: int, limit: float) -> IntArray:
         """n = theta / s per group: as large as weights, threshold registers and tables allow."""

@@ -295,13 +295,13 @@ def export_onnx(
         MissingPackageError: the package ``onnx`` is not installed.
     """
     from snnc.compiler.frontends.onnx.stateful import export
-    from snnc.compiler.pipeline import read_model
+    from snnc.compiler.pipeline import read_finished
     from snnc.ir.network import Network
 
     network: object = model
     if isinstance(model, str | Path):
         _check_output(Path(path), model)
-        network = read_model(Path(model), options or CompileOptions())
+        network = read_finished(Path(model), options or CompileOptions())
     if not isinstance(network, Network):
         raise UnsupportedError(
             "only networks of real numbers are written as ONNX",
@@ -499,10 +499,10 @@ class _CalibrationSource:
             return None
         data = load(self.path, network.of_type(Input), self.inputs, RANGE_SAMPLES)
         self.data = data
+        values = typical_and_extreme(data, self.limit)
         samples = min(self.limit, data.samples)
         labels = None if data.labels is None else data.labels[:samples]
-        values = typical_and_extreme(data, self.limit)
-        return Calibration(values, data.steps, self._measure, samples, labels, self._accuracy)
+        return Calibration(values, data.steps, self._measure, self._accuracy, samples, labels)
 
     def static(self, inputs: Sequence[Input]) -> Samples | None:
         """The same data for the conversion of an ANN: each sample's mean over time.

@@ -22,18 +22,6 @@ from snnc.simulators.reference.real import run_real
 SAMPLES = 6
 
 
-def graded() -> Target:
-    """The toy mesh with 16-bit weights and neurons that send counts of both signs."""
-    toy = load("toy-mesh")
-    reset = {**toy.neuron.reset, "multiply": toy.neuron.reset["zero"]}
-    changes = {"levels": None, "negative_levels": None, "reset": reset}
-    weight = toy.core.weight.model_copy(update={"bits": (4, 8, 16)})
-    return toy.model_copy(update={
-        "neuron": toy.neuron.model_copy(update=changes),
-        "core": toy.core.model_copy(update={"weight": weight}),
-    })  # fmt: skip
-
-
 def data(network: Network, entry: Entry) -> Any:
     kind = network.of_type(Input)[0]
     return spikes((SAMPLES, entry.steps, *kind.shape), entry.rate, seed=3, most=kind.type.high)
@@ -62,6 +50,6 @@ def compare(network: Network, entry: Entry, target: Target) -> tuple[Quantized, 
 @pytest.mark.parametrize("name", ZOO)
 def test_zoo_networks_are_exact(name: str) -> None:
     entry = ZOO[name]
-    _, counted = compare(entry.make(), entry, graded())
+    _, counted = compare(entry.make(), entry, load("toy-mesh"))
     sys.stdout.write(f"{name}: {counted} spikes compared\n")
     assert counted > 50

@@ -261,7 +261,7 @@ def sliding_psn() -> Network:
     m = Make("SlidingPSN k2", (1, 6, 6))
     x = "in"
     for channels in (4, 6):
-        y = m.conv(x, channels, stride=2)
+        y = m.norm(m.conv(x, channels, stride=2))
         late = m.scale(m.delay(y, 1), 0.5)
         shifted = m.put(Bias(m.fresh("b"), (m.add(y, late),), np.array(-0.0625)), m.shapes[y])
         x = m.spike(shifted, decay=0.0, gain=1.0, threshold=0.25)

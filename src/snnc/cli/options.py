@@ -101,7 +101,7 @@ Dialect = Annotated[
     str | None,
     typer.Option(
         help="Framework whose conventions the file follows: auto, snntorch, spikingjelly, norse, "
-        "sinabs, rockpool, lava, nir.",
+        "sinabs, rockpool, spyx, lava, nir.",
         show_default="auto",
         rich_help_panel=_MODEL_PANEL,
     ),
