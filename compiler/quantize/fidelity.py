@@ -55,7 +55,7 @@ def fidelity(
             "integer_spikes": int(np.abs(taken.spikes[name].value).sum()),
             "different": taken.spikes[name].mismatches(events),
         }
-        for name, events in real.spikes.items()
+        for name, events in sorted(real.spikes.items())  # sets have no stable order
         if name in taken.spikes
     }
     outputs = {
