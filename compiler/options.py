@@ -10,6 +10,8 @@ from typing import Any
 from snnc.compiler.wire import PREFERENCES
 from snnc.ir.errors import OptionError
 
+SEMANTICS = ("chip", "lava")
+
 
 @dataclass(frozen=True)
 class CompileOptions:
@@ -32,6 +34,8 @@ class CompileOptions:
         conversion, percentile, levels: how an ANN in a ``.onnx`` file becomes spiking, see
             ``snnc.compiler.frontends.onnx.OnnxOptions``.
         max_spikes: limit of counts per step where a model has none and none can be proven.
+        semantics: "chip" takes the target's neurons; "lava" Lava's fixed-point LIF on the same
+            chip, see ``snnc.compiler.legalize.lava``.
         wire_code: how counts cross the chip, see ``snnc.compiler.wire``.
         calibration_samples: samples of the calibration data on which spikes are counted.
     """
@@ -56,6 +60,7 @@ class CompileOptions:
     percentile: float = 99.9
     levels: int | None = None
     wire_code: str = "auto"
+    semantics: str = "chip"
     max_spikes: int | None = None
     calibration_samples: int = 8
 
@@ -66,6 +71,13 @@ class CompileOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise OptionError("must be at least 1", where=_flag(name), found=value)
+        if self.semantics not in SEMANTICS:
+            raise OptionError(
+                "not one of the choices",
+                where="--semantics",
+                found=self.semantics,
+                allowed=", ".join(SEMANTICS),
+            )
         if self.wire_code not in PREFERENCES:
             raise OptionError(
                 "no such wire code",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,6 +29,7 @@ from snnc.compiler.frontends import (
     onnx,
     torch_files,
 )
+from snnc.compiler.legalize.lava import lava_registers, lava_semantics
 from snnc.compiler.map import MapOptions, map_network
 from snnc.compiler.options import CompileOptions
 from snnc.compiler.provenance import provenance
@@ -155,19 +156,40 @@ class Compilation:
             return quantize.Quantized(network, {})
         bits, layers = quantize.parse_widths(self.options.weight_bits)
         options = quantize.QuantizeOptions(
-            bits, self.timesteps, layers, max_spikes=self.options.max_spikes,
+            bits,
+            self.timesteps,
+            layers,
+            # Lava's populations have one threshold, so one grid.
+            "layer" if self.options.semantics == "lava" else "channel",
+            max_spikes=self.options.max_spikes,
             memory_budget=self.options.memory_budget,
-        )  # fmt: skip
+        )
+        target = self.target
+        if self.options.semantics == "lava":
+            target = lava_registers(target)
         if self.calibration is None:
-            return quantize.quantize(network, self.target, options)
+            return quantize.quantize(network, target, options)
         known = self.calibration
-        done = quantize.quantize(network, self.target, options, known.values)
+        done = quantize.quantize(network, target, options, known.values)
         found = quantize.fidelity(network, done.network, known.values, known.samples, known.labels)
         return quantize.Quantized(done.network, {**done.report, "fidelity": found})
 
+    def with_semantics(self, semantics: str) -> IntegerNetwork:
+        """The same model, quantized and legalized under another ``semantics``, for comparison."""
+        options = replace(self.options, semantics=semantics)
+        known = {stage: self.results[stage] for stage in ("frontend", "normalise")}
+        other = replace(self, options=options, results=known, seconds={}, dump_to=None)
+        other.target = self.target
+        other.results["quantize"] = other._quantize()
+        legal: IntegerNetwork = other._legalize()
+        return legal
+
     def _legalize(self) -> IntegerNetwork:
         network = self.results["quantize"].network
-        return legalize.legalize(network, self.target, self.wire_code)
+        legal = legalize.legalize(network, self.target, self.wire_code)
+        if self.options.semantics == "lava":
+            return lava_semantics(legal, self.target, self.timesteps)
+        return legal
 
     def _retime(self) -> retime.Retiming:
         network = self.results["legalize"]
@@ -252,6 +274,17 @@ def read_model(path: Path, options: CompileOptions) -> Network | IntegerNetwork:
     if is_onnx(path):
         return onnx.preview(onnx.read_file(path), onnx_options(options))
     return nir.read(path, nir_options(options))
+
+
+def read_finished(path: Path, options: CompileOptions) -> Network | IntegerNetwork:
+    """As ``read_model``, for those who run or write the network: an ANN is no network yet.
+
+    Raises:
+        InputError: an ANN, whose thresholds need data; else as ``read_model``.
+    """
+    if is_onnx(path):
+        return onnx.lower(onnx.read_file(path), onnx_options(options), onnx.no_data).network
+    return read_model(path, options)
 
 
 def nir_options(options: CompileOptions) -> NirOptions:

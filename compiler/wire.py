@@ -22,6 +22,8 @@ from snnc.ir.wire import WireCode, WireKind, packet_limit, slots_for
 
 Preference = Literal["auto", "unary", "bitplane", "graded"]
 PREFERENCES: tuple[Preference, ...] = get_args(Preference)
+_ORDER: tuple[WireKind, ...] = ("graded", "burst", "unary", "bitplane")
+"""Which code is taken where several need equally many slots."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,6 @@ def choose(node: IntegerNode, sent: ValueType, target: Target, preference: Prefe
         return _none(node, sent, target, preference)
     kind = min(kinds, key=lambda k: (slots_for(k, sent.magnitude), _ORDER.index(k)))
     return Choice(WireCode(kind, slots_for(kind, sent.magnitude), pair, again))
-
-
-_ORDER: tuple[WireKind, ...] = ("graded", "burst", "unary", "bitplane")
 
 
 def available(node: Input | Neuron, sent: ValueType, target: Target) -> tuple[WireKind, ...]:

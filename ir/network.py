@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TypeVar
 
 from snnc.ir.arrays import Shape
-from snnc.ir.errors import UnsupportedError
 from snnc.ir.graph import by_name, topological_order
 from snnc.ir.nodes import (
     Add,
@@ -50,14 +49,6 @@ class Network:
 
     def __post_init__(self) -> None:
         check_terminals(self.name, self.nodes)
-        for node in self.nodes:
-            if isinstance(node, Reduce) and node.steps:
-                raise UnsupportedError(
-                    "a sum over all time steps exists in integer networks only so far",
-                    where=node.name,
-                    found=f"{node.steps} steps",
-                    remedy="write it into the integer network (snnc.ir.nodes.Reduce.steps)",
-                )
         _ = self.order, self.shapes
 
     @cached_property

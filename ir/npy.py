@@ -7,6 +7,7 @@ terabyte.  Here the header must agree with the length of the data first.
 from __future__ import annotations
 
 import io
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,11 @@ from snnc.ir.arrays import AnyArray, size_of
 from snnc.ir.errors import SnncError
 
 _HEADER_LIMIT = 4096
+# NumPy parses a header as Python source, in two attempts: what both can raise on nonsense.
+_UNREADABLE = (
+    ValueError, LookupError, TypeError, AttributeError, SyntaxError, TokenError, EOFError,
+    RecursionError, OverflowError,
+)  # fmt: skip
 
 
 def write_npy(array: AnyArray) -> bytes:
@@ -66,7 +72,7 @@ def _header(
             (2, 0): np.lib.format.read_array_header_2_0,
         }[version]
         shape, fortran, dtype = read(stream, max_header_size=_HEADER_LIMIT)
-    except (ValueError, KeyError, TypeError, SyntaxError, EOFError, RecursionError) as cause:
+    except _UNREADABLE as cause:
         raise error(
             "not a readable .npy array", where=where, found=str(cause).split("\n")[0][:200]
         ) from cause

@@ -122,7 +122,8 @@ class _Lowering:
         factor = 1 << (lif.input_shift if lif else 0)
         layer = term.layer(self.network, size_of(self.network.shapes[source]))
         if layer is not None and isinstance(layer[0], Conv):
-            conv = conv_process(name, scaled(layer[0], factor), layer[1], bound, binary)
+            weights = scaled(layer[0], factor)
+            conv = conv_process(name, weights, layer[1], bound, binary, lif is not None)
             if conv is not None:
                 sender = self._axon(source, name, late, delay)
                 self._convolution(sender, conv, target, port)

@@ -38,7 +38,7 @@ class Lif:
     du: int
     dv: int
     bias_mant: IntArray
-    bias_exp: int
+    bias_exp: IntArray
     vth: int
     vth_lo: int | None
     input_shift: int
@@ -101,17 +101,18 @@ def _threshold(ladder: IntArray) -> int:
     return below >> STATE_SHIFT
 
 
-def _bias(n: Neuron) -> tuple[IntArray, int]:
+def _bias(n: Neuron) -> tuple[IntArray, IntArray]:
+    """Mantissa and exponent per neuron, the exponent as small as it can be."""
     if any(b.onset for b in n.bias):
         raise NotLifError("a bias that starts late")
     total = np.broadcast_to(sum((b.value for b in n.bias), start=np.int64(0)), n.shape).reshape(-1)
-    for exponent in range(BIAS_EXPONENT_LIMIT, -1, -1):
-        mantissa = total >> exponent
-        if (mantissa << exponent == total).all():
-            if np.abs(mantissa).max() > BIAS_LIMIT:
-                break
-            return mantissa, exponent
-    raise NotLifError("a bias beyond 13 bits and exponent 7")
+    exponent = np.zeros(total.size, np.int64)
+    for _ in range(BIAS_EXPONENT_LIMIT):
+        exponent += np.abs(total >> exponent) > BIAS_LIMIT
+    mantissa: IntArray = total >> exponent
+    if (mantissa << exponent != total).any() or (np.abs(mantissa) > BIAS_LIMIT).any():
+        raise NotLifError("a bias beyond 13 bits and exponent 7")
+    return mantissa, exponent
 
 
 def _keep(leak: Leak, what: str, least: int) -> int:

@@ -27,9 +27,11 @@ def lif_processes(name: str, size: int, lif: Lif, window: Window) -> list[Proces
         "shape": [size],
         "du": lif.du,
         "dv": lif.dv,
-        "bias_exp": lif.bias_exp,
     }
-    arrays = {"bias_mant": lif.bias_mant.astype(np.int32)}
+    arrays = {
+        "bias_mant": lif.bias_mant.astype(np.int32),
+        "bias_exp": lif.bias_exp.astype(np.int32),
+    }
     if lif.vth_lo is None:
         parameters |= {
             "vth": lif.vth,

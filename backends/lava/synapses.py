@@ -123,12 +123,21 @@ def matrix_processes(
 
 
 def conv_process(
-    name: str, conv: Conv, shape: Shape, source_bound: int, binary: bool
+    name: str, conv: Conv, shape: Shape, source_bound: int, binary: bool, even: bool
 ) -> tuple[Process, Shape, Shape] | None:
     """A convolution as Lava's Conv; (process, its input shape, its output shape), channels last.
 
+    Args:
+        name: of the process.
+        conv: weights and window.
+        shape: of the input, channels first.
+        source_bound: largest absolute value the source sends.
+        binary: the source sends 0 and 1 only.
+        even: weights of mixed sign must be even, as on the chip (Lava's CPU model does not care).
+
     Returns:
-        None where Lava's Conv does not take it: three axes, unequal padding, sums beyond 24 bits.
+        None where Lava's Conv does not take it: three axes, unequal padding, weights or sums
+        beyond their widths.
     """
     axes = len(conv.kernel)
     padding = tuple(before for before, _ in conv.padding)
@@ -138,7 +147,7 @@ def conv_process(
         or any(before != after for before, after in conv.padding)
         or max(window) > _INT8
         or linear_bound(conv, source_bound) >= 1 << CONV_BITS
-        or int(np.abs(conv.values).max()) > 255
+        or not _conv_weights(conv.values, even)
     ):
         return None
     values, one = conv.values, (1,) * (2 - axes)
@@ -158,6 +167,12 @@ def conv_process(
     }
     arrays = {"weight": np.ascontiguousarray(kernel).astype(np.int32)}
     return Process(name, "Conv", parameters, arrays), in_shape, out_shape
+
+
+def _conv_weights(values: AnyArray, even: bool) -> bool:
+    low, high = int(values.min()), int(values.max())
+    mixed = low < 0 < high
+    return -256 <= low <= high <= 255 and not (mixed and even and (values & 1).any())
 
 
 def wide_process(name: str, matrix: Any) -> Process:

@@ -1,8 +1,7 @@
 """How many bits every accumulator and state needs, against what a target's registers hold.
 
-Sums are bounded element by element (positive and negative weights apart, borders included) where
-an input is made by linear and monotone operators, else by their types; states by
-``snnc.compiler.quantize.bounds``.
+Sums are bounded element by element, positive and negative weights apart, borders included
+(``snnc.compiler.intervals``); states by ``snnc.compiler.quantize.bounds``.
 """
 
 from __future__ import annotations
@@ -11,13 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from snnc.compiler.intervals import Interval, interval
 from snnc.compiler.quantize.bounds import bounds
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.neuron import Neuron, StateRange
-from snnc.ir.nodes import Add, Delay, Index, Input, Linear, Output, Pool, Reduce
+from snnc.ir.nodes import Delay, Index, Input, Output
 from snnc.ir.target import Target
 
 Verdict = Literal["proven", "clips", "wraps", "needs-timesteps", "not-public", "-"]
@@ -61,46 +58,22 @@ def _widths(
     network: IntegerNetwork, target: Target | None, timesteps: int | None
 ) -> Iterator[Width]:
     memo: dict[str, Interval] = {}
-    monotone = _monotone(network)
     for node in network.order:
         if isinstance(node, Neuron):
-            yield from _neuron(network, node, monotone, memo, target, timesteps)
+            yield from _neuron(network, node, memo, target, timesteps)
         elif not isinstance(node, Input | Index | Delay | Output):
-            low, high = _range(network, node.name, monotone, memo)
+            low, high = interval(network.node, node.name, network.types, memo)
             yield _width(node.name, "value", int(low.min()), int(high.max()), None, None, target)
-
-
-def _monotone(network: IntegerNetwork) -> set[str]:
-    """Nodes whose per-element interval is exact: linear or monotone all the way from the events."""
-    result: set[str] = set()
-    for node in network.order:
-        simple = isinstance(node, Linear | Add | Pool | Reduce | Index | Delay)
-        if isinstance(node, Input | Neuron) or (simple and set(node.inputs) <= result):
-            result.add(node.name)
-    # A delay comes first in the order; its source decides.
-    late = {n.name for n in network.of_type(Delay) if n.inputs[0] in result}
-    return result | late
-
-
-def _range(
-    network: IntegerNetwork, name: str, monotone: set[str], memo: dict[str, Interval]
-) -> Interval:
-    if name in monotone:
-        return interval(network.node, name, network.types, memo)
-    kind = network.types[name]
-    shape = network.shapes[name]
-    return np.full(shape, kind.low, np.int64), np.full(shape, kind.high, np.int64)
 
 
 def _neuron(
     network: IntegerNetwork,
     node: Neuron,
-    monotone: set[str],
     memo: dict[str, Interval],
     target: Target | None,
     timesteps: int | None,
 ) -> Iterator[Width]:
-    low, high = _range(network, node.inputs[0], monotone, memo)
+    low, high = interval(network.node, node.inputs[0], network.types, memo)
     found = bounds(node, low, high, timesteps)
     model = None if target is None else target.neuron
     below, above = int(low.min()) << node.input_shift, int(high.max()) << node.input_shift

@@ -50,13 +50,13 @@ def fidelity(
     real = run_real(network, part)
     taken = run(integer, {name: x.astype(np.int64) for name, x in whole.items()})
     layers = {
-        name: {
-            "spikes": int(np.abs(events.value).sum()),
-            "integer_spikes": int(np.abs(taken.spikes[name].value).sum()),
-            "different": taken.spikes[name].mismatches(events),
+        node.name: {
+            "spikes": int(np.abs(real.spikes[node.name].value).sum()),
+            "integer_spikes": int(np.abs(taken.spikes[node.name].value).sum()),
+            "different": taken.spikes[node.name].mismatches(real.spikes[node.name]),
         }
-        for name, events in sorted(real.spikes.items())  # sets have no stable order
-        if name in taken.spikes
+        for node in integer.populations  # in a stable order: reports are compared byte by byte
+        if node.name in real.spikes
     }
     outputs = {
         node.name: _classes(node, real.outputs[node.name], taken.outputs[node.name], labels)

@@ -68,14 +68,16 @@ def limits_of(target: Target) -> Limits:
     """The limits of a machine."""
     model, spike = target.neuron, target.spike
     bits = spike.payload_bits - int(spike.signed)
-    levels = _ladder(model.levels)
+    payload = (1 << bits) - 1 if bits > 0 else None
+    says_counts = payload is not None or bool(spike.codes)
+    levels = min(_ladder(model.levels), payload or LONGEST_LADDER) if says_counts else 1
     half = 1 << (min(model.state_bits, model.accumulator_bits or model.state_bits) - 1)
     forget, reach = _forgetting(model)
     return Limits(
         levels,
-        _ladder(model.negative_levels) if spike.signed else 0,
+        min(_ladder(model.negative_levels), payload or levels) if spike.signed else 0,
         model.emission,
-        (1 << bits) - 1 if bits > 0 else levels,
+        payload or levels,
         spike.signed,
         (1 << (max(target.core.weight.bits) - int(target.core.weight.signed))) - 1,
         forget,

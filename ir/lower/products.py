@@ -23,7 +23,8 @@ def multiply_by_table(b: Builder, x: str, table: Lut) -> None:
     y, shape = table.inputs[0], b.shape(x)
     off, on = (int(v) for v in lookup(table, np.array([0, 1])))
     low, high = b.bounds(x)
-    bounds = product_bounds((low, high), (np.minimum(off, on) + 0 * low, max(off, on) + 0 * low))
+    factor = np.full_like(low, min(off, on)), np.full_like(high, max(off, on))
+    bounds = product_bounds((low, high), factor)
     if (off, on) == (1, 0) and b.extent(x) == (0, 1):
         iand = positive_part(b, "iand", b.add([x, b.scale(y, -1)]), 0, 1)
         assert iand is not None

@@ -126,16 +126,12 @@ def gated(b: Builder, label: str, x: str, gate: str) -> list[str]:
     The gate lifts x by a step beyond everything that x reaches alone.
     """
     low, high = b.extent(x)
-    lim = b.limits
-    if low < 0 and lim.emission and lim.signed and high - low + 1 <= lim.levels and max(
-        high, -low
-    ) <= lim.payload:  # fmt: skip
+    values = np.arange(low, high + 1)
+    if low < 0 and values.size <= b.limits.levels and _tables_fit(b, joined_zero(values)):
         # One ladder from the lowest value on; what it sends is the value itself.
-        step = high - low + 1
-        table = joined_zero(np.arange(low, high + 1))
-        levels = low - 1 + step + np.arange(1, step + 1)
-        raised = b.add([x, _lifted(b, gate, step)])
-        return [b.population(label, raised, levels, emission=table)]
+        raised = b.add([x, _lifted(b, gate, values.size)])
+        levels = values + values.size
+        return [b.population(label, raised, levels, emission=joined_zero(values))]
     terms = []
     for sign, top in ((1, high), (-1, -low)):
         if top > 0:
@@ -189,14 +185,9 @@ def _is_straight(values: IntArray, low: int) -> bool:
 
 def _two_sided(b: Builder, above: IntArray, below: IntArray) -> bool:
     """Whether one population with a table does it."""
-    lim = b.limits
-    largest = int(max(np.abs(above).max(), np.abs(below).max()))
-    if not (lim.emission and largest <= lim.payload):
-        return False
-    if not lim.signed and (above.min() < 0 or below.min() < 0):
-        return False
-    up, down = np.count_nonzero(np.diff(above)), np.count_nonzero(np.diff(below))
-    return bool(up <= lim.levels and 0 < down <= lim.negative_levels)
+    up, down = _jumps(above).size, _jumps(below).size
+    short = up <= b.limits.levels and 0 < down <= b.limits.negative_levels
+    return short and _tables_fit(b, above) and _tables_fit(b, below)
 
 
 def _both_sides(b: Builder, label: str, x: str, above: IntArray, below: IntArray) -> str:
@@ -219,35 +210,36 @@ def _one_sided(b: Builder, label: str, x: str, values: IntArray, offset: int) ->
             f"its function changes {jumps.size} times, at most {MOST_LEVELS} are rewritten",
             "narrow its input, or round its output more coarsely",
         )
-    height = np.diff(values)[jumps - 1]
-    lim, terms = b.limits, []
-    if lim.emission and _tables_fit(b, height):
-        for first in range(0, jumps.size, lim.levels):
-            some = slice(first, first + lim.levels)
-            table = joined_zero(np.cumsum(height[some]))
-            terms.append(b.population(label, x, offset + jumps[some], emission=table))
-        return terms
-    for each in np.unique(height):
-        if abs(int(each)) > lim.weight:
-            raise RewriteError(
-                f"its function jumps by {each}, and synapses weigh {lim.weight} at most",
-                "scale its output down",
-            )
-        mine = jumps[height == each]
-        for first in range(0, mine.size, lim.levels):
-            name = b.population(label, x, offset + mine[first : first + lim.levels])
-            terms.append(b.scale(name, int(each)))
-    return terms
+    height, step = np.diff(values)[jumps - 1], b.limits.levels
+    chunks = [slice(first, first + step) for first in range(0, jumps.size, step)]
+    tables = [joined_zero(np.cumsum(height[chunk])) for chunk in chunks]
+    if all(_tables_fit(b, table) for table in tables):
+        return [
+            b.population(label, x, offset + jumps[chunk], emission=table)
+            for chunk, table in zip(chunks, tables, strict=True)
+        ]
+    return [
+        b.scale(name, int(each))
+        for each in np.unique(height)
+        for name in _equal_jumps(b, label, x, offset + jumps[height == each], int(each))
+    ]
 
 
-def _tables_fit(b: Builder, height: IntArray) -> bool:
-    """Whether packets say the partial sums of every chunk of levels."""
+def _equal_jumps(b: Builder, label: str, x: str, levels: IntArray, height: int) -> list[str]:
+    """Populations that count levels at which the function changes by the same amount."""
+    if abs(height) > b.limits.weight:
+        raise RewriteError(
+            f"its function jumps by {height}, and synapses weigh {b.limits.weight} at most",
+            "scale its output down",
+        )
+    return counted(b, label, x, levels)
+
+
+def _tables_fit(b: Builder, table: IntArray) -> bool:
+    """Whether populations may send what is looked up in a table."""
     lim = b.limits
-    for first in range(0, height.size, lim.levels):
-        sums = np.cumsum(height[first : first + lim.levels])
-        if np.abs(sums).max() > lim.payload or (sums.min() < 0 and not lim.signed):
-            return False
-    return True
+    fits = np.abs(table).max() <= lim.payload and (lim.signed or table.min() >= 0)
+    return bool(lim.emission and fits)
 
 
 def counted(b: Builder, label: str, x: str, levels: IntArray) -> list[str]:

@@ -41,24 +41,23 @@ def reduce_over_time(b: Builder, node: Reduce) -> None:
         b.finish([_maximum(b, x, node)])
         return
     x = _axis_sum(b, x, node.axes)
-    low, high = b.bounds(x)
+    (low, high), bounds = b.extent(x), b.bounds(x)
     terms = []
-    for sign in (1, -1):
-        top = max(0, *b.extent(b.scale(x, sign))) * node.steps
-        terms += [b.scale(t, sign) for t in _sample_sum(b, b.scale(x, sign), top, node.steps)]
-    b.finish(terms or [b.zero(x, b.shape(x))], (low * node.steps, high * node.steps))
+    for sign, top in ((1, high), (-1, -low)):
+        if top > 0:
+            parts = _sample_sum(b, b.scale(x, sign), top * node.steps, node.steps)
+            terms += [b.scale(part, sign) for part in parts]
+    b.finish(terms or [b.zero(x, b.shape(x))], (bounds[0] * node.steps, bounds[1] * node.steps))
 
 
 def _sample_sum(b: Builder, x: str, top: int, steps: int) -> list[str]:
     """Terms of ``max(sum of x over the sample, 0)``, or of its minimum with 1 for ``top`` 1."""
     low, high = b.extent(x)
-    total = steps * max(high, -low)
-    return [
-        held(
-            b, "hold", replace(part, tensor=b.keep(Barrier(b.name("last"), (part.tensor,), steps)))
-        )
-        for part in digits(b, "integral", x, 0, top, sample=(steps - 1, total))
-    ]
+    terms = []
+    for part in digits(b, "integral", x, 0, top, sample=(steps - 1, steps * max(high, -low))):
+        last = b.keep(Barrier(b.name("last"), (part.tensor,), steps))
+        terms.append(held(b, "hold", replace(part, tensor=last)))
+    return terms
 
 
 def _maximum(b: Builder, x: str, node: Reduce) -> str:

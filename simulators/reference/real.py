@@ -32,7 +32,7 @@ from snnc.ir.nodes import (
 )
 from snnc.ir.real_neuron import RealNeuron
 from snnc.simulators.inputs import check_extents
-from snnc.simulators.reference.operators import index, linear, matmul, pool, reduce
+from snnc.simulators.reference.operators import index, linear, matmul, over_time, pool, reduce
 from snnc.simulators.result import Events, RunResult
 
 
@@ -61,6 +61,48 @@ def run_real(
         InputError: an input is missing, misshapen or not finite.
     """
     data, samples, steps = _check_inputs(network, inputs)
+    whole = [n for n in network.of_type(Reduce) if n.steps]
+    for node in whole:
+        if node.steps != steps:
+            raise InputError(
+                "a sum over time needs samples of exactly its length",
+                where=node.name,
+                found=f"{steps} steps",
+                allowed=f"{node.steps} steps",
+            )
+    sums: dict[str, Any] = {}
+    for _ in range(_depth(network)):  # each pass settles the next sums over the whole sample
+        operands: dict[str, list[Any]] = {node.name: [] for node in whole}
+
+        def keep(value: Mapping[str, Any], operands: dict[str, list[Any]] = operands) -> None:
+            for node in whole:
+                operands[node.name].append(value[node.inputs[0]])
+
+        _run(network, data, (samples, steps), set(), dtype, keep, sums)
+        sums = {node.name: over_time(node, operands[node.name]) for node in whole}
+    return _run(network, data, (samples, steps), record, dtype, observe, sums)
+
+
+def _depth(network: Network) -> int:
+    """How many sums over the whole sample lie behind each other at most."""
+    depth: dict[str, int] = dict.fromkeys(network.node, 0)
+    for node in network.order:
+        before = max((depth[source] for source in node.inputs), default=0)
+        depth[node.name] = before + (isinstance(node, Reduce) and node.steps > 0)
+    return max(depth.values())
+
+
+def _run(
+    network: Network,
+    data: Mapping[str, RealArray],
+    extent: tuple[int, int],
+    record: Collection[str] | None,
+    dtype: npt.DTypeLike,
+    observe: Callable[[Mapping[str, Any]], None] | None,
+    sums: Mapping[str, Any],
+) -> RunResult:
+    """One pass over all steps, given the sums over the whole sample (zero where not known yet)."""
+    samples, steps = extent
     states = {n.name: RealState(n, samples, dtype) for n in network.of_type(RealNeuron)}
     pipes = {
         n.name: deque(np.zeros((n.steps, samples, *network.shapes[n.name]), dtype))
@@ -81,6 +123,9 @@ def run_real(
                 value[node.name] = pipes[node.name].popleft()
             elif isinstance(node, RealNeuron):
                 value[node.name] = states[node.name].step(value[node.inputs[0]])
+            elif isinstance(node, Reduce) and node.steps:
+                shape = (samples, *network.shapes[node.name])
+                value[node.name] = sums.get(node.name, np.zeros(shape, dtype))
             else:
                 operands = [value[source] for source in node.inputs]
                 value[node.name] = apply_real(node, operands).astype(dtype, copy=False)

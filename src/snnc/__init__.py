@@ -30,7 +30,12 @@ if TYPE_CHECKING:
         targets,
         verify,
     )
-    from snnc.compiler.frontends.torch import check_neuron, from_torch, register_neuron
+    from snnc.compiler.frontends.torch import (
+        check_neuron,
+        export_torch,
+        from_torch,
+        register_neuron,
+    )
     from snnc.compiler.options import CompileOptions
     from snnc.inputs import InputOptions
     from snnc.ir.errors import SnncError
@@ -50,6 +55,7 @@ __all__ = [
     "export",
     "export_nir",
     "export_onnx",
+    "export_torch",
     "from_torch",
     "inspect",
     "register_neuron",
@@ -65,6 +71,7 @@ _HOME = {
     "CompileOptions": "snnc.compiler.options",
     "InputOptions": "snnc.inputs",
     "SnncError": "snnc.ir.errors",
+    "export_torch": "snnc.compiler.frontends.torch",
     "check_neuron": "snnc.compiler.frontends.torch",
     "register_neuron": "snnc.compiler.frontends.torch",
     "from_torch": "snnc.compiler.frontends.torch",

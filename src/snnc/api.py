@@ -91,6 +91,7 @@ def compile(
     """
     from snnc.build_folder import BuildFolder
     from snnc.compiler.pipeline import STAGES, Compilation, check_stage
+    from snnc.semantics import measured, sentence
 
     options = options or CompileOptions()
     check_stage(stop_after)
@@ -115,6 +116,7 @@ def compile(
         _dump_folder(dump_ir, folder),
         on_stage,
     )
+    effect = None
     try:
         deployment = job.run(stop_after)
     except SnncError as error:
@@ -123,11 +125,16 @@ def compile(
         raise
     if deployment is not None:
         deployment = _with_inputs(deployment, source)
+        effect = measured(job, source.data)
+        if effect is not None:
+            report = {**deployment.report, "semantics": effect}
+            deployment = dataclasses.replace(deployment, report=report)
         if output is not None:
             artifact.write(deployment, Path(output))
     written = Path(output) if output is not None and deployment is not None else None
     last = [stage for stage in STAGES if stage in job.results][-1]
-    result = CompileResult(deployment, written, job.seconds, last, source.notes)
+    told = () if effect is None else (sentence(effect),)
+    result = CompileResult(deployment, written, job.seconds, last, (*source.notes, *told))
     if folder is not None:
         folder.write(label, options, result)
     return result
@@ -288,13 +295,13 @@ def export_onnx(
         MissingPackageError: the package ``onnx`` is not installed.
     """
     from snnc.compiler.frontends.onnx.stateful import export
-    from snnc.compiler.pipeline import read_model
+    from snnc.compiler.pipeline import read_finished
     from snnc.ir.network import Network
 
     network: object = model
     if isinstance(model, str | Path):
         _check_output(Path(path), model)
-        network = read_model(Path(model), options or CompileOptions())
+        network = read_finished(Path(model), options or CompileOptions())
     if not isinstance(network, Network):
         raise UnsupportedError(
             "only networks of real numbers are written as ONNX",

@@ -10,7 +10,7 @@ from typing import Any
 
 from snnc.compiler.exporters.nir import NirExport, NirExportOptions, export_nir
 from snnc.compiler.options import CompileOptions
-from snnc.compiler.pipeline import read_model
+from snnc.compiler.pipeline import read_finished
 from snnc.ir import artifact
 from snnc.ir.atomic import check_separate, check_writable
 from snnc.ir.deployment import Deployment
@@ -41,7 +41,7 @@ class Source:
             return self.given
         if self.given.suffix.lower() == ARTIFACT_SUFFIX:
             return artifact.read(self.given)
-        return read_model(self.given, self.options)
+        return read_finished(self.given, self.options)
 
     def real(self, what: str) -> Network:
         """The network in real numbers.

@@ -12,7 +12,7 @@ import numpy as np
 
 from snnc.assignments import assigned
 from snnc.compiler.options import CompileOptions
-from snnc.compiler.pipeline import Calibration, Compilation, read_model
+from snnc.compiler.pipeline import Calibration, Compilation, read_finished
 from snnc.inputs import Dataset, integer_batch, typical_and_extreme
 from snnc.inputs.npz import npz_keys, read_npz
 from snnc.ir import artifact
@@ -209,7 +209,7 @@ def opened(path: Path, words: Iterable[str], flag: str) -> Side:
             found=path.name,
             remedy="compile it, and give the .snnc file",
         )
-    return Side(path.name, read_model(path, reading), None, path, reading, options)
+    return Side(path.name, read_finished(path, reading), None, path, reading, options)
 
 
 def _no_rates(*_: Any) -> dict[str, Any]:

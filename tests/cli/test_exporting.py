@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.cli import DIGITS, Snnc, refused
+from support.paths import require_data
 from support.real_nets import dense_net
 
 import snnc as package
@@ -65,3 +66,14 @@ def test_assignments_become_fields() -> None:
     )
     with pytest.raises(OptionError, match="not an assignment"):
         assigned(NirExportOptions, ["reader"], "--set")
+
+
+@pytest.mark.parametrize("command", ["export", "compare"])
+def test_a_network_whose_thresholds_need_data_is_refused(
+    snnc: Snnc, command: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnx")
+    model = require_data("onnx", "mnist-8.onnx")
+    more = ("--to", "nir", "-o", tmp_path / "m.nir") if command == "export" else ()
+    refused(snnc(command, model, *more), "an ANN needs calibration data")
+    assert not list(tmp_path.iterdir())

@@ -15,6 +15,7 @@ from support.lava_truth import in_file_order, raster
 from support.netx_files import conv, cuba, dense, flatten, input_layer, pool, write
 
 from snnc.compiler.frontends import netx
+from snnc.ir.errors import ModelError
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input, Linear, Output
 from snnc.simulators import functional, reference
@@ -227,3 +228,64 @@ def test_extents_of_one_that_lava_dl_drops_are_restored(tmp_path: Path) -> None:
     layer |= {"weight": np.array([2, 4, 6], np.float32), "shape": np.array([1, 1, 1])}
     path = write(tmp_path / "a.net", input_layer((3, 1, 1)), layer, dense([[8]], cuba()))
     assert netx.read(path).of_type(Linear)[0].weights.values.tolist() == [[1, 2, 3]]
+
+
+def scattered(x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+    """A transposed convolution as its definition: every input adds its kernel to the output."""
+    inner, per_group = kernel.shape[:2]
+    extent = [
+        (n - 1) * s - 2 * p + d * (k - 1) + 1
+        for n, s, p, d, k in zip(x.shape[1:], stride, padding, dilation, kernel.shape[2:],
+                                 strict=True)
+    ]  # fmt: skip
+    out = np.zeros((per_group * groups, *extent), np.int64)
+    for c, i, j in np.argwhere(x):
+        first = c // (inner // groups) * per_group
+        for o, a, b in np.ndindex(per_group, *kernel.shape[2:]):
+            y = i * stride[0] + a * dilation[0] - padding[0]
+            z = j * stride[1] + b * dilation[1] - padding[1]
+            if 0 <= y < extent[0] and 0 <= z < extent[1]:
+                out[first + o, y, z] += kernel[c, o, a, b] * x[c, i, j]
+    return out
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("kind", ["convT", "unpool"])
+def test_transposed_layers_add_their_kernels(tmp_path: Path, kind: str, groups: int) -> None:
+    rng = np.random.default_rng(4)
+    stride, padding, dilation = (2, 3), (1, 0), (1, 2)
+    x = rng.integers(0, 2, (4, 3, 2))
+    kernel = even(rng, (4, 3, 3, 2)) if kind == "convT" else even(rng, (1, 1, 3, 2))
+    if kind == "unpool":
+        expected = np.concatenate(
+            [scattered(x[c : c + 1], kernel, stride, padding, dilation, 1) for c in range(4)]
+        )
+    else:
+        expected = scattered(x, kernel, stride, padding, dilation, groups)
+    layer = {
+        "type": kind, "shape": np.array(expected.shape), "kernelSize": np.array([3, 2]),
+        "stride": np.array(stride), "padding": np.array(padding), "dilation": np.array(dilation),
+        "weight": kernel.astype(np.float32), "neuron": cuba(4096, 4096, 10),
+    }  # fmt: skip
+    if kind == "convT":
+        layer |= {"inChannels": 4, "outChannels": 3 * groups, "groups": groups}
+    network = netx.read(write(tmp_path / "a.net", input_layer((4, 3, 2)), layer))
+    (population,) = network.populations
+    found = reference.run(network, {"input": x[None, None]})
+    np.testing.assert_array_equal(raster(found, population, 1)[0], expected > 10)
+    assert 0 < np.count_nonzero(expected > 10) < expected.size
+
+
+def test_a_transposed_layer_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    layer = {
+        "type": "unpool", "shape": np.array([1, 5, 4]), "kernelSize": np.array([2, 2]),
+        "stride": np.array([2, 2]), "padding": np.array([0, 0]), "dilation": np.array([1, 1]),
+        "weight": np.full((1, 1, 2, 2), 64, np.float32), "neuron": cuba(),
+    }  # fmt: skip
+    path = write(tmp_path / "a.net", input_layer((1, 2, 2)), layer)
+    with pytest.raises(ModelError, match="not what the layer computes"):
+        netx.read(path)
+    layer["weight"] = np.full((1, 1, 3, 2), 64, np.float32)
+    other = write(tmp_path / "b.net", input_layer((1, 2, 2)), layer)
+    with pytest.raises(ModelError, match="weight does not fit"):
+        netx.read(other)

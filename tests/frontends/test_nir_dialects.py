@@ -46,6 +46,64 @@ def test_rockpool_decays_exactly_with_the_new_input_inside(tmp_path: Path) -> No
     assert max(want) > 1
 
 
+def spyx_neuron(kind: str) -> dict[str, Any]:
+    """One neuron as Spyx 1.0.0 writes it: tau = 1/(1 - beta), r = beta."""
+    fields = {"tau": 4.0, "r": 0.75, "v_leak": 0.0, "v_threshold": 1.0}
+    if kind == "CubaLIF":
+        fields = {"tau_mem": 4.0, "tau_syn": 2.0, **{k: v for k, v in fields.items() if k != "tau"}}
+    if kind == "IF":
+        fields = {"r": 1.0, "v_threshold": 1.0}
+    return node(kind, **{label: np.array([value]) for label, value in fields.items()})
+
+
+@pytest.mark.parametrize("kind", ["LIF", "CubaLIF", "IF"])
+def test_spyx_fires_one_step_late(kind: str, tmp_path: Path) -> None:
+    network = read(chain(tmp_path / "net.nir", (1,), spyx_neuron(kind)), NirOptions("spyx"))
+    v = i = 0.0
+    want = []
+    for x in DRIVE[:, 0]:
+        s = float(v > 1)
+        if kind == "CubaLIF":
+            i = 0.5 * i + x
+            v = 0.75 * (v - s) + i
+        else:
+            v = (0.75 if kind == "LIF" else 1.0) * v + x - s
+        want.append(int(s))
+    assert spikes(network) == want
+    assert sum(want) > 10
+    assert "one step after" in network.assumptions["firing"]
+    if kind != "IF":
+        guessed = read(tmp_path / "net.nir").assumptions["dialect"]
+        assert guessed == "spyx (guessed: r = 1 - 1/tau)"
+
+
+@pytest.mark.parametrize("kind", ["LIF", "CuBaLIF", "IF"])
+def test_spyx_itself_emits_these_spikes(kind: str, tmp_path: Path) -> None:
+    spyx = pytest.importorskip("spyx.nn", reason="spyx is not installed", exc_type=ImportError)
+    exchange = pytest.importorskip("spyx.nir", exc_type=ImportError)
+    nir = pytest.importorskip("nir")
+    import jax.numpy as jnp
+    from flax import nnx
+
+    random = np.random.default_rng(0)
+    dense = nnx.Linear(4, 6, rngs=nnx.Rngs(0))
+    dense.kernel[...] = jnp.array(random.integers(-8, 17, (4, 6)) / 16)
+    dense.bias[...] = jnp.array(random.integers(-4, 5, 6) / 16)
+    neuron = getattr(spyx, kind)((6,), **({} if kind == "IF" else {"rngs": nnx.Rngs(0)}))
+    for label in ("alpha", "beta"):
+        if hasattr(neuron, label):
+            getattr(neuron, label)[...] = jnp.full_like(getattr(neuron, label)[...], 0.5)
+    model = spyx.Sequential(dense, neuron)
+    x = (random.random((20, 3, 4)) < 0.5).astype(np.float32)
+    theirs, _ = spyx.run(model, jnp.array(x))
+    nir.write(tmp_path / "net.nir", exchange.to_nir(model, {"input": np.array([4])},
+                                                    {"output": np.array([6])}))  # fmt: skip
+    network = read(tmp_path / "net.nir", NirOptions("spyx"))
+    ours = run_real(network, {"input": x.swapaxes(0, 1)}).outputs["output"]
+    assert theirs.sum() > 30
+    assert int(np.count_nonzero(ours.swapaxes(0, 1) != np.asarray(theirs))) == 0
+
+
 def test_a_gain_that_the_dialect_does_not_use_is_noted(tmp_path: Path) -> None:
     dt, mem = 1e-3, 2e-2
     implied = mem * np.exp(-dt / mem) / dt

@@ -164,9 +164,25 @@ def test_a_historical_file_is_imported_with_notes_or_refused(name: str) -> None:
         assert word in str(caught.value)
 
 
-def test_every_historical_file_has_an_expected_outcome() -> None:
-    folder = require_data("nir", "historical")
-    assert {path.stem for path in folder.glob("*.nir")} == set(HISTORICAL)
+PUBLISHED = {
+    "cnn_sinabs": ("dialect", "sinabs (guessed: IF with r = 1 and SumPool2d)"),
+    "lif/lif_norse": ("dialect", "nir (guessed: no known"),
+    "lif/lif_rockpool": ("dialect", "rockpool (guessed: r = tau exp(-dt/tau)"),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_file_is_imported_with_its_notes(name: str) -> None:
+    key, words = PUBLISHED[name]
+    assert words in read(require_data("nir", f"{name}.nir")).assumptions[key]
+
+
+def test_every_file_has_an_expected_outcome() -> None:
+    folder = require_data("nir")
+    expected = {*PUBLISHED, *(f"exported/{n}" for n in EXPORTED)}
+    expected |= {f"historical/{n}" for n in HISTORICAL}
+    found = {str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.nir")}
+    assert found == expected
 
 
 def test_three_histories_of_one_network_compute_the_same() -> None:

@@ -249,13 +249,14 @@ def test_one_name_for_a_flat_and_a_nested_node_is_refused(tmp_path: Path) -> Non
     assert "same name" in refuse(tmp_path, {"g": inner, "g.a": if_((2,))}, [])
 
 
-def test_spyx_files_are_recognised_not_misread(tmp_path: Path) -> None:
-    spec = lif_with(tau=np.full(2, 10.0), r=np.full(2, 0.9))
-    path = chain(tmp_path / "spyx.nir", (2,), spec)
-    with pytest.raises(UnsupportedError, match="Spyx") as caught:
-        read(path)
-    assert "--dialect nir --dt 1" in str(caught.value)
-    assert read(path, NirOptions("nir", dt=1)).assumptions["dialect"] == "nir (given)"
+def test_recurrent_layers_of_spyx_are_refused_by_name(tmp_path: Path) -> None:
+    neuron = lif_with(tau=np.full(2, 10.0), r=np.full(2, 0.9))
+    nodes = {"in": node("Input", shape=np.array([2])), "lif": neuron,
+             "w": node("Linear", weight=np.eye(2)), "out": node("Output")}  # fmt: skip
+    edges = [("in", "w"), ("w", "lif"), ("lif", "w"), ("lif", "out")]
+    with pytest.raises(UnsupportedError, match="Spyx writes recurrent layers") as caught:
+        read(write(tmp_path / "spyx.nir", nodes, edges))
+    assert "loops through lif, w" in str(caught.value)
 
 
 def test_subtraction_and_a_reset_potential_exclude_each_other(tmp_path: Path) -> None:

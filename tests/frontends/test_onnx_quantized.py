@@ -337,7 +337,8 @@ def case_dynamic(g: Graph) -> str:
 
 
 def case_two_grids(g: Graph) -> str:
-    return g.op("Add", g.dq(*entering(g)), g.qdq("x", g.const(0.5, np.float32), g.zero()))
+    s, z = g.const(0.5, np.float32), g.zero()
+    return g.op("Add", g.dq(*entering(g)), g.dq(g.q("x", s, z), s, z))
 
 
 def case_activation_per_channel(g: Graph) -> str:
@@ -368,10 +369,6 @@ def case_unknown(g: Graph) -> str:
 def case_wide(g: Graph) -> str:
     s = g.scale(0.1)
     return g.dq(g.q("x", s, g.const(0, np.int32)), s, g.const(0, np.int32))
-
-
-def case_nothing(g: Graph) -> str:
-    return g.op("Identity", "x")
 
 
 @pytest.mark.parametrize(

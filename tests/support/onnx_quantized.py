@@ -27,7 +27,6 @@ class Graph:
         self.weights: list[Any] = []
         self.shape = shape
         self.dtype = dtype
-        self.outputs: list[str] = []
         self.entry = ("", "")
         self.count = 0
 
@@ -64,11 +63,6 @@ class Graph:
 
     def dq(self, x: str, scale: str, zero: str, **attributes: Any) -> str:
         return self.op("DequantizeLinear", x, scale, zero, **attributes)
-
-    def qdq(self, x: str, scale: str, zero: str) -> str:
-        quantized = self.q(x, scale, zero)
-        self.outputs.append(quantized)
-        return self.dq(quantized, scale, zero)
 
     def weight(self, shape: tuple[int, ...], dtype: Any = np.int8) -> str:
         info = np.iinfo(dtype)

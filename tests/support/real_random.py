@@ -96,5 +96,8 @@ def _firing(rng: np.random.Generator, draw: Any) -> dict[str, Any]:
             "refractory_hold": bool(rng.random() < 0.5),
         }
     if timing == "now" and kind != 1 and rng.random() < 0.4:
-        fields["adaptation"] = RealAdaptation(draw(0.2, 1), draw(0.1, 1), draw(0.1, 1))
+        raised = bool(rng.random() < 0.5)
+        fields["adaptation"] = RealAdaptation(
+            draw(0.2, 1), draw(0.1, 1), draw(0.1, 1), in_reset=raised
+        )
     return fields

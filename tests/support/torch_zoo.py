@@ -207,6 +207,24 @@ class Attention(nn.Module):
         return self.leave(y.transpose(3, 4).reshape(x.shape)) + x
 
 
+class HammingAttention(Attention):
+    """SpikeVideoFormer: Hamming similarity over the tokens of all steps (Zou et al., 2025)."""
+
+    def __init__(self, channels: int, heads: int, make: Neuron, fire: Neuron) -> None:
+        super().__init__(channels, heads, "hamming", make, fire)
+        self.norm = layer.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        spikes = self.enter(x)
+        q, k, v = (  # [N, heads, T * tokens, channels of the head]
+            self.split(part(spikes)).permute(1, 2, 0, 3, 4).flatten(2, 3)
+            for part in (self.q, self.k, self.v)
+        )
+        y = (2 * q - 1) @ ((2 * k - 1).transpose(-2, -1) @ v) / (2 * q.shape[-1])
+        y = y.unflatten(2, (x.shape[0], -1)).permute(2, 0, 1, 4, 3).reshape(x.shape)
+        return self.leave(self.fire(self.norm(y))) + x
+
+
 class Mlp(nn.Module):
     """Two 1x1 convolutions on the membrane stream."""
 
@@ -323,6 +341,15 @@ def sdt_v1() -> ZooNet:
 @zoo
 def sdt_linear() -> ZooNet:
     return ZooNet("sdt_linear", Repeated(transformer("linear"), 2), 2)
+
+
+@zoo
+def hamming() -> ZooNet:
+    body = nn.Sequential(
+        conv_bn(1, 16), lif(), layer.MaxPool2d(2), conv_bn(16, 32),
+        HammingAttention(32, 2, lif, lif), Mlp(32, 64, lif), lif(), GlobalPool(32),
+    )  # fmt: skip
+    return ZooNet("hamming", Repeated(body, 2), 2)
 
 
 @zoo

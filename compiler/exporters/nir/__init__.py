@@ -17,7 +17,7 @@ from snnc.compiler.exporters.nir.check import Difference, differences
 from snnc.compiler.exporters.nir.file import write_file
 from snnc.compiler.exporters.nir.gains import with_usual_gains
 from snnc.compiler.exporters.nir.graph import GraphWriter
-from snnc.compiler.exporters.nir.options import NirExport, NirExportOptions
+from snnc.compiler.exporters.nir.options import READERS, NirExport, NirExportOptions
 from snnc.compiler.exporters.nir.remarks import remarks
 from snnc.compiler.frontends.nir import NirOptions, lower
 from snnc.compiler.frontends.nir.dialect import DIALECTS, Dialect
@@ -90,7 +90,7 @@ def _candidates(network: Network, options: NirExportOptions) -> list[str]:
     if options.reader != "auto":
         return [options.reader]
     origin = network.assumptions.get("dialect", "").split(" ")[0]
-    first = [origin] if origin in DIALECTS else []
+    first = [origin] if origin in READERS else []
     return [*first, *(name for name in _PREFERRED if name not in first)]
 
 

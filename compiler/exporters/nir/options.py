@@ -11,6 +11,7 @@ from snnc.ir.errors import OptionError
 from snnc.ir.real_neuron import RealNeuron
 
 Precision = Literal["exact", "float32"]
+READERS = tuple(name for name, dialect in DIALECTS.items() if not dialect.fires_late)
 LOSSY = tuple(
     field.name for field in fields(RealNeuron) if field.name not in ("name", "inputs", "shape")
 )
@@ -39,7 +40,7 @@ class NirExportOptions:
     approximate: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _among("reader", self.reader, ("auto", *DIALECTS))
+        _among("reader", self.reader, ("auto", *READERS))
         _among("precision", self.precision, ("exact", "float32"))
         for name in self.approximate:
             _among("approximate", name, LOSSY)

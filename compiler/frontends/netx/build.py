@@ -22,7 +22,7 @@ from snnc.ir.integer_network import IntegerNetwork, IntegerNode, linear_bound
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Add, Delay, Index, Input, Linear, Output, Pool, Readout
 from snnc.ir.types import BIN, ValueType
-from snnc.ir.weights import Dense, Weights
+from snnc.ir.weights import Conv, Dense, Sparse, Weights
 
 VALUE = ValueType("int", BIAS_RANGE[1].bit_length() + 1)
 """What netx writes to ``bias_mant``: 13 bits with sign."""
@@ -37,6 +37,8 @@ FIELDS = {
     "dense_rec": (*_WEIGHTED, "inFeatures", "outFeatures", "weight_rec"),
     "conv": (*_WEIGHTED, *_WINDOW, "inChannels", "outChannels", "groups"),
     "pool": (*_WEIGHTED, *_WINDOW),
+    "convT": (*_WEIGHTED, *_WINDOW, "inChannels", "outChannels", "groups"),
+    "unpool": (*_WEIGHTED, *_WINDOW),
     "flatten": ("type", "shape"),
     "average": ("type", "shape"),
 }
@@ -139,6 +141,9 @@ class Builder:
         if layer.kind.startswith("dense"):
             self._squeeze(layer)
             shape: Shape = (layer.integers("outFeatures")[0],)
+        elif layer.kind in ("convT", "unpool"):
+            shape = file_shape(layer)
+            window: Conv | Sparse = synapses.transposed(layer, self.shape, shape)
         else:
             window = (synapses.convolution if layer.kind == "conv" else synapses.pooling)(
                 layer, self.shape

@@ -30,6 +30,14 @@ SILENT = (1 << 17) - 1
 """The largest threshold register; lava-dl writes it (or more) where a layer shall not fire."""
 
 KINDS = ("LOIHI", "CUBA")
+_OTHER = {
+    "ALIF": "its threshold and its refractory state adapt at once, each with a decay of its own",
+    "SDNN": "it sends differences of an activation, not spikes",
+    "SIGMA_DELTA": "it sends differences of an activation, not spikes",
+    "RF": "its state is complex",
+    "RF_PHASE": "its state is complex",
+    "ADRF": "its state is complex",
+}
 _USED = ("type", "iDecay", "vDecay", "vThMant")
 # Of the surrogate gradient and of old exporters; they do not act in Lava.
 _TRAINING = ("theta", "tauRho", "scaleRho")
@@ -102,7 +110,7 @@ def check(layer: RawNode) -> None:
         raise UnsupportedError(
             f"neuron type {kind} is not supported",
             where=layer.where("neuron/type"),
-            found=kind,
+            found=f"{kind}: {_OTHER[str(kind)]}" if str(kind) in _OTHER else kind,
             allowed=", ".join(KINDS),
             remedy="train with slayer.block.cuba",
         )

@@ -12,7 +12,8 @@ from snnc.compiler.frontends.netx.neurons import STATE_SHIFT, whole
 from snnc.compiler.frontends.record import RawNode
 from snnc.ir.arrays import IntArray, Shape, size_of
 from snnc.ir.errors import ModelError, UnsupportedError
-from snnc.ir.weights import Conv
+from snnc.ir.expand import weight_matrix
+from snnc.ir.weights import Conv, Sparse
 
 WEIGHT_RANGE = (-256, 255)
 MAX_DELAY = 62
@@ -72,6 +73,59 @@ def pooling(layer: RawNode, shape: Shape) -> Conv:
         )
     window = values.reshape(kernel) if values.size > 1 else np.full(kernel, values.flat[0])
     return _window(layer, np.broadcast_to(window, (shape[0], 1, *kernel)), shape[0])
+
+
+def transposed(layer: RawNode, shape: Shape, out_shape: Shape) -> Sparse:
+    """The weights of a convT or unpool layer, as rows per neuron.
+
+    A transposed convolution is the transposed matrix of the convolution from its output to its
+    input.  Stored: [in, out / groups, height, width]; an unpool has one kernel for all channels.
+
+    Args:
+        layer: the stored record.
+        shape: of the input, (channels, height, width).
+        out_shape: of the output, as the file says.
+    """
+    kernel = layer.vector("kernelSize", 2)
+    values = _weight(layer, "weight")
+    if layer.kind == "unpool":
+        groups = shape[0]
+        wanted = (1, 1, *kernel)
+    else:
+        groups = layer.integers("groups", 1)[0]
+        out = layer.integers("outChannels")[0]
+        wanted = (layer.integers("inChannels")[0], out // max(groups, 1), *kernel)
+    if groups < 1 or values.size != size_of(wanted):
+        raise ModelError(
+            "the weight does not fit the layer",
+            where=layer.where("weight"),
+            found=f"{values.shape}, {groups} groups",
+            allowed=f"[in, out / groups, height, width] = {wanted}",
+        )
+    values = values.reshape(wanted)
+    if layer.kind == "unpool":
+        values = np.broadcast_to(values, (shape[0], 1, *kernel))
+    back = _window(layer, values, groups)
+    if len(shape) != 3 or out_shape != (values.shape[1] * groups, *_stretched(back, shape[1:])):
+        raise ModelError(
+            "the stored shape is not what the layer computes",
+            where=layer.where("shape"),
+            found=f"{shape} to {out_shape}",
+        )
+    matrix = weight_matrix(back, out_shape).T.tocsr()
+    matrix.sort_indices()
+    rows = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64)
+    return Sparse(*rows, matrix.data, size_of(shape), out_shape)
+
+
+def _stretched(back: Conv, extent: Shape) -> Shape:
+    """Extent of a transposed convolution: (n - 1) stride - 2 padding + dilation (k - 1) + 1."""
+    return tuple(
+        (n - 1) * s - before - after + d * (k - 1) + 1
+        for n, s, (before, after), d, k in zip(
+            extent, back.stride, back.padding, back.dilation, back.kernel, strict=True
+        )
+    )
 
 
 def without_factor(*weights: IntArray) -> tuple[int, tuple[IntArray, ...]]:

@@ -7,7 +7,7 @@ from collections import deque
 from snnc.compiler.frontends.nir.dialect import Dialect
 from snnc.compiler.frontends.nir.fit import check_output, expected, flat_shape, input_shape
 from snnc.compiler.frontends.nir.graph import Graph
-from snnc.compiler.frontends.nir.loops import delayed_edges
+from snnc.compiler.frontends.nir.loops import SPIKING, delayed_edges
 from snnc.compiler.frontends.nir.neurons import KINDS as NEURONS
 from snnc.compiler.frontends.nir.neurons import Context, lower_neuron
 from snnc.compiler.frontends.nir.operators import (
@@ -70,6 +70,13 @@ class Builder:
         """
         check_kinds(self.graph)
         self.late = self._late_edges()
+        if self.dialect.fires_late and self.graph.recurrent:
+            raise UnsupportedError(
+                "Spyx writes recurrent layers with their input behind the recurrent weights",
+                where=self.graph.nodes[min(self.graph.recurrent)].where(),
+                found=f"loops through {', '.join(sorted(self.graph.recurrent)[:8])}",
+                remedy="rebuild the network from its weights, e.g. with snnc.from_torch",
+            )
         ready = deque(self.graph.of_kind("Input") or self._add_inputs())
         waiting = set(self.graph.nodes)
         while waiting:
@@ -126,7 +133,16 @@ class Builder:
             flat = flat_shape(node, shape, self._readers(node), self.transpose, self.notes)
             return (Index(node.name, (operand,), flat),), flat
         context = Context(self.dialect, self.notes, node.name in self.graph.recurrent)
-        return (lower_neuron(node, operand, shape, context),), shape
+        neuron = lower_neuron(node, operand, shape, context)
+        if self._tail(node) == node.name:
+            return (neuron,), shape
+        return (neuron, Delay(self._tail(node), (node.name,), 1)), shape
+
+    def _tail(self, node: RawNode) -> str:
+        """Name of the last operator a node becomes."""
+        return f"{node.name}.fired" if self.dialect.fires_late and node.kind in SPIKING else (
+            tail(node)
+        )  # fmt: skip
 
     def _incoming(self, node: RawNode) -> Shape:
         """Shape of what is summed into the node; all producers known so far must agree."""
@@ -148,7 +164,7 @@ class Builder:
         """The tensor a node reads: its producer's, delayed in loops, summed if several."""
         sources = []
         for producer in self.graph.producers[node.name]:
-            name = tail(self.graph.nodes[producer])
+            name = self._tail(self.graph.nodes[producer])
             sources.append(f"{name}.late" if (producer, node.name) in self.late else name)
         if not sources:
             return f"input_{node.name}"
@@ -190,12 +206,12 @@ class Builder:
                 remedy="export with an Output node",
             )
         for name in ends:
-            self.operators.append(Output(f"output_{name}", (tail(self.graph.nodes[name]),)))
+            self.operators.append(Output(f"output_{name}", (self._tail(self.graph.nodes[name]),)))
             self.notes.add("missing Output node", f"output_{name} added")
 
     def _add_delays(self) -> None:
         for source in sorted({source for source, _ in self.late}):
-            name = tail(self.graph.nodes[source])
+            name = self._tail(self.graph.nodes[source])
             self.operators.append(Delay(f"{name}.late", (name,), 1))
 
     def _unreached(self, waiting: set[str]) -> str:

@@ -15,7 +15,7 @@ from snnc.compiler.frontends.nir.options import NirOptions
 from snnc.compiler.frontends.record import Notes
 from snnc.ir.real_neuron import Comparator, ResetTiming
 
-Integration = Literal["euler", "exponential", "sinabs"]
+Integration = Literal["euler", "exponential", "sinabs", "spyx"]
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,12 @@ class Dialect:
     Attributes:
         dt: length of a step in the unit of the file's time constants.
         integration: "euler" is NIR's equation with forward Euler; "exponential" is rockpool's
-            exact decay with unit gain; "sinabs" is exact decay with normalised input.
+            exact decay with unit gain; "sinabs" is exact decay with normalised input; "spyx" is
+            Euler with unit gain.
         subtract_timing: when a reset by subtraction acts, outside loops.
         recurrent_timing: when a reset acts for neurons inside a loop.
         clamp: potentials stay at or above minus the threshold.
+        fires_late: a neuron's spike leaves it one step after its potential passed the threshold.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Dialect:
     integration: Integration = "euler"
     multi_spike: int = 1
     clamp: bool = False
+    fires_late: bool = False
     subtract_timing: ResetTiming = "now"
     recurrent_timing: ResetTiming = "now"
 
@@ -60,17 +63,17 @@ DIALECTS = {
             "rockpool", 1e-3, comparator=">=", reset="subtract", integration="exponential",
             multi_spike=0,
         ),
+        Dialect(
+            "spyx", 1.0, reset="subtract", integration="spyx", subtract_timing="next_step",
+            fires_late=True,
+        ),
         Dialect("lava", 1e-4, loop_delay="after"),
     )
 }  # fmt: skip
 
 
 def choose(graph: Graph, options: NirOptions, notes: Notes) -> Dialect:
-    """Decide the dialect and record every part of the decision.
-
-    Raises:
-        UnsupportedError: under "auto", a file of an exporter known not to be reproducible.
-    """
+    """Decide the dialect and record every part of the decision."""
     name: str = options.dialect
     why = "given"
     if options.dialect == "auto":
@@ -112,5 +115,7 @@ def _record(chosen: Dialect, options: NirOptions, notes: Notes, why: str, dt_why
     notes.add("multi-spike", "one spike per step" if chosen.multi_spike else "floor(v / threshold)")
     if chosen.clamp:
         notes.add("clamp", "potentials stay at or above minus the threshold")
+    if chosen.fires_late:
+        notes.add("firing", "spikes leave one step after the potential passed the threshold")
     notes.add("integration", chosen.integration)
     notes.add("loop delay", f"{chosen.loop_delay} recurrent weights ({source(options.loop_delay)})")

@@ -14,7 +14,6 @@ import numpy as np
 
 from snnc.compiler.frontends.nir.graph import Graph
 from snnc.ir.arrays import RealArray
-from snnc.ir.errors import UnsupportedError
 
 STEPS = (1e-4, 1e-3, 1e-2, 1.0)
 # torch.fx names the modules of a Sequential _0, _1, ...; spikingjelly exports through it.
@@ -53,11 +52,7 @@ class Constants:
 
 
 def guess(graph: Graph) -> tuple[str, str]:
-    """Name of the dialect and the reason.
-
-    Raises:
-        UnsupportedError: the file looks written by Spyx, whose update NIR's does not contain.
-    """
+    """Name of the dialect and the reason."""
     known = Constants.of(graph)
     traced = bool(graph.of_kind("Conv2d", "Affine", "Linear")) and all(
         _FX_NAME.fullmatch(n)
@@ -92,12 +87,7 @@ def _guess_leaky(graph: Graph, known: Constants, traced: bool) -> tuple[str, str
             return "spikingjelly", f"r = tau/dt with dt {dt:g}, torch.fx names"
         return "snntorch", f"r = tau/dt with dt {dt:g}"
     if (tau > 1).all() and np.allclose(r, 1 - 1 / tau, rtol=1e-5):
-        raise UnsupportedError(
-            "looks written by Spyx (r = 1 - 1/tau), whose neurons fire one step late",
-            where=graph.file,
-            found=f"tau = {tau[0]:g}, r = {r[0]:g}",
-            remedy="give --dialect nir --dt 1 to read the numbers literally instead",
-        )
+        return "spyx", "r = 1 - 1/tau"
     if traced and (r == 1).all() and (tau < 1).all():
         return "spikingjelly", "LIF with r = 1, torch.fx names"
     return "nir", "no known exporter's pattern"
@@ -125,9 +115,10 @@ def time_step(graph: Graph, dialect: str, default: float) -> tuple[float, str]:
 
 def _step_where(known: Constants, formula: Callable[[float], RealArray]) -> float | None:
     """The usual time step for which ``r`` follows the formula in every population."""
-    for dt in STEPS:
-        if np.allclose(known.r, formula(dt), rtol=1e-5, atol=0):
-            return dt
+    with np.errstate(over="ignore"):  # an absurd time constant fits no step
+        for dt in STEPS:
+            if np.allclose(known.r, formula(dt), rtol=1e-5, atol=0):
+                return dt
     return None
 
 

@@ -141,7 +141,9 @@ def _leaky(p: _Parameters, operand: str, context: Context) -> RealNeuron:
     _note_own_gain(p, context, tau, r)
     current_decay = current_gain = None
     gain = _unit(rate * r)
-    if integration == "exponential":
+    if integration == "spyx":
+        gain = np.ones(())
+    elif integration == "exponential":
         gain = np.ones(()) if cuba else 1 - rate
     elif integration == "sinabs":
         gain = rate
@@ -151,6 +153,8 @@ def _leaky(p: _Parameters, operand: str, context: Context) -> RealNeuron:
         current_gain = _unit(current_rate * p.get("w_in", 1.0))
         if integration == "exponential":
             current_gain = current_decay
+        if integration == "spyx":
+            current_gain = np.ones(())
     return _population(
         p, operand, context, 1 - rate, gain, rate * leak, current_decay, current_gain
     )
@@ -161,12 +165,14 @@ def _note_own_gain(p: _Parameters, context: Context, tau: RealArray, r: RealArra
     dialect, name = context.dialect, p.node.name
     if dialect.integration == "euler":
         return
-    implied = np.ones(()) if dialect.integration == "sinabs" else (
-        tau * np.exp(-dialect.dt / tau) / dialect.dt
-    )  # fmt: skip
+    implied = {
+        "sinabs": np.ones(()),
+        "spyx": 1 - dialect.dt / tau,
+        "exponential": tau * np.exp(-dialect.dt / tau) / dialect.dt,
+    }[dialect.integration]
     if not np.allclose(r, implied, rtol=1e-3):
         context.notes.add("input gain ignored", f"r of {name}: {dialect.name} has its own")
-    w_in = p.get("w_in", 1.0) if dialect.integration == "exponential" else np.ones(())
+    w_in = np.ones(()) if dialect.integration == "sinabs" else p.get("w_in", 1.0)
     if not np.allclose(w_in, 1, rtol=1e-3):
         context.notes.add("input gain ignored", f"w_in of {name}: {dialect.name} has its own")
 
@@ -174,7 +180,7 @@ def _note_own_gain(p: _Parameters, context: Context, tau: RealArray, r: RealArra
 def _rate(p: _Parameters, label: str, tau: RealArray, context: Context) -> RealArray:
     """Fraction that leaks in one step; Euler needs tau >= dt, else the leak overshoots."""
     dt = context.dialect.dt
-    if context.dialect.integration != "euler":
+    if context.dialect.integration in ("exponential", "sinabs"):
         return np.asarray(1 - np.exp(-dt / tau))
     rate = np.asarray(dt / tau)
     if (rate > 1 + UNIT_TOLERANCE).any():
@@ -233,6 +239,12 @@ def _reset(p: _Parameters, context: Context) -> tuple[ResetRule, RealArray | Non
                 allowed="0 with --reset subtract",
                 remedy="give --reset zero to reset to v_reset",
             )
+        if dialect.fires_late and p.node.kind.startswith("Cuba"):
+            return (
+                "subtract",
+                None,
+                "now",
+            )  # Spyx subtracts before the leak here, after it elsewhere
         return "subtract", None, timing if context.recurrent else dialect.subtract_timing
     if (value == 0).all():
         return "zero", None, timing

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_type_hints
 from snnc.ir.errors import OptionError
 
 DialectName = Literal[
-    "auto", "snntorch", "spikingjelly", "norse", "sinabs", "rockpool", "lava", "nir"
+    "auto", "snntorch", "spikingjelly", "norse", "sinabs", "rockpool", "spyx", "lava", "nir"
 ]
 
 

@@ -130,7 +130,25 @@ def _parsed(onnx: Any, path: Path) -> Any:
         raise ModelFileError("the graph is too large", where=str(path),
                              found=f"{len(proto.graph.node):,} nodes",
                              allowed=f"{MAX_NODES:,}")  # fmt: skip
+    if not all(isinstance(text, str) for text in _texts(proto)):  # protobuf gives bytes then
+        raise ModelFileError("names that are not UTF-8", where=str(path))
     return proto
+
+
+def _texts(proto: Any) -> Iterator[Any]:
+    """Every name that the reader uses."""
+    graph = proto.graph
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+    for named in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        yield named.name
+    for tensor in graph.initializer:
+        for entry in tensor.external_data:
+            yield from (entry.key, entry.value)
+    yield from (opset.domain for opset in proto.opset_import)
+    for function in proto.functions:
+        yield from (function.domain, function.name)
 
 
 def _refuse_structure(file: str, proto: Any) -> None:

@@ -6,6 +6,7 @@ Nothing here imports torch until a function is called; ``pip install "snnc[torch
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from snnc.ir.errors import OptionError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from snnc.ir.arrays import Shape
     from snnc.ir.network import Network
 
-__all__ = ["check_neuron", "from_torch", "register_neuron", "require_torch"]
+__all__ = ["check_neuron", "export_torch", "from_torch", "register_neuron", "require_torch"]
 
 TimeAxis = int | None | Literal["auto"]
 
@@ -80,6 +81,32 @@ def from_torch(
     from snnc.compiler.frontends.torch.trace import trace_model
 
     return trace_model(model, example_input, steps, name, time_axis, outputs, input_type)
+
+
+def export_torch(
+    model: Any,
+    example_input: Any,
+    path: str | Path,
+    *,
+    steps: int | None = None,
+    time_axis: TimeAxis = "auto",
+) -> None:
+    """Write a spiking model as a ``.pt2`` program that ``snnc compile`` reads.
+
+    Args:
+        model, example_input, steps, time_axis: as in ``from_torch``; the batch of the example is
+            part of the file.
+        path: the ``.pt2`` file.
+
+    Raises:
+        UnsupportedError: as ``from_torch``, or a module that is more than one population (a
+            recurrent container, a sliding PSN): use a state-dict and ``--constructor``.
+        OutputError: the file cannot be written.
+    """
+    require_torch()
+    from snnc.compiler.frontends.torch.exporting import write_program
+
+    write_program(model, example_input, Path(path), steps, time_axis)
 
 
 def register_neuron(

@@ -11,7 +11,6 @@ from snnc.compiler.frontends.torch.build import Builder
 from snnc.compiler.frontends.torch.handlers import Handler, axes_of, refuse
 from snnc.compiler.frontends.torch.layout import (
     AxisError,
-    Dim,
     Value,
     broadcast,
     describe,
@@ -24,6 +23,7 @@ from snnc.compiler.frontends.torch.layout import (
 )
 from snnc.compiler.frontends.torch.linear import dense, matrix
 from snnc.compiler.frontends.torch.tensor import numpy_of
+from snnc.ir.arrays import size_of
 from snnc.ir.nodes import MatMul, Reduce
 from snnc.ir.real_neuron import RealNeuron
 
@@ -222,27 +222,30 @@ def matmul(builder: Builder, a: Any, b: Any) -> Value:
         return matrix(builder, numpy_of(a), b)
     if len(a.dims) < 2 or len(b.dims) < 2:
         raise refuse(builder, "a product of a matrix and a vector of the network", describe(b.dims))
-    builder.unpooled(a), builder.unpooled(b)
-    for value in (a, b):
-        if any(has(dim, "t", "n") for dim in value.dims[-2:]):
-            raise refuse(
-                builder,
-                "a matrix product over the time axis: all steps before any result",
-                describe(value.dims),
-            )
+    a, b = builder.unpooled(a), builder.unpooled(b)
+    inner, joint = a.dims[-1], has(a.dims[-1], "t")
+    wrong = inner != b.dims[-2] if joint else has(b.dims[-2], "t")
+    if wrong or any(has(dim, "n") for dim in (*a.dims[-2:], *b.dims[-2:])):
+        raise AxisError(
+            "a matrix product whose axes do not line up",
+            where=builder.where(),
+            found=f"{describe(a.dims)} and {describe(b.dims)}",
+        )
     batch = broadcast(a.dims[:-2], b.dims[:-2], builder.where())
     left = expand(a, (*batch, *a.dims[-2:]), builder.where())
     right = expand(b, (*batch, *b.dims[-2:]), builder.where())
     frame = builder.common_frame([a, b])
-    rows, inner, columns = a.shape[-2], a.shape[-1], b.shape[-1]
-    heads = tuple(extent for dim in batch for tag, extent in dim if tag == "e")
+    heads = Value("", batch).element_shape
+    rows, terms, columns = (
+        size_of(Value("", (dim,)).element_shape) for dim in (a.dims[-2], inner, b.dims[-1])
+    )
     names = (
-        builder.tensor(left, (*heads, rows, inner)),
-        builder.tensor(right, (*heads, inner, columns)),
+        builder.tensor(left, (*heads, rows, terms)),
+        builder.tensor(right, (*heads, terms, columns)),
     )
     name = builder.add(MatMul, names, (*heads, rows, columns), suffix=".matmul")
-    dims: tuple[Dim, ...] = (*batch, element(rows), element(columns))
-    return builder.result(frame, name, dims)
+    product = builder.result(frame, name, (*batch, a.dims[-2], b.dims[-1]))
+    return builder.over_time(product) if joint else product
 
 
 def einsum(builder: Builder, equation: str, *operands: Any) -> Value:

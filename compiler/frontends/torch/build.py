@@ -28,7 +28,7 @@ from snnc.compiler.frontends.torch.layout import (
 from snnc.ir.arrays import AnyArray, RealArray, Shape, reals, size_of
 from snnc.ir.errors import CompilerBugError, UnsupportedError
 from snnc.ir.network import Network, RealNode
-from snnc.ir.nodes import Add, Bias, Delay, Index, Input, Mul, Output, Scale
+from snnc.ir.nodes import Add, Bias, Delay, Index, Input, Mul, Output, Reduce, Scale
 from snnc.ir.real_neuron import RealNeuron
 from snnc.ir.types import BIN, ValueType
 
@@ -143,20 +143,36 @@ class Builder:
         )
 
     def unpooled(self, value: Value) -> Value:
-        """Raise unless the value exists in every step, as an operation without linearity needs."""
+        """The value as it exists in every step: joined ones become a sum over the whole sample.
+
+        Raises:
+            UnsupportedError: it exists in some steps only, or spread over slots.
+        """
         if value.slots != 1:
             raise UnsupportedError(
                 "a neuron or product inside the binary slots of a count",
                 where=self.where(),
                 remedy="put TemporalBinSum before it",
             )
-        if value.pooled is not None or (value.steps is not None and len(value.steps) > 1):
+        if value.pooled == "last" or (value.steps is not None and len(value.steps) > 1):
             raise UnsupportedError(
                 "an operation on values joined over time that is not linear",
                 where=self.where(),
                 remedy="apply it before the sum or mean over time, or after the network",
             )
-        return value
+        if value.pooled is None:
+            return value
+        summed = self.over_time(replace(value, pooled=None))
+        return summed if value.pooled == "sum" else self.scale(summed, 1 / self.known_steps())
+
+    def over_time(self, value: Value) -> Value:
+        """The sum over all steps of the sample, the same in every step."""
+        node, steps = self.tensor(value), self.known_steps()
+        name = self.add(
+            Reduce, (node,), self.shapes[node], ("over time", steps), suffix=".over_time",
+            op="sum", axes=(), steps=steps,
+        )  # fmt: skip
+        return self.result(value, name)
 
     def constant(self, value: Value, array: AnyArray) -> RealArray:
         """A constant operand aligned to the value's element factors.
@@ -301,7 +317,7 @@ class Builder:
 
     def delayed(self, value: Value, steps: int) -> Value:
         """The value of ``steps`` steps ago, zero before the first."""
-        self.unpooled(value)
+        value = self.unpooled(value)
         node = self.tensor(value)
         name = self.add(Delay, (node,), self.shapes[node], steps, suffix=".delay", steps=steps)
         return self.result(value, name)
@@ -325,7 +341,7 @@ class Builder:
             call: how often the module was called before; later calls are later steps of the
                 same population and must read the same tensor.
         """
-        self.unpooled(value)
+        value = self.unpooled(value)
         node = self.tensor(value)
         if call:
             before = self.nodes.get(name)

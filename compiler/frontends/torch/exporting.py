@@ -45,20 +45,10 @@ def _delay_shape(x: Any, steps: int) -> Any:
     return torch.empty_like(x)
 
 
-def export_torch(model: Any, example_input: Any, path: str | Path, *, steps: int | None = None,
-                 time_axis: Any = "auto") -> None:  # fmt: skip
-    """Write a model with its neurons' equations as an exported program.
-
-    Args:
-        model, example_input, steps, time_axis: as in ``from_torch``; the batch of the example is
-            part of the file.
-        path: the ``.pt2`` file.
-
-    Raises:
-        UnsupportedError: as ``from_torch``, or a module that is more than one population (a
-            recurrent container, a sliding PSN): use ``--constructor`` for such models.
-        OutputError: the file cannot be written.
-    """
+def write_program(
+    model: Any, example_input: Any, path: Path, steps: int | None, time_axis: Any
+) -> None:
+    """See ``snnc.export_torch``."""
     examples = check(model, example_input, steps, time_axis)
     tracers: list[Tracer] = []
     trace_with(model, examples, steps, time_axis, tracers.append)
@@ -90,7 +80,7 @@ def export_torch(model: Any, example_input: Any, path: str | Path, *, steps: int
             raise ModelError("the model changes a buffer", where=str(spec.target))
     buffer = io.BytesIO()
     torch.export.save(program, buffer)
-    write_bytes(Path(path), buffer.getvalue())
+    write_bytes(path, buffer.getvalue())
 
 
 def _equations(tracer: Tracer) -> dict[str, tuple[str, str, bool]]:

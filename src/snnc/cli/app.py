@@ -55,6 +55,7 @@ def compile_command(
     memory_budget: opt.MemoryBudget = None,
     chips: opt.Chips = None,
     wire_code: opt.WireCode = None,
+    semantics: opt.Semantics = None,
     max_spikes: opt.MaxSpikes = None,
     seed: opt.MapperSeed = None,
     time_limit: opt.TimeLimit = None,
@@ -95,7 +96,8 @@ def compile_command(
         "dialect": dialect, "dt": dt, "reset": reset, "threshold": threshold,
         "loop_delay": loop_delay, "transpose_linear": transpose_linear or None,
         "input_layer": input_layer, "conversion": conversion, "percentile": percentile,
-        "levels": levels, "wire_code": wire_code, "constructor": constructor,
+        "levels": levels, "wire_code": wire_code, "semantics": semantics,
+        "constructor": constructor,
         "time_axis": time_axis,
         "max_spikes": max_spikes,
     }  # fmt: skip

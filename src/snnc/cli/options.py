@@ -72,6 +72,13 @@ MemoryBudget = Annotated[
     typer.Option(help="KiB for all weights: layers take the widths with the least error."),
 ]
 Chips = Annotated[int | None, typer.Option(help="Chips joined into one mesh.", show_default="1")]
+Semantics = Annotated[
+    str | None,
+    typer.Option(
+        help="Whose neurons: chip, or lava (Lava's fixed-point LIF, for Loihi-class targets).",
+        show_default="chip",
+    ),
+]
 WireCode = Annotated[
     str | None,
     typer.Option(
@@ -98,7 +105,7 @@ Dialect = Annotated[
     str | None,
     typer.Option(
         help="Framework whose conventions the file follows: auto, snntorch, spikingjelly, norse, "
-        "sinabs, rockpool, lava, nir.",
+        "sinabs, rockpool, spyx, lava, nir.",
         show_default="auto",
         rich_help_panel=_MODEL_PANEL,
     ),

@@ -37,7 +37,7 @@ def run_project(folder: Path, *words: str) -> subprocess.CompletedProcess[bytes]
 def test_an_exported_project_gives_the_references_spikes_without_snnc(
     name: str, tmp_path: Path
 ) -> None:
-    network = lif_network(14) if name == "native" else random_network(3)
+    network = lif_network(0) if name == "native" else random_network(3)
     folder = tmp_path / "project"
     snnc.export(network, "lava", folder, STEPS)
     checked = run_project(folder, "--check")
@@ -57,7 +57,7 @@ def test_an_exported_project_gives_the_references_spikes_without_snnc(
 
 def test_other_spikes_than_expected_fail_the_check(tmp_path: Path) -> None:
     folder = tmp_path / "project"
-    snnc.export(lif_network(14), "lava", folder, STEPS)
+    snnc.export(lif_network(0), "lava", folder, STEPS)
     with np.load(folder / "check.npz") as stored:
         arrays = {name: stored[name] for name in stored.files}
     name = next(name for name in arrays if name.startswith("spikes ") and len(arrays[name]))

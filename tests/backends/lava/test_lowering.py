@@ -45,8 +45,11 @@ def shaped(shape: tuple[int, ...]) -> Neuron:
 
 def test_lavas_lif_is_recognised_with_its_parameters() -> None:
     lif = as_lif(LIF, 300, 10)
-    assert (lif.du, lif.dv, lif.vth, lif.bias_exp, lif.input_shift) == (1095, 96, 50, 3, 0)
-    assert lif.bias_mant.tolist() == [5, 0, -7]
+    assert (lif.du, lif.dv, lif.vth, lif.input_shift) == (1095, 96, 50, 0)
+    assert (lif.bias_mant << lif.bias_exp).tolist() == [40, 0, -56]
+    wide = as_lif(replace(LIF, bias=(GatedBias(np.array([4095 << 7, 4096, 1])),)), 300, 10)
+    assert wide.bias_mant.tolist() == [4095, 2048, 1]
+    assert wide.bias_exp.tolist() == [7, 1, 0]
     assert lif.vth_lo is None
     ternary = as_lif(replace(LIF, negative_thresholds=np.array([(20 << 6) + 1])), 300, 10)
     assert ternary.vth_lo == -20

@@ -16,7 +16,6 @@ pytest.importorskip("spikingjelly", reason="spikingjelly is not installed")
 from support import torch_compare, torch_zoo  # noqa: E402
 
 import snnc  # noqa: E402
-from snnc.compiler.frontends.torch.exporting import export_torch  # noqa: E402
 from snnc.compiler.frontends.torch.files import TorchOptions, read  # noqa: E402
 from snnc.ir.errors import (  # noqa: E402
     ModelFileError,
@@ -41,7 +40,7 @@ def folder(tmp_path, monkeypatch):
 
 def exported(name, path):
     net = torch_zoo.snap(torch_zoo.build(name))
-    export_torch(net.model, torch_zoo.example(net, 2), path)
+    snnc.export_torch(net.model, torch_zoo.example(net, 2), path)
     return net
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from snnc.compiler.frontends.onnx.graph import OnnxGraph
 from snnc.compiler.frontends.onnx.quantized.build import Builder
-from snnc.compiler.frontends.onnx.quantized.operators import rule_of
 from snnc.compiler.frontends.onnx.quantized.outputs import output
+from snnc.compiler.frontends.onnx.quantized.rules import rule_of
 from snnc.compiler.frontends.onnx.quantized.values import Tensor
 from snnc.compiler.frontends.onnx.wiring import sample_shape
 from snnc.ir.errors import UnsupportedError
@@ -24,7 +24,7 @@ def lower(graph: OnnxGraph) -> IntegerNetwork:
     """
     builder = Builder(graph)
     for value in graph.inputs:
-        builder.enter(value.name, sample_shape(graph.file, value))
+        builder.values[value.name] = builder.enter(value.name, sample_shape(graph.file, value))
     for node in graph.nodes:
         builder.values[node.outputs[0]] = rule_of(node)(builder, node)
         if any(extra and extra in graph.consumers for extra in node.outputs[1:]):

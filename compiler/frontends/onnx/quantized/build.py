@@ -16,14 +16,13 @@ import numpy as np
 
 from snnc.compiler.frontends.onnx.graph import OnnxGraph, OnnxNode
 from snnc.compiler.frontends.onnx.moving import MOVING
+from snnc.compiler.frontends.onnx.quantized.inputs import Inputs
 from snnc.compiler.frontends.onnx.quantized.ladder import Ladder, ladder
 from snnc.compiler.frontends.onnx.quantized.values import (
-    ONE,
     Constant,
     Level,
     Pair,
     Tensor,
-    over,
     plus,
     run,
 )
@@ -32,15 +31,10 @@ from snnc.ir.arrays import IntArray, Shape
 from snnc.ir.errors import ModelError, UnsupportedError
 from snnc.ir.integer_network import linear_bound
 from snnc.ir.neuron import MEMORYLESS, GatedBias, Neuron, Reset
-from snnc.ir.nodes import Index, Input, Linear
-from snnc.ir.types import ValueType, events
+from snnc.ir.nodes import Index, Linear
 from snnc.ir.weights import Conv, Sparse, Weights, with_values
 
 Value = Tensor | Pair | Constant
-PIXELS = 255
-"""Steps of an input that the model changes before it quantizes it: pixels in [0, 1]."""
-FREE_BITS, FREE_GRID = 16, 2.0**-10
-"""Grid of an input that the model weighs without quantizing it."""
 TIE = np.float32(1e-6)
 """Relative error of a mean in 32-bit floating point."""
 SEARCHED = 1 << 17
@@ -50,18 +44,14 @@ MEMORY_REMEDY = (
 )
 
 
-class Builder:
+class Builder(Inputs):
     """Values by ONNX tensor, nodes of the integer network, and the integers each node can hold."""
 
     def __init__(self, graph: OnnxGraph) -> None:
-        self.graph = graph
-        self.wiring = Wiring(graph)
+        super().__init__(graph)
         self.values: dict[str, Value] = {}
-        self.ranges: dict[str, tuple[int, int]] = {}
-        self.notes: dict[str, str] = {}
         self.means: set[str] = set()
         """Nodes that the runtime sums in floating point, one rounding per term."""
-        self._input_types: dict[str, ValueType] = {}
         self._made: dict[tuple[str, int, int], tuple[str, Level]] = {}
 
     # -- operands --------------------------------------------------------------------------------
@@ -156,7 +146,7 @@ class Builder:
         """The node that emits ``quantized integer - zero`` of a tensor with a level."""
         level = tensor.level
         assert level is not None
-        key = (tensor.source, id(level), level.zero)
+        key = (tensor.source, id(level.steps), level.zero)
         if key not in self._made:
             self._made[key] = (self._population(node, tensor, level), level)
         return self._made[key][0]
@@ -204,8 +194,10 @@ class Builder:
 
     def fire(self, name: str, tensor: Tensor, found: Ladder) -> str:
         """A population on ``factor u + offset`` with the ladder."""
-        source, sign = tensor.source, np.where(found.falls, -1, 1)
+        source = tensor.source
+        sign: IntArray = np.ones((), np.int64)
         if found.falls.any():
+            sign = _per_channel(name, np.where(found.falls, -1, 1))
             source = self.scaled(f"{name}.turned", source, sign)
         offset = sign * tensor.offset
         positive, negative = found.positive, found.negative
@@ -249,69 +241,6 @@ class Builder:
         self.ranges[made] = (-bound, bound)
         return made
 
-    # -- the network's inputs --------------------------------------------------------------------
-
-    def enter(self, name: str, shape: Shape) -> None:
-        """Bind a network input whose integers will be what its first reader needs."""
-        placeholder = Input(name, shape, events(0, 1))
-        made = self.wiring.add(lambda *_: placeholder, name, (), shape)
-        self.values[name] = Tensor(made, shape, raw=True)
-
-    def origin(self, node_name: str) -> str:
-        """The input behind nodes that only move values."""
-        by_name = {n.name: n for n in self.wiring.nodes}
-        while isinstance(by_name[node_name], Index):
-            node_name = by_name[node_name].inputs[0]
-        return node_name
-
-    def decide(
-        self, tensor: Tensor, kind: ValueType, why: str, ends: tuple[int, int] | None = None
-    ) -> None:
-        """Choose the integers of a raw tensor's input: a type, and the range of legal data.
-
-        Raises:
-            UnsupportedError: two readers need different ones.
-        """
-        origin = self.origin(tensor.source)
-        known = self._input_types.setdefault(origin, kind)
-        if known != kind:
-            raise UnsupportedError(
-                "one input on two grids",
-                where=f"{self.graph.file}: input '{origin}'",
-                found=f"{known} of {known.grid[0]:.6g}, and {kind} of {kind.grid[0]:.6g}",
-                remedy="quantize the input once, and let all layers read that",
-            )
-        self.notes[f"input.{origin}"] = why
-        self.ranges[tensor.source] = self.ranges[origin] = ends or (kind.low, kind.high)
-
-    def narrow(self, tensor: Tensor, low: int, high: int) -> None:
-        """An input whose quantizer is followed by nothing but a Clip has the Clip's range."""
-        known = self._input_types.get(tensor.source)
-        if known is not None and self.ranges[tensor.source] != (low, high):
-            del self._input_types[tensor.source]
-            kind = events(low, high, known.grid)
-            self.decide(tensor, kind, host_rounds(known.grid[0], low, high), (low, high))
-
-    def free(self, tensor: Tensor) -> Tensor:
-        """A raw input that is weighed without being quantized."""
-        kind = ValueType("int", FREE_BITS, (FREE_GRID,))
-        self.decide(tensor, kind, f"not quantized by the model: rounded to multiples of "
-                    f"{FREE_GRID:g} in {kind}")  # fmt: skip
-        return replace(tensor, raw=False, scale=np.float32(FREE_GRID) * ONE)
-
-    def pixels(self, tensor: Tensor) -> Tensor:
-        """A raw input that is changed and then quantized: whole pixels, of [0, 1]."""
-        kind = events(0, PIXELS, (1 / PIXELS,))
-        self.decide(tensor, kind, f"{PIXELS + 1} values from 0 to 1: the model computes with the "
-                    "input before it quantizes it")  # fmt: skip
-        return replace(tensor, raw=False, after=(over(ONE * PIXELS), *tensor.after))
-
-    def typed(self, node: Any) -> Any:
-        """The node, with the type decided for an input."""
-        if isinstance(node, Input):
-            return replace(node, type=self._input_types.get(node.name, node.type))
-        return node
-
     # -- moving ----------------------------------------------------------------------------------
 
     def move(self, node: OnnxNode, tensor: Tensor) -> Tensor:
@@ -354,12 +283,12 @@ class Builder:
         return Tensor(name, self.wiring.shape[name], after=steps, level=settled, form="int")
 
 
-def host_rounds(grid: float, low: int, high: int) -> str:
-    """What is assumed of an input that the model quantizes itself."""
-    return (
-        f"rounded by the host to multiples of {grid:.9g}, {low} to {high} of them, as the model's "
-        "first quantizer does"
-    )
+def _per_channel(name: str, sign: IntArray) -> IntArray:
+    """Signs as [channels, 1, ...]."""
+    first = sign[(slice(None), *(slice(0, 1),) * (sign.ndim - 1))]
+    if (sign != first).any():
+        raise UnsupportedError("a function that falls in parts of a channel", where=name)
+    return first
 
 
 def _events(wiring: Wiring, name: str) -> bool:

@@ -33,9 +33,11 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 _COUNTS = ("multi_spike", "negative_spikes", "refractory", "refractory_hold")
 _ADAPTATION = ("adaptation_decay", "adaptation_gain", "adaptation_scale")
+_IN_RESET = "adaptation_in_reset"
 _ALWAYS = ("gain", "offset", "initial", "minimum")
 _FIRING = (
     "threshold", "reset_value", "ladder", "reset_factors", *_CHOICES, *_COUNTS, *_ADAPTATION,
+    _IN_RESET,
 )  # fmt: skip
 _CURRENT = ("current_decay", "current_gain")
 
@@ -92,12 +94,14 @@ def neuron_of(node: OnnxNode, source: str, shape: Shape) -> RealNeuron:
         "decay": np.ones(()), "gain": np.ones(()), "offset": np.zeros(()), "threshold": None,
     }  # fmt: skip
     for label in node.attributes:
-        if label not in _ADAPTATION:
+        if label not in (*_ADAPTATION, _IN_RESET):
             values[label] = _value(node, label)
     if "current_decay" in values:
         values.setdefault("current_gain", np.ones(()))
-    if any(label in node.attributes for label in _ADAPTATION):
-        values["adaptation"] = RealAdaptation(*(_array(node, label) for label in _ADAPTATION))
+    if any(label in node.attributes for label in (*_ADAPTATION, _IN_RESET)):
+        decay, gain, scale = (_array(node, label) for label in _ADAPTATION)
+        in_reset = bool(node.integer(_IN_RESET, 0))
+        values["adaptation"] = RealAdaptation(decay, gain, scale, in_reset=in_reset)
     return RealNeuron(node.name, (source,), shape, **values)
 
 
@@ -177,7 +181,7 @@ def operator_of(neuron: RealNeuron) -> tuple[str, dict[str, AnyArray | int | str
     default = {f.name: f.default for f in fields(RealNeuron)}
     neutral = {"gain": 1.0, "offset": 0.0, "initial": 0.0}
     for label in NEURONS[op].allowed:
-        if label in _ADAPTATION:
+        if label in (*_ADAPTATION, _IN_RESET):
             continue
         value = getattr(neuron, label)
         if isinstance(value, np.ndarray) and label not in neutral:
@@ -190,4 +194,6 @@ def operator_of(neuron: RealNeuron) -> tuple[str, dict[str, AnyArray | int | str
     if neuron.adaptation is not None:
         for label in _ADAPTATION:
             found[label] = getattr(neuron.adaptation, label.removeprefix("adaptation_"))
+        if neuron.adaptation.in_reset:
+            found[_IN_RESET] = 1
     return op, found

@@ -1,0 +1,184 @@
+"""What goes into a run and what comes out: input pulses, emitted spikes, the watched output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+
+from snnc.ir.arrays import AnyArray, IntArray, size_of
+from snnc.ir.deployment import Deployment
+from snnc.ir.errors import UnsupportedError
+from snnc.ir.neuron import Neuron
+from snnc.ir.nodes import Output
+from snnc.ir.wire import WireCode
+from snnc.simulators.cycle.noc_tables import Int32, Int64
+from snnc.simulators.cycle.program import Layout
+from snnc.simulators.cycle.timing import Spikes
+from snnc.simulators.decoding import EarlyStop
+from snnc.simulators.result import Events, RunResult
+
+ONE_TICK = WireCode("burst")
+
+
+@dataclass(frozen=True, eq=False)
+class InputEvents:
+    """Pulses of the inputs of one sample, sorted by tick, then source id."""
+
+    ptr: Int64
+    source: Int32
+    value: Int64
+
+    def at(self, tick: int) -> Spikes:
+        """What the host sends for one tick."""
+        part = slice(self.ptr[tick], self.ptr[tick + 1])
+        return Spikes(self.source[part], self.value[part])
+
+
+def input_events(deployment: Deployment, data: Mapping[str, IntArray], sample: int) -> InputEvents:
+    """The pulses of one sample under the inputs' wire codes."""
+    schedule, first = deployment.schedule, deployment.sources.first
+    ticks, sources, values = [], [], []
+    for name, array in data.items():
+        flat = array[sample].reshape(array.shape[1], -1)
+        step, element = np.nonzero(flat)
+        code = schedule.codes.get(name, ONE_TICK)
+        for slot, pulse in enumerate(code.pulses(flat[step, element].astype(np.int64))):
+            sent = np.flatnonzero(pulse)
+            at = schedule.period * step[sent] + schedule.offset.get(name, 0) + slot
+            ticks.append(at)
+            sources.append(first[name] + element[sent])
+            values.append(pulse[sent])
+    tick, source = np.concatenate(ticks), np.concatenate(sources)
+    order = np.lexsort((source, tick))
+    ptr = np.searchsorted(tick[order], np.arange(schedule.ticks + 1))
+    value = np.concatenate(values)[order].astype(np.int64)
+    return InputEvents(ptr.astype(np.int64), source[order].astype(np.int32), value)
+
+
+class Logbook:
+    """Collects what neurons emit and turns it into a ``RunResult`` in logical time."""
+
+    def __init__(self, deployment: Deployment, layout: Layout, samples: int, steps: int) -> None:
+        network = deployment.network
+        self._schedule = deployment.schedule
+        self._first = deployment.sources.first
+        self._layout = layout
+        self._samples, self._steps = samples, steps
+        self._populations = {p.name: p for p in network.populations}
+        self._outputs = {o.name: read_population(o, network.node) for o in network.of_type(Output)}
+        self._parts: list[tuple[Int64, Int64, Int32, Int64]] = []
+
+    def write(self, sample: int, tick: int, source: Int32, value: Int64) -> None:
+        """Note what was emitted in one tick; the arrays are copied."""
+        if source.size:
+            where = np.full(source.size, sample), np.full(source.size, tick)
+            self._parts.append((*where, source.copy(), value.copy()))
+
+    def result(self, recorded: frozenset[str]) -> RunResult:
+        """Everything noted so far."""
+        columns = [np.concatenate(c) for c in zip(*self._parts, strict=True)] or [
+            np.zeros(0, np.int64)
+        ] * 4
+        owner = self._layout.owner[columns[2]]
+        events, counts, outputs = {}, {}, {}
+        for name, population in self._populations.items():
+            mine = owner == self._layout.names.index(name)
+            each = self._logical(name, *(column[mine] for column in columns))
+            if self._counts_by_refiring(name):
+                each = _added(*each)
+            counts[name] = np.zeros(self._samples, np.int64)
+            np.add.at(counts[name], each[0], np.abs(each[3]))
+            for output, read in self._outputs.items():
+                if read == name:
+                    outputs[output] = self._dense(population, *each)
+            if name in recorded:
+                events[name] = Events.join([Events(*(c.astype(np.int32) for c in each))])
+        return RunResult(outputs, events, counts)
+
+    def _logical(
+        self, name: str, sample: Int64, tick: Int64, source: Int32, value: Int64
+    ) -> tuple[Int64, Int64, Int64, Int64]:
+        """Sample, logical step, neuron and value."""
+        step = (tick - self._schedule.offset.get(name, 0)) // self._schedule.period
+        return sample, step, source.astype(np.int64) - self._first[name], value
+
+    def _counts_by_refiring(self, name: str) -> bool:
+        code = self._schedule.codes.get(name)
+        return code is not None and code.refire
+
+    def _dense(
+        self, population: Neuron, sample: Int64, step: Int64, index: Int64, value: Int64
+    ) -> Int64:
+        dense = np.zeros((self._samples, self._steps, size_of(population.shape)), np.int64)
+        dense[sample, step, index] = value
+        return dense.reshape(self._samples, self._steps, *population.shape)
+
+
+@dataclass
+class Watch:
+    """Follows one output during a sample; ``steps`` it took so far."""
+
+    stop: EarlyStop
+    first: int
+    offset: int
+    period: int
+    slots: int
+    limit: int
+    values: Int64
+    score: AnyArray
+    steps: int = 0
+
+    @staticmethod
+    def of(deployment: Deployment, stop: EarlyStop, steps: int) -> Watch:
+        """Before the first tick of a sample of this many steps."""
+        output = deployment.network.node[stop.output]
+        name = read_population(cast("Output", output), deployment.network.node)
+        size, schedule = deployment.sources.size[name], deployment.schedule
+        return Watch(
+            stop,
+            deployment.sources.first[name],
+            schedule.offset.get(name, 0),
+            schedule.period,
+            schedule.slots(name),
+            steps,
+            np.zeros(size, np.int64),
+            np.zeros((1, size), np.int64),
+        )
+
+    def decided(self, tick: int, spikes: Spikes) -> bool:
+        """Take over one tick; True when it ends a step after which the run may stop."""
+        mine = (spikes.source >= self.first) & (spikes.source < self.first + self.values.size)
+        self.values[spikes.source[mine] - self.first] += spikes.value[mine]
+        step, slot = divmod(tick - self.offset, self.period)
+        if slot != self.slots - 1 or not 0 <= step < self.limit:
+            return False
+        self.score = self.stop.decoder.update(self.score, self.values[None], step, self.limit)
+        self.values = np.zeros_like(self.values)
+        self.steps = step + 1
+        return bool(self.stop.reached(self.score)[0])
+
+
+def _added(
+    sample: Int64, step: Int64, index: Int64, value: Int64
+) -> tuple[Int64, Int64, Int64, Int64]:
+    """The spikes of one neuron and step as one count."""
+    rows, where = np.unique(np.stack([sample, step, index]), axis=1, return_inverse=True)
+    total = np.zeros(rows.shape[1], np.int64)
+    np.add.at(total, where.reshape(-1), value)
+    return rows[0], rows[1], rows[2], total
+
+
+def read_population(output: Output, nodes: Mapping[str, Any]) -> str:
+    """The population an output reads; raises ``UnsupportedError`` at an operator."""
+    source = output.inputs[0]
+    if not isinstance(nodes[source], Neuron):
+        raise UnsupportedError(
+            "an output must read a population on a chip",
+            where=output.name,
+            found=f"{type(nodes[source]).__name__} {source}",
+            remedy="the legalize stage inserts readout populations",
+        )
+    return source

@@ -1,0 +1,94 @@
+"""Mutated files of every kind end in a network or a typed refusal, in bounded time and memory."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from support.paths import ROOT
+
+from snnc.inputs.npz import read_npz
+from snnc.ir.errors import InputError
+from snnc.ir.npy import read_npy, write_npy
+
+
+def _tool() -> Any:
+    path = ROOT / "benchmarks" / "fuzz_files.py"
+    spec = importlib.util.spec_from_file_location("fuzz_files", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["fuzz_files"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+TOOL = _tool()
+
+
+@pytest.fixture(scope="module")
+def seeds() -> dict[str, list[bytes]]:
+    found: dict[str, list[bytes]] = TOOL.seeds_of([], list(TOOL.READERS))
+    return found
+
+
+@pytest.mark.parametrize("kind", ["nir", "net", "snnc", "npz", "onnx"])
+def test_mutated_files_are_read_or_refused(kind: str, seeds: dict[str, list[bytes]]) -> None:
+    if kind not in seeds:
+        pytest.skip("the package onnx is not installed")
+    found = TOOL.fuzz(kind, seeds[kind], 60, seed=3, seconds=30.0, megabytes=300.0)
+    assert found.failures == []
+    assert sum(found.outcomes.values()) == 60
+    assert found.outcomes["read"] < 40
+    assert len(found.outcomes) > 1
+
+
+def test_equal_cases_are_equal(seeds: dict[str, list[bytes]]) -> None:
+    first = [TOOL.case("npz", seeds["npz"], number, 0) for number in range(20)]
+    assert first == [TOOL.case("npz", seeds["npz"], number, 0) for number in range(20)]
+    assert len(set(first)) > 10
+
+
+def hanging(path: Any) -> None:
+    import time
+
+    data = path.read_bytes()
+    if data[:1] == b"h":
+        time.sleep(60)
+    if data[:1] == b"d":
+        import os
+
+        os._exit(3)
+    if data[:1] == b"b":
+        raise RuntimeError("a defect")
+
+
+@pytest.mark.parametrize(("letter", "words"), [("h", "longer"), ("d", "died"), ("b", "defect")])
+def test_a_reader_that_hangs_dies_or_breaks_is_found(
+    letter: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TOOL.READERS, "npz", hanging)
+    monkeypatch.setattr(
+        TOOL, "case", lambda kind, seeds, number, seed: letter.encode() if number == 1 else b"ok"
+    )
+    found = TOOL.fuzz("npz", [b"ok"], 3, seed=0, seconds=2.0, megabytes=300.0)
+    assert [number for number, _ in found.failures] == [1]
+    assert words in found.failures[0][1]
+    assert found.outcomes["read"] == 2
+
+
+@pytest.mark.parametrize("header", [b"{'descr': '<f8', 'shape': (((", b"", b"{'''", b"\xff\xfe("])
+def test_an_array_with_a_broken_header_is_refused(header: bytes, tmp_path: Any) -> None:
+    whole = write_npy(np.ones(3))
+    data = whole[:8] + len(header).to_bytes(2, "little") + header + whole[-24:]
+    with pytest.raises(InputError, match="not a readable"):
+        read_npy(data, "x", InputError)
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", data)
+    with pytest.raises(InputError, match="not a readable"):
+        read_npz(tmp_path / "a.npz", ["x"])
