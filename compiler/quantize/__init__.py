@@ -37,6 +37,7 @@ from snnc.ir.real_neuron import RealNeuron
 from snnc.ir.target import Target
 from snnc.ir.types import ValueType, events, signed_integer
 
+TYPICAL_RATE = 0.1  # spikes per step and neuron where nothing was measured
 __all__ = ["QuantizeOptions", "Quantized", "fidelity", "parse_widths", "quantize"]
 
 
@@ -86,6 +87,7 @@ class _Quantizer:
         calibration: Mapping[str, RealArray] | None,
     ) -> None:
         self.network, self.target, self.options = network, target, options
+        self.calibration = calibration or {}
         self.types, self.assumptions = input_types(network, target, options, calibration)
         grids = {name: kind.grid[0] for name, kind in self.types.items()}
         spikes = event_only(network)
@@ -129,8 +131,20 @@ class _Quantizer:
             tree = self.builder.build(neuron)
             p = parameters(self.network, neuron, tree, self.target)
             rows = rows_of(tree, p.writers, p.gain)
-            result.append(candidate(p, rows, widths or [self.options.weight_bits]))
+            result.append(candidate(p, rows, widths or [self.options.weight_bits], self._power))
         return result
+
+    def _power(self, name: str) -> float:
+        """Mean square of one element of a tensor of spikes in a step; populations are guessed."""
+        node = self.network.node[name]
+        if isinstance(node, RealNeuron):
+            return TYPICAL_RATE * max(1, node.multi_spike) ** 2
+        if isinstance(node, Input):
+            grid = self.types[name].grid[0]
+            if name in self.calibration:
+                return float(np.mean(np.square(self.calibration[name]))) / grid**2
+            return TYPICAL_RATE * self.types[name].magnitude ** 2
+        return max(self._power(source) for source in node.inputs if source != name)
 
     def run(self) -> Quantized:
         reports = {}

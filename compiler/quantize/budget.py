@@ -1,15 +1,15 @@
 """Weight widths under a memory budget: the least estimated error that fits (``--memory-budget``).
 
 Each population takes one width.  Rounding its weights adds noise to its input; relative to the
-threshold, its variance per step is the sum of squared weight errors of a neuron over theta^2 (over
-the largest sum of squares for a readout), if every source fired.  The sum over populations is
-minimised exactly as a multiple-choice knapsack by CP-SAT.
+threshold, its variance per step is the sum of a neuron's squared weight errors, each times the
+mean square of what its source sends, over theta^2 (for a readout: over the largest signal).  The
+sum over populations is minimised exactly as a multiple-choice knapsack by CP-SAT.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from ortools.sat.python import cp_model
@@ -20,7 +20,7 @@ from snnc.compiler.quantize.rows import Rows, by_group
 from snnc.compiler.solver import new_solver
 from snnc.ir.arrays import RealArray, Shape, size_of
 from snnc.ir.errors import OptionError
-from snnc.ir.weights import Conv, Weights
+from snnc.ir.weights import Conv, Weights, with_values
 
 BITS_PER_KIB = 8192
 SCALE = 1e9  # errors as integers, relative to the largest
@@ -40,26 +40,42 @@ class Candidate:
     error: Mapping[int, float]
 
 
-def candidate(parameters: Parameters, rows: Sequence[Rows], widths: Sequence[int]) -> Candidate:
-    """A population's cost and estimated error at each width."""
+def candidate(
+    parameters: Parameters,
+    rows: Sequence[Rows],
+    widths: Sequence[int],
+    power: Callable[[str], float],
+) -> Candidate:
+    """A population's cost and estimated error at each width.
+
+    ``power`` is the mean square of what one element of a source sends in a step.
+    """
     groups = by_group(list(rows), parameters.count)
+    strength = [replace(r, weights=_constant(r, power(r.writer.node.inputs[0]))) for r in rows]
+    powers = by_group(strength, parameters.count)
     synapses = sum(_synapses(r.weights, r.writer.shape, r.writer.out_shape) for r in rows)
     if parameters.is_readout:
-        scale = np.full(parameters.count, max(float((w**2).sum()) for w in groups) or 1.0)
+        most = max(float((w**2 * p).sum()) for w, p in zip(groups, powers, strict=True))
+        scale = np.full(parameters.count, most or 1.0)
     else:
         scale = parameters.theta**2
     share = np.bincount(parameters.groups.reshape(-1)) / parameters.groups.size
     error = {
-        bits: float(
-            sum(p * _noise(w, bits) / s for p, w, s in zip(share, groups, scale, strict=True))
+        bits: sum(
+            float(part * _noise(w, p, bits) / s)
+            for part, w, p, s in zip(share, groups, powers, scale, strict=True)
         )
         for bits in widths
     }
     return Candidate(parameters.neuron.name, synapses, error)
 
 
-def _noise(weights: RealArray, bits: int) -> float:
-    """Squared error of a neuron's weights at this width, on the grid the quantizer would take."""
+def _constant(rows: Rows, value: float) -> Weights:
+    return with_values(rows.weights, np.full(rows.weights.values.shape, value))
+
+
+def _noise(weights: RealArray, power: RealArray, bits: int) -> float:
+    """Variance that rounding adds to a neuron's input, on the grid the quantizer would take."""
     largest = max(1, (1 << (bits - 1)) - 1)
     few = bits <= FEW_BITS
     top = clipped_at(weights, bits, largest) if few else float(np.abs(weights).max(initial=0.0))
@@ -69,7 +85,7 @@ def _noise(weights: RealArray, bits: int) -> float:
     taken = np.clip(np.rint(weights / step), -largest, largest)
     if bits == 1:
         taken = np.sign(weights)
-    return float(((taken * step - weights) ** 2).sum())
+    return float((power * (taken * step - weights) ** 2).sum())
 
 
 def _synapses(weights: Weights, shape: Shape, out: Shape) -> int:
