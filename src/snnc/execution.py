@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from snnc.backends.lava import LavaOptions
+from snnc.deadline import Deadline
 from snnc.deciding import Decisions, Rules
 from snnc.inputs import Dataset, integer_batch
 from snnc.ir.arrays import IntArray, RealArray, size_of
@@ -36,7 +37,7 @@ from snnc.running import (
 )
 from snnc.simulators import functional, reference
 from snnc.simulators.result import Events, RunResult, predictions
-from snnc.traces import write_trace
+from snnc.traces import trace_file
 
 ACCURACY_BATCH = 32
 """Samples of calibration data held at a time."""
@@ -75,38 +76,36 @@ def execute(
     on_progress: Progress,
     rules: Rules,
     lava: LavaOptions | None = None,
+    deadline: Deadline | None = None,
 ) -> RunReport:
     """Run all samples on one backend, comparing the first with the reference on the way."""
     decisions = Decisions(rules)
     tally, equality = Tally(), _Equality(0 if backend == "reference" else compared)
-    results: list[RunResult] = []
     started = time.perf_counter()
     simulator, done = Simulator(deployment, backend, lava), 0
     seconds = time.perf_counter() - started
     on_progress(0, data.samples)
-    for inputs in batches(deployment, data):
-        counting = rules.stop is not None and backend != "cycle"
-        everything = trace is not None or equality.open or counting
-        started = time.perf_counter()
-        result, cycle = simulator.run(
-            inputs,
-            None if everything else (),
-            trace=trace is not None,
-            stop=rules.stop,
-            progress=_within(on_progress, done, data.samples),
-        )
-        seconds += time.perf_counter() - started
-        done += len(next(iter(inputs.values())))
-        on_progress(done, data.samples)
-        tally.add(deployment, result)
-        decisions.add(deployment, inputs, result, None if cycle is None else cycle.stopped)
-        if cycle is not None:  # spikes and outputs of all batches would not fit in memory
-            tally.cycle.append(replace(cycle, result=RunResult({}, {}, {})))
-        results += [] if trace is None else [result]
-        if equality.open:
-            equality.add(deployment.network, inputs, result)
-    if trace is not None:
-        write_trace(trace, results, [c.trace for c in tally.cycle])
+    with trace_file(trace, deployment, backend) as recording:
+        for inputs in batches(deployment, data, traced=trace is not None):
+            counting = rules.stop is not None and backend != "cycle"
+            everything = trace is not None or equality.open or counting
+            started = time.perf_counter()
+            result, cycle = simulator.run(
+                inputs,
+                None if everything else (),
+                trace=trace is not None,
+                stop=rules.stop,
+                progress=_within(on_progress, done, data.samples),
+            )
+            seconds += time.perf_counter() - started
+            done += len(next(iter(inputs.values())))
+            on_progress(done, data.samples)
+            tally.add(deployment, result, cycle)
+            decisions.add(deployment, inputs, result, None if cycle is None else cycle.stopped)
+            recording.add(result, cycle)
+            if equality.open:
+                equality.add(deployment.network, inputs, result)
+        trace_notes = recording.close()
     return RunReport(
         backend=backend,
         target=deployment.target.id,
@@ -120,9 +119,10 @@ def execute(
         labels=None if data.labels is None else tuple(data.labels.tolist()),
         spikes=tally.spikes,
         compared=_comparison(equality, backend, data.steps),
-        cycle=tally.cycle_summary(),
-        notes=(*data.notes, *_label_notes(deployment, data)),
+        cycle=tally.cycle_summary(deployment, data.steps),
+        notes=(*data.notes, *_label_notes(deployment, data), *trace_notes),
         seconds=seconds,
+        deadline=None if deadline is None else deadline.verdict(tally.latencies()),
     )
 
 
