@@ -171,6 +171,7 @@ def run(
     decode: str | None = None,
     early_stop: float | None = None,
     deadline: float | None = None,
+    threads: int = 1,
     lava: LavaOptions | None = None,
     on_progress: Progress = _silent,
 ) -> RunReport:
@@ -190,6 +191,7 @@ def run(
         early_stop: end a sample when the best class leads the second by this much.
         deadline: seconds that a sample may take on the chip; ``deadline`` of the report says
             whether they sufficed.
+        threads: samples run at the same time, by the cycle or functional simulator.
         lava: interpreter and patience of the Lava backend.
         on_progress: called as (samples done, samples in total).
 
@@ -199,8 +201,10 @@ def run(
     from snnc.deadline import Deadline
     from snnc.deciding import Rules
     from snnc.execution import execute
+    from snnc.parallel import check_threads
     from snnc.traces import check_format
 
+    check_threads(threads, backend)
     if compare < 0:
         raise OptionError("must not be negative", where="--compare", found=compare)
     if trace is not None:
@@ -211,7 +215,7 @@ def run(
     rules = Rules.of(program, decode, early_stop)
     data = _data(program, input, inputs or InputOptions(), samples)
     path = None if trace is None else Path(trace)
-    return execute(program, data, backend, compare, path, on_progress, rules, lava, limit)
+    return execute(program, data, backend, compare, path, on_progress, rules, lava, limit, threads)
 
 
 def stream(

@@ -20,10 +20,12 @@ from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.nodes import Input, Output
 from snnc.ir.target import Target
 from snnc.ir.wire import WireCode, packet_limit
+from snnc.parallel import SharedProgress, in_order
 from snnc.results import RunReport, Verification
 from snnc.running import (
     THREADS,
     Backend,
+    Batch,
     Comparison,
     Progress,
     Simulator,
@@ -36,6 +38,7 @@ from snnc.running import (
     spikes_of,
 )
 from snnc.simulators import functional, reference
+from snnc.simulators.cycle.result import CycleResult
 from snnc.simulators.result import Events, RunResult, predictions
 from snnc.traces import trace_file
 
@@ -77,34 +80,44 @@ def execute(
     rules: Rules,
     lava: LavaOptions | None = None,
     deadline: Deadline | None = None,
+    threads: int = 1,
 ) -> RunReport:
     """Run all samples on one backend, comparing the first with the reference on the way."""
     decisions = Decisions(rules)
     tally, equality = Tally(), _Equality(0 if backend == "reference" else compared)
+    counting = rules.stop is not None and backend != "cycle"
+    progress = SharedProgress(on_progress, data.samples)
     started = time.perf_counter()
-    simulator, done = Simulator(deployment, backend, lava), 0
+    simulator = Simulator(deployment, backend, lava)
     seconds = time.perf_counter() - started
     on_progress(0, data.samples)
+
+    def work(batch: Batch) -> tuple[RunResult, CycleResult | None]:
+        everything = trace is not None or batch.first < equality.wanted or counting
+        report = progress.of(batch.first)
+        found = simulator.run(
+            batch.inputs,
+            None if everything else (),
+            trace=trace is not None,
+            stop=rules.stop,
+            progress=report,
+        )
+        report(batch.samples, batch.samples)
+        return found
+
     with trace_file(trace, deployment, backend) as recording:
-        for inputs in batches(deployment, data, traced=trace is not None):
-            counting = rules.stop is not None and backend != "cycle"
-            everything = trace is not None or equality.open or counting
-            started = time.perf_counter()
-            result, cycle = simulator.run(
-                inputs,
-                None if everything else (),
-                trace=trace is not None,
-                stop=rules.stop,
-                progress=_within(on_progress, done, data.samples),
-            )
+        parts = batches(deployment, data, threads=threads, traced=trace is not None)
+        started = time.perf_counter()
+        for batch, (result, cycle) in in_order(work, parts, threads):
             seconds += time.perf_counter() - started
-            done += len(next(iter(inputs.values())))
-            on_progress(done, data.samples)
             tally.add(deployment, result, cycle)
-            decisions.add(deployment, inputs, result, None if cycle is None else cycle.stopped)
+            decisions.add(
+                deployment, batch.inputs, result, None if cycle is None else cycle.stopped
+            )
             recording.add(result, cycle)
             if equality.open:
-                equality.add(deployment.network, inputs, result)
+                equality.add(deployment.network, batch.inputs, result)
+            started = time.perf_counter()
         trace_notes = recording.close()
     return RunReport(
         backend=backend,
@@ -124,15 +137,6 @@ def execute(
         seconds=seconds,
         deadline=None if deadline is None else deadline.verdict(tally.latencies()),
     )
-
-
-def _within(on_progress: Progress, before: int, total: int) -> Progress:
-    """Progress of a batch as progress of the whole run."""
-
-    def report(done: int, _: int) -> None:
-        on_progress(before + done, total)
-
-    return report
 
 
 def _label_notes(deployment: Deployment, data: Dataset) -> tuple[str, ...]:

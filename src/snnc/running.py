@@ -19,6 +19,7 @@ from snnc.ir.errors import OptionError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.nodes import Input
 from snnc.on_lava import OnLava
+from snnc.parallel import PARTS
 from snnc.simulators import cycle, functional, reference
 from snnc.simulators.cycle.result import CycleResult, distribution, spread
 from snnc.simulators.decoding import EarlyStop
@@ -196,7 +197,7 @@ class Simulator:
     ) -> tuple[RunResult, CycleResult | None]:
         """Run one batch; the second value comes only from the cycle simulator."""
         if self._functional is not None:
-            return self._functional.run(inputs, record, threads=THREADS), None
+            return self._functional.run(inputs, record), None
         if self._lava is not None:
             return self._lava.run(inputs, record, progress), None
         if self.backend == "reference":
@@ -207,18 +208,32 @@ class Simulator:
         return result.result, result
 
 
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Integer inputs of successive samples, the first of them being number ``first``."""
+
+    first: int
+    inputs: dict[str, IntArray]
+
+    @property
+    def samples(self) -> int:
+        """How many."""
+        return len(next(iter(self.inputs.values())))
+
+
 def batches(
-    deployment: Deployment, data: Dataset, *, traced: bool = False
-) -> Iterator[dict[str, IntArray]]:
-    """Integer inputs of successive samples, sized so that memory stays bounded."""
+    deployment: Deployment, data: Dataset, *, threads: int = 1, traced: bool = False
+) -> Iterator[Batch]:
+    """All samples, cut so that memory stays bounded and every thread has batches."""
     nodes = deployment.network.of_type(Input)
     bytes_each = 8 * data.steps * sum(size_of(node.shape) for node in nodes)
     if traced:
         bytes_each += TRACE_BYTES * deployment.schedule.ticks * deployment.cores.count
-    size = max(1, min(data.samples, BATCH_BYTES // bytes_each))
+    share = data.samples if threads == 1 else -(-data.samples // (PARTS * threads))
+    size = max(1, min(share, BATCH_BYTES // threads // bytes_each))
     for start in range(0, data.samples, size):
         stop = min(data.samples, start + size)
-        yield integer_batch(data.batch(start, stop), nodes)
+        yield Batch(start, integer_batch(data.batch(start, stop), nodes))
 
 
 @dataclass(frozen=True)

@@ -157,6 +157,7 @@ def run_command(
     decode: opt.Decode = None,
     early_stop: opt.EarlyStop = None,
     deadline: opt.Deadline = None,
+    threads: opt.Threads = 1,
     lava_python: opt.LavaPython = None,
     lava_timeout: opt.LavaTimeout = None,
     encode: opt.Encode = None,
@@ -184,6 +185,7 @@ def run_command(
             decode=decode,
             early_stop=early_stop,
             deadline=deadline,
+            threads=threads,
             lava=running.lava(backend, lava_python, lava_timeout),
             on_progress=on_progress,
         )

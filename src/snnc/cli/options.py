@@ -402,6 +402,9 @@ Trace = Annotated[
     Path | None,
     typer.Option(help="Write spikes and time series: .h5 or .npz, or .json for ui.perfetto.dev."),
 ]
+Threads = Annotated[
+    int, typer.Option(help="Samples run at the same time (cycle and functional simulator).")
+]
 Deadline = Annotated[
     float | None,
     typer.Option(help="Seconds a sample may take on the chip; exit code 1 when one takes longer."),
