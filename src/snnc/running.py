@@ -183,6 +183,7 @@ class Simulator:
         self.deployment, self.backend = deployment, backend
         network = deployment.network
         self._functional = functional.Functional(network) if backend == "functional" else None
+        self._loaded = cycle.load(deployment) if backend == "cycle" else None
         steps = deployment.schedule.timesteps
         self._lava = OnLava(network, steps, lava) if backend == "lava" else None
 
@@ -203,7 +204,13 @@ class Simulator:
         if self.backend == "reference":
             return reference.run(self.deployment.network, inputs, record), None
         result = cycle.run(
-            self.deployment, inputs, record, trace=trace, stop=stop, progress=progress
+            self.deployment,
+            inputs,
+            record,
+            trace=trace,
+            stop=stop,
+            progress=progress,
+            loaded=self._loaded,
         )
         return result.result, result
 
