@@ -27,6 +27,25 @@ Progress = Callable[[int, int], None]
 NOTHING = Spikes(np.zeros(0, np.int32), np.zeros(0, np.int64))
 
 
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """What does not change from run to run of one deployment; threads may share it."""
+
+    program: Program
+    layout: Layout
+    machine: Machine
+    counter: energy.Counter
+
+
+def load(deployment: Deployment) -> Loaded:
+    """Check a deployment and flatten it; raises as ``run``."""
+    check_deployment(deployment)
+    program, layout = build(deployment)
+    machine = noc_tables.describe(deployment)
+    counter = energy.counter(deployment, machine, program, layout)
+    return Loaded(program, layout, machine, counter)
+
+
 def run(
     deployment: Deployment,
     inputs: Mapping[str, IntArray],
@@ -36,6 +55,7 @@ def run(
     trace: bool = False,
     stop: EarlyStop | None = None,
     progress: Progress | None = None,
+    loaded: Loaded | None = None,
 ) -> CycleResult:
     """Run all samples, each from its reset state.
 
@@ -50,6 +70,7 @@ def run(
             ahead of it counts, what is under way is dropped.  The spikes returned are those of
             all steps; what the steps after the stop would have cost is noted as saved.
         progress: called with (samples done, samples) after every sample.
+        loaded: from ``load``, for whoever runs a deployment again and again.
 
     Raises:
         InputError: an input is missing, misshapen, out of its type's range, or too long.
@@ -59,11 +80,12 @@ def run(
         TargetError: the target lacks a number without which there is no timing.
         SimulationError: the routing deadlocks.
     """
-    check_deployment(deployment)
+    if loaded is None:
+        loaded = load(deployment)
     data, samples, steps = check_inputs(deployment.network, inputs)
     _check_steps(deployment, steps)
     recorded = _recorded(deployment, record)
-    chip = _Chip.of(deployment, steps, timing)
+    chip = _Chip.of(deployment, loaded, steps, timing)
     timeline = Timeline.empty(chip.layout, chip.machine, samples, chip.ticks, timing, trace)
     logbook = Logbook(deployment, chip.layout, samples, steps)
     for sample in range(samples):
@@ -116,15 +138,14 @@ class _Chip:
     emission: Emission
 
     @staticmethod
-    def of(deployment: Deployment, steps: int, timing: bool) -> _Chip:
-        program, layout = build(deployment)
-        machine = noc_tables.describe(deployment)
+    def of(deployment: Deployment, loaded: Loaded, steps: int, timing: bool) -> _Chip:
+        program, layout, machine = loaded.program, loaded.layout, loaded.machine
         neurons = program.neurons.size
         return _Chip(
             program,
             layout,
             machine,
-            energy.counter(deployment, machine, program, layout),
+            loaded.counter,
             Clock(deployment, machine, program) if timing else None,
             deployment.schedule.period * (steps - deployment.schedule.timesteps)
             + deployment.schedule.ticks,
