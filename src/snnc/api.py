@@ -18,7 +18,7 @@ from snnc.compiler.options import CompileOptions
 from snnc.inputs import Dataset, InputOptions, load, typical_and_extreme
 from snnc.ir import artifact
 from snnc.ir.atomic import check_separate, check_writable
-from snnc.ir.errors import ArtifactError, OptionError, SnncError, UnsupportedError
+from snnc.ir.errors import ArtifactError, OptionError, SnncError
 from snnc.ir.nodes import Input
 from snnc.results import (
     CheckReport,
@@ -324,7 +324,7 @@ def inspect(
 
 def export_onnx(
     model: AnyPath | Network, path: AnyPath, options: CompileOptions | None = None
-) -> None:
+) -> ExportResult:
     """Write a spiking network as ONNX: one time step with explicit state (docs/onnx-stateful.md).
 
     Args:
@@ -337,22 +337,7 @@ def export_onnx(
         SnncError: the model cannot be read, or the file not written.
         MissingPackageError: the package ``onnx`` is not installed.
     """
-    from snnc.compiler.frontends.onnx.stateful import export
-    from snnc.compiler.pipeline import read_finished
-    from snnc.ir.network import Network
-
-    network: object = model
-    if isinstance(model, str | Path):
-        _check_output(Path(path), model)
-        network = read_finished(Path(model), options or CompileOptions())
-    if not isinstance(network, Network):
-        raise UnsupportedError(
-            "only networks of real numbers are written as ONNX",
-            where=str(model) if isinstance(model, str | Path) else "export_onnx",
-            found=type(network).__name__,
-            remedy="export the model it was quantized from",
-        )
-    export(network, Path(path))
+    return export(model, "onnx", path, reading=options)
 
 
 def compare(
@@ -404,7 +389,7 @@ def export(
 
     Args:
         model: model file, artifact, or a network in memory.
-        to: a format of ``snnc.exporting.FORMATS``: "nir".
+        to: a format of ``snnc.exporting.FORMATS``: "lava", "netx", "nir" or "onnx".
         output: the file to write.
         options: the format's options, e.g. ``NirExportOptions``; None takes their defaults.
         reading: how a model file is read, e.g. its dialect.

@@ -232,7 +232,7 @@ Levels = Annotated[
 ]
 
 # Other tools' files.
-To = Annotated[str, typer.Option("--to", help="Format to write: nir.")]
+To = Annotated[str, typer.Option("--to", help="Format to write: lava, netx, nir or onnx.")]
 ExportOut = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="File to write.", show_default="MODEL's name and suffix"),
