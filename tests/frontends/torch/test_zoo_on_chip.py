@@ -1,4 +1,4 @@
-"""Every zoo network from PyTorch to the cores: framework = integers = functional = emulated chip."""
+"""Every zoo network from PyTorch to the cores: framework = integers = simulators = chip."""
 
 import pytest
 
