@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from snnc.ir.arrays import AnyArray
 from snnc.ir.deployment import Deployment
-from snnc.simulators.cycle import energy, noc
+from snnc.simulators.cycle import ends, energy
 from snnc.simulators.cycle.energy import KINDS, Counter, Counts
 from snnc.simulators.cycle.noc_tables import HOP_KINDS, Float64, Int32, Int64, Machine
 from snnc.simulators.cycle.program import Layout
@@ -27,6 +27,7 @@ from snnc.simulators.cycle.timing import Clock, TickTime
 from snnc.simulators.result import RunResult
 
 PARTS = ("sweep", "receive", "network")
+CLASSES = ("compute", "memory", "traffic")
 
 
 @dataclass(eq=False)
@@ -174,17 +175,30 @@ def _timing(clock: Clock, timeline: Timeline) -> TimingReport:
     ran, longest = ~np.isnan(timeline.parts[:, :, 0]), timeline.parts.argmax(axis=2)
     peaks = clock.state.total
     return TimingReport(
+        clock.fidelity,
         clock.cycle_s,
         timeline.seconds,
         timeline.tick_cycles,
         clock.barrier_s,
         {part: int(np.count_nonzero(ran & (longest == i))) for i, part in enumerate(PARTS)},
+        _limits(clock, timeline.tick_cycles, np.where(ran, longest, -1)),
         timeline.misses,
-        int(peaks[noc.PEAK_CHANNEL]),
-        int(peaks[noc.PEAK_INJECTION]),
-        int(peaks[noc.PEAK_RECEIVE]),
+        int(peaks[ends.PEAK_CHANNEL]),
+        int(peaks[ends.PEAK_INJECTION]),
+        int(peaks[ends.PEAK_RECEIVE]),
         clock.stall_cycles,
     )
+
+
+def _limits(clock: Clock, cycles: Float64, longest: Int64) -> dict[str, int]:
+    """Ticks by class; ``longest`` [samples, ticks + 1] is an index into ``PARTS``, -1: not run."""
+    work = cycles * clock.cycle_s
+    idle = clock.barrier_s if clock.tick_s is None else np.maximum(clock.tick_s - work, 0.0)
+    waits = (longest >= 0) & (idle > work)
+    limits = {
+        name: int(np.count_nonzero((longest == i) & ~waits)) for i, name in enumerate(CLASSES)
+    }
+    return {**limits, "barrier": int(np.count_nonzero(waits))}
 
 
 def channel_loads(deployment: Deployment, timeline: Timeline) -> Int64:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from snnc.ir.target import Target
     from snnc.ir.wire import WireCode
     from snnc.running import Backend, Progress
+    from snnc.simulators.cycle.timing import Fidelity
 
 AnyPath = str | Path
 OnStage = Callable[[str, float | None], None]
@@ -170,6 +171,7 @@ def run(
     decode: str | None = None,
     early_stop: float | None = None,
     lava: LavaOptions | None = None,
+    noc: Fidelity = "transaction",
     on_progress: Progress = _silent,
 ) -> RunReport:
     """Run an artifact on data.
@@ -186,6 +188,8 @@ def run(
         decode: how outputs become classes, see ``snnc.simulators.decoding``; None as the model.
         early_stop: end a sample when the best class leads the second by this much.
         lava: interpreter and patience of the Lava backend.
+        noc: network-on-chip of the cycle simulator: "transaction" (event-driven) or "flit" (cycle
+            by cycle, slower).
         on_progress: called as (samples done, samples in total).
 
     Raises:
@@ -202,7 +206,7 @@ def run(
     rules = Rules.of(program, decode, early_stop)
     data = _data(program, input, inputs or InputOptions(), samples)
     path = None if trace is None else Path(trace)
-    return execute(program, data, backend, compare, path, on_progress, rules, lava)
+    return execute(program, data, backend, compare, path, on_progress, rules, lava, noc)
 
 
 def verify(

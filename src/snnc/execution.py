@@ -35,6 +35,7 @@ from snnc.running import (
     spikes_of,
 )
 from snnc.simulators import functional, reference
+from snnc.simulators.cycle.timing import Fidelity
 from snnc.simulators.result import Events, RunResult, predictions
 from snnc.traces import write_trace
 
@@ -75,13 +76,14 @@ def execute(
     on_progress: Progress,
     rules: Rules,
     lava: LavaOptions | None = None,
+    noc: Fidelity = "transaction",
 ) -> RunReport:
     """Run all samples on one backend, comparing the first with the reference on the way."""
     decisions = Decisions(rules)
     tally, equality = Tally(), _Equality(0 if backend == "reference" else compared)
     results: list[RunResult] = []
     started = time.perf_counter()
-    simulator, done = Simulator(deployment, backend, lava), 0
+    simulator, done = Simulator(deployment, backend, lava, noc), 0
     seconds = time.perf_counter() - started
     on_progress(0, data.samples)
     for inputs in batches(deployment, data):

@@ -22,9 +22,9 @@ from snnc.ir.topology import Mesh
 from snnc.ir.types import BIN
 from snnc.ir.weights import Dense
 from snnc.simulators import cycle
-from snnc.simulators.cycle import noc, noc_tables
+from snnc.simulators.cycle import ends, noc, noc_tables
 from snnc.simulators.cycle.noc_tables import NocTables
-from snnc.simulators.cycle.timing import barrier_seconds
+from snnc.simulators.cycle.timing import FIDELITIES, Fidelity, barrier_seconds
 
 Packet = tuple[int, int, float]
 """Sending core (one per router, in router order), which of its sends, time."""
@@ -72,7 +72,7 @@ def drain(deployment: Deployment, packets: list[Packet], service: float = 0.0) -
     ordered = sorted(packets, key=lambda packet: packet[0])
     sends = [int(routes.send_ptr[1 + core]) + which for core, which, _ in ordered]
     counts = np.bincount([p[0] for p in ordered], minlength=machine.senders)
-    releases = noc.Releases(
+    releases = ends.Releases(
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         np.array(sends, np.int32),
         np.array([float(p[2]) for p in ordered]),
@@ -87,13 +87,13 @@ def test_one_packet_takes_the_sum_of_its_hops() -> None:
     outcome = drain(deployment, [(0, 0, 5.0)], service=4.0)
     assert outcome.last == 5 + 2 + 2 + 3
     assert outcome.receive_end[5] == 16.0
-    assert outcome.state.total[noc.HOPS] == 3
+    assert outcome.state.total[ends.HOPS] == 3
 
 
 def test_a_packet_to_its_own_router_crosses_no_channel() -> None:
     deployment = machine_with(small_target(2, 1), {0: [0]})
     outcome = drain(deployment, [(0, 0, 3.0)])
-    assert (outcome.last, outcome.state.total[noc.HOPS]) == (3, 0)
+    assert (outcome.last, outcome.state.total[ends.HOPS]) == (3, 0)
 
 
 def test_a_release_between_two_cycles_waits_for_the_next_one() -> None:
@@ -119,8 +119,8 @@ def test_a_full_receive_queue_blocks_the_sender() -> None:
     outcome = drain(machine_with(target, {0: [1]}), [(0, 0, 0.0)] * 4, service=10.0)
     assert outcome.last == 22
     assert outcome.receive_end[1] == 42.0
-    assert outcome.state.total[noc.PEAK_CHANNEL] == 1
-    assert outcome.state.total[noc.PEAK_RECEIVE] == 1
+    assert outcome.state.total[ends.PEAK_CHANNEL] == 1
+    assert outcome.state.total[ends.PEAK_RECEIVE] == 1
 
 
 def test_the_head_of_a_queue_blocks_the_packets_behind_it() -> None:
@@ -148,8 +148,8 @@ def test_a_sweep_that_finds_its_injection_queue_full_waits() -> None:
 def test_a_multicast_packet_crosses_every_tree_channel_once() -> None:
     deployment = machine_with(small_target(3, 3), {0: [2, 5, 8, 1]})
     outcome = drain(deployment, [(0, 0, 0.0)])
-    assert outcome.state.total[noc.HOPS] == 4
-    assert outcome.state.total[noc.DELIVERED] == 4
+    assert outcome.state.total[ends.HOPS] == 4
+    assert outcome.state.total[ends.DELIVERED] == 4
     assert outcome.last == 2 + 2 + 3 + 3
 
 
@@ -211,9 +211,9 @@ def test_every_packet_arrives_everywhere_once(seed: int, buffer: int, receive: i
     outcome = drain(deployment, packets, service=float(rng.integers(0, 6)))
     total = outcome.state.total
     assert outcome.last >= 0
-    assert (total[noc.INJECTED], total[noc.DELIVERED], total[noc.HOPS]) == (120, copies, hops)
-    assert total[noc.PEAK_CHANNEL] <= buffer
-    assert total[noc.PEAK_RECEIVE] <= receive
+    assert (total[ends.INJECTED], total[ends.DELIVERED], total[ends.HOPS]) == (120, copies, hops)
+    assert total[ends.PEAK_CHANNEL] <= buffer
+    assert total[ends.PEAK_RECEIVE] <= receive
     again = drain(deployment, packets, service=0.0)
     assert again.state.load.tolist() == outcome.state.load.tolist()
 
@@ -249,10 +249,11 @@ def ring_deployment(path: Path) -> tuple[Deployment, dict[str, np.ndarray]]:
     return deployment, {"x": np.zeros((1, 4, 4), np.int64)}
 
 
-def test_a_ring_of_channels_deadlocks_and_the_error_names_it() -> None:
+@pytest.mark.parametrize("fidelity", FIDELITIES)
+def test_a_ring_of_channels_deadlocks_and_the_error_names_it(fidelity: Fidelity) -> None:
     deployment, inputs = ring_deployment(clockwise)
     with pytest.raises(SimulationError, match="deadlocked") as caught:
-        cycle.run(deployment, inputs)
+        cycle.run(deployment, inputs, noc=fidelity)
     text = str(caught.value)
     assert text.startswith("sample 0, tick 0: ")
     for hop in ("(0,0)->(1,0)", "(1,0)->(1,1)", "(1,1)->(0,1)", "(0,1)->(0,0)"):
@@ -260,9 +261,10 @@ def test_a_ring_of_channels_deadlocks_and_the_error_names_it() -> None:
     assert "4 packets stuck" in text
 
 
-def test_the_same_traffic_on_xy_routes_completes() -> None:
+@pytest.mark.parametrize("fidelity", FIDELITIES)
+def test_the_same_traffic_on_xy_routes_completes(fidelity: Fidelity) -> None:
     deployment, inputs = ring_deployment(x_then_y)
-    result = cycle.run(deployment, inputs)
+    result = cycle.run(deployment, inputs, noc=fidelity)
     assert result.counts["message_out"] == 4 * 4
     assert result.timing is not None
 

@@ -154,6 +154,7 @@ def run_command(
     trace: opt.Trace = None,
     decode: opt.Decode = None,
     early_stop: opt.EarlyStop = None,
+    noc: opt.Noc = "transaction",
     lava_python: opt.LavaPython = None,
     lava_timeout: opt.LavaTimeout = None,
     encode: opt.Encode = None,
@@ -178,6 +179,7 @@ def run_command(
             decode=decode,
             early_stop=early_stop,
             lava=running.lava(backend, lava_python, lava_timeout),
+            noc=running.noc(noc),
             on_progress=on_progress,
         )
     if as_json:
