@@ -73,6 +73,10 @@ class Ends(Protocol):
         """[cores] units until the core is done."""
 
     @property
+    def work(self) -> Float64:
+        """[cores] units the core was looking up and accumulating."""
+
+    @property
     def load(self) -> Int64:
         """[ports] packets sent since the beginning of the run."""
 
@@ -156,6 +160,7 @@ def receive(noc: NocTables, state: Ends, core: int, reach: int, now: int) -> Non
 def serve(noc: NocTables, state: Ends, core: int, reach: int, arrived: int) -> None:
     """A core begins a packet."""
     state.core[core, BUSY] = 1
+    state.work[core] += noc.service[reach]
     state.receive_end[core] = max(state.receive_end[core], arrived) + noc.service[reach]
     code = len(state.queue) + len(state.port) + len(state.sender) + core
     schedule(noc, state, math.ceil(state.receive_end[core]), code)
@@ -190,6 +195,7 @@ def restart_ends(state: Ends, releases: Releases) -> None:
     state.total[LAST] = 0
     for core in range(state.receive_end.size):
         state.receive_end[core] = 0.0
+        state.work[core] = 0.0
     for sender in range(len(state.sender)):
         state.shift[sender] = 0.0
         state.sender[sender, RELEASED] = releases.ptr[sender]

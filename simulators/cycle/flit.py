@@ -92,6 +92,7 @@ class FlitState(NamedTuple):
     core: Int64
     received: Int64
     receive_end: Float64
+    work: Float64
     load: Int64
     total: Int64
 

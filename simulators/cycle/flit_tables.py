@@ -74,6 +74,7 @@ def new_state(
         core=zeros(cores, 3),
         received=zeros(cores * noc.receive_capacity, 2),
         receive_end=np.zeros(cores),
+        work=np.zeros(cores),
         load=zeros(ports),
         total=zeros(COUNTERS),
     )

@@ -60,6 +60,7 @@ class NocState(NamedTuple):
         core: [cores, 3] packets in the receive queue, ring position, whether one is being served.
         received: [cores * receive capacity, 2] reach and time of arrival.
         receive_end: [cores] units until the core is done.
+        work: [cores] units the core was looking up and accumulating.
         load: [ports] packets sent since the beginning of the run.
         total: counters by the constants above.
     """
@@ -74,6 +75,7 @@ class NocState(NamedTuple):
     core: Int64
     received: Int64
     receive_end: Float64
+    work: Float64
     load: Int64
     total: Int64
 
@@ -108,6 +110,7 @@ def new_state(noc: NocTables, buffers: Buffers) -> NocState:
         core=zeros(cores, 3),
         received=zeros(cores * noc.receive_capacity, 2),
         receive_end=np.zeros(cores),
+        work=np.zeros(cores),
         load=zeros(ports),
         total=zeros(COUNTERS),
     )

@@ -27,7 +27,7 @@ from snnc.simulators.cycle.timing import Clock, TickTime
 from snnc.simulators.result import RunResult
 
 PARTS = ("sweep", "receive", "network")
-CLASSES = ("compute", "memory", "traffic")
+CLASSES = ("compute", "memory", "traffic", "barrier")
 
 
 @dataclass(eq=False)
@@ -37,6 +37,7 @@ class Timeline:
     layout: Layout
     machine: Machine
     parts: Float64
+    demand: Float64
     seconds: Float64
     counts: list[Counts] = field(default_factory=list)
     packets: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -56,6 +57,7 @@ class Timeline:
             layout,
             machine,
             np.zeros((samples, ticks + 1 if timing else 0, len(PARTS))),
+            np.zeros((samples, ticks + 1 if timing else 0, 2)),
             np.zeros(samples),
             packets=np.zeros(layout.owner.size, np.int64),
         )
@@ -75,7 +77,8 @@ class Timeline:
 
     def note_time(self, sample: int, tick: int, clock: Clock, time: TickTime) -> None:
         """Length of a tick; tick -1 is the load phase."""
-        self.parts[sample, tick + 1] = time
+        self.parts[sample, tick + 1] = time[: len(PARTS)]
+        self.demand[sample, tick + 1] = time[len(PARTS) :]
         seconds = clock.seconds(time)
         self.seconds[sample] += seconds
         if clock.tick_s is not None and time.cycles * clock.cycle_s > clock.tick_s:
@@ -181,7 +184,7 @@ def _timing(clock: Clock, timeline: Timeline) -> TimingReport:
         timeline.tick_cycles,
         clock.barrier_s,
         {part: int(np.count_nonzero(ran & (longest == i))) for i, part in enumerate(PARTS)},
-        _limits(clock, timeline.tick_cycles, np.where(ran, longest, -1)),
+        _limits(clock, timeline, ran),
         timeline.misses,
         int(peaks[ends.PEAK_CHANNEL]),
         int(peaks[ends.PEAK_INJECTION]),
@@ -190,15 +193,15 @@ def _timing(clock: Clock, timeline: Timeline) -> TimingReport:
     )
 
 
-def _limits(clock: Clock, cycles: Float64, longest: Int64) -> dict[str, int]:
-    """Ticks by class; ``longest`` [samples, ticks + 1] is an index into ``PARTS``, -1: not run."""
+def _limits(clock: Clock, timeline: Timeline, ran: AnyArray) -> dict[str, int]:
+    """Ticks that ran, by the class of what takes most of them; see ``TimingReport.limits``."""
+    cycles, demand = timeline.tick_cycles[ran], timeline.demand[ran]
     work = cycles * clock.cycle_s
-    idle = clock.barrier_s if clock.tick_s is None else np.maximum(clock.tick_s - work, 0.0)
-    waits = (longest >= 0) & (idle > work)
-    limits = {
-        name: int(np.count_nonzero((longest == i) & ~waits)) for i, name in enumerate(CLASSES)
-    }
-    return {**limits, "barrier": int(np.count_nonzero(waits))}
+    barrier = clock.barrier_s if clock.tick_s is None else np.maximum(clock.tick_s - work, 0.0)
+    rest = cycles - demand.max(axis=1)
+    largest = np.column_stack([demand, rest]).argmax(axis=1)
+    largest[barrier > work] = CLASSES.index("barrier")
+    return {name: int(np.count_nonzero(largest == i)) for i, name in enumerate(CLASSES)}
 
 
 def channel_loads(deployment: Deployment, timeline: Timeline) -> Int64:

@@ -57,9 +57,10 @@ class TimingReport:
             barrier; for a fixed tick the time the work needed; NaN after an early stop.
         barrier_s: seconds of one barrier, 0 for a fixed tick.
         limited_by: ticks whose longest part was "sweep", "receive" or "network".
-        limits: the same ticks by class: "compute" (sweep), "memory" (receive: rows of synapses are
-            read), "traffic" (network), "barrier" (the barrier, or the rest of a fixed tick, takes
-            longer than all three).
+        limits: the same ticks by the class of what takes most of them: "compute" (the longest
+            sweep, had it never waited), "memory" (the most looking up and accumulating of one
+            core), "traffic" (what is left of the tick beside the larger of the two), or
+            "barrier" (the barrier, or the rest of a fixed tick, is longer than the work).
         deadline_misses: ticks that needed more than the fixed tick; 0 with a barrier.
         peak_channel_queue, peak_injection_queue, peak_receive_queue: packets.
         stall_cycles: cycles that sweeps waited for room in an injection queue, over all cores.

@@ -51,16 +51,24 @@ class SomaCost(NamedTuple):
 
 
 class TickTime(NamedTuple):
-    """Cycles until each part of a tick was done; the tick takes the longest."""
+    """Cycles of one tick.
+
+    Attributes:
+        sweep, receive, network: until each part was done; the tick takes the longest.
+        compute: of the longest sweep, had it never waited.
+        memory: of the core that looked up and accumulated longest, without its waiting.
+    """
 
     sweep: float
     receive: float
     network: float
+    compute: float
+    memory: float
 
     @property
     def cycles(self) -> float:
         """Cycles of the tick without the barrier."""
-        return max(self.sweep, self.receive, self.network)
+        return max(self[:3])
 
 
 class Senders(NamedTuple):
@@ -258,6 +266,8 @@ class Clock:
             float((self._end + self.state.shift[:cores]).max(initial=0.0)) * unit,
             float(self.state.receive_end.max(initial=0.0)) * unit,
             network * unit,
+            float(self._end.max(initial=0.0)) * unit,
+            float(self.state.work.max(initial=0.0)) * unit,
         )
 
     def _drain(self, releases: Releases, where: str) -> int:
