@@ -34,7 +34,9 @@ def state() -> dict[str, int]:
         "files": len(list(Path("/proc/self/fd").iterdir())),
         "children": len(children),
         "shared_memory": len(list(Path("/dev/shm").glob(f"snnclava{os.getpid()}x*"))),
-        "folders": len(list(Path(os.environ.get("TMPDIR", "/tmp")).glob("snnc-lava-*"))),
+        "folders": len(
+            list(Path(os.environ.get("TMPDIR", "/tmp")).glob(f"snnc-lava-{os.getpid()}-*"))
+        ),
     }
 
 

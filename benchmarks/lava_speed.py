@@ -66,7 +66,7 @@ def mlp() -> IntegerNetwork:
     rng = np.random.default_rng(0)
     nodes: list[Any] = [Input("x", (784,), BIN)]
     source = "x"
-    for i, (into, out, vth) in enumerate(((784, 512, 1300), (512, 256, 500), (256, 10, 300))):
+    for i, (into, out, vth) in enumerate(((784, 512, 9000), (512, 256, 6700), (256, 10, 2000))):
         weights = Dense(2 * rng.integers(-50, 51, (out, into)))
         nodes += [Linear(f"w{i}", (source,), weights), lif(f"n{i}", f"w{i}", (out,), vth)]
         source = f"n{i}"
@@ -83,11 +83,11 @@ def conv() -> IntegerNetwork:
     weights: list[Weights] = [kernel(16, 1, 5, 5), kernel(32, 16, 5, 5)]
     nodes = (
         Input("x", (1, 28, 28), BIN),
-        Linear("w0", ("x",), weights[0]), lif("n0", "w0", (16, 24, 24), 300),
-        Linear("w1", ("n0",), weights[1]), lif("n1", "w1", (32, 20, 20), 900),
+        Linear("w0", ("x",), weights[0]), lif("n0", "w0", (16, 24, 24), 1300),
+        Linear("w1", ("n0",), weights[1]), lif("n1", "w1", (32, 20, 20), 4700),
         Index("flat", ("n1",), (12800,)),
         Linear("w2", ("flat",), Dense(2 * rng.integers(-40, 41, (10, 12800)))),
-        lif("n2", "w2", (10,), 900), Output("out", ("n2",)),
+        lif("n2", "w2", (10,), 11000), Output("out", ("n2",)),
     )  # fmt: skip
     return IntegerNetwork("28x28-16c5-32c5-10", nodes)
 
@@ -107,15 +107,16 @@ def subjects(names: list[str]) -> Iterator[Subject]:
         yield Subject("pilotnet", case.network, case.inputs["input"], 17, 100)
 
 
-def seconds(call: Callable[[], object], repeats: int = 5) -> float:
-    """Median wall seconds after one call to warm up."""
+def seconds(call: Callable[[], object], repeats: int = 5) -> tuple[float, float]:
+    """Median wall and CPU seconds after one call to warm up."""
     call()
-    times = []
+    wall, cpu = [], []
     for _ in range(repeats):
-        begin = time.perf_counter()
+        begin = time.perf_counter(), time.process_time()
         call()
-        times.append(time.perf_counter() - begin)
-    return statistics.median(times)
+        wall.append(time.perf_counter() - begin[0])
+        cpu.append(time.process_time() - begin[1])
+    return statistics.median(wall), statistics.median(cpu)
 
 
 def measure(subject: Subject) -> None:
@@ -127,23 +128,26 @@ def measure(subject: Subject) -> None:
     job = Job(plan, {name: subject.x[:, : subject.lava_steps]}, record=False)
     (run,) = run_on_lava([job])
     whole = time.perf_counter() - begin
-    lava = (run.time_steps - 1) / run.run_seconds
+    (short,) = run_on_lava([Job(lower(network, 1), {name: subject.x[:, :1]}, record=False)])
+    steps_more = run.time_steps - short.time_steps
+    lava = Speed((run.time_steps - 1) / run.run_seconds,
+                 steps_more / max(run.cpu_seconds - short.cpu_seconds, 1e-3))  # fmt: skip
     own = sum(p.name not in plan.notes for p in network.populations)
     print(f"\n{subject.name}: {network.name}, {own} of {len(network.populations)} populations "
-          f"and all synapses Lava's own")  # fmt: skip
-    print(f"  {'Lava':<28}{lava:>10.1f} steps/s    1.0 x   start {run.start_seconds:.2f} s, "
-          f"whole call {whole:.2f} s")  # fmt: skip
+          f"Lava's own")  # fmt: skip
+    show("Lava", lava, lava, f"start {run.start_seconds:.2f} s, whole call {whole:.2f} s")
     begin = time.perf_counter()
     simulator = functional.Functional(network)
     start = time.perf_counter() - begin
     inputs = {name: subject.x}
-    fast = steps / seconds(lambda: simulator.run(inputs, (), threads=1))
-    verdict = "" if fast >= subject.wanted * lava else f"   below {subject.wanted:g} x"
-    print(f"  {'functional':<28}{fast:>10.1f} steps/s {fast / lava:>6.1f} x   start {start:.2f} s"
-          f"{verdict}")  # fmt: skip
-    batch = {name: np.repeat(subject.x, 4, axis=0)}
-    many = 4 * steps / seconds(lambda: simulator.run(batch, (), threads=2), 3)
-    print(f"  {'functional, 4 samples, 2 thr.':<28}{many:>9.1f} steps/s {many / lava:>6.1f} x")
+    fast = Speed.of(steps, seconds(lambda: simulator.run(inputs, (), threads=1)))
+    enough = fast.wall >= subject.wanted * lava.wall
+    show("functional", fast, lava, f"start {start:.2f} s" + (
+        "" if enough else f", below {subject.wanted:g} x"))  # fmt: skip
+    counts = simulator.run(inputs, (), threads=1).spike_counts
+    active = [f"{int(counts[p.name][0]) / steps / p.size:.1%}" for p in network.populations
+              if p.emit == "count"]  # fmt: skip
+    print(f"  active neurons per step: {', '.join(active)}")
     begin = time.perf_counter()
     neurons = sum(p.size for p in network.populations)
     target = small_target(16, 8, max(1, -(-neurons // NEURONS_PER_CORE // 100)))
@@ -151,10 +155,31 @@ def measure(subject: Subject) -> None:
     deployment = simple_mapping(network, target, steps, options=Options(NEURONS_PER_CORE))
     start = time.perf_counter() - begin
     for timing in (True, False):
+        took = seconds(lambda t=timing: cycle.run(deployment, inputs, (), timing=t), 1)  # type: ignore[misc]
         label = "cycle" if timing else "cycle without timing"
-        took = seconds(lambda t=timing: cycle.run(deployment, inputs, (), timing=t), 2)  # type: ignore[misc]
-        speed = steps / took
-        print(f"  {label:<28}{speed:>10.1f} steps/s {speed / lava:>6.1f} x   start {start:.2f} s")
+        show(label, Speed.of(steps, took), lava, f"start {start:.2f} s")
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Time steps per second of the clock, and per second of all processors used."""
+
+    wall: float
+    cpu: float
+
+    @staticmethod
+    def of(steps: int, seconds: tuple[float, float]) -> Speed:
+        """From what so many steps took."""
+        return Speed(steps / seconds[0], steps / seconds[1])
+
+
+def show(label: str, speed: Speed, lava: Speed, more: str) -> None:
+    """One line of the table."""
+    print(
+        f"  {label:<22}{speed.wall:>9.1f} steps/s {speed.wall / lava.wall:>7.1f} x   "
+        f"{1e3 / speed.cpu:>9.2f} ms CPU per step {speed.cpu / lava.cpu:>7.1f} x   {more}",
+        flush=True,
+    )
 
 
 def replace_payload(spike: Any) -> Any:

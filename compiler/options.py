@@ -21,6 +21,7 @@ class CompileOptions:
         target: shipped name or path of a target file.
         timesteps: logical steps per sample; None takes the calibration data's.
         weight_bits: width of a weight: a number, or names and numbers ("conv1=4,fc=8").
+        memory_budget: KiB for all weights; layers then take the widths with the least error.
         chips: chips joined into one mesh.
         seed: of the mapper's search.
         time_limit_s: of each exact solver run in the mapper.
@@ -42,6 +43,7 @@ class CompileOptions:
     target: str = "loihi1"
     timesteps: int | None = None
     weight_bits: int | str = 8
+    memory_budget: float | None = None
     chips: int = 1
     seed: int = 0
     time_limit_s: float = 5.0
@@ -85,7 +87,7 @@ class CompileOptions:
             )
         if self.seed < 0:
             raise OptionError("must not be negative", where="--seed", found=self.seed)
-        for name in ("time_limit_s", "dt"):
+        for name in ("time_limit_s", "dt", "memory_budget"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise OptionError("must be positive", where=_flag(name), found=value)

@@ -50,7 +50,7 @@ def members(
     found: dict[str, zipfile.ZipInfo] = {}
     where = archive.filename or ""
     for info in archive.infolist():
-        if info.is_dir():
+        if info.filename.endswith("/"):  # a folder; is_dir fails on an empty name
             continue
         problem = _problem(info, found)
         if problem:
@@ -69,6 +69,8 @@ def members(
 
 def _problem(info: zipfile.ZipInfo, found: dict[str, zipfile.ZipInfo]) -> str:
     name = PurePosixPath(info.filename)
+    if not info.filename:
+        return "a member has no name"
     if info.filename in found:
         return "two members have the same name"
     if name.is_absolute() or ".." in name.parts or "\\" in info.filename or ":" in info.filename:

@@ -45,6 +45,7 @@ class LavaRun:
         start_seconds: compiling, forking and the first time step.
         run_seconds: the other time steps.
         time_steps: of Lava, in total.
+        cpu_seconds: of all of Lava's processes, start included.
     """
 
     events: dict[str, IntArray]
@@ -52,6 +53,7 @@ class LavaRun:
     start_seconds: float
     run_seconds: float
     time_steps: int
+    cpu_seconds: float
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def run_on_lava(
     options = options or LavaOptions()
     python = python_for_lava(options.python)
     token = f"snnclava{os.getpid()}x{secrets.token_hex(4)}"
-    with tempfile.TemporaryDirectory(prefix="snnc-lava-") as name:
+    with tempfile.TemporaryDirectory(prefix=f"snnc-lava-{os.getpid()}-") as name:
         folders = [Path(name) / str(index) for index in range(len(jobs))]
         for job, folder in zip(jobs, folders, strict=True):
             write_job(job, folder, token)
@@ -98,6 +100,7 @@ def run_on_lava(
                 report["start_seconds"],
                 report["run_seconds"],
                 report["steps"],
+                report["cpu_seconds"],
             )
             for job, folder, report in zip(jobs, folders, reports, strict=True)
         ]

@@ -7,13 +7,14 @@ from scipy import sparse
 
 from snnc.compiler.normalise.builder import event_only
 from snnc.compiler.normalise.matrices import operator_matrix, to_sparse
-from snnc.ir.arrays import size_of
+from snnc.compiler.normalise.recognise import convolution_of
+from snnc.ir.arrays import Shape, size_of
 from snnc.ir.errors import UnsupportedError
 from snnc.ir.expand import weight_matrix
 from snnc.ir.network import Network, RealNode
 from snnc.ir.nodes import Add, Bias, Delay, Index, Input, Linear, MatMul, Mul, Pool, Reduce
 from snnc.ir.real_neuron import RealNeuron
-from snnc.ir.weights import Dense
+from snnc.ir.weights import Dense, Weights
 
 Terms = dict[tuple[str, int], sparse.csr_array]
 
@@ -70,8 +71,7 @@ def _merged(network: Network, node: Linear) -> list[RealNode]:
     last: list[str] = []
     for position, ((source, delay), matrix) in enumerate(terms):
         name = node.name if len(terms) == 1 and not delay else f"{node.name}.{position}"
-        flat = len(shape) == 1 and len(network.shapes[source]) == 1
-        weights = Dense(matrix.toarray()) if flat else to_sparse(sparse.csr_array(matrix), shape)
+        weights = _weights(sparse.csr_array(matrix), network.shapes[source], shape)
         nodes.append(Linear(name, (source,), weights))
         if delay:
             nodes.append(Delay(f"{name}.delay", (name,), delay))
@@ -80,6 +80,13 @@ def _merged(network: Network, node: Linear) -> list[RealNode]:
     if last != [node.name]:
         nodes.append(Add(node.name, tuple(last)))
     return nodes
+
+
+def _weights(matrix: sparse.csr_array, before: Shape, after: Shape) -> Weights:
+    """The matrix in its most compact form."""
+    if len(before) == len(after) == 1:
+        return Dense(matrix.toarray())
+    return convolution_of(matrix, before, after) or to_sparse(matrix, after)
 
 
 def _terms(network: Network, name: str) -> Terms:

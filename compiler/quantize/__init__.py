@@ -17,6 +17,7 @@ from snnc.compiler.intervals import interval
 from snnc.compiler.legalize import require, verdicts
 from snnc.compiler.normalise import normalise
 from snnc.compiler.normalise.builder import event_only
+from snnc.compiler.quantize.budget import BITS_PER_KIB, Candidate, candidate, choose_widths
 from snnc.compiler.quantize.counts import MOST, check_order, levels_needed, too_many
 from snnc.compiler.quantize.fidelity import fidelity
 from snnc.compiler.quantize.inputs import input_types
@@ -36,6 +37,7 @@ from snnc.ir.real_neuron import RealNeuron
 from snnc.ir.target import Target
 from snnc.ir.types import ValueType, events, signed_integer
 
+TYPICAL_RATE = 0.1  # spikes per step and neuron where nothing was measured
 __all__ = ["QuantizeOptions", "Quantized", "fidelity", "parse_widths", "quantize"]
 
 
@@ -62,7 +64,16 @@ def quantize(
     found = [f for f in verdicts(network, target) if not isinstance(network.node[f.node], products)]
     require(found, target)
     options.largest_weight(target)
-    return _Quantizer(normalise(network), target, options, calibration).run()
+    folded = normalise(network)
+    if options.memory_budget is None:
+        return _Quantizer(folded, target, options, calibration).run()
+    candidates = _Quantizer(folded, target, options, calibration).candidates()
+    widths = choose_widths(candidates, options.memory_budget)
+    chosen = replace(options, layer_bits=widths, memory_budget=None)
+    done = _Quantizer(folded, target, chosen, calibration).run()
+    used = sum(c.synapses * widths[c.name] for c in candidates) / BITS_PER_KIB
+    told = {"budget_kib": options.memory_budget, "used_kib": used, "widths": widths}
+    return Quantized(done.network, {**done.report, "memory": told})
 
 
 class _Quantizer:
@@ -76,6 +87,7 @@ class _Quantizer:
         calibration: Mapping[str, RealArray] | None,
     ) -> None:
         self.network, self.target, self.options = network, target, options
+        self.calibration = calibration or {}
         self.types, self.assumptions = input_types(network, target, options, calibration)
         grids = {name: kind.grid[0] for name, kind in self.types.items()}
         spikes = event_only(network)
@@ -109,6 +121,30 @@ class _Quantizer:
         if neuron.threshold is None:
             return signed_integer(1 << (self.target.neuron.state_bits - 1))
         return events(-neuron.negative_spikes, neuron.multi_spike)
+
+    def candidates(self) -> list[Candidate]:
+        """What every population would cost and lose at the target's weight widths."""
+        formats = self.target.core.weight.bits
+        widths = [b for b in formats if 2 <= b <= self.options.weight_bits]
+        result = []
+        for neuron in self.network.of_type(RealNeuron):
+            tree = self.builder.build(neuron)
+            p = parameters(self.network, neuron, tree, self.target)
+            rows = rows_of(tree, p.writers, p.gain)
+            result.append(candidate(p, rows, widths or [self.options.weight_bits], self._power))
+        return result
+
+    def _power(self, name: str) -> float:
+        """Mean square of one element of a tensor of spikes in a step; populations are guessed."""
+        node = self.network.node[name]
+        if isinstance(node, RealNeuron):
+            return TYPICAL_RATE * max(1, node.multi_spike) ** 2
+        if isinstance(node, Input):
+            grid = self.types[name].grid[0]
+            if name in self.calibration:
+                return float(np.mean(np.square(self.calibration[name]))) / grid**2
+            return TYPICAL_RATE * self.types[name].magnitude ** 2
+        return max(self._power(source) for source in node.inputs if source != name)
 
     def run(self) -> Quantized:
         reports = {}

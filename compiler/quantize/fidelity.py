@@ -11,7 +11,6 @@ from snnc.ir.arrays import IntArray, RealArray, size_of
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
 from snnc.ir.nodes import Input, Linear, Output
-from snnc.ir.real_neuron import RealNeuron
 from snnc.ir.weights import Conv
 from snnc.simulators.reference import run
 from snnc.simulators.reference.real import run_real
@@ -50,15 +49,14 @@ def fidelity(
     }
     real = run_real(network, part)
     taken = run(integer, {name: x.astype(np.int64) for name, x in whole.items()})
-    layers = {  # in the network's order: what is recorded comes as a set
-        name: {
-            "spikes": int(np.abs(events.value).sum()),
-            "integer_spikes": int(np.abs(taken.spikes[name].value).sum()),
-            "different": taken.spikes[name].mismatches(events),
+    layers = {
+        node.name: {
+            "spikes": int(np.abs(real.spikes[node.name].value).sum()),
+            "integer_spikes": int(np.abs(taken.spikes[node.name].value).sum()),
+            "different": taken.spikes[node.name].mismatches(real.spikes[node.name]),
         }
-        for name in [node.name for node in network.of_type(RealNeuron)]
-        if name in taken.spikes and name in real.spikes
-        for events in [real.spikes[name]]
+        for node in integer.populations  # in a stable order: reports are compared byte by byte
+        if node.name in real.spikes
     }
     outputs = {
         node.name: _classes(node, real.outputs[node.name], taken.outputs[node.name], labels)

@@ -24,6 +24,8 @@ class QuantizeOptions:
             where spikes carry a payload of 8 bits or more and 15 where each level is a packet.
         max_spikes: populations without limit fire at most so often per step where the weights
             prove no smaller number; the potential keeps what is beyond.
+        memory_budget: KiB for all weights; every population then takes the width, up to
+            ``weight_bits``, with which the estimated error is least.
     """
 
     weight_bits: int = 8
@@ -32,6 +34,7 @@ class QuantizeOptions:
     granularity: Literal["channel", "layer"] = "channel"
     input_levels: int | None = None
     max_spikes: int | None = None
+    memory_budget: float | None = None
 
     def __post_init__(self) -> None:
         for bits in (self.weight_bits, *self.layer_bits.values()):
@@ -39,6 +42,12 @@ class QuantizeOptions:
                 raise OptionError(
                     "unusable weight width", where="--weight-bits", found=bits, allowed="1 to 16"
                 )
+        if self.memory_budget is not None and self.layer_bits:
+            raise OptionError(
+                "a memory budget chooses the widths itself", where="--memory-budget",
+                found=f"widths of {', '.join(sorted(self.layer_bits))}",
+                remedy="give one width as the largest, or no budget",
+            )  # fmt: skip
         if self.granularity not in ("channel", "layer"):
             raise OptionError(
                 "unknown granularity", where="--granularity", found=self.granularity,
@@ -70,7 +79,7 @@ class QuantizeOptions:
     def of_layer(self, bits: int | None) -> QuantizeOptions:
         """The options of one population."""
         width = self.weight_bits if bits is None else bits
-        return replace(self, weight_bits=width, layer_bits={})
+        return replace(self, weight_bits=width, layer_bits={}, memory_budget=None)
 
 
 @dataclass(frozen=True, eq=False)

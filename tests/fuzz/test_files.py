@@ -92,3 +92,26 @@ def test_an_array_with_a_broken_header_is_refused(header: bytes, tmp_path: Any) 
         archive.writestr("x.npy", data)
     with pytest.raises(InputError, match="not a readable"):
         read_npz(tmp_path / "a.npz", ["x"])
+
+
+def test_a_zip_member_without_a_name_is_refused(tmp_path: Any) -> None:
+    import zipfile
+
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("x"), b"1")
+    data = path.read_bytes()
+    # Both headers name a member of length 1; the name's byte is left out and its length is 0.
+    local, central = data.index(b"PK\x03\x04"), data.index(b"PK\x01\x02")
+    broken = bytearray(data)
+    del broken[central + 46]
+    broken[central + 28 : central + 30] = b"\0\0"
+    broken[local + 26 : local + 28] = b"\0\0"
+    del broken[local + 30]
+    end = broken.index(b"PK\x05\x06")
+    size, start = central + 46 - central, central - 1
+    broken[end + 12 : end + 16] = size.to_bytes(4, "little")
+    broken[end + 16 : end + 20] = start.to_bytes(4, "little")
+    path.write_bytes(bytes(broken))
+    with pytest.raises(InputError):
+        read_npz(path, ["x"])

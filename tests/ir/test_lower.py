@@ -13,7 +13,8 @@ from support.random_networks import random_inputs
 from support.random_operators import random_operators
 
 from snnc.backends.targets import load
-from snnc.ir.errors import ModelError, UnsupportedError
+from snnc.compiler.normalise import normalise
+from snnc.ir.errors import InputError, ModelError, UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.lower import ANYTHING, Limits, Lowered, limits_of, lower
 from snnc.ir.lower.associate import associate
@@ -35,6 +36,7 @@ from snnc.ir.nodes import (
 )
 from snnc.ir.types import BIN, ValueType
 from snnc.simulators import functional, reference
+from snnc.simulators.reference.real import run_real
 
 LOIHI, TOY = limits_of(load("loihi1")), limits_of(load("toy-mesh"))
 ONE_LEVEL = replace(ANYTHING, levels=1, negative_levels=0, emission=False, signed=False)
@@ -339,7 +341,14 @@ def test_sums_over_different_times_are_refused() -> None:
         over(*nodes)
 
 
-def test_a_trained_network_does_not_sum_over_time_yet() -> None:
+def test_a_trained_network_sums_over_time_but_is_not_compiled_yet() -> None:
     nodes = (Input("x", (2,), BIN), Reduce("sum", ("x",), "sum", (), 3), Output("y", ("sum",)))
-    with pytest.raises(UnsupportedError, match="sum: a sum over all time steps exists in integer"):
-        Network("real", nodes)
+    network = Network("real", nodes)
+    values = np.random.default_rng(0).random((4, 3, 2))
+    outputs = run_real(network, {"x": values}).outputs["y"]
+    whole = values.sum(axis=1, keepdims=True)
+    assert np.allclose(outputs, np.broadcast_to(whole, outputs.shape), rtol=1e-14)
+    with pytest.raises(InputError, match="exactly its length"):
+        run_real(network, {"x": values[:, :2]})
+    with pytest.raises(UnsupportedError, match="sum: a sum over all time steps"):
+        normalise(network)

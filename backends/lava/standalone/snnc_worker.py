@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import secrets
 import signal
 import sys
@@ -114,6 +115,7 @@ def name_shared_memory(token: str) -> None:
 def run(folder: Path) -> None:
     """Build and run one network."""
     started = time.perf_counter()
+    spent = _cpu_seconds()
     job = json.loads((folder / "network.json").read_text())
     if job.get("format") != "snnc-lava/1":
         raise RefusedError("format", "not a network of this worker", str(job.get("format")))
@@ -141,7 +143,19 @@ def run(folder: Path) -> None:
     # Only here: after an error Lava's stop() waits for ever; snnc kills the whole group instead.
     for first in parts:
         processes[first].stop()
-    say(done=str(folder), start_seconds=times[0], run_seconds=times[1], steps=total)
+    say(
+        done=str(folder),
+        start_seconds=times[0],
+        run_seconds=times[1],
+        steps=total,
+        cpu_seconds=_cpu_seconds() - spent,
+    )
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of those it has waited for, which Lava does when it stops."""
+    every = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(sum(resource.getrusage(who)[:2]) for who in every)
 
 
 def components(job: dict) -> list:

@@ -52,6 +52,7 @@ def compile_command(
     output: opt.ArtifactOut = None,
     timesteps: opt.Timesteps = None,
     weight_bits: opt.WeightBits = None,
+    memory_budget: opt.MemoryBudget = None,
     chips: opt.Chips = None,
     wire_code: opt.WireCode = None,
     semantics: opt.Semantics = None,
@@ -89,7 +90,8 @@ def compile_command(
     from snnc.cli import compiling
 
     given = {
-        "target": target, "timesteps": timesteps, "weight_bits": weight_bits, "chips": chips,
+        "target": target, "timesteps": timesteps, "weight_bits": weight_bits,
+        "memory_budget": memory_budget, "chips": chips,
         "seed": seed, "time_limit_s": time_limit, "calibration_samples": calibration_samples,
         "dialect": dialect, "dt": dt, "reset": reset, "threshold": threshold,
         "loop_delay": loop_delay, "transpose_linear": transpose_linear or None,

@@ -67,6 +67,10 @@ WeightBits = Annotated[
     str | None,
     typer.Option(help="Bits of a weight, 1 to 16: 8, or conv1=4,fc=8.", show_default="8"),
 ]
+MemoryBudget = Annotated[
+    float | None,
+    typer.Option(help="KiB for all weights: layers take the widths with the least error."),
+]
 Chips = Annotated[int | None, typer.Option(help="Chips joined into one mesh.", show_default="1")]
 Semantics = Annotated[
     str | None,

@@ -174,10 +174,11 @@ def test_convolutions_stay_convolutions_unless_lava_cannot() -> None:
         )  # fmt: skip
         return [p.kind for p in lower(IntegerNetwork("conv", nodes), 4).processes]
 
-    kernel = np.arange(-9, 9).reshape(1, 2, 3, 3)
+    kernel = 2 * np.arange(-9, 9).reshape(1, 2, 3, 3)
     one = (1, 1)
     assert "Conv" in plan_with(Conv(kernel, one, ((1, 1), (0, 0)), one), (1, 5, 3))
     assert "Conv" not in plan_with(Conv(kernel, one, ((1, 0), (0, 0)), one), (1, 4, 3))
+    assert "Conv" not in plan_with(Conv(kernel // 2, one, ((0, 0),) * 2, one), (1, 3, 3))  # odd
     assert "Conv" not in plan_with(Conv(kernel * 200, one, ((0, 0),) * 2, one), (1, 3, 3))
     pool = Pool("w", ("x",), "sum", (2, 2), (2, 2), ((0, 0),) * 2)
     neuron = shaped((2, 2, 2))

@@ -45,3 +45,13 @@ def test_trained_weights_are_exact_too():
 def test_seeds_differ():
     one, two = (torch_zoo.build("fc_if_soft", seed).model.state_dict() for seed in (0, 1))
     assert any(not np.array_equal(one[k], two[k]) for k in one)
+
+
+def test_a_reparameterised_convolution_folds_to_one():
+    from snnc.compiler.normalise import normalise
+    from snnc.ir.nodes import Linear
+    from snnc.ir.weights import Conv
+
+    network = normalise(torch_compare.imported(torch_zoo.snap(torch_zoo.build("repconv"))))
+    layers = [n.weights for n in network.of_type(Linear) if n.name.startswith(("body.2", "body.5"))]
+    assert [(type(w), w.values.shape) for w in layers] == [(Conv, (16, 16, 3, 3))] * 2

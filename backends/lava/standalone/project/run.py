@@ -21,10 +21,10 @@ lava_import.prepare()
 lava_import.prepare_conv()
 
 import numpy as np
+import snnc_processes
 from lava.magma.core.run_conditions import RunSteps
 from lava.magma.core.run_configs import Loihi2HwCfg, Loihi2SimCfg
 from network import INPUTS, POPULATIONS, WINDOWS, build
-from snnc_processes import EventRecorder
 
 
 def time_steps(samples: int) -> int:
@@ -60,7 +60,7 @@ def run(inputs: dict) -> dict:
             population = processes[name]
             path = str(Path(folder) / str(number))
             shape = population.s_out.shape
-            recorder = EventRecorder(shape=shape, path=path, window=WINDOWS[name])
+            recorder = snnc_processes.EventRecorder(shape=shape, path=path, window=WINDOWS[name])
             population.s_out.connect(recorder.s_in)
         started = []
         for process in processes.values():  # a network may fall into parts: one run each

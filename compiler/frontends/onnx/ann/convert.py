@@ -116,15 +116,15 @@ class _Converter:
         a, b = pair
         less = self._put(Scale(self._free(f"{node.name}.less"), (b,), np.asarray(-1.0)))
         lead = self._put(Add(self._free(f"{node.name}.lead"), (a, less)))
-        beyond = self._population(f"{node.name}.beyond", lead, node.shape, unit)
+        name = self._free(f"{node.name}.beyond")
+        beyond = self._population(name, lead, node.shape, unit)
         return self._put(Add(self._free(f"{node.name}.max"), (b, beyond)))
 
-    def _population(self, base: str, operand: str, shape: Shape, theta: RealArray) -> str:
+    def _population(self, name: str, operand: str, shape: Shape, theta: RealArray) -> str:
         """Integrate-and-fire neurons."""
-        made = any(node.name == base for node in self.nodes)
         return self._put(
             RealNeuron(
-                name=self._free(base) if made or base not in self.names else base,
+                name=name,
                 inputs=(operand,),
                 shape=shape,
                 decay=np.asarray(1.0),

@@ -1,0 +1,1 @@
+"""What every exported project starts with."""
