@@ -137,13 +137,16 @@ def mesh_nodes(cores: int) -> tuple[Any, ...]:
     )
 
 
-def uniform_traffic(machine: noc_tables.Machine, load: float, cycles: int = 20000) -> ends.Releases:
-    """Bernoulli arrivals at every sending core."""
-    rng = np.random.default_rng(1)
+def uniform_traffic(
+    machine: noc_tables.Machine, load: float, cycles: int = 20000, seed: int = 1
+) -> ends.Releases:
+    """Bernoulli arrivals at every core for any other core; nothing from the host."""
+    rng = np.random.default_rng(seed)
+    cores = machine.senders - machine.host_routers.size
     sends, times, counts = [], [], []
     for sender in range(machine.senders):
         mine = np.flatnonzero(machine.send_sender == sender)
-        when = np.flatnonzero(rng.random(cycles) < load) if mine.size > 1 else np.zeros(0)
+        when = np.flatnonzero(rng.random(cycles) < load) if sender < cores else np.zeros(0)
         counts.append(when.size)
         times.append(when.astype(np.float64))
         sends.append(rng.choice(mine, when.size) if when.size else np.zeros(0, np.int64))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +21,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from cycle_speed import convolutional, mesh_nodes
+from cycle_speed import convolutional, mesh_nodes, uniform_traffic
 from support.simple_mapping import Options, simple_mapping
 from support.small_targets import round_costs, small_target
 
@@ -53,7 +54,7 @@ class Point(NamedTuple):
 def without_costs(target: Target) -> Target:
     """The same machine with events that take no time and hops of one cycle."""
     costs = round_costs().model_copy(update={"events": {}})
-    return target.model_copy(update={"cost_sets": {"round": costs}})
+    return target.model_copy(update={"cost_sets": {target.default_cost: costs}})
 
 
 def mesh(depth: int) -> Deployment:
@@ -66,20 +67,6 @@ def mesh(depth: int) -> Deployment:
     return simple_mapping(network, without_costs(target), 1, options=options)
 
 
-def uniform_traffic(machine: noc_tables.Machine, load: float, seed: int) -> ends.Releases:
-    """Bernoulli arrivals at every core, for any other core; nothing from the host."""
-    rng = np.random.default_rng(seed)
-    sends, times, counts = [], [], []
-    for sender in range(machine.senders):
-        mine = np.flatnonzero(machine.send_sender == sender)
-        when = np.flatnonzero(rng.random(CYCLES) < (load if sender < SIDE**2 else 0.0))
-        counts.append(when.size)
-        times.append(when.astype(np.float64))
-        sends.append(rng.choice(mine, when.size))
-    ptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return ends.Releases(ptr, np.concatenate(sends).astype(np.int32), np.concatenate(times))
-
-
 def measure(deployment: Deployment, injected: float, fidelity: str) -> Point:
     """Mean over seeds; the fastest of them counts, so that compilation and other jobs do not."""
     machine = noc_tables.describe(deployment)
@@ -87,7 +74,7 @@ def measure(deployment: Deployment, injected: float, fidelity: str) -> Point:
     tables, buffers = noc_tables.build(deployment, machine, np.zeros(sends))
     latency, speed = [], []
     for seed in range(SEEDS):
-        releases = uniform_traffic(machine, injected, seed)
+        releases = uniform_traffic(machine, injected, CYCLES, seed)
         if fidelity == "flit":
             wide, flits = flit_tables.new_state(deployment, machine, tables, buffers)
             start = time.process_time()
@@ -167,27 +154,34 @@ def synthetic() -> None:
     """A convolutional network on a mesh of 8 x 4 routers with 4 cores each."""
     rng = np.random.default_rng(0)
     network = convolutional(rng)
-    target = small_target(8, 4, 4, buffer=4, injection=16, receive=4)
-    for name, machine in (("round costs", target), ("instant cores", without_costs(target))):
+    one = small_target(8, 4, 4, buffer=4, receive=4)
+    two = small_target(4, 4, 4, buffer=4, receive=4, chip_link_cycles=8)
+    for name, target, chips in (
+        ("round costs", one, 1),
+        ("instant cores", without_costs(one), 1),
+        ("instant, 2 chips", without_costs(two), 2),
+    ):
         options = Options(neurons_per_core=128)
-        deployment = simple_mapping(network, machine, 100, options=options)
+        deployment = simple_mapping(network, target, 100, chips, options)
         for rate in (0.003, 0.01, 0.03, 0.1):
             frames = (rng.random((2, 100, 2, 34, 34)) < rate).astype(np.int64)
             errors(f"synthetic, {name}, input {rate:g}", deployment, {"x": frames})
 
 
 def digits(samples: int) -> None:
-    """The shipped digits network on the shipped machines."""
+    """The shipped digits network on Loihi, and there with cores that take no time."""
     data = files("snnc") / "demo_data"
     with as_file(data / "digits_cnn.nir") as model, as_file(data / "digits_test.npz") as images:
-        for target in ("loihi1", "loihi2"):
-            inputs = InputOptions(encode="direct", timesteps=10)
-            options = CompileOptions(target=target, timesteps=10)
-            compiled = snnc.compile(model, options, calibration=images, inputs=inputs)
-            assert compiled.deployment is not None
-            nodes = compiled.deployment.network.of_type(Input)
-            batch = load(images, nodes, inputs, samples).batch(0, samples)
-            errors(f"digits, {target}", compiled.deployment, integer_batch(batch, nodes))
+        inputs = InputOptions(encode="direct", timesteps=10)
+        options = CompileOptions(target="loihi1", timesteps=10)
+        compiled = snnc.compile(model, options, calibration=images, inputs=inputs)
+        assert compiled.deployment is not None  # no stop_after
+        deployment = compiled.deployment
+        nodes = deployment.network.of_type(Input)
+        batch = load(images, nodes, inputs, samples).batch(0, samples)
+    instant = replace(deployment, target=without_costs(deployment.target))
+    for name, program in (("loihi1", deployment), ("loihi1, instant cores", instant)):
+        errors(f"digits, {name}", program, integer_batch(batch, nodes))
 
 
 if __name__ == "__main__":

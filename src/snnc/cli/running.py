@@ -165,6 +165,8 @@ def _cycle_rows(cycle: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             f"one cycle = {quantity(timing['cycle_s'], 's')})",
         )
         yield "time per sample", f"{quantity(seconds['mean'], 's')} on the chip"
+        classes = [f"{name} {ticks:,}" for name, ticks in timing["limits"].items() if ticks]
+        yield "ticks limited by", f"{', '.join(classes)}   (network-on-chip: {timing['noc']})"
     yield from _trouble(cycle)
     events = sum(n for kind, n in cycle["events"].items() if kind.startswith("synapse_op_"))
     yield "synaptic events", f"{events / cycle['samples']:,.0f} per sample"
