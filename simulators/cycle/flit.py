@@ -38,6 +38,7 @@ from snnc.simulators.cycle.ends import (
     pop,
     receive,
     restart_ends,
+    schedule,
     schedule_release,
     unsent,
     wrapped,
@@ -151,14 +152,16 @@ def _next(noc: NocTables, state: FlitState, soonest: int, now: int) -> int:
 
 @inlined
 def _events(noc: NocTables, state: FlitState, releases: Releases, now: int) -> None:
-    """Senders hand over what is due, cores take their next packet."""
+    """Senders hand over what is due, cores take their next packet, far flits arrive."""
     first_sender = len(state.queue) + len(state.port)
     first_core = first_sender + len(state.sender)
     mask = (1 << noc.bits) - 1
     while state.heap[0] > 0 and state.heap[1] >> noc.bits <= now:
         code = pop(state.heap) & mask
         state.total[EVENTS] += 1
-        if code >= first_core:
+        if code < len(state.queue):
+            _sleep(noc, state, code, now, now)
+        elif code >= first_core:
             finish(noc, state, code - first_core)
         else:
             _release(noc, state, releases, code - first_sender, now)
@@ -174,14 +177,14 @@ def _release(noc: NocTables, state: FlitState, releases: Releases, sender: int, 
     send = int(np.int64(releases.send[state.sender[sender, RELEASED]]))
     state.sender[sender, RELEASED] += 1
     state.total[INJECTED] += 1
-    _enqueue(noc, state, queue, noc.send[send, ROOT], send, now)
+    _enqueue(noc, state, queue, noc.send[send, ROOT], send, now, now)
     state.total[PEAK_INJECTION] = max(state.total[PEAK_INJECTION], state.queue[queue, FILL])
     schedule_release(noc, state, releases, sender, now)
 
 
 @inner_kernel
 def _enqueue(
-    noc: NocTables, state: FlitState, queue: int, node: int, send: int, ready: int
+    noc: NocTables, state: FlitState, queue: int, node: int, send: int, ready: int, now: int
 ) -> None:
     """Put a flit into a queue with room; it may be read from ``ready`` on."""
     row = state.queue[queue]
@@ -193,11 +196,15 @@ def _enqueue(
     if row[FILL] == 1:
         last = state.input[row[INPUT], LAST_READ]
         own = state.input[row[INPUT], LAST_QUEUE] == queue
-        _sleep(state, queue, max(ready, last + noc.interval) if own else ready)
+        _sleep(noc, state, queue, max(ready, last + noc.interval) if own else ready, now)
 
 
 @inner_kernel
-def _sleep(state: FlitState, queue: int, until: int) -> None:
+def _sleep(noc: NocTables, state: FlitState, queue: int, until: int, now: int) -> None:
+    """Wake the queue at this time: by the wheel, or by an event when one turn is too short."""
+    if until - now >= state.wheel.size:
+        schedule(noc, state, until, queue)
+        return
     bucket = until & (state.wheel.size - 1)
     state.queue[queue, LINK] = state.wheel[bucket]
     state.wheel[bucket] = queue
@@ -322,7 +329,7 @@ def _transmit(noc: NocTables, state: FlitState, port: int, out: int, send: int, 
     for other in range(queue + 1, (port + 1) * state.lanes):
         if state.queue[other, FILL] < state.queue[queue, FILL]:
             queue = other
-    _enqueue(noc, state, queue, noc.out[out, NEXT], send, now + state.port[port, LATENCY])
+    _enqueue(noc, state, queue, noc.out[out, NEXT], send, now + state.port[port, LATENCY], now)
     state.total[PEAK_CHANNEL] = max(state.total[PEAK_CHANNEL], state.queue[queue, FILL])
 
 
@@ -338,7 +345,7 @@ def _leave(noc: NocTables, state: FlitState, releases: Releases, queue: int, now
     state.queue[moved, PLACE] = row[PLACE]
     if row[FILL] > 0:
         ready = state.entry[row[ENTRIES] + row[HEAD], READY]
-        _sleep(state, queue, max(ready, now + noc.interval))
+        _sleep(noc, state, queue, max(ready, now + noc.interval), now)
     sender = queue - len(state.queue) + len(state.sender)
     if sender >= 0 and state.sender[sender, STALLED]:
         state.sender[sender, STALLED] = 0

@@ -30,6 +30,7 @@ from snnc.simulators.cycle.noc_tables import (
 )
 
 MOST_LANES = 16
+MOST_BUCKETS = 4096
 
 
 def new_state(
@@ -50,7 +51,8 @@ def new_state(
     copies = np.where(np.arange(buffers.capacity.size) < noc.channels, lanes, 1)
     queue = _queues(deployment, machine, buffers, copies)
     codes = len(queue) + ports + senders + cores
-    wheel = 1 << int(max(buffers.latency.max(initial=1), noc.interval)).bit_length()
+    farthest = int(max(buffers.latency.max(initial=1), noc.interval))
+    wheel = min(1 << farthest.bit_length(), MOST_BUCKETS)
     port = zeros(ports, 9)
     port[:, LATENCY], port[:, SPACING] = buffers.latency, buffers.spacing
     port[:, CONTENDERS] = contenders(deployment, machine, copies)
@@ -59,7 +61,7 @@ def new_state(
     outputs = int(np.diff(noc.out_ptr).max(initial=1))
     state = FlitState(
         lanes=lanes,
-        heap=zeros(senders + cores + 1),
+        heap=zeros(len(queue) + senders + cores + 1),
         queue=queue,
         sent=zeros(len(queue), outputs),
         entry=zeros(int(queue[:, CAPACITY].sum()), 3),

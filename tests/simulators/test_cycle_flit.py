@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.noc_traffic import drain, machine_with, ring_deployment
+from support.noc_traffic import Outcome, clockwise, drain, machine_with, ring_deployment
 from support.random_networks import Options as NetworkOptions
 from support.random_networks import random_inputs, random_network
 from support.simple_mapping import Options, simple_mapping, x_then_y
-from support.small_targets import quantity, small_target
+from support.small_targets import quantity, round_costs, small_target
 
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import OptionError, TargetError
-from snnc.ir.target import Target
+from snnc.ir.target import Cost, CostTable, Target
 from snnc.simulators import cycle, reference
 from snnc.simulators.cycle import ends
+from snnc.simulators.cycle.flit import FlitState, waits
 from snnc.simulators.cycle.timing import FIDELITIES, Fidelity
 
 
@@ -28,7 +29,16 @@ def with_lanes(target: Target, lanes: float | None) -> Target:
     return target.model_copy(update={"noc": target.noc.model_copy(update=quantities)})
 
 
-def flit(deployment: Deployment, packets: list[tuple[int, int, float]], service: float = 0.0):  # type: ignore[no-untyped-def]
+def costly(kind: str, latency: float) -> CostTable:
+    """The usual costs, and one event that takes long."""
+    costs = round_costs()
+    events = {**costs.events, kind: Cost(energy=None, latency=latency)}
+    return costs.model_copy(update={"events": events})
+
+
+def flit(
+    deployment: Deployment, packets: list[tuple[int, int, float]], service: float = 0.0
+) -> Outcome:
     return drain(deployment, packets, service, "flit")
 
 
@@ -106,6 +116,11 @@ def test_a_chip_boundary_is_slower() -> None:
     assert flit(machine_with(target, {0: [1]}, chips=2), [(0, 0, 0.0)] * 2).last == 40
 
 
+def test_a_link_slower_than_one_turn_of_the_wheel() -> None:
+    target = small_target(1, 1, chip_link_cycles=100_000)
+    assert flit(machine_with(target, {0: [1]}, chips=2), [(0, 0, 3.0)] * 2).last == 200_003
+
+
 def test_two_packets_per_cycle_need_half_the_time() -> None:
     fast = small_target(2, 1, packets_per_cycle=2, buffer=64, injection=64, receive=64)
     assert flit(machine_with(fast, {0: [1]}), [(0, 0, 0.0)] * 21).last / 2 == 2 + 10
@@ -146,7 +161,7 @@ def test_every_packet_arrives_everywhere_once(
     assert not got.state.queue[:, 0].any()
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 10**6), chips=st.integers(1, 2), lanes=st.integers(1, 2))
 def test_spikes_are_those_of_the_reference(seed: int, chips: int, lanes: int) -> None:
     network = random_network(seed, NetworkOptions(layers=4, width=3))
@@ -161,6 +176,22 @@ def test_spikes_are_those_of_the_reference(seed: int, chips: int, lanes: int) ->
     assert sum(got.result.mismatches(reference.run(network, inputs)).values()) == 0
     model = cycle.run(deployment, inputs)
     assert (got.counts, got.busiest_channel) == (model.counts, model.busiest_channel)
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 3])
+def test_a_ring_deadlocks_with_any_number_of_virtual_channels(lanes: int) -> None:
+    """More places only take more packets to fill; every channel then waits for the next one."""
+    target = with_lanes(small_target(2, 2, buffer=1, injection=1, receive=1), lanes)
+    opposite = {core: [3 - core] for core in range(4)}
+    packets = [(core, 0, 0.0) for core in range(4) for _ in range(10)]
+    outcome = flit(machine_with(target, opposite, path=clockwise), packets)
+    assert outcome.last == -1
+    assert isinstance(outcome.state, FlitState)
+    waiting = waits(outcome.tables, outcome.state)
+    assert {channel: set(ports) for channel, ports in waiting.items()} == {
+        0: {2}, 1: {0}, 2: {3}, 3: {1},
+    }  # fmt: skip
+    assert flit(machine_with(target, opposite), packets).last > 0
 
 
 def test_the_same_run_twice_is_the_same() -> None:
@@ -187,6 +218,51 @@ def test_every_tick_has_a_class_of_what_limits_it(fidelity: Fidelity) -> None:
     assert timing is not None
     assert timing.limits["compute"] == ticks - 1  # all but the empty load phase
     assert sum(timing.limits.values()) == ticks
+
+
+@pytest.mark.parametrize("fidelity", FIDELITIES)
+@pytest.mark.parametrize(
+    ("name", "machine"),
+    [
+        ("memory", small_target(2, 2, costs=costly("message_in", 50e-9))),
+        ("compute", small_target(2, 2, costs=costly("neuron_access", 50e-9))),
+        ("traffic", small_target(2, 2, costs=costly("hop_ew", 50e-9))),
+    ],
+)
+def test_the_dearest_part_is_the_class(name: str, machine: Target, fidelity: Fidelity) -> None:
+    deployment, inputs = ring_deployment(x_then_y)
+    dear = without_barrier(replace(deployment, target=machine))
+    timing = cycle.run(dear, inputs, noc=fidelity).timing
+    assert timing is not None
+    ticks = timing.tick_cycles.size
+    least = ticks - 2 if name != "compute" else ticks - 1  # nothing arrives in the first and last
+    assert timing.limits[name] >= least
+
+
+def test_uniform_random_traffic_on_a_mesh_waits_as_long_as_it_should() -> None:
+    """8 x 8, hops of a cycle, 0.2 packets per node and cycle: 6.14 cycles by another simulator;
+    at 0.4 packets, 4 places per channel are not enough."""
+    free = without_hop_costs(small_target(8, 8, multicast=False, injection=2000))
+    everyone = {core: [other for other in range(64) if other != core] for core in range(64)}
+    deployment = machine_with(free, everyone)
+    rng = np.random.default_rng(0)
+    latency = []
+    for load in (0.2, 0.4):
+        packets = [
+            (core, int(rng.integers(63)), float(t))
+            for core in range(64)
+            for t in np.flatnonzero(rng.random(2000) < load)
+        ]
+        total = flit(deployment, packets).state.total
+        released = sum(time for _, _, time in packets)
+        latency.append((total[ends.ARRIVALS] - released) / len(packets))
+    assert latency[0] == pytest.approx(6.14, rel=0.05)
+    assert latency[1] > 3 * 5.33
+
+
+def without_hop_costs(target: Target) -> Target:
+    costs = target.costs.model_copy(update={"events": {}})
+    return target.model_copy(update={"cost_sets": {"round": costs}})
 
 
 def without_barrier(deployment: Deployment) -> Deployment:
