@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.noc_traffic import Outcome, clockwise, drain, machine_with, ring_deployment
+from support.noc_traffic import Outcome, Packet, clockwise, drain, machine_with, ring_deployment
 from support.random_networks import Options as NetworkOptions
 from support.random_networks import random_inputs, random_network
 from support.simple_mapping import Options, simple_mapping, x_then_y
@@ -36,9 +36,7 @@ def costly(kind: str, latency: float) -> CostTable:
     return costs.model_copy(update={"events": events})
 
 
-def flit(
-    deployment: Deployment, packets: list[tuple[int, int, float]], service: float = 0.0
-) -> Outcome:
+def flit(deployment: Deployment, packets: list[Packet], service: float = 0.0) -> Outcome:
     return drain(deployment, packets, service, "flit")
 
 
@@ -178,9 +176,9 @@ def test_spikes_are_those_of_the_reference(seed: int, chips: int, lanes: int) ->
     assert (got.counts, got.busiest_channel) == (model.counts, model.busiest_channel)
 
 
-@pytest.mark.parametrize("lanes", [1, 2, 3])
-def test_a_ring_deadlocks_with_any_number_of_virtual_channels(lanes: int) -> None:
-    """More places only take more packets to fill; every channel then waits for the next one."""
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_a_ring_deadlocks_with_virtual_channels_too(lanes: int) -> None:
+    """A packet may take any of them, so they are no escape; every channel waits for the next."""
     target = with_lanes(small_target(2, 2, buffer=1, injection=1, receive=1), lanes)
     opposite = {core: [3 - core] for core in range(4)}
     packets = [(core, 0, 0.0) for core in range(4) for _ in range(10)]
@@ -189,7 +187,7 @@ def test_a_ring_deadlocks_with_any_number_of_virtual_channels(lanes: int) -> Non
     assert isinstance(outcome.state, FlitState)
     waiting = waits(outcome.tables, outcome.state)
     assert {channel: set(ports) for channel, ports in waiting.items()} == {
-        0: {2}, 1: {0}, 2: {3}, 3: {1},
+        0: {1}, 1: {3}, 3: {2}, 2: {0},
     }  # fmt: skip
     assert flit(machine_with(target, opposite), packets).last > 0
 
