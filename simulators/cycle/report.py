@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from snnc.ir.arrays import AnyArray
 from snnc.ir.deployment import Deployment
@@ -20,10 +19,10 @@ from snnc.simulators.cycle.result import (
     EnergyReport,
     Stopped,
     TimingReport,
-    Trace,
     Unpriced,
 )
 from snnc.simulators.cycle.timing import Clock, TickTime
+from snnc.simulators.cycle.tracing import Recorder
 from snnc.simulators.result import RunResult
 
 PARTS = ("sweep", "receive", "network")
@@ -44,9 +43,7 @@ class Timeline:
     stray: int = 0
     misses: int = 0
     stopped: list[tuple[int, int]] = field(default_factory=list)
-    spikes: npt.NDArray[np.int32] | None = None
-    channel_load: AnyArray | None = None
-    load_before: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
+    recorder: Recorder | None = None
 
     @staticmethod
     def empty(
@@ -62,18 +59,15 @@ class Timeline:
             packets=np.zeros(layout.owner.size, np.int64),
         )
         if trace:
-            populations = len(layout.names) - layout.inputs
-            channels = len(machine.channels)
-            line.spikes = np.zeros((samples, ticks, populations), np.int32)
-            line.channel_load = np.zeros((*line.parts.shape[:2], channels), np.int32)
-            line.load_before = np.zeros(channels, np.int64)
+            cores = machine.senders - machine.host_routers.size
+            timed = line.parts.shape[1]
+            line.recorder = Recorder(layout, machine, cores, samples, ticks, timed)
         return line
 
     def note_spikes(self, sample: int, tick: int, source: Int32, value: Int64) -> None:
         """Spikes of one tick, for the trace."""
-        if self.spikes is not None:
-            population = self.layout.owner[source] - self.layout.inputs
-            np.add.at(self.spikes[sample, tick], population, np.abs(value).astype(np.int32))
+        if self.recorder is not None:
+            self.recorder.note_spikes(sample, tick, source, value)
 
     def note_time(self, sample: int, tick: int, clock: Clock, time: TickTime) -> None:
         """Length of a tick; tick -1 is the load phase."""
@@ -83,10 +77,8 @@ class Timeline:
         self.seconds[sample] += seconds
         if clock.tick_s is not None and time.cycles * clock.cycle_s > clock.tick_s:
             self.misses += 1
-        if self.channel_load is not None:
-            load = clock.state.load[: clock.tables.channels]
-            self.channel_load[sample, tick + 1] = load - self.load_before
-            self.load_before = load.copy()
+        if self.recorder is not None:
+            self.recorder.note_time(sample, tick, clock, time)
 
     def note_sample(
         self, sample: int, counts: Counts, packets: Int64, stray: int, ticks: int
@@ -141,7 +133,7 @@ def collect(
         timeline.stray,
         tuple(missing),
         (*timeline.machine.notes, *_notes(deployment, clock)),
-        _trace(timeline),
+        None if timeline.recorder is None else timeline.recorder.trace(timeline.tick_cycles),
         _stopped(timeline),
     )
 
@@ -249,15 +241,3 @@ def _notes(deployment: Deployment, clock: Clock | None) -> tuple[str, ...]:
             f"the barrier table ends at {max(table)} tiles; its nearest entry is used for {tiles}",
         )
     return ()
-
-
-def _trace(timeline: Timeline) -> Trace | None:
-    if timeline.spikes is None or timeline.channel_load is None:
-        return None
-    return Trace(
-        timeline.layout.names[timeline.layout.inputs :],
-        timeline.spikes,
-        timeline.machine.channels,
-        timeline.tick_cycles,
-        timeline.channel_load,
-    )

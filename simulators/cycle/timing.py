@@ -71,6 +71,22 @@ class TickTime(NamedTuple):
         return max(self[:3])
 
 
+class CoreTimes(NamedTuple):
+    """[cores] cycles of one tick each.
+
+    Attributes:
+        sweep: until the sweep is done.
+        stall: of those, waiting for room in the injection queue.
+        receive_end: until the last packet is accumulated.
+        receive: looking up and accumulating, without waiting for packets.
+    """
+
+    sweep: Float64
+    stall: Float64
+    receive_end: Float64
+    receive: Float64
+
+
 class Senders(NamedTuple):
     """What the planning of sweeps needs to know of a program; few arrays compile faster.
 
@@ -283,6 +299,20 @@ class Clock:
             in_flight = int(state.queue[:, noc.FILL].sum())
             raise deadlock(self.machine, waits, in_flight, self._mesh, where)
         return network
+
+    def core_times(self, reach_send: Int64, reach_core: Int64) -> CoreTimes:
+        """Times of the cores in the last tick; arguments as in ``program.Layout``."""
+        unit, cores = 1.0 / self.machine.resolution, self._end.size
+        sent = np.bincount(self._buffer[0][: self._ptr[-1]], minlength=len(self.tables.send))
+        work = np.zeros(cores)
+        np.add.at(work, reach_core, sent[reach_send] * self.tables.service)
+        stall = self.state.shift[:cores]
+        return CoreTimes(
+            (self._end + stall) * unit,
+            stall * unit,
+            self.state.receive_end * unit,
+            work * unit,
+        )
 
     def seconds(self, time: TickTime) -> float:
         """Length of a tick."""

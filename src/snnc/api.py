@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from snnc.ir.wire import WireCode
     from snnc.running import Backend, Progress
     from snnc.simulators.cycle.timing import Fidelity
+    from snnc.streaming import StreamOptions, StreamReport
 
 AnyPath = str | Path
 OnStage = Callable[[str, float | None], None]
@@ -170,6 +171,8 @@ def run(
     trace: AnyPath | None = None,
     decode: str | None = None,
     early_stop: float | None = None,
+    deadline: float | None = None,
+    threads: int = 1,
     lava: LavaOptions | None = None,
     noc: Fidelity = "transaction",
     on_progress: Progress = _silent,
@@ -184,9 +187,13 @@ def run(
         samples: run only the first so many.
         inputs: how data becomes time steps; what it leaves open is as the network was compiled.
         compare: compare the backend with the reference on the first so many samples.
-        trace: ``.npz`` file that receives the spikes of every population.
+        trace: file that receives the spikes of every population, and the chip's time series:
+            ``.h5``, ``.npz``, or ``.json`` to look at in a browser.
         decode: how outputs become classes, see ``snnc.simulators.decoding``; None as the model.
         early_stop: end a sample when the best class leads the second by this much.
+        deadline: seconds that a sample may take on the chip; ``deadline`` of the report says
+            whether they sufficed.
+        threads: samples run at the same time, by the cycle or functional simulator.
         lava: interpreter and patience of the Lava backend.
         noc: network-on-chip of the cycle simulator: "transaction" (event-driven) or "flit" (cycle
             by cycle, slower).
@@ -195,18 +202,56 @@ def run(
     Raises:
         SnncError: what is wrong with artifact, data or options, and what to do.
     """
+    from snnc.deadline import Deadline
     from snnc.deciding import Rules
     from snnc.execution import execute
+    from snnc.parallel import check_threads
+    from snnc.traces import check_format
 
+    check_threads(threads, backend)
     if compare < 0:
         raise OptionError("must not be negative", where="--compare", found=compare)
     if trace is not None:
         _check_output(Path(trace), input, deployment)
+        check_format(Path(trace), backend)
+    limit = Deadline.of(deadline, backend)
     program = _deployment(deployment)
     rules = Rules.of(program, decode, early_stop)
     data = _data(program, input, inputs or InputOptions(), samples)
     path = None if trace is None else Path(trace)
-    return execute(program, data, backend, compare, path, on_progress, rules, lava, noc)
+    return execute(
+        program, data, backend, compare, path, on_progress, rules, lava, noc, limit, threads
+    )
+
+
+def stream(
+    deployment: AnyPath | Deployment,
+    input: AnyPath,
+    *,
+    options: StreamOptions | None = None,
+    inputs: InputOptions | None = None,
+    on_window: Callable[[int], None] = _silent,
+) -> StreamReport:
+    """Run an artifact on an endless event recording in bounded memory; see docs/streaming.md.
+
+    Args:
+        deployment: ``.snnc`` file, or a deployment in memory.
+        input: ``.bin``, ``.bs2``, ``.dat``, or ``.npy`` with the fields t, x, y, p.
+        options: windows, checkpoints and where to end.
+        inputs: width of a time step and encoding; what it leaves open is as compiled.
+        on_window: called with the steps run after every window.
+
+    Raises:
+        SnncError: what is wrong with artifact, recording, options or checkpoint.
+    """
+    from snnc.streaming import StreamOptions, run_stream
+
+    chosen = options or StreamOptions()
+    if chosen.checkpoint is not None:
+        _check_output(chosen.checkpoint, input, deployment)
+    program = _deployment(deployment)
+    bins = _as_compiled(program, inputs or InputOptions())
+    return run_stream(program, Path(input), chosen, bins, on_window)
 
 
 def verify(
@@ -584,12 +629,16 @@ def _data(
             allowed=steps,
             remedy="compile again with another --timesteps",
         )
+    chosen = dataclasses.replace(_as_compiled(deployment, inputs), timesteps=steps)
+    return load(Path(path), deployment.network.of_type(Input), chosen, samples)
+
+
+def _as_compiled(deployment: Deployment, inputs: InputOptions) -> InputOptions:
+    """What the options leave open is as the network was compiled."""
     recorded = deployment.provenance.get("inputs")
     compiled_for: Mapping[str, Any] = recorded if isinstance(recorded, Mapping) else {}
-    chosen = dataclasses.replace(
+    return dataclasses.replace(
         inputs,
-        timesteps=steps,
         usual_encode=compiled_for.get("encode") or inputs.usual_encode,
         usual_bin_us=compiled_for.get("bin_us") or inputs.usual_bin_us,
     )
-    return load(Path(path), deployment.network.of_type(Input), chosen, samples)

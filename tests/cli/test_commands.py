@@ -184,8 +184,8 @@ def test_missed_deadlines_and_lost_inputs_are_shown(
 ) -> None:
     whole = Tally.cycle_summary
 
-    def late(tally: Tally) -> dict[str, Any] | None:
-        found = whole(tally)
+    def late(tally: Tally, *given: Any) -> dict[str, Any] | None:
+        found = whole(tally, *given)
         assert found is not None
         return {
             **found,
