@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from snnc.ir.arrays import AnyArray
 from snnc.ir.deployment import Deployment
-from snnc.simulators.cycle import energy, noc
+from snnc.simulators.cycle import ends, energy
 from snnc.simulators.cycle.energy import KINDS, Counter, Counts
 from snnc.simulators.cycle.noc_tables import HOP_KINDS, Float64, Int32, Int64, Machine
 from snnc.simulators.cycle.program import Layout
@@ -25,6 +26,7 @@ from snnc.simulators.cycle.tracing import Recorder
 from snnc.simulators.result import RunResult
 
 PARTS = ("sweep", "receive", "network")
+CLASSES = ("compute", "memory", "traffic", "barrier")
 
 
 @dataclass(eq=False)
@@ -34,6 +36,7 @@ class Timeline:
     layout: Layout
     machine: Machine
     parts: Float64
+    demand: Float64
     seconds: Float64
     counts: list[Counts] = field(default_factory=list)
     packets: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -51,6 +54,7 @@ class Timeline:
             layout,
             machine,
             np.zeros((samples, ticks + 1 if timing else 0, len(PARTS))),
+            np.zeros((samples, ticks + 1 if timing else 0, 2)),
             np.zeros(samples),
             packets=np.zeros(layout.owner.size, np.int64),
         )
@@ -67,7 +71,8 @@ class Timeline:
 
     def note_time(self, sample: int, tick: int, clock: Clock, time: TickTime) -> None:
         """Length of a tick; tick -1 is the load phase."""
-        self.parts[sample, tick + 1] = time
+        self.parts[sample, tick + 1] = time[: len(PARTS)]
+        self.demand[sample, tick + 1] = time[len(PARTS) :]
         seconds = clock.seconds(time)
         self.seconds[sample] += seconds
         if clock.tick_s is not None and time.cycles * clock.cycle_s > clock.tick_s:
@@ -165,17 +170,30 @@ def _timing(clock: Clock, timeline: Timeline) -> TimingReport:
     ran, longest = ~np.isnan(timeline.parts[:, :, 0]), timeline.parts.argmax(axis=2)
     peaks = clock.state.total
     return TimingReport(
+        clock.fidelity,
         clock.cycle_s,
         timeline.seconds,
         timeline.tick_cycles,
         clock.barrier_s,
         {part: int(np.count_nonzero(ran & (longest == i))) for i, part in enumerate(PARTS)},
+        _limits(clock, timeline, ran),
         timeline.misses,
-        int(peaks[noc.PEAK_CHANNEL]),
-        int(peaks[noc.PEAK_INJECTION]),
-        int(peaks[noc.PEAK_RECEIVE]),
+        int(peaks[ends.PEAK_CHANNEL]),
+        int(peaks[ends.PEAK_INJECTION]),
+        int(peaks[ends.PEAK_RECEIVE]),
         clock.stall_cycles,
     )
+
+
+def _limits(clock: Clock, timeline: Timeline, ran: AnyArray) -> dict[str, int]:
+    """Ticks that ran, by the class of what takes most of them; see ``TimingReport.limits``."""
+    cycles, demand = timeline.tick_cycles[ran], timeline.demand[ran]
+    work = cycles * clock.cycle_s
+    barrier = clock.barrier_s if clock.tick_s is None else np.maximum(clock.tick_s - work, 0.0)
+    rest = cycles - demand.max(axis=1)
+    largest = np.column_stack([demand, rest]).argmax(axis=1)
+    largest[barrier > work] = CLASSES.index("barrier")
+    return {name: int(np.count_nonzero(largest == i)) for i, name in enumerate(CLASSES)}
 
 
 def channel_loads(deployment: Deployment, timeline: Timeline) -> Int64:

@@ -50,22 +50,29 @@ class TimingReport:
     """Time, where a sample is its load phase and its ticks.
 
     Attributes:
+        noc: how packets moved, "transaction" or "flit".
         cycle_s: seconds per cycle.
         seconds: [samples].
         tick_cycles: [samples, ticks + 1] length of the load phase and of every tick, without the
             barrier; for a fixed tick the time the work needed; NaN after an early stop.
         barrier_s: seconds of one barrier, 0 for a fixed tick.
         limited_by: ticks whose longest part was "sweep", "receive" or "network".
+        limits: the same ticks by the class of what takes most of them: "compute" (the longest
+            sweep, had it never waited), "memory" (the most looking up and accumulating of one
+            core), "traffic" (what is left of the tick beside the larger of the two), or
+            "barrier" (the barrier, or the rest of a fixed tick, is longer than the work).
         deadline_misses: ticks that needed more than the fixed tick; 0 with a barrier.
         peak_channel_queue, peak_injection_queue, peak_receive_queue: packets.
         stall_cycles: cycles that sweeps waited for room in an injection queue, over all cores.
     """
 
+    noc: str
     cycle_s: float
     seconds: Float64
     tick_cycles: Float64
     barrier_s: float
     limited_by: Mapping[str, int]
+    limits: Mapping[str, int]
     deadline_misses: int
     peak_channel_queue: int
     peak_injection_queue: int
@@ -80,12 +87,14 @@ class TimingReport:
     def as_dict(self) -> dict[str, Any]:
         """JSON values; distributions as minimum, mean, 95th percentile and maximum."""
         return {
+            "noc": self.noc,
             "cycle_s": self.cycle_s,
             "seconds_per_sample": spread(self.seconds),
             "cycles_per_sample": spread(self.cycles),
             "tick_cycles": spread(self.tick_cycles),
             "barrier_s": self.barrier_s,
             "limited_by": dict(self.limited_by),
+            "limits": dict(self.limits),
             "deadline_misses": self.deadline_misses,
             "peak_channel_queue": self.peak_channel_queue,
             "peak_injection_queue": self.peak_injection_queue,

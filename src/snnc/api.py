@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from snnc.ir.target import Target
     from snnc.ir.wire import WireCode
     from snnc.running import Backend, Progress
+    from snnc.simulators.cycle.timing import Fidelity
     from snnc.streaming import StreamOptions, StreamReport
 
 AnyPath = str | Path
@@ -173,6 +174,7 @@ def run(
     deadline: float | None = None,
     threads: int = 1,
     lava: LavaOptions | None = None,
+    noc: Fidelity = "transaction",
     on_progress: Progress = _silent,
 ) -> RunReport:
     """Run an artifact on data.
@@ -193,6 +195,8 @@ def run(
             whether they sufficed.
         threads: samples run at the same time, by the cycle or functional simulator.
         lava: interpreter and patience of the Lava backend.
+        noc: network-on-chip of the cycle simulator: "transaction" (event-driven) or "flit" (cycle
+            by cycle, slower).
         on_progress: called as (samples done, samples in total).
 
     Raises:
@@ -215,7 +219,9 @@ def run(
     rules = Rules.of(program, decode, early_stop)
     data = _data(program, input, inputs or InputOptions(), samples)
     path = None if trace is None else Path(trace)
-    return execute(program, data, backend, compare, path, on_progress, rules, lava, limit, threads)
+    return execute(
+        program, data, backend, compare, path, on_progress, rules, lava, noc, limit, threads
+    )
 
 
 def stream(

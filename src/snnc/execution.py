@@ -39,6 +39,7 @@ from snnc.running import (
 )
 from snnc.simulators import functional, reference
 from snnc.simulators.cycle.result import CycleResult
+from snnc.simulators.cycle.timing import Fidelity
 from snnc.simulators.result import Events, RunResult, predictions
 from snnc.traces import trace_file
 
@@ -79,6 +80,7 @@ def execute(
     on_progress: Progress,
     rules: Rules,
     lava: LavaOptions | None = None,
+    noc: Fidelity = "transaction",
     deadline: Deadline | None = None,
     threads: int = 1,
 ) -> RunReport:
@@ -88,7 +90,7 @@ def execute(
     counting = rules.stop is not None and backend != "cycle"
     progress = SharedProgress(on_progress, data.samples)
     started = time.perf_counter()
-    simulator = Simulator(deployment, backend, lava)
+    simulator = Simulator(deployment, backend, lava, noc)
     seconds = time.perf_counter() - started
     on_progress(0, data.samples)
 

@@ -22,6 +22,7 @@ from snnc.on_lava import OnLava
 from snnc.parallel import PARTS
 from snnc.simulators import cycle, functional, reference
 from snnc.simulators.cycle.result import CycleResult, distribution, spread
+from snnc.simulators.cycle.timing import Fidelity
 from snnc.simulators.decoding import EarlyStop
 from snnc.simulators.result import Events, RunResult
 
@@ -117,6 +118,7 @@ def _timing(results: Sequence[CycleResult]) -> dict[str, Any] | None:
         return None
     seconds = np.concatenate([t.seconds for t in found])
     return {
+        "noc": found[0].noc,
         "cycle_s": found[0].cycle_s,
         "seconds_per_sample": spread(seconds),
         "latency_s": distribution(seconds),
@@ -125,8 +127,11 @@ def _timing(results: Sequence[CycleResult]) -> dict[str, Any] | None:
         "tick_cycles": spread(np.concatenate([t.tick_cycles.reshape(-1) for t in found])),
         "barrier_s": found[0].barrier_s,
         "limited_by": _summed([t.limited_by for t in found]),
+        "limits": _summed([t.limits for t in found]),
         "deadline_misses": sum(t.deadline_misses for t in found),
         "peak_channel_queue": max(t.peak_channel_queue for t in found),
+        "peak_injection_queue": max(t.peak_injection_queue for t in found),
+        "peak_receive_queue": max(t.peak_receive_queue for t in found),
         "stall_cycles": sum(t.stall_cycles for t in found),
     }
 
@@ -170,17 +175,28 @@ class Simulator:
     """One backend prepared for a deployment; ``run`` may be called for batch after batch.
 
     Raises:
-        OptionError: an unknown backend.
+        OptionError: an unknown backend, or a network-on-chip for one without.
     """
 
     def __init__(
-        self, deployment: Deployment, backend: Backend, lava: LavaOptions | None = None
+        self,
+        deployment: Deployment,
+        backend: Backend,
+        lava: LavaOptions | None = None,
+        noc: Fidelity = "transaction",
     ) -> None:
         if backend not in BACKENDS:
             raise OptionError(
                 "unknown backend", where="--backend", found=backend, allowed=", ".join(BACKENDS)
             )
-        self.deployment, self.backend = deployment, backend
+        if backend != "cycle" and noc != "transaction":
+            raise OptionError(
+                "only the cycle simulator has a network-on-chip",
+                where="--noc",
+                found=f"{noc} with --backend {backend}",
+                allowed="--backend cycle",
+            )
+        self.deployment, self.backend, self._noc = deployment, backend, noc
         network = deployment.network
         self._functional = functional.Functional(network) if backend == "functional" else None
         self._loaded = cycle.load(deployment) if backend == "cycle" else None
@@ -207,6 +223,7 @@ class Simulator:
             self.deployment,
             inputs,
             record,
+            noc=self._noc,
             trace=trace,
             stop=stop,
             progress=progress,

@@ -156,6 +156,7 @@ def run_command(
     trace: opt.Trace = None,
     decode: opt.Decode = None,
     early_stop: opt.EarlyStop = None,
+    noc: opt.Noc = "transaction",
     deadline: opt.Deadline = None,
     threads: opt.Threads = 1,
     lava_python: opt.LavaPython = None,
@@ -187,6 +188,7 @@ def run_command(
             deadline=deadline,
             threads=threads,
             lava=running.lava(backend, lava_python, lava_timeout),
+            noc=running.noc(noc),
             on_progress=on_progress,
         )
     if as_json:

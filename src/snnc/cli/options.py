@@ -332,6 +332,13 @@ Html = Annotated[
 Backend = Annotated[
     str, typer.Option(help="Simulator: cycle (time, energy), functional (fast), reference, lava.")
 ]
+Noc = Annotated[
+    str,
+    typer.Option(
+        help="Network-on-chip of the cycle simulator: transaction (event-driven), or flit (cycle "
+        "by cycle, slower)."
+    ),
+]
 LavaPython = Annotated[
     Path | None,
     typer.Option(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from snnc.backends.lava import LavaOptions
     from snnc.running import Backend
     from snnc.running import Progress as OnProgress
+    from snnc.simulators.cycle.timing import Fidelity
 
 _BACKENDS = ("cycle", "functional", "reference", "lava")
 
@@ -36,6 +37,11 @@ def backend(name: str) -> Backend:
             "unknown backend", where="--backend", found=name, allowed=", ".join(_BACKENDS)
         )
     return cast("Backend", name)
+
+
+def noc(name: str) -> Fidelity:
+    """The network-on-chip model of this name; the simulator refuses an unknown one."""
+    return cast("Fidelity", name)
 
 
 def lava(name: str, python: Path | None, timeout: float | None) -> LavaOptions | None:
@@ -161,6 +167,8 @@ def _cycle_rows(cycle: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             f"one cycle = {quantity(timing['cycle_s'], 's')})",
         )
         yield "time per sample", f"{quantity(seconds['mean'], 's')} on the chip"
+        classes = [f"{name} {ticks:,}" for name, ticks in timing["limits"].items() if ticks]
+        yield "ticks limited by", f"{', '.join(classes)}   (network-on-chip: {timing['noc']})"
         if cycle["samples"] > 1:
             yield (
                 "latency",
