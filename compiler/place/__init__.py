@@ -19,6 +19,7 @@ from snnc.ir.arrays import IntArray
 Effort = Literal["low", "normal", "high"]
 EXACT_CORES = 12
 LARGEST_MODEL = 20_000
+FEW_SITES = 64
 LOOKS = {"low": 2_000_000, "normal": 30_000_000, "high": 2_000_000_000}
 SOLVER = {"low": 0.1, "normal": 0.4, "high": 20.0}
 SWAPS = {"low": 10_000_000, "normal": 100_000_000, "high": 10_000_000_000}  # looked at by tabu
@@ -110,7 +111,9 @@ def place(
     bound = lower_bound(problem)
     found = anneal(problem, seed, LOOKS[effort], time_limit_s)
     site, cost, engine, complete = found.site, found.cost, "annealing", found.complete
-    pairs = quadratic(problem)
+    # All pairs of sites are swapped: on a large machine only patience pays for that.
+    few = problem.sites.count <= FEW_SITES or effort == "high"
+    pairs = quadratic(problem) if few else None
     if pairs is not None and cost > bound * (1 + 1e-9):
         solved = assign(pairs, site, seed, effort, time_limit_s)
         if solved.cost < cost * (1 - 1e-12):
