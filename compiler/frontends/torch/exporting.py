@@ -14,7 +14,8 @@ import torch
 
 from snnc.compiler.frontends.torch import registry
 from snnc.compiler.frontends.torch.equation import write
-from snnc.compiler.frontends.torch.trace import Tracer, check, replaced, trace_with
+from snnc.compiler.frontends.torch.readings import check
+from snnc.compiler.frontends.torch.trace import Tracer, replaced, trace_with
 from snnc.ir.atomic import write_bytes
 from snnc.ir.errors import ModelError, UnsupportedError
 from snnc.ir.nodes import Delay

@@ -1,8 +1,8 @@
 """Tensor functions on traced tensors: one small handler per function.
 
 Handlers take the arguments of the function they stand for.  The tables of ``arithmetic``,
-``layers`` and ``moves`` are keyed by the function's name, so ``torch.add``, ``Tensor.add`` and
-``aten.add`` are one entry.
+``layers``, ``moves`` and their like are keyed by the function's name, so ``torch.add``,
+``Tensor.add`` and ``aten.add`` are one entry.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from typing import Any
 
 import torch
 
-from snnc.compiler.frontends.torch import arithmetic, layers, moves
+from snnc.compiler.frontends.torch import arithmetic, joining, layers, moves, pooling, selecting
 from snnc.compiler.frontends.torch.build import Builder
 from snnc.compiler.frontends.torch.handlers import Handler
 from snnc.compiler.frontends.torch.layout import Value
 from snnc.compiler.frontends.torch.tensor import is_shared, is_traced, link, traced, value_of
 from snnc.ir.errors import UnsupportedError
 
-TABLE: dict[str, Handler] = {**arithmetic.TABLE, **layers.TABLE, **moves.TABLE}
+MOVES: dict[str, Handler] = {**moves.TABLE, **selecting.TABLE, **joining.TABLE}
+TABLE: dict[str, Handler] = {**arithmetic.TABLE, **layers.TABLE, **pooling.TABLE, **MOVES}
 
 IDENTITY = frozenset((
     "contiguous", "clone", "detach", "detach_", "float", "double", "requires_grad_", "type_as",
@@ -94,7 +95,7 @@ def apply(builder: Builder, func: Any, args: tuple[Any, ...], kwargs: dict[str, 
         args[0].value = result
         return args[0]
     wrapped = _wrapped(result, like)
-    if plain in moves.TABLE:
+    if plain in MOVES:
         for view in wrapped if isinstance(wrapped, tuple) else (wrapped,):
             link(view, args[0])
     return wrapped

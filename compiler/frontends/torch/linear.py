@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from snnc.compiler.frontends.torch.build import Builder, digest
+from snnc.compiler.frontends.torch.build import Builder
 from snnc.compiler.frontends.torch.handlers import refuse
 from snnc.compiler.frontends.torch.layout import (
     AxisError,
@@ -18,6 +18,7 @@ from snnc.compiler.frontends.torch.layout import (
     has,
     permute,
 )
+from snnc.compiler.frontends.torch.nodes import digest
 from snnc.ir.arrays import RealArray, Shape, size_of
 from snnc.ir.nodes import Linear
 from snnc.ir.weights import Conv, Dense, window_shape

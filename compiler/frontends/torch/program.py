@@ -17,8 +17,8 @@ from snnc.compiler.frontends.torch.build import Builder
 from snnc.compiler.frontends.torch.call import Call
 from snnc.compiler.frontends.torch.equation import parse
 from snnc.compiler.frontends.torch.layout import Value
+from snnc.compiler.frontends.torch.readings import fitting, input_dims
 from snnc.compiler.frontends.torch.tensor import traced, value_of
-from snnc.compiler.frontends.torch.trace import fitting, input_dims
 from snnc.ir.arrays import size_of
 from snnc.ir.errors import ModelError, UnsupportedError
 from snnc.ir.network import Network
@@ -61,7 +61,7 @@ class _Interpreter:
     def __init__(self, program: Program, steps: int | None) -> None:
         self.program = program
         self.module = ""
-        self.builder = Builder(steps, place=lambda: self.module or "net", where=self.where)
+        self.builder = Builder(steps=steps, place=lambda: self.module or "net", where=self.where)
         self.values: dict[str, Any] = dict(program.constants)
 
     def where(self) -> str:

@@ -7,32 +7,27 @@ control flow on values of tensors has no network and is refused.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from types import FrameType
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
 from snnc.compiler.frontends.torch import functions, registry
 from snnc.compiler.frontends.torch.build import Builder
 from snnc.compiler.frontends.torch.call import Call
-from snnc.compiler.frontends.torch.layout import AxisError, Dim, element
+from snnc.compiler.frontends.torch.lines import error_line, is_ours, user_line
+from snnc.compiler.frontends.torch.readings import check, fitting, input_dims, likely_axes
 from snnc.compiler.frontends.torch.states import is_state
 from snnc.compiler.frontends.torch.tensor import handling, is_traced, traced, value_of
-from snnc.ir.arrays import Shape
-from snnc.ir.errors import ModelError, OptionError, SnncError, UnsupportedError
+from snnc.ir.errors import OptionError, SnncError, UnsupportedError
 from snnc.ir.network import Network
 from snnc.ir.types import ValueType
 
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 LEAST_BATCH = 2
 """Batch extent of the trace: with one sample, an axis that is the batch could hide."""
-Result = TypeVar("Result")
-_OURS, _TORCH = Path(__file__).parent, Path(torch.__file__).parent
 
 
 def trace_model(
@@ -63,101 +58,6 @@ def trace_with(
         keep(tracer)
 
     fitting(time_axis, likely_axes(model), attempt)
-
-
-def likely_axes(model: Any) -> tuple[int | None, ...]:
-    """Which time axes to try, the likeliest first: where the framework's neurons loop over one."""
-    if any(type(m).__module__.startswith("sinabs.") for m in model.modules()):
-        return (1, None)
-    sequences = any(getattr(m, "step_mode", "s") == "m" for m in model.modules())
-    return (0, None) if sequences else (None, 0)
-
-
-def fitting(
-    time_axis: Any, likely: tuple[int | None, ...], attempt: Callable[[int | None], Result]
-) -> Result:
-    """The result under the given time axis, or under the first that fits when it is "auto".
-
-    Args:
-        likely: what to try, in this order.
-
-    Raises:
-        UnsupportedError: no reading fits; the most telling refusal.
-    """
-    if time_axis != "auto":
-        return attempt(time_axis)
-    refusals: list[SnncError] = []
-    for axis in likely:
-        try:
-            return attempt(axis)
-        except (UnsupportedError, OptionError) as error:
-            refusals.append(error)
-    # What went wrong behind a wrong reading of the axes says nothing to the user.
-    wrong = (AxisError, OptionError)
-    raise next((e for e in refusals if not isinstance(e, wrong)), refusals[0])
-
-
-def check(model: Any, example: Any, steps: int | None, time_axis: Any) -> list[Any]:
-    """The example inputs as a list.
-
-    Raises:
-        OptionError, ModelError, UnsupportedError: arguments of ``from_torch`` that do not fit.
-    """
-    if not isinstance(model, torch.nn.Module):
-        raise OptionError("a model is a torch.nn.Module", where="model", found=type(model).__name__)
-    if isinstance(model, torch.jit.ScriptModule):
-        raise UnsupportedError(
-            "a scripted module cannot be traced", where="model", remedy="pass the original module"
-        )
-    if time_axis not in ("auto", None, 0, 1):
-        raise OptionError(
-            "no such time axis", where="time_axis", found=time_axis, allowed='0, 1, None, "auto"'
-        )
-    if steps is not None and steps < 1:
-        raise OptionError("must be at least 1", where="steps", found=steps)
-    training = [path for path, m in model.named_modules() if m.training]
-    if training:
-        raise ModelError(
-            "the model is in training mode",
-            where=training[0] or "model",
-            found=f"{len(training)} of its modules",
-            remedy="call model.eval() first",
-        )
-    examples = list(example) if isinstance(example, tuple | list) else [example]
-    for given in examples or [None]:
-        if not isinstance(given, torch.Tensor) or given.ndim < 1 or not given.numel():
-            raise OptionError(
-                "an example input is a tensor with a batch axis",
-                where="example_input",
-                found=getattr(given, "shape", type(given).__name__),
-            )
-    return examples
-
-
-def input_dims(
-    builder: Builder, shape: Shape, time_axis: int | None, least_batch: int
-) -> tuple[Dim, ...]:
-    """Dimensions of an input of this shape.
-
-    Raises:
-        OptionError: it has no such time axis, or not ``steps`` long.
-    """
-    dims: list[Dim] = [element(extent) for extent in shape]
-    batch = 0
-    if time_axis is not None:
-        batch = 1 - time_axis
-        if len(shape) < 2 or builder.steps not in (None, shape[time_axis]):
-            raise OptionError(
-                "the example input has no such time axis",
-                where="time_axis",
-                found=f"{shape}, steps {builder.steps}",
-            )
-        builder.steps = shape[time_axis]
-        if shape[time_axis] > 1:
-            dims[time_axis] = (("t", shape[time_axis]),)
-    if max(shape[batch], least_batch) > 1:
-        dims[batch] = (("n", max(shape[batch], least_batch)),)
-    return tuple(dims)
 
 
 @contextmanager
@@ -191,7 +91,7 @@ class Tracer:
 
     def __init__(self, model: Any, steps: int | None) -> None:
         self.model = model
-        self.builder = Builder(steps, place=self.place, where=self.where)
+        self.builder = Builder(steps=steps, place=self.place, where=self.where)
         self.stack: list[str] = []
         self.calls: Counter[int] = Counter()
         self.made: dict[str, list[str]] = {}
@@ -213,7 +113,7 @@ class Tracer:
             except SnncError:
                 raise
             except Exception as error:
-                if _is_ours(error):
+                if is_ours(error):
                     raise
                 raise self._untraceable(error) from error
         self._check_state()
@@ -246,7 +146,7 @@ class Tracer:
     def where(self) -> str:
         """Module path, class, and the line of the model's own code."""
         path = self.place()
-        line = _user_line()
+        line = user_line()
         return f"{path} ({line})" if line else path
 
     @contextmanager
@@ -298,7 +198,7 @@ class Tracer:
             problem = "the model fails on this example input"
         return UnsupportedError(
             problem,
-            where=_error_line(error) or self.place(),
+            where=error_line(error) or self.place(),
             found=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
             remedy="check the example input; see docs/torch.md for what can be traced",
         )
@@ -349,43 +249,3 @@ def _named(result: Any, wanted: Sequence[str] | None) -> list[tuple[str, Any]]:
             allowed=", ".join(found),
         )
     return [(name, found[name]) for name in wanted]
-
-
-def _user_line() -> str:
-    """The innermost line outside of torch and snnc that is running."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        path = Path(frame.f_code.co_filename)
-        if _is_users(path):
-            return f"{path.name}:{frame.f_lineno}"
-        frame = frame.f_back
-    return ""
-
-
-def _is_ours(error: Exception) -> bool:
-    """Whether snnc itself raised: a defect here, not in the model."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return (
-        trace is not None
-        and _OURS.resolve() in Path(trace.tb_frame.f_code.co_filename).resolve().parents
-    )
-
-
-def _error_line(error: Exception) -> str:
-    line, trace = "", error.__traceback__
-    while trace is not None:
-        path = Path(trace.tb_frame.f_code.co_filename)
-        if _is_users(path):
-            line = f"{path.name}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return line
-
-
-def _is_users(path: Path) -> bool:
-    hidden = (_OURS.resolve(), _TORCH)
-    resolved = path if path.is_absolute() else path.absolute()
-    return path.suffix == ".py" and not any(
-        root in resolved.parents or root in resolved.resolve().parents for root in hidden
-    )
