@@ -12,7 +12,8 @@ predictions.  The test images are only looked at once, after training.
 
 Then::
 
-    snnc compile mnist/mnist_cnn.nir --calibration mnist/mnist_test.npz -o mnist.snnc
+    snnc compile mnist/mnist_cnn.nir --calibration mnist/mnist_calibration.npz --encode direct \\
+        --timesteps 4 -o mnist.snnc
     snnc run mnist.snnc --input mnist/mnist_test.npz --backend functional
 """
 
@@ -39,6 +40,7 @@ STEPS = 4
 BETA = 0.5
 BATCH = 128
 LEVELS = 15
+CALIBRATION = 256
 CHANNELS = (16, 48)
 
 
@@ -265,6 +267,8 @@ def main() -> None:
     truth = evaluate(model, test_x, test_y) | {"seconds": seconds, "cpu_seconds": cpu}
     write_nir(options.out / "mnist_cnn.nir", model)
     np.savez_compressed(options.out / "mnist_test.npz", x=test_x, y=test_y)
+    few = slice(CALIBRATION)
+    np.savez_compressed(options.out / "mnist_calibration.npz", x=x[few], y=y[few])
     (options.out / "mnist_cnn.json").write_text(json.dumps(truth) + "\n", encoding="utf-8")
     print(f"test: {truth['correct']} of {truth['images']} = {truth['accuracy']:.2%}, "
           f"trained in {seconds:.0f} s ({cpu:.0f} CPU seconds)")  # fmt: skip
