@@ -246,7 +246,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="train a LIF network on MNIST")
     parser.add_argument("--data", type=Path, required=True, help="folder of the four files")
     parser.add_argument("--out", type=Path, default=Path("mnist"))
-    parser.add_argument("--epochs", type=int, default=9)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--held-out", type=int, default=0, help="training images kept to validate")
     parser.add_argument("--threads", type=int, default=2)

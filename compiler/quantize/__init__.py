@@ -23,6 +23,7 @@ from snnc.compiler.quantize.counts import MOST, check_order, levels_needed, too_
 from snnc.compiler.quantize.fidelity import fidelity
 from snnc.compiler.quantize.inputs import input_types
 from snnc.compiler.quantize.layer import Layer, LayerQuantizer
+from snnc.compiler.quantize.leaks import with_leaks
 from snnc.compiler.quantize.options import Quantized, QuantizeOptions, parse_corrections
 from snnc.compiler.quantize.parameters import parameters
 from snnc.compiler.quantize.report import layer_report
@@ -69,6 +70,23 @@ def quantize(
         OptionError: weights wider than the target's.
         InputError: calibration data that does not fit the network.
     """
+    if options.leak is not None:
+        trained = normalise(network)
+        changed, told = with_leaks(trained, options.leak, calibration)
+        exact = replace(options, leak=None)
+        done = _quantized(changed, target, exact, calibration, trained)
+        return Quantized(done.network, {**done.report, "leaks": told})
+    return _quantized(network, target, options, calibration, None)
+
+
+def _quantized(
+    network: Network,
+    target: Target,
+    options: QuantizeOptions,
+    calibration: Mapping[str, RealArray] | None,
+    trained: Network | None,
+) -> Quantized:
+    """``trained``: what corrections bring the integers nearer to; None = the network itself."""
     products = (Mul, MatMul, Reduce, Pool)  # legalize decides about them in their integer form
     found = [f for f in verdicts(network, target) if not isinstance(network.node[f.node], products)]
     require(found, target)
@@ -81,12 +99,16 @@ def quantize(
         )  # fmt: skip
     if {"bias", "rates"} & set(options.correct):
         assert calibration is not None
-        return _corrected(folded, target, options, calibration)
+        return _corrected(folded, target, options, calibration, trained or folded)
     return _uncorrected(folded, target, options, calibration)
 
 
 def _corrected(
-    network: Network, target: Target, options: QuantizeOptions, data: Mapping[str, RealArray]
+    network: Network,
+    target: Target,
+    options: QuantizeOptions,
+    data: Mapping[str, RealArray],
+    trained: Network,
 ) -> Quantized:
     """Bias and rate corrections, on top of the calibrated rounding if that is asked for."""
     plain = replace(options, correct=tuple(c for c in options.correct if c == "rounding"))
@@ -98,7 +120,7 @@ def _corrected(
     def again(changed: Network, scales: Mapping[str, RealArray]) -> Quantized:
         return _Quantizer(changed, target, plain, data, known, scales).run()
 
-    return corrected(network, target, options.correct, data, again)
+    return corrected(network, trained, target, options.correct, data, again)
 
 
 def _moments(

@@ -45,6 +45,7 @@ def affordable(network: Network, data: Data) -> dict[str, RealArray]:
 
 def corrected(
     network: Network,
+    trained: Network,
     target: Target,
     kinds: tuple[str, ...],
     data: Data,
@@ -54,6 +55,7 @@ def corrected(
 
     Args:
         network: real and normalised.
+        trained: the same populations as trained, where decays were approximated.
         kinds: "bias", "rates" or both.
         data: calibration data by input name, [samples, steps, *shape].
 
@@ -66,7 +68,7 @@ def corrected(
             found="bias", remedy="leave it out",
         )  # fmt: skip
     part = affordable(network, data)
-    wanted = _Means(network, part)
+    wanted = _Means(trained, part)
     scales: dict[str, RealArray] = {}
     report: dict[str, Any] = {}
     done = requantize(network, scales)

@@ -19,7 +19,6 @@ from snnc.ir.network import Network
 from snnc.ir.real_neuron import RealNeuron
 from snnc.simulators.reference.real import RealState, run_real
 
-FORMATS = ("shift", "linear")
 LARGEST_SHIFT = 12
 
 
@@ -30,7 +29,7 @@ def with_leaks(
 
     Args:
         network: real and normalised.
-        kind: of ``FORMATS``.
+        kind: of ``options.LEAKS``.
         data: by input name, [samples, steps, *shape]; needed for "linear".
 
     Raises:

@@ -11,6 +11,7 @@ from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.target import Target
 
 CORRECTIONS = ("rounding", "bias", "rates")
+LEAKS = ("shift", "linear")
 
 
 def parse_corrections(text: str | None) -> tuple[str, ...]:
@@ -34,6 +35,7 @@ class QuantizeOptions:
         memory_budget: KiB for all weights; every population then takes the width, up to
             ``weight_bits``, with which the estimated error is least.
         correct: what calibration data may correct, of ``CORRECTIONS``.
+        leak: approximate every decay in this format, of ``LEAKS``; None keeps decays.
     """
 
     weight_bits: int = 8
@@ -44,6 +46,7 @@ class QuantizeOptions:
     max_spikes: int | None = None
     memory_budget: float | None = None
     correct: tuple[str, ...] = ()
+    leak: str | None = None
 
     def __post_init__(self) -> None:
         for bits in (self.weight_bits, *self.layer_bits.values()):
@@ -57,6 +60,10 @@ class QuantizeOptions:
                 found=f"widths of {', '.join(sorted(self.layer_bits))}",
                 remedy="give one width as the largest, or no budget",
             )  # fmt: skip
+        if self.leak is not None and self.leak not in LEAKS:
+            raise OptionError(
+                "no such leak format", where="--leak", found=self.leak, allowed=", ".join(LEAKS)
+            )
         unknown = [name for name in self.correct if name not in CORRECTIONS]
         if unknown:
             raise OptionError(
