@@ -30,7 +30,7 @@ from snnc.ir.nodes import Index, Input, Linear, Output
 from snnc.ir.types import BIN
 from snnc.ir.weights import Conv, Dense
 from snnc.simulators import cycle, functional, reference
-from snnc.simulators.cycle import noc, noc_tables
+from snnc.simulators.cycle import ends, noc, noc_tables
 
 STEPS = 300
 
@@ -119,7 +119,7 @@ def network_only() -> None:
         releases = uniform_traffic(machine, load)
         state = noc.new_state(tables, buffers)
         _, seconds = timed(lambda s=state, r=releases: noc.drain(tables, s, r))  # type: ignore[misc]
-        hops, events = (int(state.total[i]) // 2 for i in (noc.HOPS, noc.EVENTS))
+        hops, events = (int(state.total[i]) // 2 for i in (ends.HOPS, ends.EVENTS))
         print(f"  {load:5.2f} packets per core and cycle: {hops / seconds:12,.0f} hops/s", end="")
         print(f"  {releases.send.size / seconds:12,.0f} packets/s  {events / hops:.2f} events/hop")
 
@@ -137,18 +137,21 @@ def mesh_nodes(cores: int) -> tuple[Any, ...]:
     )
 
 
-def uniform_traffic(machine: noc_tables.Machine, load: float, cycles: int = 20000) -> noc.Releases:
-    """Bernoulli arrivals at every sending core."""
-    rng = np.random.default_rng(1)
+def uniform_traffic(
+    machine: noc_tables.Machine, load: float, cycles: int = 20000, seed: int = 1
+) -> ends.Releases:
+    """Bernoulli arrivals at every core for any other core; nothing from the host."""
+    rng = np.random.default_rng(seed)
+    cores = machine.senders - machine.host_routers.size
     sends, times, counts = [], [], []
     for sender in range(machine.senders):
         mine = np.flatnonzero(machine.send_sender == sender)
-        when = np.flatnonzero(rng.random(cycles) < load) if mine.size > 1 else np.zeros(0)
+        when = np.flatnonzero(rng.random(cycles) < load) if sender < cores else np.zeros(0)
         counts.append(when.size)
         times.append(when.astype(np.float64))
         sends.append(rng.choice(mine, when.size) if when.size else np.zeros(0, np.int64))
     ptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return noc.Releases(ptr, np.concatenate(sends).astype(np.int32), np.concatenate(times))
+    return ends.Releases(ptr, np.concatenate(sends).astype(np.int32), np.concatenate(times))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from snnc.compiler.legalize.lava import lava_registers, lava_semantics
 from snnc.compiler.map import MapOptions, map_network
 from snnc.compiler.options import CompileOptions
 from snnc.compiler.provenance import provenance
+from snnc.compiler.steps import sample_steps
 from snnc.compiler.summary import summarize
 from snnc.compiler.verify import verify
 from snnc.compiler.wire import Preference, wire_codes
@@ -208,9 +209,10 @@ class Compilation:
 
     @property
     def timesteps(self) -> int:
-        """Steps per sample: the option, else the calibration data's."""
-        if self.options.timesteps is not None:
-            return self.options.timesteps
+        """Steps per sample: the option, else the network's own, else the calibration data's."""
+        known = sample_steps(self.results["normalise"], self.options.timesteps)
+        if known is not None:
+            return known
         if self.calibration is None:
             raise OptionError(
                 "the number of time steps per sample is not known",

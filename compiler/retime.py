@@ -22,6 +22,7 @@ import numpy as np
 from ortools.sat.python import cp_model
 
 from snnc.compiler.solver import new_solver
+from snnc.compiler.steps import sample_steps
 from snnc.ir.deployment import Schedule
 from snnc.ir.errors import CompilerBugError, OptionError, UnsupportedError
 from snnc.ir.expand import Expansion, expand
@@ -95,18 +96,12 @@ def retime(
         codes: wire codes by input and population name; others send in one tick.
 
     Raises:
-        OptionError: ``timesteps`` < 1.
+        OptionError: ``timesteps`` < 1, or not those of the network's sums over time.
         UnsupportedError: an edge must be held longer than the target's longest delay.
     """
     if timesteps < 1:
         raise OptionError("at least one time step", where="--timesteps", found=timesteps)
-    if network.steps not in (None, timesteps):
-        raise OptionError(
-            "the network sums over all time steps of a sample, and they are another number",
-            where="--timesteps",
-            found=timesteps,
-            allowed=f"{network.steps}",
-        )
+    sample_steps(network, timesteps)
     parts = expansion or expand(network)
     names = tuple(p.name for p in parts.populations)
     heard = {p.source for p in parts.projections}

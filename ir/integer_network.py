@@ -33,6 +33,7 @@ from snnc.ir.nodes import (
     Pool,
     Reduce,
     Rescale,
+    fixed_steps,
 )
 from snnc.ir.shapes import check_terminals, infer_shapes
 from snnc.ir.types import ValueType, events, signed_integer
@@ -107,16 +108,7 @@ class IntegerNetwork:
     @cached_property
     def steps(self) -> int | None:
         """Steps that every sample must have; None: any number."""
-        fixed = [n for n in self.nodes if isinstance(n, Barrier | Reduce) and n.steps]
-        for node in fixed:
-            if node.steps != fixed[0].steps:
-                raise ModelError(
-                    "sums over time of different lengths",
-                    where=f"{fixed[0].name}, {node.name}",
-                    found=f"{fixed[0].steps} and {node.steps} steps",
-                    allowed="the steps of a sample, for all of them",
-                )
-        return fixed[0].steps if fixed else None
+        return fixed_steps(self.nodes)
 
     def of_type(self, kind: type[T]) -> tuple[T, ...]:
         """All nodes of one class, in execution order."""

@@ -22,6 +22,7 @@ from snnc.ir.nodes import (
     Pool,
     Reduce,
     Scale,
+    fixed_steps,
 )
 from snnc.ir.real_neuron import RealNeuron
 from snnc.ir.shapes import check_terminals, infer_shapes
@@ -49,7 +50,7 @@ class Network:
 
     def __post_init__(self) -> None:
         check_terminals(self.name, self.nodes)
-        _ = self.order, self.shapes
+        _ = self.order, self.shapes, self.steps
 
     @cached_property
     def node(self) -> dict[str, RealNode]:
@@ -66,6 +67,11 @@ class Network:
     def shapes(self) -> dict[str, Shape]:
         """Shape of every node's output; raises ``ModelError`` where operands disagree."""
         return infer_shapes(self.nodes, RealNeuron)
+
+    @cached_property
+    def steps(self) -> int | None:
+        """Steps that every sample must have; None: any number."""
+        return fixed_steps(self.nodes)
 
     def of_type(self, kind: type[T]) -> tuple[T, ...]:
         """All nodes of one class, in execution order."""

@@ -6,6 +6,7 @@ arithmetic without rounding; only ``Rescale`` and the leak of a neuron round.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -249,6 +250,24 @@ class Bias:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "bias", reals(self.name, self.bias))
+
+
+def fixed_steps(nodes: Iterable[object]) -> int | None:
+    """Steps that every sample must have, as sums over time and barriers say; None: any number.
+
+    Raises:
+        ModelError: they say different numbers.
+    """
+    fixed = [n for n in nodes if isinstance(n, Barrier | Reduce) and n.steps]
+    for node in fixed:
+        if node.steps != fixed[0].steps:
+            raise ModelError(
+                "sums over time of different lengths",
+                where=f"{fixed[0].name}, {node.name}",
+                found=f"{fixed[0].steps} and {node.steps} steps",
+                allowed="the steps of a sample, for all of them",
+            )
+    return fixed[0].steps if fixed else None
 
 
 def operand_count(node: object) -> tuple[int, int]:

@@ -39,7 +39,7 @@ def read_npy(data: bytes, where: str, error: type[SnncError]) -> AnyArray:
     Raises:
         error: not a ``.npy``, pickled objects, a non-numeric dtype, or a length that does not fit.
     """
-    shape, fortran, dtype, start = _header(data, where, error)
+    shape, fortran, dtype, start = read_header(data, where, error)
     if dtype.hasobject or dtype.kind not in "iufb":
         raise error(
             "an array may hold only numbers",
@@ -61,9 +61,10 @@ def read_npy(data: bytes, where: str, error: type[SnncError]) -> AnyArray:
     return array
 
 
-def _header(
+def read_header(
     data: bytes, where: str, error: type[SnncError]
 ) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Shape, whether in Fortran order, type, and where the data begins; raises ``error``."""
     stream = io.BytesIO(data)
     try:
         version = np.lib.format.read_magic(stream)

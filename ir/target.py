@@ -243,6 +243,7 @@ class Noc(Record):
     injection_packets: Quantity = Quantity(v=16, u="packet", ev="assumed")
     receive_packets: Quantity = Quantity(v=16, u="packet", ev="assumed")
     packets_per_cycle: Quantity = Quantity(v=1, u="packet/cycle", ev="assumed")
+    virtual_channels: Quantity = Quantity(v=1, u="channel", ev="assumed")
     chip_link_cycles: Quantity = Quantity(v=None, u="cycle/packet", ev="unknown")
 
 

@@ -122,7 +122,8 @@ def test_the_sdist_holds_every_module_and_data_file(built: Path) -> None:
 def test_every_public_name_exists_and_is_documented() -> None:
     modules = [snnc.__name__, *(m.name for m in pkgutil.walk_packages(snnc.__path__, "snnc."))]
     for name in modules:
-        if name.endswith("__main__"):
+        # What lies below "standalone" runs in Lava's interpreter and is never imported here.
+        if name.endswith("__main__") or ".lava.standalone." in name:
             continue
         module = importlib.import_module(name)
         assert module.__doc__, name

@@ -145,7 +145,7 @@ def _terms(node: Pool | Reduce, shapes: dict[str, Shape]) -> int:
     if isinstance(node, Pool):
         return size_of(node.kernel)
     shape = shapes[node.inputs[0]]
-    return size_of(tuple(shape[axis] for axis in node.axes))
+    return size_of(tuple(shape[axis] for axis in node.axes)) * max(node.steps, 1)
 
 
 def _summed(terms: list[Value]) -> Value:

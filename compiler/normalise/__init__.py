@@ -10,9 +10,9 @@ from __future__ import annotations
 from snnc.compiler.normalise.affine import fold_affine
 from snnc.compiler.normalise.chains import merge_chains
 from snnc.compiler.normalise.prune import flatten_sums, prune
-from snnc.ir.errors import CompilerBugError, UnsupportedError
+from snnc.ir.errors import CompilerBugError
 from snnc.ir.network import Network
-from snnc.ir.nodes import Add, Bias, Delay, Output, Reduce, Scale
+from snnc.ir.nodes import Add, Bias, Delay, Output, Scale
 from snnc.ir.real_neuron import RealNeuron
 
 __all__ = ["normalise"]
@@ -22,17 +22,8 @@ def normalise(network: Network) -> Network:
     """Fold, merge and prune until the properties of the module's docstring hold.
 
     Raises:
-        UnsupportedError: a bias between two linear operators of which one is delayed; a sum over
-            all time steps.
+        UnsupportedError: a bias between two linear operators of which one is delayed.
     """
-    for node in network.of_type(Reduce):
-        if node.steps:
-            raise UnsupportedError(
-                "a sum over all time steps of trained numbers is simulated, not compiled yet",
-                where=node.name,
-                found=f"{node.steps} steps",
-                remedy="write it into the integer network (snnc.ir.nodes.Reduce.steps)",
-            )
     result = prune(network)
     result = fold_affine(result)
     result = prune(flatten_sums(merge_chains(prune(result))))

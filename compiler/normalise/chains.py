@@ -16,7 +16,11 @@ from snnc.ir.nodes import Add, Bias, Delay, Index, Input, Linear, MatMul, Mul, P
 from snnc.ir.real_neuron import RealNeuron
 from snnc.ir.weights import Dense, Weights
 
-Terms = dict[tuple[str, int], sparse.csr_array]
+DELAY, WHOLE = "delay", "over_time"
+Path = tuple[tuple[str, int], ...]
+"""Operators over time between a source and a sum, nearest to the source first: delays and sums of
+all steps (``DELAY`` or ``WHOLE``, and how many steps)."""
+Terms = dict[tuple[str, Path], sparse.csr_array]
 
 
 def merge_chains(network: Network) -> Network:
@@ -69,13 +73,14 @@ def _merged(network: Network, node: Linear) -> list[RealNode]:
     shape = network.shapes[node.name]
     nodes: list[RealNode] = []
     last: list[str] = []
-    for position, ((source, delay), matrix) in enumerate(terms):
-        name = node.name if len(terms) == 1 and not delay else f"{node.name}.{position}"
+    for position, ((source, path), matrix) in enumerate(terms):
+        name = node.name if len(terms) == 1 and not path else f"{node.name}.{position}"
         weights = _weights(sparse.csr_array(matrix), network.shapes[source], shape)
         nodes.append(Linear(name, (source,), weights))
-        if delay:
-            nodes.append(Delay(f"{name}.delay", (name,), delay))
-            name += ".delay"
+        for kind, steps in path:
+            before, name = name, f"{name}.{kind}"
+            late = Delay(name, (before,), steps)
+            nodes.append(late if kind == DELAY else Reduce(name, (before,), "sum", (), steps))
         last.append(name)
     if last != [node.name]:
         nodes.append(Add(node.name, tuple(last)))
@@ -90,11 +95,11 @@ def _weights(matrix: sparse.csr_array, before: Shape, after: Shape) -> Weights:
 
 
 def _terms(network: Network, name: str) -> Terms:
-    """Matrices [elements of ``name``, elements of source] by (source, delay)."""
+    """Matrices [elements of ``name``, elements of source] by source and path over time."""
     node = network.node[name]
     size = size_of(network.shapes[name])
     if _is_origin(node):
-        return {(name, 0): sparse.eye_array(size, format="csr")}
+        return {(name, ()): sparse.eye_array(size, format="csr")}
     if isinstance(node, Bias):
         raise UnsupportedError(
             "a bias before a delay lies between two linear operators",
@@ -104,12 +109,23 @@ def _terms(network: Network, name: str) -> Terms:
     result: Terms = {}
     shapes = [network.shapes[s] for s in node.inputs]
     for position, source in enumerate(node.inputs):
-        for (origin, delay), inner in _terms(network, source).items():
+        for (origin, path), inner in _terms(network, source).items():
             product = inner
             if isinstance(node, Linear):
                 product = weight_matrix(node.weights, shapes[0]) @ inner
             elif isinstance(node, Pool | Index | Reduce):
                 product = operator_matrix(node, position, shapes) @ inner
-            key = (origin, delay + (node.steps if isinstance(node, Delay) else 0))
+            key = (origin, _longer(path, node))
             result[key] = product if key not in result else result[key] + product
     return result
+
+
+def _longer(path: Path, node: RealNode) -> Path:
+    """The path with what a node does over time behind it; adjacent delays are one."""
+    if isinstance(node, Delay):
+        if path and path[-1][0] == DELAY:
+            return (*path[:-1], (DELAY, path[-1][1] + node.steps))
+        return (*path, (DELAY, node.steps))
+    if isinstance(node, Reduce) and node.steps:
+        return (*path, (WHOLE, node.steps))
+    return path

@@ -7,7 +7,7 @@ are linear in one of them, so what reaches a core is products of spikes and ordi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -177,7 +177,9 @@ def _constant_matrix(
 
 
 def fold_reduction(made: Builder, node: Reduce, view: View) -> View:
-    """A sum or maximum over axes; what varies along them becomes weights of the operand.
+    """A sum or maximum over axes and steps; what varies along axes becomes weights of the operand.
+
+    A constant is there in every step, so a sum over time holds it as often.
 
     Raises:
         UnsupportedError: a constant that varies along the axes of a maximum.
@@ -196,9 +198,11 @@ def fold_reduction(made: Builder, node: Reduce, view: View) -> View:
     if constant is not None:
         whole = full(constant, shape, 0.0)
         constant = reduce(node, whole[None])[0]
+        if node.op == "sum" and node.steps:
+            constant = constant * node.steps
         if node.op == "max" and not bool((whole == constant).all()):
             raise uneven_constant(node.name)
-    made.put(Reduce(node.name, (operand,), node.op, node.axes), made.shapes[node.name])
+    made.put(replace(node, inputs=(operand,)), made.shapes[node.name])
     return View(node.name, scale, constant)
 
 

@@ -31,6 +31,7 @@ from snnc.compiler.quantize.rounding import moments
 from snnc.compiler.quantize.rows import rows_of
 from snnc.compiler.quantize.trees import Tree, TreeBuilder, shared_part
 from snnc.compiler.quantize.widths import parse_widths, width_of
+from snnc.compiler.steps import sample_steps
 from snnc.ir.arrays import RealArray
 from snnc.ir.errors import OptionError, UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork, IntegerNode
@@ -67,7 +68,8 @@ def quantize(
 
     Raises:
         UnsupportedError: nodes the target cannot express, all of them named.
-        OptionError: weights wider than the target's.
+        OptionError: weights wider than the target's; another number of time steps than the
+            network sums over.
         InputError: calibration data that does not fit the network.
     """
     if options.leak is not None:
@@ -91,6 +93,7 @@ def _quantized(
     found = [f for f in verdicts(network, target) if not isinstance(network.node[f.node], products)]
     require(found, target)
     options.largest_weight(target)
+    options = replace(options, timesteps=sample_steps(network, options.timesteps))
     folded = normalise(network)
     if options.correct and not calibration:
         raise OptionError(

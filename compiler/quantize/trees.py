@@ -268,8 +268,12 @@ def _constants(
             part.get(onset, np.zeros(network.shapes[source]))[None]
             for part, source in zip(parts, node.inputs, strict=True)
         ]
-        late = node.steps if isinstance(node, Delay) else 0
-        result[onset + late] = _through(node, operands)
+        value = _through(node, operands)
+        if isinstance(node, Reduce) and node.steps:  # every step sees those from the onset on
+            value = value * max(node.steps - onset, 0)
+            result[0] = result[0] + value if 0 in result else value
+        else:
+            result[onset + (node.steps if isinstance(node, Delay) else 0)] = value
     if isinstance(node, Bias):
         here = np.broadcast_to(node.bias, network.shapes[name]).astype(np.float64)
         result[0] = result[0] + here if 0 in result else here

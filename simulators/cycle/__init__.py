@@ -1,6 +1,6 @@
 """The emulated chip: core images in physical time, network-on-chip, energy."""
 
 from snnc.simulators.cycle.result import CycleResult
-from snnc.simulators.cycle.run import run
+from snnc.simulators.cycle.run import Loaded, load, run
 
-__all__ = ["CycleResult", "run"]
+__all__ = ["CycleResult", "Loaded", "load", "run"]

@@ -6,37 +6,41 @@ soon as its port is free and there is room behind it, and the packet leaves the 
 last copy has.  Room is counted when a packet is sent, so a queue can never overflow, and given
 back without delay.  Waiting queues are served in the order in which they asked.
 
-At most one event per kind and place is outstanding; its key is ``time << bits | code``, so that
-equal times have one order and a run is reproducible.  The event codes are, in this order: the
-head of a queue is ready; a port may send; a sender's next packet is ready; a core has finished
-a packet.
+At most one event per kind and place is outstanding: the head of a queue is ready; a port may
+send; a sender's next packet is ready; a core has finished a packet (see ``ends``).
 """
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
 from snnc.ir.jit import inlined, inner_kernel, lean_kernel
-from snnc.simulators.cycle.noc_tables import Buffers, Float64, Int32, Int64, NocTables
-
-(INJECTED, DELIVERED, HOPS, LAST, PEAK_CHANNEL, PEAK_INJECTION, PEAK_RECEIVE, EVENTS) = range(8)
-
-
-class Releases(NamedTuple):
-    """Packets that senders want to send in one tick, in order.
-
-    Attributes:
-        ptr: [senders + 1] slice per sender.
-        send: [packets] index into ``RouteTables.send_net``.
-        time: [packets] units after the start of the tick, if the sender never has to wait.
-    """
-
-    ptr: Int64
-    send: Int32
-    time: Float64
+from snnc.simulators.cycle.ends import (
+    CORE_FILL,
+    COUNTERS,
+    EVENTS,
+    HOPS,
+    INJECTED,
+    LAST,
+    PEAK_CHANNEL,
+    PEAK_INJECTION,
+    REACH,
+    RELEASED,
+    ROOT,
+    STALLED,
+    Releases,
+    finish,
+    pop,
+    receive,
+    restart_ends,
+    schedule,
+    schedule_release,
+    unsent,
+    wrapped,
+)
+from snnc.simulators.cycle.noc_tables import Buffers, Float64, Int64, NocTables
 
 
 class NocState(NamedTuple):
@@ -56,6 +60,7 @@ class NocState(NamedTuple):
         core: [cores, 3] packets in the receive queue, ring position, whether one is being served.
         received: [cores * receive capacity, 2] reach and time of arrival.
         receive_end: [cores] units until the core is done.
+        work: [cores] units the core was looking up and accumulating.
         load: [ports] packets sent since the beginning of the run.
         total: counters by the constants above.
     """
@@ -70,6 +75,7 @@ class NocState(NamedTuple):
     core: Int64
     received: Int64
     receive_end: Float64
+    work: Float64
     load: Int64
     total: Int64
 
@@ -78,9 +84,6 @@ FILL, HEAD, NEXT_READ, PENDING, ENTRIES, CAPACITY = range(6)
 NODE, SEND, READY = range(3)
 FREE, WAITING, WAIT_HEAD, SCHEDULED, WAITERS, WAIT_SIZE, LATENCY, SPACING = range(8)
 PORT, NEXT, DELIVERY = range(3)
-ROOT, REACH = range(2)
-RELEASED, STALLED = range(2)
-CORE_FILL, CORE_HEAD, BUSY = range(3)
 
 
 def new_state(noc: NocTables, buffers: Buffers) -> NocState:
@@ -107,8 +110,9 @@ def new_state(noc: NocTables, buffers: Buffers) -> NocState:
         core=zeros(cores, 3),
         received=zeros(cores * noc.receive_capacity, 2),
         receive_end=np.zeros(cores),
+        work=np.zeros(cores),
         load=zeros(ports),
-        total=zeros(8),
+        total=zeros(COUNTERS),
     )
 
 
@@ -123,10 +127,10 @@ def drain(noc: NocTables, state: NocState, releases: Releases) -> int:
     queues, ports, senders = len(state.queue), len(state.port), len(state.sender)
     _restart(state, releases)
     for sender in range(senders):
-        _schedule_release(noc, state, releases, sender, int(np.int64(0)))
+        schedule_release(noc, state, releases, sender, int(np.int64(0)))
     mask = (1 << noc.bits) - 1
     while state.heap[0] > 0:
-        key = _pop(state.heap)
+        key = pop(state.heap)
         now, code = key >> noc.bits, key & mask
         state.total[EVENTS] += 1
         if code < queues:
@@ -144,69 +148,20 @@ def drain(noc: NocTables, state: NocState, releases: Releases) -> int:
 
 @inlined
 def _restart(state: NocState, releases: Releases) -> None:
-    """Begin a tick: forget the times of the one before, hand over new packets."""
-    # Loops, because an assignment to a slice takes Numba much longer to compile.
-    state.total[LAST] = 0
+    """Begin a tick; see ``restart_ends``."""
     for port in range(len(state.port)):
         state.port[port, FREE] = 0
     for queue in range(len(state.queue)):
         state.queue[queue, NEXT_READ] = 0
-    for core in range(state.receive_end.size):
-        state.receive_end[core] = 0.0
-    for sender in range(len(state.sender)):
-        state.shift[sender] = 0.0
-        state.sender[sender, RELEASED] = releases.ptr[sender]
+    restart_ends(state, releases)
 
 
 @inlined
 def _stuck(state: NocState, releases: Releases) -> bool:
-    for sender in range(len(state.sender)):
-        if state.sender[sender, RELEASED] < releases.ptr[sender + 1]:
-            return True
     inside = 0
     for queue in range(len(state.queue)):
         inside += state.queue[queue, FILL]
-    return inside > 0
-
-
-@inner_kernel
-def _push(heap: Int64, key: int) -> None:
-    """Insert into a binary min-heap whose root is entry 1."""
-    heap[0] += 1
-    i = heap[0]
-    while i > 1 and heap[i >> 1] > key:
-        heap[i] = heap[i >> 1]
-        i >>= 1
-    heap[i] = key
-
-
-@inlined
-def _pop(heap: Int64) -> int:
-    """Remove the smallest key of a binary min-heap whose root is entry 1."""
-    top, last = heap[1], heap[0]
-    key = heap[last]
-    heap[0] = last - 1
-    i, child = 1, 2
-    while child < last:
-        if child + 1 < last and heap[child + 1] < heap[child]:
-            child += 1
-        if heap[child] >= key:
-            break
-        heap[i] = heap[child]
-        i, child = child, 2 * child
-    heap[i] = key
-    return int(top)
-
-
-@inlined
-def _wrapped(place: int, size: int) -> int:
-    """Place in a ring, for places below twice its size; a division would cost more."""
-    return place - size if place >= size else place
-
-
-@inlined
-def _schedule(noc: NocTables, state: NocState, time: int, code: int) -> None:
-    _push(state.heap, (time << noc.bits) | code)
+    return inside > 0 or unsent(state, releases)
 
 
 @inlined
@@ -225,7 +180,7 @@ def _wake(noc: NocTables, state: NocState, port: int, now: int) -> None:
         and _has_room(noc, state, port)
     ):
         state.port[port, SCHEDULED] = 1
-        _schedule(noc, state, max(now, state.port[port, FREE]), len(state.queue) + port)
+        schedule(noc, state, max(now, state.port[port, FREE]), len(state.queue) + port)
 
 
 @inner_kernel
@@ -241,7 +196,7 @@ def _head(noc: NocTables, state: NocState, releases: Releases, queue: int, now: 
             _transmit(noc, state, out, send, now)
         else:
             first, size = state.port[port, WAITERS], state.port[port, WAIT_SIZE]
-            place = first + _wrapped(state.port[port, WAIT_HEAD] + state.port[port, WAITING], size)
+            place = first + wrapped(state.port[port, WAIT_HEAD] + state.port[port, WAITING], size)
             state.waiter[place, 0] = queue
             state.waiter[place, 1] = out
             state.port[port, WAITING] += 1
@@ -259,7 +214,7 @@ def _port(noc: NocTables, state: NocState, releases: Releases, port: int, now: i
     first = state.port[port, WAITERS]
     place = first + state.port[port, WAIT_HEAD]
     queue, out = state.waiter[place, 0], state.waiter[place, 1]
-    state.port[port, WAIT_HEAD] = _wrapped(
+    state.port[port, WAIT_HEAD] = wrapped(
         state.port[port, WAIT_HEAD] + 1, state.port[port, WAIT_SIZE]
     )
     state.port[port, WAITING] -= 1
@@ -279,7 +234,7 @@ def _transmit(noc: NocTables, state: NocState, out: int, send: int, now: int) ->
     state.load[port] += 1
     if port >= noc.channels:
         reach = noc.send[send, REACH] + noc.out[out, DELIVERY]
-        _receive(noc, state, port - noc.channels, reach, now)
+        receive(noc, state, port - noc.channels, reach, now)
         return
     state.total[HOPS] += 1
     ready = now + state.port[port, LATENCY]
@@ -290,7 +245,7 @@ def _transmit(noc: NocTables, state: NocState, out: int, send: int, now: int) ->
 @inner_kernel
 def _enqueue(noc: NocTables, state: NocState, queue: int, node: int, send: int, ready: int) -> None:
     """Put a packet into a queue with room; it may be read from ``ready`` on."""
-    place = _wrapped(
+    place = wrapped(
         state.queue[queue, HEAD] + state.queue[queue, FILL], state.queue[queue, CAPACITY]
     )
     slot = state.queue[queue, ENTRIES] + place
@@ -298,19 +253,19 @@ def _enqueue(noc: NocTables, state: NocState, queue: int, node: int, send: int, 
     state.entry[slot, SEND] = send
     state.entry[slot, READY] = ready
     if state.queue[queue, FILL] == 0:
-        _schedule(noc, state, max(ready, state.queue[queue, NEXT_READ]), queue)
+        schedule(noc, state, max(ready, state.queue[queue, NEXT_READ]), queue)
     state.queue[queue, FILL] += 1
 
 
 @inner_kernel
 def _leave(noc: NocTables, state: NocState, releases: Releases, queue: int, now: int) -> None:
     """All copies of the head are on their way: free its place and tell who waits for it."""
-    state.queue[queue, HEAD] = _wrapped(state.queue[queue, HEAD] + 1, state.queue[queue, CAPACITY])
+    state.queue[queue, HEAD] = wrapped(state.queue[queue, HEAD] + 1, state.queue[queue, CAPACITY])
     state.queue[queue, FILL] -= 1
     state.queue[queue, NEXT_READ] = now + noc.interval
     if state.queue[queue, FILL] > 0:
         ready = state.entry[state.queue[queue, ENTRIES] + state.queue[queue, HEAD], READY]
-        _schedule(noc, state, max(ready, state.queue[queue, NEXT_READ]), queue)
+        schedule(noc, state, max(ready, state.queue[queue, NEXT_READ]), queue)
     if queue < noc.channels:
         _wake(noc, state, queue, now)
         return
@@ -319,18 +274,7 @@ def _leave(noc: NocTables, state: NocState, releases: Releases, queue: int, now:
         state.sender[sender, STALLED] = 0
         planned = releases.time[state.sender[sender, RELEASED]] + state.shift[sender]
         state.shift[sender] += max(0.0, now - planned)
-        _schedule_release(noc, state, releases, sender, now)
-
-
-@inner_kernel
-def _schedule_release(
-    noc: NocTables, state: NocState, releases: Releases, sender: int, now: int
-) -> None:
-    i = state.sender[sender, RELEASED]
-    if i < releases.ptr[sender + 1]:
-        ready = math.ceil(releases.time[i] + state.shift[sender])
-        code = len(state.queue) + len(state.port) + sender
-        _schedule(noc, state, max(now, ready), code)
+        schedule_release(noc, state, releases, sender, now)
 
 
 @inlined
@@ -345,42 +289,24 @@ def _release(noc: NocTables, state: NocState, releases: Releases, sender: int, n
     state.total[INJECTED] += 1
     _enqueue(noc, state, queue, noc.send[send, ROOT], send, now)
     state.total[PEAK_INJECTION] = max(state.total[PEAK_INJECTION], state.queue[queue, FILL])
-    _schedule_release(noc, state, releases, sender, now)
-
-
-@inlined
-def _receive(noc: NocTables, state: NocState, core: int, reach: int, now: int) -> None:
-    """A packet enters a core: it is looked up at once, or waits in the receive queue."""
-    state.total[DELIVERED] += 1
-    state.total[LAST] = max(state.total[LAST], now)
-    if not state.core[core, BUSY]:
-        _serve(noc, state, core, reach, now)
-        return
-    first = core * noc.receive_capacity
-    last = _wrapped(state.core[core, CORE_HEAD] + state.core[core, CORE_FILL], noc.receive_capacity)
-    place = first + last
-    state.received[place, 0] = reach
-    state.received[place, 1] = now
-    state.core[core, CORE_FILL] += 1
-    state.total[PEAK_RECEIVE] = max(state.total[PEAK_RECEIVE], state.core[core, CORE_FILL])
-
-
-@inner_kernel
-def _serve(noc: NocTables, state: NocState, core: int, reach: int, arrived: int) -> None:
-    state.core[core, BUSY] = 1
-    state.receive_end[core] = max(state.receive_end[core], arrived) + noc.service[reach]
-    code = len(state.queue) + len(state.port) + len(state.sender) + core
-    _schedule(noc, state, math.ceil(state.receive_end[core]), code)
+    schedule_release(noc, state, releases, sender, now)
 
 
 @inlined
 def _finish(noc: NocTables, state: NocState, core: int, now: int) -> None:
-    """A core has accumulated a packet and takes the next one from its receive queue."""
-    state.core[core, BUSY] = 0
-    if state.core[core, CORE_FILL] == 0:
-        return
-    place = core * noc.receive_capacity + state.core[core, CORE_HEAD]
-    state.core[core, CORE_HEAD] = _wrapped(state.core[core, CORE_HEAD] + 1, noc.receive_capacity)
-    state.core[core, CORE_FILL] -= 1
-    _serve(noc, state, core, state.received[place, 0], state.received[place, 1])
-    _wake(noc, state, noc.channels + core, now)
+    """A core has accumulated a packet; the next one leaves room in its receive queue."""
+    if finish(noc, state, core):
+        _wake(noc, state, noc.channels + core, now)
+
+
+def waits(noc: NocTables, state: NocState) -> dict[int, list[int]]:
+    """For every full channel queue, the channels its head waits for."""
+    found: dict[int, list[int]] = {}
+    for port in range(noc.channels):
+        row = state.port[port]
+        for k in range(int(row[WAITING])):
+            place = row[WAITERS] + (row[WAIT_HEAD] + k) % row[WAIT_SIZE]
+            queue = int(state.waiter[place, 0])
+            if queue < noc.channels:
+                found.setdefault(queue, []).append(port)
+    return found

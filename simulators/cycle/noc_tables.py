@@ -186,7 +186,7 @@ def build(deployment: Deployment, machine: Machine, service: Float64) -> tuple[N
         np.stack([routes.branch_ptr[routes.send_net], reach[:-1]], axis=1).astype(np.int64),
         service,
     )
-    return tables, Buffers(capacity, _contenders(deployment, machine), latency, spacing)
+    return tables, Buffers(capacity, contenders(deployment, machine), latency, spacing)
 
 
 def _starts(lengths: AnyArray) -> Int64:
@@ -246,11 +246,24 @@ def hop_cycles(target: Target, kind: EventKind) -> int:
     return max(1, math.ceil(seconds / known(target.execution.cycle_s, "execution.cycle_s") - 1e-9))
 
 
-def _contenders(deployment: Deployment, machine: Machine) -> Int64:
-    """Queues that can wait for each port: those that end at its router."""
-    mesh, location = deployment.mesh, deployment.cores.location
-    core_router = location[:, 1] * mesh.width + location[:, 0]
+def input_routers(deployment: Deployment, machine: Machine) -> Int64:
+    """Router at which each queue ends: of channels, cores, host ports."""
+    location = deployment.cores.location
+    core_router = location[:, 1] * deployment.mesh.width + location[:, 0]
     ends = np.concatenate([machine.channels[:, 1], core_router, machine.host_routers])
-    at_router = np.bincount(ends.astype(np.int64), minlength=mesh.routers)
-    counts: Int64 = at_router[np.concatenate([machine.channels[:, 0], core_router])]
+    return ends.astype(np.int64)
+
+
+def port_routers(deployment: Deployment, machine: Machine) -> Int64:
+    """Router that each port leaves: of channels, cores."""
+    location = deployment.cores.location
+    core_router = location[:, 1] * deployment.mesh.width + location[:, 0]
+    return np.concatenate([machine.channels[:, 0], core_router]).astype(np.int64)
+
+
+def contenders(deployment: Deployment, machine: Machine, copies: AnyArray | int = 1) -> Int64:
+    """[ports] queues that can wait for each port: ``copies`` of those that end at its router."""
+    at_router = np.zeros(deployment.mesh.routers, np.int64)
+    np.add.at(at_router, input_routers(deployment, machine), copies)
+    counts: Int64 = at_router[port_routers(deployment, machine)]
     return counts

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from snnc.ir.arrays import AnyArray
 from snnc.ir.deployment import Deployment
-from snnc.simulators.cycle import energy, noc
+from snnc.simulators.cycle import ends, energy
 from snnc.simulators.cycle.energy import KINDS, Counter, Counts
 from snnc.simulators.cycle.noc_tables import HOP_KINDS, Float64, Int32, Int64, Machine
 from snnc.simulators.cycle.program import Layout
@@ -20,13 +19,14 @@ from snnc.simulators.cycle.result import (
     EnergyReport,
     Stopped,
     TimingReport,
-    Trace,
     Unpriced,
 )
 from snnc.simulators.cycle.timing import Clock, TickTime
+from snnc.simulators.cycle.tracing import Recorder
 from snnc.simulators.result import RunResult
 
 PARTS = ("sweep", "receive", "network")
+CLASSES = ("compute", "memory", "traffic", "barrier")
 
 
 @dataclass(eq=False)
@@ -36,15 +36,14 @@ class Timeline:
     layout: Layout
     machine: Machine
     parts: Float64
+    demand: Float64
     seconds: Float64
     counts: list[Counts] = field(default_factory=list)
     packets: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
     stray: int = 0
     misses: int = 0
     stopped: list[tuple[int, int]] = field(default_factory=list)
-    spikes: npt.NDArray[np.int32] | None = None
-    channel_load: AnyArray | None = None
-    load_before: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
+    recorder: Recorder | None = None
 
     @staticmethod
     def empty(
@@ -55,34 +54,31 @@ class Timeline:
             layout,
             machine,
             np.zeros((samples, ticks + 1 if timing else 0, len(PARTS))),
+            np.zeros((samples, ticks + 1 if timing else 0, 2)),
             np.zeros(samples),
             packets=np.zeros(layout.owner.size, np.int64),
         )
         if trace:
-            populations = len(layout.names) - layout.inputs
-            channels = len(machine.channels)
-            line.spikes = np.zeros((samples, ticks, populations), np.int32)
-            line.channel_load = np.zeros((*line.parts.shape[:2], channels), np.int32)
-            line.load_before = np.zeros(channels, np.int64)
+            cores = machine.senders - machine.host_routers.size
+            timed = line.parts.shape[1]
+            line.recorder = Recorder(layout, machine, cores, samples, ticks, timed)
         return line
 
     def note_spikes(self, sample: int, tick: int, source: Int32, value: Int64) -> None:
         """Spikes of one tick, for the trace."""
-        if self.spikes is not None:
-            population = self.layout.owner[source] - self.layout.inputs
-            np.add.at(self.spikes[sample, tick], population, np.abs(value).astype(np.int32))
+        if self.recorder is not None:
+            self.recorder.note_spikes(sample, tick, source, value)
 
     def note_time(self, sample: int, tick: int, clock: Clock, time: TickTime) -> None:
         """Length of a tick; tick -1 is the load phase."""
-        self.parts[sample, tick + 1] = time
+        self.parts[sample, tick + 1] = time[: len(PARTS)]
+        self.demand[sample, tick + 1] = time[len(PARTS) :]
         seconds = clock.seconds(time)
         self.seconds[sample] += seconds
         if clock.tick_s is not None and time.cycles * clock.cycle_s > clock.tick_s:
             self.misses += 1
-        if self.channel_load is not None:
-            load = clock.state.load[: clock.tables.channels]
-            self.channel_load[sample, tick + 1] = load - self.load_before
-            self.load_before = load.copy()
+        if self.recorder is not None:
+            self.recorder.note_time(sample, tick, clock, time)
 
     def note_sample(
         self, sample: int, counts: Counts, packets: Int64, stray: int, ticks: int
@@ -137,7 +133,7 @@ def collect(
         timeline.stray,
         tuple(missing),
         (*timeline.machine.notes, *_notes(deployment, clock)),
-        _trace(timeline),
+        None if timeline.recorder is None else timeline.recorder.trace(timeline.tick_cycles),
         _stopped(timeline),
     )
 
@@ -174,17 +170,30 @@ def _timing(clock: Clock, timeline: Timeline) -> TimingReport:
     ran, longest = ~np.isnan(timeline.parts[:, :, 0]), timeline.parts.argmax(axis=2)
     peaks = clock.state.total
     return TimingReport(
+        clock.fidelity,
         clock.cycle_s,
         timeline.seconds,
         timeline.tick_cycles,
         clock.barrier_s,
         {part: int(np.count_nonzero(ran & (longest == i))) for i, part in enumerate(PARTS)},
+        _limits(clock, timeline, ran),
         timeline.misses,
-        int(peaks[noc.PEAK_CHANNEL]),
-        int(peaks[noc.PEAK_INJECTION]),
-        int(peaks[noc.PEAK_RECEIVE]),
+        int(peaks[ends.PEAK_CHANNEL]),
+        int(peaks[ends.PEAK_INJECTION]),
+        int(peaks[ends.PEAK_RECEIVE]),
         clock.stall_cycles,
     )
+
+
+def _limits(clock: Clock, timeline: Timeline, ran: AnyArray) -> dict[str, int]:
+    """Ticks that ran, by the class of what takes most of them; see ``TimingReport.limits``."""
+    cycles, demand = timeline.tick_cycles[ran], timeline.demand[ran]
+    work = cycles * clock.cycle_s
+    barrier = clock.barrier_s if clock.tick_s is None else np.maximum(clock.tick_s - work, 0.0)
+    rest = cycles - demand.max(axis=1)
+    largest = np.column_stack([demand, rest]).argmax(axis=1)
+    largest[barrier > work] = CLASSES.index("barrier")
+    return {name: int(np.count_nonzero(largest == i)) for i, name in enumerate(CLASSES)}
 
 
 def channel_loads(deployment: Deployment, timeline: Timeline) -> Int64:
@@ -232,15 +241,3 @@ def _notes(deployment: Deployment, clock: Clock | None) -> tuple[str, ...]:
             f"the barrier table ends at {max(table)} tiles; its nearest entry is used for {tiles}",
         )
     return ()
-
-
-def _trace(timeline: Timeline) -> Trace | None:
-    if timeline.spikes is None or timeline.channel_load is None:
-        return None
-    return Trace(
-        timeline.layout.names[timeline.layout.inputs :],
-        timeline.spikes,
-        timeline.machine.channels,
-        timeline.tick_cycles,
-        timeline.channel_load,
-    )

@@ -50,22 +50,29 @@ class TimingReport:
     """Time, where a sample is its load phase and its ticks.
 
     Attributes:
+        noc: how packets moved, "transaction" or "flit".
         cycle_s: seconds per cycle.
         seconds: [samples].
         tick_cycles: [samples, ticks + 1] length of the load phase and of every tick, without the
             barrier; for a fixed tick the time the work needed; NaN after an early stop.
         barrier_s: seconds of one barrier, 0 for a fixed tick.
         limited_by: ticks whose longest part was "sweep", "receive" or "network".
+        limits: the same ticks by the class of what takes most of them: "compute" (the longest
+            sweep, had it never waited), "memory" (the most looking up and accumulating of one
+            core), "traffic" (what is left of the tick beside the larger of the two), or
+            "barrier" (the barrier, or the rest of a fixed tick, is longer than the work).
         deadline_misses: ticks that needed more than the fixed tick; 0 with a barrier.
         peak_channel_queue, peak_injection_queue, peak_receive_queue: packets.
         stall_cycles: cycles that sweeps waited for room in an injection queue, over all cores.
     """
 
+    noc: str
     cycle_s: float
     seconds: Float64
     tick_cycles: Float64
     barrier_s: float
     limited_by: Mapping[str, int]
+    limits: Mapping[str, int]
     deadline_misses: int
     peak_channel_queue: int
     peak_injection_queue: int
@@ -80,12 +87,14 @@ class TimingReport:
     def as_dict(self) -> dict[str, Any]:
         """JSON values; distributions as minimum, mean, 95th percentile and maximum."""
         return {
+            "noc": self.noc,
             "cycle_s": self.cycle_s,
             "seconds_per_sample": spread(self.seconds),
             "cycles_per_sample": spread(self.cycles),
             "tick_cycles": spread(self.tick_cycles),
             "barrier_s": self.barrier_s,
             "limited_by": dict(self.limited_by),
+            "limits": dict(self.limits),
             "deadline_misses": self.deadline_misses,
             "peak_channel_queue": self.peak_channel_queue,
             "peak_injection_queue": self.peak_injection_queue,
@@ -115,30 +124,56 @@ class BusiestCore:
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """Time series of a run.
+    """Time series of a run; tick 0 of the series of ticks + 1 is the load phase.
+
+    Without timing those are empty.  After an early stop cycles are NaN and counts 0.
 
     Attributes:
         populations: names of the last axis of ``spikes``.
         spikes: int32 [samples, ticks, populations], sum of absolute counts.
         channels: [channels, 2] from-router, to-router.
-        tick_cycles: as in ``TimingReport``; empty without timing.
-        channel_load: int32 [samples, ticks + 1, channels] packets; empty without timing.
+        channel_load: int32 [samples, ticks + 1, channels] packets.
+        tick_start: [samples, ticks + 1] cycles since the beginning of the sample.
+        tick_cycles: as in ``TimingReport``.
+        sweep_cycles: [samples, ticks + 1, cores] until the core's sweep is done, stalls included.
+        stall_cycles: [samples, ticks + 1, cores] that the sweep waited to inject packets.
+        receive_end: [samples, ticks + 1, cores] cycles until the last packet is accumulated.
+        receive_cycles: [samples, ticks + 1, cores] in which the core looked up and accumulated.
+        received: int32 [samples, ticks + 1, cores] packets taken.
     """
 
     populations: tuple[str, ...]
     spikes: AnyArray
     channels: AnyArray
-    tick_cycles: Float64
     channel_load: AnyArray
+    tick_start: Float64
+    tick_cycles: Float64
+    sweep_cycles: Float64
+    stall_cycles: Float64
+    receive_end: Float64
+    receive_cycles: Float64
+    received: AnyArray
 
     def arrays(self) -> dict[str, AnyArray]:
         """Named arrays for ``numpy.savez_compressed``."""
         return {
+            **self.series(),
             "populations": np.array(self.populations),
-            "spikes": self.spikes,
             "channels": self.channels,
-            "tick_cycles": self.tick_cycles,
+        }
+
+    def series(self) -> dict[str, AnyArray]:
+        """The arrays whose first axis is samples."""
+        return {
+            "spikes": self.spikes,
             "channel_load": self.channel_load,
+            "tick_start": self.tick_start,
+            "tick_cycles": self.tick_cycles,
+            "sweep_cycles": self.sweep_cycles,
+            "stall_cycles": self.stall_cycles,
+            "receive_end": self.receive_end,
+            "receive_cycles": self.receive_cycles,
+            "received": self.received,
         }
 
 
@@ -234,5 +269,17 @@ def spread(values: Float64) -> dict[str, float]:
         "min": float(values.min()),
         "mean": float(values.mean()),
         "p95": float(np.percentile(values, 95)),
+        "max": float(values.max()),
+    }
+
+
+def distribution(values: Float64) -> dict[str, float]:
+    """Where the samples lie between the fastest and the slowest."""
+    median, p95, p99 = np.percentile(values, (50, 95, 99)).tolist()
+    return {
+        "min": float(values.min()),
+        "median": median,
+        "p95": p95,
+        "p99": p99,
         "max": float(values.max()),
     }

@@ -18,7 +18,7 @@ from snnc.simulators.cycle.noc_tables import Int32, Int64, Machine
 from snnc.simulators.cycle.program import Layout, Program, build
 from snnc.simulators.cycle.report import Timeline, collect
 from snnc.simulators.cycle.result import CycleResult
-from snnc.simulators.cycle.timing import Clock, Spikes
+from snnc.simulators.cycle.timing import FIDELITIES, Clock, Fidelity, Spikes
 from snnc.simulators.decoding import EarlyStop
 from snnc.simulators.inputs import check_inputs
 from snnc.simulators.neuron_kernel import State, new_state, reset
@@ -27,15 +27,36 @@ Progress = Callable[[int, int], None]
 NOTHING = Spikes(np.zeros(0, np.int32), np.zeros(0, np.int64))
 
 
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """What does not change from run to run of one deployment; threads may share it."""
+
+    program: Program
+    layout: Layout
+    machine: Machine
+    counter: energy.Counter
+
+
+def load(deployment: Deployment) -> Loaded:
+    """Check a deployment and flatten it; raises as ``run``."""
+    check_deployment(deployment)
+    program, layout = build(deployment)
+    machine = noc_tables.describe(deployment)
+    counter = energy.counter(deployment, machine, program, layout)
+    return Loaded(program, layout, machine, counter)
+
+
 def run(
     deployment: Deployment,
     inputs: Mapping[str, IntArray],
     record: Collection[str] | None = None,
     *,
     timing: bool = True,
+    noc: Fidelity = "transaction",
     trace: bool = False,
     stop: EarlyStop | None = None,
     progress: Progress | None = None,
+    loaded: Loaded | None = None,
 ) -> CycleResult:
     """Run all samples, each from its reset state.
 
@@ -45,25 +66,30 @@ def run(
             as many steps as the deployment was compiled for.
         record: populations whose spikes are returned; None records all.
         timing: False executes and counts, but moves no packets and takes no time.
+        noc: how packets move: "transaction" is event-driven, "flit" goes cycle by cycle.  Spikes
+            and counts are the same.
         trace: also return time series per tick.
         stop: when an output is decided enough, the sample ends with that tick: what cores have done
             ahead of it counts, what is under way is dropped.  The spikes returned are those of
             all steps; what the steps after the stop would have cost is noted as saved.
         progress: called with (samples done, samples) after every sample.
+        loaded: from ``load``, for whoever runs a deployment again and again.
 
     Raises:
         InputError: an input is missing, misshapen, out of its type's range, or too long.
-        OptionError: ``record`` names something that is not a population.
+        OptionError: ``record`` names something that is not a population; ``noc`` is unknown.
         ArtifactError: the deployment's tables contradict each other.
         UnsupportedError: an output does not read a population, or negative counts without sign.
         TargetError: the target lacks a number without which there is no timing.
         SimulationError: the routing deadlocks.
     """
-    check_deployment(deployment)
+    _check_fidelity(noc)
+    if loaded is None:
+        loaded = load(deployment)
     data, samples, steps = check_inputs(deployment.network, inputs)
     _check_steps(deployment, steps)
     recorded = _recorded(deployment, record)
-    chip = _Chip.of(deployment, steps, timing)
+    chip = _Chip.of(deployment, loaded, steps, noc if timing else None)
     timeline = Timeline.empty(chip.layout, chip.machine, samples, chip.ticks, timing, trace)
     logbook = Logbook(deployment, chip.layout, samples, steps)
     for sample in range(samples):
@@ -73,6 +99,13 @@ def run(
         if progress is not None:
             progress(sample + 1, samples)
     return collect(deployment, chip.counter, chip.clock, timeline, logbook.result(recorded))
+
+
+def _check_fidelity(noc: str) -> None:
+    if noc not in FIDELITIES:
+        raise OptionError(
+            "no such network-on-chip model", where="--noc", found=noc, allowed=", ".join(FIDELITIES)
+        )
 
 
 def _check_steps(deployment: Deployment, steps: int) -> None:
@@ -116,16 +149,16 @@ class _Chip:
     emission: Emission
 
     @staticmethod
-    def of(deployment: Deployment, steps: int, timing: bool) -> _Chip:
-        program, layout = build(deployment)
-        machine = noc_tables.describe(deployment)
+    def of(deployment: Deployment, loaded: Loaded, steps: int, fidelity: Fidelity | None) -> _Chip:
+        """An empty machine; without a fidelity it takes no time."""
+        program, layout, machine = loaded.program, loaded.layout, loaded.machine
         neurons = program.neurons.size
         return _Chip(
             program,
             layout,
             machine,
-            energy.counter(deployment, machine, program, layout),
-            Clock(deployment, machine, program) if timing else None,
+            loaded.counter,
+            None if fidelity is None else Clock(deployment, machine, program, fidelity),
             deployment.schedule.period * (steps - deployment.schedule.timesteps)
             + deployment.schedule.ticks,
             steps,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -13,20 +13,24 @@ from snnc.ir.errors import SimulationError, TargetError
 from snnc.ir.jit import inlined, lean_kernel
 from snnc.ir.target import Execution
 from snnc.ir.topology import Mesh
-from snnc.simulators.cycle import noc
+from snnc.simulators.cycle import flit, noc
+from snnc.simulators.cycle.ends import Releases
 from snnc.simulators.cycle.energy import ROW_KINDS, latency_of, row_kinds
+from snnc.simulators.cycle.flit_tables import new_state
 from snnc.simulators.cycle.function import packets_of
 from snnc.simulators.cycle.noc_tables import (
     Float64,
     Int32,
     Int64,
     Machine,
-    NocTables,
     build,
     known,
 )
 from snnc.simulators.cycle.program import Program
 from snnc.simulators.neuron_kernel import EMIT_STATE
+
+Fidelity = Literal["transaction", "flit"]
+FIDELITIES: tuple[Fidelity, ...] = get_args(Fidelity)
 
 
 class Spikes(NamedTuple):
@@ -47,16 +51,40 @@ class SomaCost(NamedTuple):
 
 
 class TickTime(NamedTuple):
-    """Cycles until each part of a tick was done; the tick takes the longest."""
+    """Cycles of one tick.
+
+    Attributes:
+        sweep, receive, network: until each part was done; the tick takes the longest.
+        compute: of the longest sweep, had it never waited.
+        memory: of the core that looked up and accumulated longest, without its waiting.
+    """
 
     sweep: float
     receive: float
     network: float
+    compute: float
+    memory: float
 
     @property
     def cycles(self) -> float:
         """Cycles of the tick without the barrier."""
-        return max(self.sweep, self.receive, self.network)
+        return max(self[:3])
+
+
+class CoreTimes(NamedTuple):
+    """[cores] cycles of one tick each.
+
+    Attributes:
+        sweep: until the sweep is done.
+        stall: of those, waiting for room in the injection queue.
+        receive_end: until the last packet is accumulated.
+        receive: looking up and accumulating, without waiting for packets.
+    """
+
+    sweep: Float64
+    stall: Float64
+    receive_end: Float64
+    receive: Float64
 
 
 class Senders(NamedTuple):
@@ -108,7 +136,7 @@ def plan_sweeps(
     cost: SomaCost,
     spikes: Spikes,
     touched: Int32,
-    releases: noc.Releases,
+    releases: Releases,
     end: Float64,
 ) -> int:
     """Time at which every packet leaves its core when nothing makes the sweep wait.
@@ -151,7 +179,7 @@ def _emit(
     i: int,
     now: float,
     cost: float,
-    releases: noc.Releases,
+    releases: Releases,
     packets: int,
 ) -> tuple[float, int]:
     """Append the packets of one spike; returns (time, packets) afterwards."""
@@ -175,7 +203,7 @@ def plan_host(
     send_ptr: Int64,
     send_sender: Int32,
     spikes: Spikes,
-    releases: noc.Releases,
+    releases: Releases,
     packets: int,
 ) -> None:
     """Append the packets of every host port behind those of the cores."""
@@ -198,6 +226,7 @@ class Clock:
     """Times ticks one after the other; owns the state of the network.
 
     Attributes:
+        fidelity: event-driven ("transaction") or cycle by cycle ("flit").
         machine, tables, state: channels, tables and state of the network-on-chip.
         cycle_s: seconds per cycle.
         barrier_s: seconds of the barrier, 0 for fixed ticks.
@@ -205,12 +234,21 @@ class Clock:
         stall_cycles: cycles that sweeps waited so far.
     """
 
-    def __init__(self, deployment: Deployment, machine: Machine, program: Program) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        machine: Machine,
+        program: Program,
+        fidelity: Fidelity = "transaction",
+    ) -> None:
         execution = deployment.target.execution
         self.machine = machine
         self.cycle_s = known(execution.cycle_s, "execution.cycle_s")
+        self.fidelity = fidelity
         self.tables, buffers = build(deployment, machine, self._service(deployment, program))
-        self.state = noc.new_state(self.tables, buffers)
+        self.state: noc.NocState | flit.FlitState = noc.new_state(self.tables, buffers)
+        if fidelity == "flit":
+            self.tables, self.state = new_state(deployment, machine, self.tables, buffers)
         self.barrier_s = barrier_seconds(execution, _tiles(deployment))
         self.tick_s = (
             known(execution.tick_s, "execution.tick_s") if execution.sync == "fixed_tick" else None
@@ -236,9 +274,7 @@ class Clock:
             SimulationError: packets are in flight and none can move: the routing deadlocks.
         """
         releases = self._plan(spikes, touched, host)
-        network = noc.drain(self.tables, self.state, releases)
-        if network < 0:
-            raise deadlock(self.machine, self.tables, self.state, self._mesh, where)
+        network = self._drain(releases, where)
         unit = 1.0 / self.machine.resolution
         cores = self._end.size
         self.stall_cycles += float(self.state.shift[:cores].sum()) * unit
@@ -246,6 +282,36 @@ class Clock:
             float((self._end + self.state.shift[:cores]).max(initial=0.0)) * unit,
             float(self.state.receive_end.max(initial=0.0)) * unit,
             network * unit,
+            float(self._end.max(initial=0.0)) * unit,
+            float(self.state.work.max(initial=0.0)) * unit,
+        )
+
+    def _drain(self, releases: Releases, where: str) -> int:
+        """Units until the network is empty; raises ``SimulationError`` when it never will be."""
+        tables, state = self.tables, self.state
+        if isinstance(state, flit.FlitState):
+            network = flit.drain(tables, state, releases)
+            waits = flit.waits(tables, state) if network < 0 else {}
+        else:
+            network = noc.drain(tables, state, releases)
+            waits = noc.waits(tables, state) if network < 0 else {}
+        if network < 0:
+            in_flight = int(state.queue[:, noc.FILL].sum())
+            raise deadlock(self.machine, waits, in_flight, self._mesh, where)
+        return network
+
+    def core_times(self, reach_send: Int64, reach_core: Int64) -> CoreTimes:
+        """Times of the cores in the last tick; arguments as in ``program.Layout``."""
+        unit, cores = 1.0 / self.machine.resolution, self._end.size
+        sent = np.bincount(self._buffer[0][: self._ptr[-1]], minlength=len(self.tables.send))
+        work = np.zeros(cores)
+        np.add.at(work, reach_core, sent[reach_send] * self.tables.service)
+        stall = self.state.shift[:cores]
+        return CoreTimes(
+            (self._end + stall) * unit,
+            stall * unit,
+            self.state.receive_end * unit,
+            work * unit,
         )
 
     def seconds(self, time: TickTime) -> float:
@@ -254,13 +320,13 @@ class Clock:
             return self.tick_s
         return time.cycles * self.cycle_s + self.barrier_s
 
-    def _plan(self, spikes: Spikes, touched: Int32 | None, host: Spikes) -> noc.Releases:
+    def _plan(self, spikes: Spikes, touched: Int32 | None, host: Spikes) -> Releases:
         senders = self._senders
         limit = senders.packet_limit
         packets = sum(packets_needed(senders.sends, limit, *each) for each in (spikes, host))
         if packets > self._buffer[0].size:
             self._buffer = (np.zeros(2 * packets, np.int32), np.zeros(2 * packets))
-        releases = noc.Releases(self._ptr, *self._buffer)
+        releases = Releases(self._ptr, *self._buffer)
         written, cores = 0, self._end.size
         if touched is None:
             self._ptr[: cores + 1] = 0
@@ -326,14 +392,19 @@ def barrier_seconds(execution: Execution, tiles: int) -> float:
 
 
 def deadlock(
-    machine: Machine, tables: NocTables, state: noc.NocState, mesh: Mesh, where: str
+    machine: Machine, waits: dict[int, list[int]], in_flight: int, mesh: Mesh, where: str
 ) -> SimulationError:
-    """The error that names a cycle of channels which wait for each other."""
-    waits = _waits(tables, state)
+    """The error that names a cycle of channels which wait for each other.
+
+    Args:
+        machine, mesh: the channels and where they are.
+        waits: for every channel whose head is blocked, the channels it waits for.
+        in_flight: packets in the network.
+        where: sample and tick.
+    """
     cycle = _cycle(waits)
     hops = [tuple(map(mesh.xy, pair)) for pair in machine.channels.tolist()]
     names = [f"({a[0]},{a[1]})->({b[0]},{b[1]})" for a, b in (hops[c] for c in cycle)]
-    in_flight = int(state.queue[:, noc.FILL].sum())
     return SimulationError(
         "the network-on-chip is deadlocked: packets wait for each other in a ring of channels",
         where=where,
@@ -341,19 +412,6 @@ def deadlock(
         allowed="routes whose channel-dependency graph has no cycle",
         remedy="compile again; `snnc verify` checks the certificate of the routes",
     )
-
-
-def _waits(tables: NocTables, state: noc.NocState) -> dict[int, list[int]]:
-    """For every full channel queue, the channels its head waits for."""
-    waits: dict[int, list[int]] = {}
-    for port in range(tables.channels):
-        row = state.port[port]
-        for k in range(int(row[noc.WAITING])):
-            place = row[noc.WAITERS] + (row[noc.WAIT_HEAD] + k) % row[noc.WAIT_SIZE]
-            queue = int(state.waiter[place, 0])
-            if queue < tables.channels:
-                waits.setdefault(queue, []).append(port)
-    return waits
 
 
 def _cycle(waits: dict[int, list[int]]) -> list[int]:

@@ -256,11 +256,12 @@ def _step(
 
 @kernel
 def _spikes(projection: Int64, sources: Int64, count: Int64, t: int) -> tuple[int, int, int]:
-    """(begin, end, unit) in the rings of what a projection delivers in moment ``t``."""
-    delay, source = projection[DELAY], sources[projection[SOURCE]]
-    if t < delay:
-        return 0, 0, 1
-    slot = (t - delay) % source[DEPTH]
+    """(begin, end, unit) in the rings of what a projection delivers in moment ``t``.
+
+    What was sent before moment 0 lies behind the slots filled so far: nothing in a new sample.
+    """
+    source = sources[projection[SOURCE]]
+    slot = (t - projection[DELAY]) % source[DEPTH]
     begin = source[RING] + slot * source[SIZE]
     return begin, begin + count[source[SLOT] + slot], source[UNIT]
 

@@ -108,7 +108,7 @@ class Functional:
         plan = self._plan(steps)
 
         def work(chosen: range) -> list[Sample]:
-            worker = _Worker(self.program, *plan, needed)
+            worker = Worker(self.program, *plan, needed)
             return [worker.run([raster[s] for raster in rasters]) for s in chosen]
 
         shares = [range(k, samples, threads) for k in range(min(threads, samples))]
@@ -119,7 +119,7 @@ class Functional:
             with ThreadPoolExecutor(len(shares)) as pool:
                 for share, results in zip(shares, pool.map(work, shares), strict=True):
                     done[share.start :: threads] = results
-        return self._result(done, shown, steps)
+        return self.result(done, shown, steps)
 
     def _plan(self, steps: int) -> tuple[Plan, FastParameters]:
         if steps not in self._plans:
@@ -140,7 +140,8 @@ class Functional:
             )
         return set(record)
 
-    def _result(self, done: list[Sample], shown: set[str], steps: int) -> FunctionalResult:
+    def result(self, done: list[Sample], shown: set[str], steps: int) -> FunctionalResult:
+        """What samples left behind, in the words of the network."""
         populations = self.program.populations
         spikes: dict[str, Events] = {}
         rasters: dict[str, IntArray] = {}
@@ -192,7 +193,7 @@ def pick(sample: Sample, p: int, order: Int64 | None) -> tuple[Int64, Int64, Int
     return step, natural[sort], sample.value[place[sort]]
 
 
-class _Worker:
+class Worker:
     """One thread's arrays, reused from sample to sample."""
 
     def __init__(
@@ -237,31 +238,37 @@ class _Worker:
         shape = arriving.pointer.shape[1] - 1 + self.waiting, self.recorded.size
         kept, total = np.zeros(shape, np.int64), np.zeros(shape[1], np.int64)
         progress = np.zeros(3, np.int64)
-        self._reset()
+        self.reset()
         for until in sorted({t for t in self.gates if t < shape[0]} | {shape[0]}):
             while progress[STEP] < until:
-                self._ensure_room(progress[STORED])
-                self._advance(
+                self.ensure_room(progress[STORED])
+                self.advance(
                     arriving, Recording(self.recorded, kept, total, *self.kept, progress), until
                 )
-            for place, bias in self.gates.get(until, ()):
-                self.workspace.fast.bias[place] += bias
+            self.open_gates(until)
         (spike, value), stored = self.kept, progress[STORED]
         return Sample(
             spike[:stored].copy(), value[:stored].copy(), kept, total, int(progress[EVENTS])
         )
 
-    def _advance(self, arriving: Arriving, recording: Recording, until: int) -> None:
+    def open_gates(self, moment: int) -> None:
+        """Let the biases act that begin in a moment."""
+        for place, bias in self.gates.get(moment, ()):
+            self.workspace.fast.bias[place] += bias
+
+    def advance(self, arriving: Arriving, recording: Recording, until: int) -> None:
+        """Run to moment ``until``, or as long as there is room for the spikes of a step."""
         tables = self.network, self.plan, self.workspace, self.general
         advance(*tables, arriving, recording, until, self.room)
 
-    def _ensure_room(self, stored: int) -> None:
+    def ensure_room(self, stored: int) -> None:
         """Make place for all spikes of one more step."""
         if stored + self.room > self.kept[0].size:
             old, self.kept = self.kept, _empty(2 * (stored + self.room))
             self.kept[0][:stored], self.kept[1][:stored] = old[0][:stored], old[1][:stored]
 
-    def _reset(self) -> None:
+    def reset(self) -> None:
+        """Forget everything."""
         work = self.workspace
         for zeroed in (work.ring_count, work.sums, work.fast.bias):
             zeroed[:] = 0

@@ -1,8 +1,8 @@
 """snnc: compile trained spiking neural networks to neuromorphic chips, bit-exactly.
 
 Every command of the ``snnc`` program is a function here: ``compile``, ``run``, ``report``,
-``verify``, ``check``, ``inspect``, ``export``, ``compare``, ``targets``, ``doctor``, ``setup``,
-``demo``.
+``stream``, ``verify``, ``check``, ``inspect``, ``export``, ``compare``, ``targets``, ``doctor``,
+``setup``, ``demo``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         report,
         run,
         setup,
+        stream,
         targets,
         verify,
     )
@@ -39,12 +40,14 @@ if TYPE_CHECKING:
     from snnc.compiler.options import CompileOptions
     from snnc.inputs import InputOptions
     from snnc.ir.errors import SnncError
+    from snnc.streaming import StreamOptions
 
 __all__ = [
     "AnalysisOptions",
     "CompileOptions",
     "InputOptions",
     "SnncError",
+    "StreamOptions",
     "__version__",
     "check",
     "check_neuron",
@@ -62,6 +65,7 @@ __all__ = [
     "report",
     "run",
     "setup",
+    "stream",
     "targets",
     "verify",
 ]
@@ -71,6 +75,7 @@ _HOME = {
     "CompileOptions": "snnc.compiler.options",
     "InputOptions": "snnc.inputs",
     "SnncError": "snnc.ir.errors",
+    "StreamOptions": "snnc.streaming",
     "export_torch": "snnc.compiler.frontends.torch",
     "check_neuron": "snnc.compiler.frontends.torch",
     "register_neuron": "snnc.compiler.frontends.torch",

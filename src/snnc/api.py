@@ -18,7 +18,7 @@ from snnc.compiler.options import CompileOptions
 from snnc.inputs import Dataset, InputOptions, load, typical_and_extreme
 from snnc.ir import artifact
 from snnc.ir.atomic import check_separate, check_writable
-from snnc.ir.errors import ArtifactError, OptionError, SnncError, UnsupportedError
+from snnc.ir.errors import ArtifactError, OptionError, SnncError
 from snnc.ir.nodes import Input
 from snnc.results import (
     CheckReport,
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from snnc.ir.target import Target
     from snnc.ir.wire import WireCode
     from snnc.running import Backend, Progress
+    from snnc.simulators.cycle.timing import Fidelity
+    from snnc.streaming import StreamOptions, StreamReport
 
 AnyPath = str | Path
 OnStage = Callable[[str, float | None], None]
@@ -169,7 +171,10 @@ def run(
     trace: AnyPath | None = None,
     decode: str | None = None,
     early_stop: float | None = None,
+    deadline: float | None = None,
+    threads: int = 1,
     lava: LavaOptions | None = None,
+    noc: Fidelity = "transaction",
     on_progress: Progress = _silent,
 ) -> RunReport:
     """Run an artifact on data.
@@ -182,27 +187,71 @@ def run(
         samples: run only the first so many.
         inputs: how data becomes time steps; what it leaves open is as the network was compiled.
         compare: compare the backend with the reference on the first so many samples.
-        trace: ``.npz`` file that receives the spikes of every population.
+        trace: file that receives the spikes of every population, and the chip's time series:
+            ``.h5``, ``.npz``, or ``.json`` to look at in a browser.
         decode: how outputs become classes, see ``snnc.simulators.decoding``; None as the model.
         early_stop: end a sample when the best class leads the second by this much.
+        deadline: seconds that a sample may take on the chip; ``deadline`` of the report says
+            whether they sufficed.
+        threads: samples run at the same time, by the cycle or functional simulator.
         lava: interpreter and patience of the Lava backend.
+        noc: network-on-chip of the cycle simulator: "transaction" (event-driven) or "flit" (cycle
+            by cycle, slower).
         on_progress: called as (samples done, samples in total).
 
     Raises:
         SnncError: what is wrong with artifact, data or options, and what to do.
     """
+    from snnc.deadline import Deadline
     from snnc.deciding import Rules
     from snnc.execution import execute
+    from snnc.parallel import check_threads
+    from snnc.traces import check_format
 
+    check_threads(threads, backend)
     if compare < 0:
         raise OptionError("must not be negative", where="--compare", found=compare)
     if trace is not None:
         _check_output(Path(trace), input, deployment)
+        check_format(Path(trace), backend)
+    limit = Deadline.of(deadline, backend)
     program = _deployment(deployment)
     rules = Rules.of(program, decode, early_stop)
     data = _data(program, input, inputs or InputOptions(), samples)
     path = None if trace is None else Path(trace)
-    return execute(program, data, backend, compare, path, on_progress, rules, lava)
+    return execute(
+        program, data, backend, compare, path, on_progress, rules, lava, noc, limit, threads
+    )
+
+
+def stream(
+    deployment: AnyPath | Deployment,
+    input: AnyPath,
+    *,
+    options: StreamOptions | None = None,
+    inputs: InputOptions | None = None,
+    on_window: Callable[[int], None] = _silent,
+) -> StreamReport:
+    """Run an artifact on an endless event recording in bounded memory; see docs/streaming.md.
+
+    Args:
+        deployment: ``.snnc`` file, or a deployment in memory.
+        input: ``.bin``, ``.bs2``, ``.dat``, or ``.npy`` with the fields t, x, y, p.
+        options: windows, checkpoints and where to end.
+        inputs: width of a time step and encoding; what it leaves open is as compiled.
+        on_window: called with the steps run after every window.
+
+    Raises:
+        SnncError: what is wrong with artifact, recording, options or checkpoint.
+    """
+    from snnc.streaming import StreamOptions, run_stream
+
+    chosen = options or StreamOptions()
+    if chosen.checkpoint is not None:
+        _check_output(chosen.checkpoint, input, deployment)
+    program = _deployment(deployment)
+    bins = _as_compiled(program, inputs or InputOptions())
+    return run_stream(program, Path(input), chosen, bins, on_window)
 
 
 def verify(
@@ -281,7 +330,7 @@ def inspect(
 
 def export_onnx(
     model: AnyPath | Network, path: AnyPath, options: CompileOptions | None = None
-) -> None:
+) -> ExportResult:
     """Write a spiking network as ONNX: one time step with explicit state (docs/onnx-stateful.md).
 
     Args:
@@ -294,22 +343,7 @@ def export_onnx(
         SnncError: the model cannot be read, or the file not written.
         MissingPackageError: the package ``onnx`` is not installed.
     """
-    from snnc.compiler.frontends.onnx.stateful import export
-    from snnc.compiler.pipeline import read_finished
-    from snnc.ir.network import Network
-
-    network: object = model
-    if isinstance(model, str | Path):
-        _check_output(Path(path), model)
-        network = read_finished(Path(model), options or CompileOptions())
-    if not isinstance(network, Network):
-        raise UnsupportedError(
-            "only networks of real numbers are written as ONNX",
-            where=str(model) if isinstance(model, str | Path) else "export_onnx",
-            found=type(network).__name__,
-            remedy="export the model it was quantized from",
-        )
-    export(network, Path(path))
+    return export(model, "onnx", path, reading=options)
 
 
 def compare(
@@ -361,7 +395,7 @@ def export(
 
     Args:
         model: model file, artifact, or a network in memory.
-        to: a format of ``snnc.exporting.FORMATS``: "nir".
+        to: a format of ``snnc.exporting.FORMATS``: "lava", "netx", "nir" or "onnx".
         output: the file to write.
         options: the format's options, e.g. ``NirExportOptions``; None takes their defaults.
         reading: how a model file is read, e.g. its dialect.
@@ -580,12 +614,16 @@ def _data(
             allowed=steps,
             remedy="compile again with another --timesteps",
         )
+    chosen = dataclasses.replace(_as_compiled(deployment, inputs), timesteps=steps)
+    return load(Path(path), deployment.network.of_type(Input), chosen, samples)
+
+
+def _as_compiled(deployment: Deployment, inputs: InputOptions) -> InputOptions:
+    """What the options leave open is as the network was compiled."""
     recorded = deployment.provenance.get("inputs")
     compiled_for: Mapping[str, Any] = recorded if isinstance(recorded, Mapping) else {}
-    chosen = dataclasses.replace(
+    return dataclasses.replace(
         inputs,
-        timesteps=steps,
         usual_encode=compiled_for.get("encode") or inputs.usual_encode,
         usual_bin_us=compiled_for.get("bin_us") or inputs.usual_bin_us,
     )
-    return load(Path(path), deployment.network.of_type(Input), chosen, samples)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from snnc.backends.lava import LavaOptions
+from snnc.deadline import Deadline
 from snnc.deciding import Decisions, Rules
 from snnc.inputs import Dataset, integer_batch
 from snnc.ir.arrays import IntArray, RealArray, size_of
@@ -19,10 +20,12 @@ from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.nodes import Input, Output
 from snnc.ir.target import Target
 from snnc.ir.wire import WireCode, packet_limit
+from snnc.parallel import SharedProgress, in_order
 from snnc.results import RunReport, Verification
 from snnc.running import (
     THREADS,
     Backend,
+    Batch,
     Comparison,
     Progress,
     Simulator,
@@ -35,8 +38,10 @@ from snnc.running import (
     spikes_of,
 )
 from snnc.simulators import functional, reference
+from snnc.simulators.cycle.result import CycleResult
+from snnc.simulators.cycle.timing import Fidelity
 from snnc.simulators.result import Events, RunResult, predictions
-from snnc.traces import write_trace
+from snnc.traces import trace_file
 
 ACCURACY_BATCH = 32
 """Samples of calibration data held at a time."""
@@ -75,38 +80,47 @@ def execute(
     on_progress: Progress,
     rules: Rules,
     lava: LavaOptions | None = None,
+    noc: Fidelity = "transaction",
+    deadline: Deadline | None = None,
+    threads: int = 1,
 ) -> RunReport:
     """Run all samples on one backend, comparing the first with the reference on the way."""
     decisions = Decisions(rules)
     tally, equality = Tally(), _Equality(0 if backend == "reference" else compared)
-    results: list[RunResult] = []
+    counting = rules.stop is not None and backend != "cycle"
+    progress = SharedProgress(on_progress, data.samples)
     started = time.perf_counter()
-    simulator, done = Simulator(deployment, backend, lava), 0
+    simulator = Simulator(deployment, backend, lava, noc)
     seconds = time.perf_counter() - started
     on_progress(0, data.samples)
-    for inputs in batches(deployment, data):
-        counting = rules.stop is not None and backend != "cycle"
-        everything = trace is not None or equality.open or counting
-        started = time.perf_counter()
-        result, cycle = simulator.run(
-            inputs,
+
+    def work(batch: Batch) -> tuple[RunResult, CycleResult | None]:
+        everything = trace is not None or batch.first < equality.wanted or counting
+        report = progress.of(batch.first)
+        found = simulator.run(
+            batch.inputs,
             None if everything else (),
             trace=trace is not None,
             stop=rules.stop,
-            progress=_within(on_progress, done, data.samples),
+            progress=report,
         )
-        seconds += time.perf_counter() - started
-        done += len(next(iter(inputs.values())))
-        on_progress(done, data.samples)
-        tally.add(deployment, result)
-        decisions.add(deployment, inputs, result, None if cycle is None else cycle.stopped)
-        if cycle is not None:  # spikes and outputs of all batches would not fit in memory
-            tally.cycle.append(replace(cycle, result=RunResult({}, {}, {})))
-        results += [] if trace is None else [result]
-        if equality.open:
-            equality.add(deployment.network, inputs, result)
-    if trace is not None:
-        write_trace(trace, results, [c.trace for c in tally.cycle])
+        report(batch.samples, batch.samples)
+        return found
+
+    with trace_file(trace, deployment, backend) as recording:
+        parts = batches(deployment, data, threads=threads, traced=trace is not None)
+        started = time.perf_counter()
+        for batch, (result, cycle) in in_order(work, parts, threads):
+            seconds += time.perf_counter() - started
+            tally.add(deployment, result, cycle)
+            decisions.add(
+                deployment, batch.inputs, result, None if cycle is None else cycle.stopped
+            )
+            recording.add(result, cycle)
+            if equality.open:
+                equality.add(deployment.network, batch.inputs, result)
+            started = time.perf_counter()
+        trace_notes = recording.close()
     return RunReport(
         backend=backend,
         target=deployment.target.id,
@@ -120,19 +134,11 @@ def execute(
         labels=None if data.labels is None else tuple(data.labels.tolist()),
         spikes=tally.spikes,
         compared=_comparison(equality, backend, data.steps),
-        cycle=tally.cycle_summary(),
-        notes=(*data.notes, *_label_notes(deployment, data)),
+        cycle=tally.cycle_summary(deployment, data.steps),
+        notes=(*data.notes, *_label_notes(deployment, data), *trace_notes),
         seconds=seconds,
+        deadline=None if deadline is None else deadline.verdict(tally.latencies()),
     )
-
-
-def _within(on_progress: Progress, before: int, total: int) -> Progress:
-    """Progress of a batch as progress of the whole run."""
-
-    def report(done: int, _: int) -> None:
-        on_progress(before + done, total)
-
-    return report
 
 
 def _label_notes(deployment: Deployment, data: Dataset) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from snnc.ir.deployment import Deployment
 from snnc.ir.errors import OptionError, UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
+from snnc.ir.real_neuron import RealNeuron
 from snnc.results import ExportResult
 
 ARTIFACT_SUFFIX = ".snnc"
@@ -142,10 +143,26 @@ def _write_netx(source: Source, path: Path, options: NetxExportOptions) -> Expor
     return ExportResult("netx", path, {"read_with": "netx.hdf5.Network of lava-dl"}, notes)
 
 
+@dataclass(frozen=True)
+class OnnxExportOptions:
+    """``--to onnx`` has no options."""
+
+
+def _write_onnx(source: Source, path: Path, options: OnnxExportOptions) -> ExportResult:
+    from snnc.compiler.frontends.onnx.stateful import export
+
+    network = source.real("ONNX")
+    export(network, path)
+    notes = ("one time step with explicit state, operators of the domain snnc",)
+    details = {"populations": len(network.of_type(RealNeuron)), "read_with": "snnc"}
+    return ExportResult("onnx", path, details, notes)
+
+
 FORMATS: Mapping[str, Format] = {
     "lava": Format("a Python project for Lava", "-lava", LavaExportOptions, _write_lava),
     "netx": Format("lava-dl's netx", ".net", NetxExportOptions, _write_netx),
     "nir": Format("NIR, for other frameworks", ".nir", NirExportOptions, _write_nir),
+    "onnx": Format("ONNX, one step with state", ".onnx", OnnxExportOptions, _write_onnx),
 }
 
 

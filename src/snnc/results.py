@@ -78,6 +78,7 @@ class RunReport:
         cycle: time, energy and traffic; only from the cycle simulator.
         notes: what was cut, converted or assumed about the data.
         seconds: wall time of the simulation on this computer, without the comparison.
+        deadline: whether every sample was in time on the chip; None when not asked for.
     """
 
     backend: str
@@ -95,6 +96,7 @@ class RunReport:
     cycle: Mapping[str, Any] | None
     notes: tuple[str, ...]
     seconds: float
+    deadline: Mapping[str, Any] | None = None
 
     @property
     def correct(self) -> int | None:
@@ -134,6 +136,7 @@ class RunReport:
             "mismatches": self.mismatches,
             "compared": None if self.compared is None else self.compared.as_dict(),
             "cycle": None if self.cycle is None else dict(self.cycle),
+            "deadline": None if self.deadline is None else dict(self.deadline),
             "notes": list(self.notes),
             "seconds": round(self.seconds, 4),
         }

@@ -11,15 +11,18 @@ from typing import Any, Literal
 import numpy as np
 
 from snnc.backends.lava import LavaOptions
+from snnc.idle import idle_energy
 from snnc.inputs import Dataset, integer_batch
-from snnc.ir.arrays import AnyArray, IntArray, size_of
+from snnc.ir.arrays import AnyArray, IntArray, RealArray, size_of
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import OptionError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.nodes import Input
 from snnc.on_lava import OnLava
+from snnc.parallel import PARTS
 from snnc.simulators import cycle, functional, reference
-from snnc.simulators.cycle.result import CycleResult, spread
+from snnc.simulators.cycle.result import CycleResult, distribution, spread
+from snnc.simulators.cycle.timing import Fidelity
 from snnc.simulators.decoding import EarlyStop
 from snnc.simulators.result import Events, RunResult
 
@@ -27,6 +30,9 @@ Backend = Literal["cycle", "functional", "reference", "lava"]
 BACKENDS: tuple[Backend, ...] = ("cycle", "functional", "reference", "lava")
 BATCH_BYTES = 64 << 20
 """Input bytes held as 64-bit integers at a time, which bounds the memory of a run."""
+
+TRACE_BYTES = 64
+"""Bytes of a chip's time series per tick and core, roughly."""
 
 THREADS = min(4, os.cpu_count() or 1)
 
@@ -45,14 +51,25 @@ class Tally:
     spikes: dict[str, int] = field(default_factory=dict)
     cycle: list[CycleResult] = field(default_factory=list)
 
-    def add(self, deployment: Deployment, result: RunResult) -> None:
-        """Take over the spike counts of a batch."""
+    def add(self, deployment: Deployment, result: RunResult, cycle: CycleResult | None) -> None:
+        """Take over what a batch adds to the report."""
+        if cycle is not None:  # spikes and series of all batches would not fit in memory
+            self.cycle.append(dataclasses.replace(cycle, result=RunResult({}, {}, {}), trace=None))
         for name, spikes in spikes_of(deployment.network, result).items():
             self.spikes[name] = self.spikes.get(name, 0) + spikes
 
-    def cycle_summary(self) -> dict[str, Any] | None:
+    def cycle_summary(self, deployment: Deployment, steps: int) -> dict[str, Any] | None:
         """Time, energy and traffic of all batches together; None without a cycle simulation."""
-        return merge(self.cycle) if self.cycle else None
+        if not self.cycle:
+            return None
+        summary = merge(self.cycle)
+        summary["energy"] |= idle_energy(deployment, steps, self.cycle)
+        return summary
+
+    def latencies(self) -> RealArray:
+        """[samples] seconds on the chip."""
+        found = [r.timing.seconds for r in self.cycle if r.timing is not None]
+        return np.concatenate([np.zeros(0), *found])
 
 
 def spikes_of(network: IntegerNetwork, result: RunResult) -> dict[str, int]:
@@ -99,15 +116,22 @@ def _timing(results: Sequence[CycleResult]) -> dict[str, Any] | None:
     found = [r.timing for r in results if r.timing is not None]
     if not found:
         return None
+    seconds = np.concatenate([t.seconds for t in found])
     return {
+        "noc": found[0].noc,
         "cycle_s": found[0].cycle_s,
-        "seconds_per_sample": spread(np.concatenate([t.seconds for t in found])),
+        "seconds_per_sample": spread(seconds),
+        "latency_s": distribution(seconds),
+        "throughput_per_s": float(seconds.size / seconds.sum()) if seconds.any() else None,
         "cycles_per_sample": spread(np.concatenate([t.cycles for t in found])),
         "tick_cycles": spread(np.concatenate([t.tick_cycles.reshape(-1) for t in found])),
         "barrier_s": found[0].barrier_s,
         "limited_by": _summed([t.limited_by for t in found]),
+        "limits": _summed([t.limits for t in found]),
         "deadline_misses": sum(t.deadline_misses for t in found),
         "peak_channel_queue": max(t.peak_channel_queue for t in found),
+        "peak_injection_queue": max(t.peak_injection_queue for t in found),
+        "peak_receive_queue": max(t.peak_receive_queue for t in found),
         "stall_cycles": sum(t.stall_cycles for t in found),
     }
 
@@ -151,19 +175,31 @@ class Simulator:
     """One backend prepared for a deployment; ``run`` may be called for batch after batch.
 
     Raises:
-        OptionError: an unknown backend.
+        OptionError: an unknown backend, or a network-on-chip for one without.
     """
 
     def __init__(
-        self, deployment: Deployment, backend: Backend, lava: LavaOptions | None = None
+        self,
+        deployment: Deployment,
+        backend: Backend,
+        lava: LavaOptions | None = None,
+        noc: Fidelity = "transaction",
     ) -> None:
         if backend not in BACKENDS:
             raise OptionError(
                 "unknown backend", where="--backend", found=backend, allowed=", ".join(BACKENDS)
             )
-        self.deployment, self.backend = deployment, backend
+        if backend != "cycle" and noc != "transaction":
+            raise OptionError(
+                "only the cycle simulator has a network-on-chip",
+                where="--noc",
+                found=f"{noc} with --backend {backend}",
+                allowed="--backend cycle",
+            )
+        self.deployment, self.backend, self._noc = deployment, backend, noc
         network = deployment.network
         self._functional = functional.Functional(network) if backend == "functional" else None
+        self._loaded = cycle.load(deployment) if backend == "cycle" else None
         steps = deployment.schedule.timesteps
         self._lava = OnLava(network, steps, lava) if backend == "lava" else None
 
@@ -178,25 +214,50 @@ class Simulator:
     ) -> tuple[RunResult, CycleResult | None]:
         """Run one batch; the second value comes only from the cycle simulator."""
         if self._functional is not None:
-            return self._functional.run(inputs, record, threads=THREADS), None
+            return self._functional.run(inputs, record), None
         if self._lava is not None:
             return self._lava.run(inputs, record, progress), None
         if self.backend == "reference":
             return reference.run(self.deployment.network, inputs, record), None
         result = cycle.run(
-            self.deployment, inputs, record, trace=trace, stop=stop, progress=progress
+            self.deployment,
+            inputs,
+            record,
+            noc=self._noc,
+            trace=trace,
+            stop=stop,
+            progress=progress,
+            loaded=self._loaded,
         )
         return result.result, result
 
 
-def batches(deployment: Deployment, data: Dataset) -> Iterator[dict[str, IntArray]]:
-    """Integer inputs of successive samples, sized so that memory stays bounded."""
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Integer inputs of successive samples, the first of them being number ``first``."""
+
+    first: int
+    inputs: dict[str, IntArray]
+
+    @property
+    def samples(self) -> int:
+        """How many."""
+        return len(next(iter(self.inputs.values())))
+
+
+def batches(
+    deployment: Deployment, data: Dataset, *, threads: int = 1, traced: bool = False
+) -> Iterator[Batch]:
+    """All samples, cut so that memory stays bounded and every thread has batches."""
     nodes = deployment.network.of_type(Input)
     bytes_each = 8 * data.steps * sum(size_of(node.shape) for node in nodes)
-    size = max(1, min(data.samples, BATCH_BYTES // bytes_each))
+    if traced:
+        bytes_each += TRACE_BYTES * deployment.schedule.ticks * deployment.cores.count
+    share = data.samples if threads == 1 else -(-data.samples // (PARTS * threads))
+    size = max(1, min(share, BATCH_BYTES // threads // bytes_each))
     for start in range(0, data.samples, size):
         stop = min(data.samples, start + size)
-        yield integer_batch(data.batch(start, stop), nodes)
+        yield Batch(start, integer_batch(data.batch(start, stop), nodes))
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def test_all_problems_of_a_file_are_reported_together(tmp_path: Path) -> None:
     path = toy_with(
         tmp_path,
         ("{v: 64, u: neuron, ev: assumed}", "{v: 64, u: neuron}"),
-        ("{v: 512, u: axon, ev: assumed}", "{v: 512, u: axon, ev: paper, src: nobody}"),
+        ("{v: 2048, u: axon, ev: assumed}", "{v: 512, u: axon, ev: paper, src: nobody}"),
         ("use: n_axons_in", "use: n_axons_in ** 2"),
         ("use: n_neurons", "use: n_neurones"),
         ("cycle_s: {v: 1.0e-9, u: s, ev: assumed}", "cycle_s: {v: null, u: s, ev: assumed}"),

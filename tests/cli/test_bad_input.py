@@ -180,6 +180,8 @@ def test_wrong_data_is_refused(snnc: Snnc, compiled: Path, tmp_path: Path) -> No
 def test_wrong_run_options_are_refused(snnc: Snnc, compiled: Path, data: Path) -> None:
     words = ("run", compiled, "--input", data)
     refused(snnc(*words, "--backend", "abacus"), "cycle, functional, reference")
+    refused(snnc(*words, "--noc", "pigeon"), "transaction, flit")
+    refused(snnc(*words, "--noc", "flit", "--backend", "functional"), "only the cycle simulator")
     refused(snnc(*words, "--samples", 0), "--samples")
     refused(snnc(*words, "--compare", -1), "--compare")
     refused(snnc(*words, "--encode", "direct"), "has a time axis already")

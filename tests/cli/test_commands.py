@@ -99,6 +99,22 @@ def test_all_backends_agree(snnc: Snnc, compiled: Path, data: Path, backend: str
     assert (found["cycle"] is not None) == (backend == "cycle")
 
 
+def test_both_network_models_count_the_same_and_say_which_they_are(
+    snnc: Snnc, compiled: Path, data: Path
+) -> None:
+    words = ("run", compiled, "--input", data, "--json")
+    model, flit = snnc(*words).json, snnc(*words, "--noc", "flit").json
+    assert flit["mismatches"] == 0
+    assert flit["spikes"] == model["spikes"]
+    for found, name in ((model, "transaction"), (flit, "flit")):
+        timing = found["cycle"]["timing"]
+        assert timing["noc"] == name
+        assert sum(timing["limits"].values()) == 4 * (found["cycle"]["ticks_per_sample"] + 1)
+        assert timing["peak_receive_queue"] >= 0
+    assert flit["cycle"]["events"] == model["cycle"]["events"]
+    assert flit["cycle"]["timing"].keys() == model["cycle"]["timing"].keys()
+
+
 def test_run_writes_a_trace(snnc: Snnc, compiled: Path, data: Path, tmp_path: Path) -> None:
     trace = tmp_path / "t.npz"
     found = snnc("run", compiled, "--input", data, "--trace", trace, "--json").json
@@ -168,8 +184,8 @@ def test_missed_deadlines_and_lost_inputs_are_shown(
 ) -> None:
     whole = Tally.cycle_summary
 
-    def late(tally: Tally) -> dict[str, Any] | None:
-        found = whole(tally)
+    def late(tally: Tally, *given: Any) -> dict[str, Any] | None:
+        found = whole(tally, *given)
         assert found is not None
         return {
             **found,

@@ -14,7 +14,10 @@ import snnc as package
 from snnc.assignments import assigned
 from snnc.compiler.exporters.nir import NirExportOptions
 from snnc.compiler.frontends.nir import read
-from snnc.ir.errors import OptionError
+from snnc.ir.errors import OptionError, UnsupportedError
+from snnc.ir.network import Network
+from snnc.ir.nodes import Input, Output, Reduce
+from snnc.ir.types import BIN
 
 
 def test_a_model_is_exported_and_says_how_to_read_it(snnc: Snnc, tmp_path: Path) -> None:
@@ -49,6 +52,25 @@ def test_bad_words_are_named(snnc: Snnc, tmp_path: Path, compiled: Path) -> None
     refused(snnc("export", tmp_path / "absent.nir", "--to", "nir", *out), "no such file")
     refused(snnc("export", compiled, "--to", "nir", *out), "real numbers", "compiled program")
     refused(snnc("export", DIGITS, "--to", "nir", "-o", DIGITS), "would replace")
+
+
+def test_a_model_is_written_as_onnx_and_compiled_from_there(snnc: Snnc, tmp_path: Path) -> None:
+    path = tmp_path / "digits.onnx"
+    done = snnc("export", DIGITS, "--to", "onnx", "-o", path, "--json").json
+    assert (done["format"], done["details"]["populations"]) == ("onnx", 5)
+    other = package.export_onnx(DIGITS, tmp_path / "other.onnx")
+    assert other.path.read_bytes() == path.read_bytes()
+    out = tmp_path / "out.snnc"
+    assert snnc("compile", path, "--timesteps", 4, "--target", "loihi1", "-o", out).code == 0
+
+
+def test_onnx_holds_one_step_of_real_numbers(snnc: Snnc, tmp_path: Path, compiled: Path) -> None:
+    out = tmp_path / "out.onnx"
+    refused(snnc("export", compiled, "--to", "onnx", "-o", out), "real numbers")
+    nodes = (Input("x", (2,), BIN), Reduce("whole", ("x",), "sum", (), 3), Output("y", ("whole",)))
+    with pytest.raises(UnsupportedError, match="one time step"):
+        package.export(Network("sums", nodes), "onnx", out)
+    assert not out.exists()
 
 
 def test_a_network_in_memory_is_exported(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from snnc.ir.network import Network
 from snnc.ir.nodes import (
     Add,
     Bias,
+    Delay,
     Index,
     Input,
     Linear,
@@ -121,6 +122,41 @@ def test_reductions_pass_what_is_even_along_their_axes(op: Any, axis: int) -> No
         Bias("ab", ("as",), bias), Reduce("r", ("ab",), op, (1,)),
         neuron("n", "r", out), Output("o", ("n",)),
     )  # fmt: skip
+
+
+def test_a_sum_over_the_sample_holds_a_constant_once_per_step() -> None:
+    result = same(
+        Input("a", SHAPE, BIN), Scale("as", ("a",), token_factors(1)),
+        Bias("ab", ("as",), token_factors(2)), Reduce("r", ("ab",), "sum", (2,), 5),
+        neuron("n", "r", (2, TOKENS, 1), threshold=20.0), Output("o", ("n",)), steps=5,
+    )  # fmt: skip
+    assert result.steps == 5
+
+
+def test_the_largest_of_a_sample_keeps_its_constant() -> None:
+    same(
+        Input("a", SHAPE, BIN), Bias("ab", ("a",), token_factors(1)),
+        Reduce("r", ("ab",), "max", (2,), 5), neuron("n", "r", (2, TOKENS, 1)),
+        Output("o", ("n",)), steps=5,
+    )  # fmt: skip
+
+
+def test_weights_on_both_sides_of_a_sum_over_the_sample_merge_below_it() -> None:
+    inner, outer = (Dense(RNG.normal(size=shape)) for shape in ((6, 5), (4, 6)))
+    result = same(
+        Input("a", (5,), BIN), Linear("w", ("a",), inner), Delay("early", ("w",), 2),
+        Reduce("r", ("early",), "sum", (), 5), Delay("late", ("r",), 1), Add("both", ("late", "w")),
+        Linear("v", ("both",), outer), neuron("n", "v", (4,), threshold=0.1), Output("o", ("n",)),
+        steps=5,
+    )  # fmt: skip
+    weights = result.of_type(Linear)
+    assert len(weights) == 2
+    assert {n.inputs for n in weights} == {("a",)}
+    (reduce,) = result.of_type(Reduce)
+    before, after = result.node[reduce.inputs[0]], result.of_type(Delay)[-1]
+    assert isinstance(before, Delay)
+    assert before.steps == 2
+    assert (after.steps, after.inputs) == (1, (reduce.name,))
 
 
 def pooled(gamma: Any, **changes: Any) -> tuple[Any, ...]:

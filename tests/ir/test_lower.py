@@ -14,7 +14,7 @@ from support.random_operators import random_operators
 
 from snnc.backends.targets import load
 from snnc.compiler.normalise import normalise
-from snnc.ir.errors import InputError, ModelError, UnsupportedError
+from snnc.ir.errors import InputError, ModelError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.lower import ANYTHING, Limits, Lowered, limits_of, lower
 from snnc.ir.lower.associate import associate
@@ -341,7 +341,7 @@ def test_sums_over_different_times_are_refused() -> None:
         over(*nodes)
 
 
-def test_a_trained_network_sums_over_time_but_is_not_compiled_yet() -> None:
+def test_a_trained_network_sums_over_time() -> None:
     nodes = (Input("x", (2,), BIN), Reduce("sum", ("x",), "sum", (), 3), Output("y", ("sum",)))
     network = Network("real", nodes)
     values = np.random.default_rng(0).random((4, 3, 2))
@@ -350,5 +350,5 @@ def test_a_trained_network_sums_over_time_but_is_not_compiled_yet() -> None:
     assert np.allclose(outputs, np.broadcast_to(whole, outputs.shape), rtol=1e-14)
     with pytest.raises(InputError, match="exactly its length"):
         run_real(network, {"x": values[:, :2]})
-    with pytest.raises(UnsupportedError, match="sum: a sum over all time steps"):
-        normalise(network)
+    folded = normalise(network)
+    assert np.array_equal(run_real(folded, {"x": values}).outputs["y"], outputs)

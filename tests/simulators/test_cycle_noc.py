@@ -3,82 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.simple_mapping import Options, Path, route_tables, simple_mapping, x_then_y
+from support.noc_traffic import clockwise, drain, machine_with, ring_deployment
+from support.simple_mapping import x_then_y
 from support.small_targets import quantity, small_target
 
-from snnc.ir.deployment import Deployment
 from snnc.ir.errors import SimulationError, TargetError
-from snnc.ir.integer_network import IntegerNetwork
-from snnc.ir.neuron import GatedBias, Neuron, Reset
-from snnc.ir.nodes import Input, Linear, Output
-from snnc.ir.target import Cost, Target
-from snnc.ir.topology import Mesh
-from snnc.ir.types import BIN
-from snnc.ir.weights import Dense
+from snnc.ir.target import Cost
 from snnc.simulators import cycle
-from snnc.simulators.cycle import noc, noc_tables
-from snnc.simulators.cycle.noc_tables import NocTables
-from snnc.simulators.cycle.timing import barrier_seconds
-
-Packet = tuple[int, int, float]
-"""Sending core (one per router, in router order), which of its sends, time."""
-
-
-def machine_with(
-    target: Target, destinations: dict[int, list[int]], chips: int = 1, path: Path = x_then_y
-) -> Deployment:
-    """One core with one neuron per router; ``destinations`` are the cores that hear a core."""
-    routers = target.topology.grid[0] * target.topology.grid[1] * chips
-    one = Dense(np.ones((routers, 1), np.int64))
-    nodes = (
-        Input("x", (1,), BIN),
-        Linear("w", ("x",), one),
-        Neuron("a", ("w",), (routers,), np.array([1]), Reset("value")),
-        Output("out", ("a",)),
-    )
-    deployment = simple_mapping(
-        IntegerNetwork("machine", nodes), target, 1, chips, Options(neurons_per_core=1)
-    )
-    listeners = [np.zeros(0, np.int64)] + [
-        np.array(destinations.get(core, []), np.int64) for core in range(routers)
-    ]
-    routes = route_tables(
-        deployment.network, deployment.sources, target, deployment.mesh, deployment.cores,
-        listeners, path,
-    )  # fmt: skip
-    return replace(deployment, routes=routes)
-
-
-class Outcome(NamedTuple):
-    last: int
-    tables: NocTables
-    state: noc.NocState
-    receive_end: np.ndarray
-
-
-def drain(deployment: Deployment, packets: list[Packet], service: float = 0.0) -> Outcome:
-    """Send packets in the given order per core."""
-    machine = noc_tables.describe(deployment)
-    routes = deployment.routes
-    reaches = int(np.diff(routes.delivery_ptr)[routes.send_net].sum())
-    tables, buffers = noc_tables.build(deployment, machine, np.full(reaches, service))
-    state = noc.new_state(tables, buffers)
-    ordered = sorted(packets, key=lambda packet: packet[0])
-    sends = [int(routes.send_ptr[1 + core]) + which for core, which, _ in ordered]
-    counts = np.bincount([p[0] for p in ordered], minlength=machine.senders)
-    releases = noc.Releases(
-        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        np.array(sends, np.int32),
-        np.array([float(p[2]) for p in ordered]),
-    )
-    last = noc.drain(tables, state, releases)
-    return Outcome(last, tables, state, state.receive_end.copy())
+from snnc.simulators.cycle import ends, noc_tables
+from snnc.simulators.cycle.timing import FIDELITIES, Fidelity, barrier_seconds
 
 
 def test_one_packet_takes_the_sum_of_its_hops() -> None:
@@ -87,13 +25,13 @@ def test_one_packet_takes_the_sum_of_its_hops() -> None:
     outcome = drain(deployment, [(0, 0, 5.0)], service=4.0)
     assert outcome.last == 5 + 2 + 2 + 3
     assert outcome.receive_end[5] == 16.0
-    assert outcome.state.total[noc.HOPS] == 3
+    assert outcome.state.total[ends.HOPS] == 3
 
 
 def test_a_packet_to_its_own_router_crosses_no_channel() -> None:
     deployment = machine_with(small_target(2, 1), {0: [0]})
     outcome = drain(deployment, [(0, 0, 3.0)])
-    assert (outcome.last, outcome.state.total[noc.HOPS]) == (3, 0)
+    assert (outcome.last, outcome.state.total[ends.HOPS]) == (3, 0)
 
 
 def test_a_release_between_two_cycles_waits_for_the_next_one() -> None:
@@ -119,8 +57,8 @@ def test_a_full_receive_queue_blocks_the_sender() -> None:
     outcome = drain(machine_with(target, {0: [1]}), [(0, 0, 0.0)] * 4, service=10.0)
     assert outcome.last == 22
     assert outcome.receive_end[1] == 42.0
-    assert outcome.state.total[noc.PEAK_CHANNEL] == 1
-    assert outcome.state.total[noc.PEAK_RECEIVE] == 1
+    assert outcome.state.total[ends.PEAK_CHANNEL] == 1
+    assert outcome.state.total[ends.PEAK_RECEIVE] == 1
 
 
 def test_the_head_of_a_queue_blocks_the_packets_behind_it() -> None:
@@ -148,8 +86,8 @@ def test_a_sweep_that_finds_its_injection_queue_full_waits() -> None:
 def test_a_multicast_packet_crosses_every_tree_channel_once() -> None:
     deployment = machine_with(small_target(3, 3), {0: [2, 5, 8, 1]})
     outcome = drain(deployment, [(0, 0, 0.0)])
-    assert outcome.state.total[noc.HOPS] == 4
-    assert outcome.state.total[noc.DELIVERED] == 4
+    assert outcome.state.total[ends.HOPS] == 4
+    assert outcome.state.total[ends.DELIVERED] == 4
     assert outcome.last == 2 + 2 + 3 + 3
 
 
@@ -211,48 +149,18 @@ def test_every_packet_arrives_everywhere_once(seed: int, buffer: int, receive: i
     outcome = drain(deployment, packets, service=float(rng.integers(0, 6)))
     total = outcome.state.total
     assert outcome.last >= 0
-    assert (total[noc.INJECTED], total[noc.DELIVERED], total[noc.HOPS]) == (120, copies, hops)
-    assert total[noc.PEAK_CHANNEL] <= buffer
-    assert total[noc.PEAK_RECEIVE] <= receive
+    assert (total[ends.INJECTED], total[ends.DELIVERED], total[ends.HOPS]) == (120, copies, hops)
+    assert total[ends.PEAK_CHANNEL] <= buffer
+    assert total[ends.PEAK_RECEIVE] <= receive
     again = drain(deployment, packets, service=0.0)
     assert again.state.load.tolist() == outcome.state.load.tolist()
 
 
-def clockwise(mesh: Mesh, start: int, end: int) -> list[int]:
-    """Always around the ring of a 2 x 2 mesh: a turn that XY forbids closes the cycle."""
-    ring = [0, 1, 3, 2]
-    path = [start]
-    while path[-1] != end:
-        path.append(ring[(ring.index(path[-1]) + 1) % 4])
-    return path
-
-
-def ring_deployment(path: Path) -> tuple[Deployment, dict[str, np.ndarray]]:
-    """Four cores whose neurons fire in every step and reach the core at the other corner."""
-    opposite = np.array([3, 2, 1, 0])
-    weights = np.zeros((4, 4), np.int64)
-    weights[opposite, np.arange(4)] = 1
-    on = GatedBias(np.array(5))
-    nodes = (
-        Input("x", (4,), BIN),
-        Linear("wx", ("x",), Dense(np.eye(4, dtype=np.int64))),
-        Neuron("a", ("wx",), (4,), np.array([1]), Reset("value"), bias=(on,)),
-        Linear("wa", ("a",), Dense(weights)),
-        Neuron("b", ("wa",), (4,), np.array([1]), Reset("value")),
-        Output("out", ("b",)),
-    )
-    network = IntegerNetwork("ring", nodes)
-    target = small_target(2, 2, buffer=1, injection=1, receive=1)
-    deployment = simple_mapping(
-        network, target, 4, options=Options(neurons_per_core=2, interleave=True), path=path
-    )
-    return deployment, {"x": np.zeros((1, 4, 4), np.int64)}
-
-
-def test_a_ring_of_channels_deadlocks_and_the_error_names_it() -> None:
+@pytest.mark.parametrize("fidelity", FIDELITIES)
+def test_a_ring_of_channels_deadlocks_and_the_error_names_it(fidelity: Fidelity) -> None:
     deployment, inputs = ring_deployment(clockwise)
     with pytest.raises(SimulationError, match="deadlocked") as caught:
-        cycle.run(deployment, inputs)
+        cycle.run(deployment, inputs, noc=fidelity)
     text = str(caught.value)
     assert text.startswith("sample 0, tick 0: ")
     for hop in ("(0,0)->(1,0)", "(1,0)->(1,1)", "(1,1)->(0,1)", "(0,1)->(0,0)"):
@@ -260,9 +168,10 @@ def test_a_ring_of_channels_deadlocks_and_the_error_names_it() -> None:
     assert "4 packets stuck" in text
 
 
-def test_the_same_traffic_on_xy_routes_completes() -> None:
+@pytest.mark.parametrize("fidelity", FIDELITIES)
+def test_the_same_traffic_on_xy_routes_completes(fidelity: Fidelity) -> None:
     deployment, inputs = ring_deployment(x_then_y)
-    result = cycle.run(deployment, inputs)
+    result = cycle.run(deployment, inputs, noc=fidelity)
     assert result.counts["message_out"] == 4 * 4
     assert result.timing is not None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,11 +13,12 @@ from snnc.compiler.map import MapOptions, map_network
 from snnc.compiler.retime import retime
 from snnc.compiler.summary import summarize
 from snnc.compiler.verify import verify
+from snnc.ir.arrays import RealArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.neuron import Neuron, Reset, StateRange
 from snnc.ir.nodes import Index, Input, Linear, Output
-from snnc.ir.types import BIN
+from snnc.ir.types import BIN, ValueType
 from snnc.ir.weights import Conv, Dense
 
 STEPS = 6
@@ -45,9 +47,30 @@ def small_network(seed: int = 0) -> IntegerNetwork:
 
 def small_deployment(target: str = "loihi1") -> Deployment:
     """The network on a chip, verified, with its report."""
-    network, machine = small_network(), targets.load(target)
-    retiming = retime(network, machine, STEPS)
     rates = {"in": np.full(36, 0.6), "lif1": np.full(144, 1.5), "lif2": np.full(5, 2.0)}
+    return deployed(small_network(), rates, target)
+
+
+def camera_deployment() -> Deployment:
+    """Events of a camera of 4 x 4 pixels -> dense -> 3 neurons -> out."""
+    random = np.random.default_rng(1)
+    network = IntegerNetwork(
+        "camera",
+        (
+            Input("in", (2, 4, 4), ValueType("cnt", 255)),
+            Index("flat", ("in",), (32,)),
+            Linear("fc", ("flat",), Dense(2 * random.integers(-40, 64, (3, 32)))),
+            Neuron("lif", ("fc",), (3,), np.array([193]), Reset("value"), state_range=RANGE),
+            Output("out", ("lif",)),
+        ),
+    )
+    return deployed(network, {"in": np.full(32, 0.6), "lif": np.full(3, 2.0)}, "loihi1")
+
+
+def deployed(network: IntegerNetwork, rates: Mapping[str, RealArray], target: str) -> Deployment:
+    """A network on a chip, verified, with its report."""
+    machine = targets.load(target)
+    retiming = retime(network, machine, STEPS)
     mapping = map_network(network, retiming, machine, 1, rates, MapOptions())
     draft = Deployment(
         network=network,

@@ -117,6 +117,11 @@ class Make:
         out = (*shape[:axis], 1, *shape[axis + 1 :])
         return self.put(Reduce(self.fresh("reduce"), (x,), op, (axis,)), out)
 
+    def over_time(self, x: str, steps: int) -> str:
+        """The sum over all steps of the sample."""
+        node = Reduce(self.fresh("whole"), (x,), "sum", (), steps)
+        return self.put(node, self.shapes[x])
+
     def index(self, x: str, take: Callable[[Any], Any]) -> str:
         """A gather given as a NumPy expression of element numbers (-1 = zero)."""
         index = take(np.arange(int(np.prod(self.shapes[x]))).reshape(self.shapes[x]))
@@ -221,8 +226,11 @@ def tokens(m: Make, x: str, heads: int) -> str:
     return m.index(x, lambda i: i.reshape(heads, i.shape[0] // heads, -1).swapaxes(1, 2))
 
 
-def attention(name: str, kind: str, **changes: Any) -> Network:
-    """Stem, one attention block and one MLP block on a membrane stream."""
+def attention(name: str, kind: str, joint: int = 0, **changes: Any) -> Network:
+    """Stem, one attention block and one MLP block on a membrane stream.
+
+    ``joint``: Hamming attention sees the tokens of so many steps, all there are.
+    """
     m = Make(name, (1, 8, 8))
     heads, width = 2, 8
     x = m.spike(m.norm(m.conv("in", 4)), **changes)
@@ -243,7 +251,10 @@ def attention(name: str, kind: str, **changes: Any) -> Network:
                 m.put(Bias(m.fresh("b"), (m.scale(x, 2.0),), -np.ones(())), m.shapes[x])
                 for x in (q, k)
             ]
-            y = m.scale(m.matmul(shifted[0], m.matmul(shifted[1], v, ta=True)), 1 / 8)
+            kv = m.matmul(shifted[1], v, ta=True)
+            if joint:
+                kv = m.over_time(kv, joint)
+            y = m.scale(m.matmul(shifted[0], kv), 1 / 8)
         elif kind == "ssa":
             y = m.scale(m.matmul(m.matmul(q, k, tb=True), v), 0.125)
         else:
@@ -396,6 +407,7 @@ ZOO: dict[str, Entry] = {
     "SSA": Entry(lambda: attention("SSA", "ssa"), 4),
     "SDT-V3 I-LIF T1": Entry(lambda: attention("SDT-V3", "linear", **ILIF), 1, 0.8),
     "SDHA per step": Entry(lambda: attention("SDHA", "hamming"), 4),
+    "SDHA over all steps": Entry(lambda: attention("joint SDHA", "hamming", joint=3), 3),
     "SpikeYOLO neck": Entry(spike_yolo, 2, 0.8, 16),
     "T-RevSNN": Entry(t_rev, 2, bits=16),
     "SEMM": Entry(experts, 4),

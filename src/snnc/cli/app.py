@@ -158,6 +158,9 @@ def run_command(
     trace: opt.Trace = None,
     decode: opt.Decode = None,
     early_stop: opt.EarlyStop = None,
+    noc: opt.Noc = "transaction",
+    deadline: opt.Deadline = None,
+    threads: opt.Threads = 1,
     lava_python: opt.LavaPython = None,
     lava_timeout: opt.LavaTimeout = None,
     encode: opt.Encode = None,
@@ -167,7 +170,10 @@ def run_command(
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Run a compiled network on the emulated chip."""
+    """Run a compiled network on the emulated chip.
+
+    Exit code 1 when a sample misses the deadline.
+    """
     from snnc.cli import running
 
     with running.progress(show=not as_json) as on_progress:
@@ -181,13 +187,46 @@ def run_command(
             trace=trace,
             decode=decode,
             early_stop=early_stop,
+            deadline=deadline,
+            threads=threads,
             lava=running.lava(backend, lava_python, lava_timeout),
+            noc=running.noc(noc),
             on_progress=on_progress,
         )
     if as_json:
         shell.print_json(result.as_dict())
     else:
         running.show(shell.out(), result)
+    if result.deadline is not None and not result.deadline["met"]:
+        raise typer.Exit(shell.NO)
+
+
+@app.command("stream")
+def stream_command(
+    artifact: opt.Artifact,
+    input: opt.Recording,
+    window: opt.Window = None,
+    steps: opt.StreamSteps = None,
+    checkpoint: opt.Checkpoint = None,
+    checkpoint_every: opt.CheckpointEvery = 10_000,
+    resume: opt.Resume = False,
+    encode: opt.Encode = None,
+    bin_us: opt.BinUs = None,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Run a compiled network on an endless recording, without resets, in bounded memory."""
+    from snnc.cli import streaming
+    from snnc.streaming import StreamOptions
+
+    options = StreamOptions(window, steps, checkpoint, checkpoint_every, resume)
+    inputs = opt.input_options(encode, bin_us, None)
+    with streaming.progress(show=not as_json) as on_window:
+        result = api.stream(artifact, input, options=options, inputs=inputs, on_window=on_window)
+    if as_json:
+        shell.print_json(result.as_dict())
+    else:
+        streaming.show(shell.out(), result)
 
 
 @app.command("verify")

@@ -240,7 +240,7 @@ Levels = Annotated[
 ]
 
 # Other tools' files.
-To = Annotated[str, typer.Option("--to", help="Format to write: nir.")]
+To = Annotated[str, typer.Option("--to", help="Format to write: lava, netx, nir or onnx.")]
 ExportOut = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="File to write.", show_default="MODEL's name and suffix"),
@@ -340,6 +340,13 @@ Html = Annotated[
 Backend = Annotated[
     str, typer.Option(help="Simulator: cycle (time, energy), functional (fast), reference, lava.")
 ]
+Noc = Annotated[
+    str,
+    typer.Option(
+        help="Network-on-chip of the cycle simulator: transaction (event-driven), or flit (cycle "
+        "by cycle, slower)."
+    ),
+]
 LavaPython = Annotated[
     Path | None,
     typer.Option(
@@ -406,7 +413,38 @@ AnalysisSteps = Annotated[
         rich_help_panel=_DATA_PANEL,
     ),
 ]
-Trace = Annotated[Path | None, typer.Option(help="Write all spikes and outputs to this .npz.")]
+Trace = Annotated[
+    Path | None,
+    typer.Option(help="Write spikes and time series: .h5 or .npz, or .json for ui.perfetto.dev."),
+]
+Threads = Annotated[
+    int, typer.Option(help="Samples run at the same time (cycle and functional simulator).")
+]
+Deadline = Annotated[
+    float | None,
+    typer.Option(help="Seconds a sample may take on the chip; exit code 1 when one takes longer."),
+]
+
+
+# Streams.
+Recording = Annotated[
+    Path,
+    typer.Option("--input", help="Events: .bin, .bs2, .dat, or .npy with the fields t, x, y, p."),
+]
+Window = Annotated[
+    int | None,
+    typer.Option(help="Steps after which classes are decided.", show_default="of a sample"),
+]
+StreamSteps = Annotated[
+    int | None, typer.Option("--steps", help="End after so many.", show_default="all")
+]
+Checkpoint = Annotated[
+    Path | None, typer.Option(help="File that receives the state of the run as it goes on.")
+]
+CheckpointEvery = Annotated[
+    int, typer.Option("--checkpoint-every", help="Steps between two checkpoints.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")]
 
 
 def model_options(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from snnc.backends.lava import LavaOptions
     from snnc.running import Backend
     from snnc.running import Progress as OnProgress
+    from snnc.simulators.cycle.timing import Fidelity
 
 _BACKENDS = ("cycle", "functional", "reference", "lava")
 
@@ -36,6 +37,11 @@ def backend(name: str) -> Backend:
             "unknown backend", where="--backend", found=name, allowed=", ".join(_BACKENDS)
         )
     return cast("Backend", name)
+
+
+def noc(name: str) -> Fidelity:
+    """The network-on-chip model of this name; the simulator refuses an unknown one."""
+    return cast("Fidelity", name)
 
 
 def lava(name: str, python: Path | None, timeout: float | None) -> LavaOptions | None:
@@ -117,6 +123,8 @@ def _rows(result: RunReport) -> Iterator[tuple[str, str]]:
     yield "ticks per sample", f"{result.ticks}"
     if result.cycle is not None:
         yield from _cycle_rows(result.cycle)
+    if result.deadline is not None:
+        yield _deadline_row(result.deadline, result.samples)
     spikes = sum(result.spikes.values())
     yield "spikes per sample", f"{spikes / result.samples:,.1f}"
     yield "simulated in", f"{result.seconds:.2f} s on this computer"
@@ -159,6 +167,17 @@ def _cycle_rows(cycle: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             f"one cycle = {quantity(timing['cycle_s'], 's')})",
         )
         yield "time per sample", f"{quantity(seconds['mean'], 's')} on the chip"
+        classes = [f"{name} {ticks:,}" for name, ticks in timing["limits"].items() if ticks]
+        yield "ticks limited by", f"{', '.join(classes)}   (network-on-chip: {timing['noc']})"
+        if cycle["samples"] > 1:
+            yield (
+                "latency",
+                ", ".join(
+                    f"{name} {quantity(value, 's')}" for name, value in timing["latency_s"].items()
+                ),
+            )
+        if timing["throughput_per_s"] is not None:
+            yield "throughput", f"{timing['throughput_per_s']:,.4g} samples/s, one after the other"
     yield from _trouble(cycle)
     events = sum(n for kind, n in cycle["events"].items() if kind.startswith("synapse_op_"))
     yield "synaptic events", f"{events / cycle['samples']:,.0f} per sample"
@@ -171,6 +190,7 @@ def _cycle_rows(cycle: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             "energy per sample",
             f"{quantity(dynamic['mean'], 'J')} dynamic, {still} static; an estimate",
         )
+        yield from _idle_rows(energy["idle"])
         yield from _unpriced(cycle, "energy")
     if timing is not None:
         yield from _unpriced(cycle, "latency")
@@ -178,6 +198,29 @@ def _cycle_rows(cycle: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "traffic per sample", f"{packets:,.0f} packets, {hops:,.0f} hops"
     for note in cycle["notes"]:
         yield "note", escape(note)
+
+
+def _idle_rows(idle: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+    """What of the dynamic energy the input causes, and what silence costs as well."""
+    if idle is None:
+        return
+    yield (
+        "of that dynamic",
+        f"{quantity(idle['active_j_per_sample'], 'J')} active; {quantity(idle['dynamic_j'], 'J')} "
+        f"idle, as on silence ({idle['spikes']:,} spikes)",
+    )
+
+
+def _deadline_row(deadline: Mapping[str, Any], samples: int) -> tuple[str, str]:
+    limit = quantity(deadline["deadline_s"], "s")
+    if deadline["met"]:
+        return "deadline", f"[bold green]met[/bold green] ({limit}) by all {samples} samples"
+    return (
+        "deadline",
+        f"[bold red]missed[/bold red] ({limit}) by {deadline['missed']} of {samples} samples, "
+        f"first sample {deadline['first_missed']}; the slowest is "
+        f"{quantity(-deadline['slack_s'], 's')} late",
+    )
 
 
 def _trouble(cycle: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -163,8 +163,7 @@ def test_counts_spread_into_slots_carry_the_bias_once_per_slot():
 
 
 REFUSED = {
-    "PSN": lambda: neuron.PSN(T),
-    "MaskedPSN": lambda: neuron.MaskedPSN(2, T, step_mode="m"),
+    "PSN of other steps": lambda: neuron.PSN(T + 1),
     "QIF": lambda: neuron.QIFNode(step_mode="m"),
     "EIF": lambda: neuron.EIFNode(step_mode="m"),
     "Izhikevich": lambda: neuron.IzhikevichNode(step_mode="m"),

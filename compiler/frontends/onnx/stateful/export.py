@@ -46,7 +46,7 @@ def export(network: Network, path: Path) -> None:
     """Write a network as a ``.onnx`` file that ``lower`` reads back to the same function.
 
     Raises:
-        UnsupportedError: a sparse matrix too large to write densely.
+        UnsupportedError: a sparse matrix too large to write densely; a sum over all time steps.
         OutputError: the path cannot be written.
         MissingPackageError: the package ``onnx`` is not installed.
     """
@@ -181,6 +181,13 @@ class _Writer:
         if isinstance(node, MatMul):
             return self._matmul(node, sources)
         if isinstance(node, Reduce):
+            if node.steps:
+                raise UnsupportedError(
+                    "a file of one time step cannot sum over all of them",
+                    where=node.name,
+                    found=f"a sum over {node.steps} steps",
+                    remedy="export the parts before and behind it",
+                )
             axes = [axis + 1 for axis in node.axes]
             if node.op == "max":  # axes are an attribute until opset 18
                 return self._op("ReduceMax", name, sources, axes=axes)

@@ -5,6 +5,12 @@ Fang et al., "SpikingJelly", Science Advances 9(40), 2023: charge, fire (``>=``)
 
 from __future__ import annotations
 
-from snnc.compiler.frontends.torch.spikingjelly import containers, neurons, parallel, refused
+from snnc.compiler.frontends.torch.spikingjelly import (
+    containers,
+    few_spike,
+    neurons,
+    parallel,
+    refused,
+)
 
-__all__ = ["containers", "neurons", "parallel", "refused"]
+__all__ = ["containers", "few_spike", "neurons", "parallel", "refused"]

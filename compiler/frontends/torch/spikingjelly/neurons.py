@@ -28,16 +28,20 @@ def names(*parts: str) -> tuple[str, ...]:
     return tuple(_NEURON + part for part in parts)
 
 
-def reset_of(call: Call) -> dict[str, Any]:
-    """Threshold, comparator, reset rule and initial state of a ``BaseNode``."""
-    module = call.module
-    spiking = getattr(getattr(module, "surrogate_function", None), "spiking", True)
-    if not spiking:
+def require_spikes(call: Call) -> None:
+    """Raise where the module emits the smooth function that stands in for its spikes."""
+    if not getattr(getattr(call.module, "surrogate_function", None), "spiking", True):
         raise call.refuse(
             "a neuron that emits its surrogate instead of spikes",
             "surrogate_function.spiking is False",
             "set surrogate_function.spiking = True",
         )
+
+
+def reset_of(call: Call) -> dict[str, Any]:
+    """Threshold, comparator, reset rule and initial state of a ``BaseNode``."""
+    module = call.module
+    require_spikes(call)
     threshold = call.number_of(module.v_threshold)
     if module.v_reset is None:
         return {"threshold": np.array(threshold), "comparator": ">=", "reset": "subtract"}

@@ -16,7 +16,7 @@ _LAYER = "spikingjelly.activation_based.layer."
     *names(
         "base_node.BaseNode", "base_node.SimpleBaseNode", "base_node.NonSpikingBaseNode",
         "inter_layer_connection.ILCBaseNode", "noisy.NoisyBaseNode",
-        "noisy.NoisyNonSpikingBaseNode", "few_spike.FewSpikeNode",
+        "noisy.NoisyNonSpikingBaseNode",
     ),
     catch_all=True,
 )  # fmt: skip

@@ -1,0 +1,58 @@
+"""What ``snnc stream`` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from snnc.cli import shell
+
+if TYPE_CHECKING:
+    from snnc.streaming import StreamReport
+
+
+@contextmanager
+def progress(*, show: bool) -> Iterator[Callable[[int], None]]:
+    """Steps run so far, on stderr; nobody knows how many there will be."""
+    console = shell.err()
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.completed:,} steps"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not (show and console.is_terminal),
+    )
+    task = bar.add_task("steps", total=None)
+    with bar:
+        yield lambda step: bar.update(task, completed=step)
+
+
+def show(console: Console, result: StreamReport) -> None:
+    """Print what a stream added up to."""
+    p = result.progress
+    table = Table(title=f"stream on {result.target}", show_header=False, title_justify="left")
+    table.add_column(style="cyan")
+    table.add_column()
+    table.add_row("steps", f"{p.step:,} of {result.bin_us:,} us")
+    if result.resumed_at is not None:
+        table.add_row("resumed", f"at step {result.resumed_at:,}")
+    late = f"; {p.late:,} came too late and are left out" if p.late else ""
+    table.add_row("events", f"{p.events:,}{late}")
+    for name, counts in p.classes.items():
+        found = ", ".join(f"{k}: {n}" for k, n in enumerate(counts) if n)
+        table.add_row(
+            f"windows per class ({escape(name)})",
+            f"{found}\n{p.windows:,} of {result.window} steps",
+        )
+    for name, spikes in p.spikes.items():
+        table.add_row(f"spikes ({escape(name)})", f"{spikes:,}")
+    table.add_row("digest", p.digest[:16])
+    table.add_row("simulated in", f"{result.seconds:.2f} s on this computer")
+    console.print(table)
