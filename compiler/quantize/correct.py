@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from snnc.compiler.quantize.fidelity import ADDITIONS, additions
+from snnc.compiler.quantize.leaks import spread
 from snnc.compiler.quantize.options import Quantized
 from snnc.compiler.quantize.trees import constants
 from snnc.ir.arrays import IntArray, RealArray
@@ -159,7 +160,7 @@ def _with_offset(network: Network, name: str, shift: RealArray) -> Network:
     """The population gains a constant input; what a synaptic current sums up is foreseen."""
     neuron = network.node[name]
     assert isinstance(neuron, RealNeuron)
-    full = np.broadcast_to(shift.reshape(-1, *(1,) * (len(neuron.shape) - 1)), neuron.shape)
+    full = spread(shift, neuron.shape)
     if neuron.current_decay is not None:
         full = full / np.maximum(1 - neuron.current_decay, 1e-3)
     size = 1.0 if neuron.threshold is None else float(np.max(np.abs(neuron.threshold)))
@@ -171,7 +172,7 @@ def _with_offset(network: Network, name: str, shift: RealArray) -> Network:
 def _match(
     network: IntegerNetwork, data: Data, neuron: Neuron, wanted: RealArray, target: Target
 ) -> tuple[RealArray, int, int]:
-    """Factors [*shape broadcast] on the thresholds; spikes per channel that are off, summed."""
+    """Factors [*shape] on the thresholds; spikes per channel that are off, summed."""
     inputs = _inputs(network, data, neuron.name)
     off = np.stack([np.abs(_count(neuron, inputs, factor) - wanted) for factor in FACTORS])
     if len(neuron.shape) == 1 and any("threshold" in t.key for t in target.core.tables.values()):
@@ -180,8 +181,7 @@ def _match(
         best = _best(off)
     middle = len(FACTORS) // 2
     after = np.take_along_axis(off, best[None], 0).sum()
-    factors = FACTORS[best].reshape(-1, *(1,) * max(0, len(neuron.shape) - 1))
-    return factors, int(off[middle].sum()), int(after)
+    return spread(FACTORS[best], neuron.shape), int(off[middle].sum()), int(after)
 
 
 def _best(off: RealArray) -> IntArray:

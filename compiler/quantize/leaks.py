@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from snnc.ir.arrays import RealArray
+from snnc.ir.arrays import RealArray, Shape
 from snnc.ir.errors import OptionError
 from snnc.ir.network import Network
 from snnc.ir.real_neuron import RealNeuron
@@ -91,8 +91,12 @@ def _linear(
 
     run_real(network, data, record=(), observe=add)
     each = lost.reshape(neuron.shape[0] if neuron.shape else 1, -1).mean(1) / steps
-    constant = each.reshape(-1, *(1,) * max(0, len(neuron.shape) - 1))
-    constant = np.broadcast_to(constant.reshape(-1)[0] if not neuron.shape else constant,
-                               neuron.shape)  # fmt: skip
-    changed = replace(neuron, decay=np.ones(()), offset=neuron.offset - constant)
+    offset = neuron.offset - spread(each, neuron.shape)
+    changed = replace(neuron, decay=np.ones(()), offset=offset)
     return changed, {"lost_per_step": float(np.abs(each).max())}
+
+
+def spread(channels: RealArray, shape: Shape) -> RealArray:
+    """One number per channel as an array of the population's shape."""
+    column = channels.reshape(-1, *(1,) * (len(shape) - 1)) if shape else channels.reshape(())
+    return np.broadcast_to(column, shape)

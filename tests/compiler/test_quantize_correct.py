@@ -13,11 +13,13 @@ from support.small_target import small_target
 from snnc.backends.targets import load
 from snnc.compiler.quantize import QuantizeOptions, fidelity, parse_corrections, quantize
 from snnc.compiler.quantize.rounding import moments, rounded
+from snnc.compiler.summary import _approximations
 from snnc.ir.errors import OptionError, UnsupportedError
 from snnc.ir.network import Network
 from snnc.ir.nodes import Input, Linear, Output
 from snnc.ir.types import BIN
 from snnc.ir.weights import Conv
+from snnc.simulators.reference import run
 from snnc.simulators.reference.operators import linear
 from snnc.simulators.reference.real import run_real
 
@@ -60,6 +62,9 @@ def test_the_report_holds_what_was_corrected() -> None:
     layer = corrections["layers"]["n"]
     assert layer["mean_shift"] > 0.01
     assert layer["spikes_off_after"] <= layer["spikes_off"]
+    assert any("biases corrected" in line for line in _approximations(found["report"]))
+    matched = measured(dense_net(WEIGHTS, reset="zero"), X, "rates")["report"]
+    assert any("match spike rates" in line for line in _approximations(matched))
 
 
 def test_exact_integers_stay_exact() -> None:
@@ -128,8 +133,6 @@ def test_a_readout_is_corrected_as_well() -> None:
     real = run_real(network, {"in": X}).outputs["out"][:, -1].mean(0)
 
     def final(*correct: str) -> Any:
-        from snnc.simulators.reference import run
-
         done = quantize(network, TARGET, QuantizeOptions(5, 30, correct=correct), {"in": X}).network
         neuron: Any = done.node["n"]
         return run(done, {"in": X.astype(np.int64)}).outputs["out"][:, -1].mean(0) * neuron.grid
