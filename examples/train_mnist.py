@@ -198,7 +198,7 @@ def settle(model: Mnist, x: Tensor) -> None:
 def evaluate(model: Mnist, x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> dict[str, Any]:
     """Accuracy of the trained numbers."""
     with torch.no_grad():
-        parts = [model(torch.from_numpy(part).float()) for part in np.split(x, 10)]
+        parts = [model(torch.from_numpy(part).float()) for part in np.array_split(x, 10)]
     predicted = np.concatenate([total.argmax(1).numpy() for total, _ in parts])
     spikes = {f"lif{i + 1}": int(sum(counts[i].sum() for _, counts in parts)) for i in range(2)}
     return {
