@@ -1,9 +1,10 @@
 """The zoo on handwritten digits: float, 8-bit and 4-bit accuracy, and exactness on a grid.
 
 Every network of ``tests/support/torch_zoo.py`` is trained in PyTorch for some seconds, imported,
-quantized without fine-tuning, and run as integers on the 360 test images.  Then all its numbers
-are rounded to powers of two and the integers must equal PyTorch in float64: every logit, and
-every spike of every population of the network::
+quantized without fine-tuning (at 4 bits also with all corrections on calibration data), and run as
+integers on the 360 test images.  Then all its numbers are rounded to powers of two and the
+integers must equal PyTorch in float64: every logit, and every spike of every population of the
+network::
 
     pip install '.[torch]' spikingjelly && python benchmarks/digits_zoo.py [NAME ...]
 
@@ -42,6 +43,7 @@ TRAINED = ("fc_if_soft", "cnn_lif_hard", "cnn_plif", "cnn_ilif", "cnn_msf", "cnn
            "sdt_linear", "sdt_v3", "sdt_v3_ilif", "repconv", "yolo_neck", "iand_aap",
            "t_rev_snn")  # fmt: skip
 CALIBRATION = 200
+CORRECTIONS = ("rounding", "bias", "rates")
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,11 @@ def integers(network: Network, data: dict[str, Any]) -> dict[str, Any]:
     return {name: np.rint(x / grids[name]).astype(np.int64) for name, x in data.items()}
 
 
-def accuracy(net: Any, network: Network, bits: int, data: Split) -> float:
-    """Of the integers at this weight width."""
-    options = QuantizeOptions(bits, net.steps)
+def accuracy(
+    net: Any, network: Network, bits: int, data: Split, correct: tuple[str, ...] = ()
+) -> float:
+    """Of the integers at this weight width; calibration data are training images."""
+    options = QuantizeOptions(bits, net.steps, correct=correct)
     done = quantize(network, load("toy-mesh"), options, feed(net, data.x[:CALIBRATION])).network
     logits = run(done, integers(done, feed(net, data.test_x)), record=()).outputs
     grid = _grid(done)
@@ -145,6 +149,7 @@ def row(name: str, epochs: int, rate: float, samples: int) -> dict[str, Any]:
         network = torch_compare.imported(net)
         for bits in (8, 4):
             result[f"int{bits}"] = accuracy(net, network, bits, data)
+        result["int4_corrected"] = accuracy(net, network, 4, data, CORRECTIONS)
     else:
         net = torch_zoo.build(name)
     result["exact"], result["spikes"], result["logit_difference"] = exactness(net, samples)
@@ -162,14 +167,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print("| net | float | int8 | int4 | exact | spikes compared | CPU s |", flush=True)
-    print("|---|---|---|---|---|---|---|")
+    print("| net | float | int8 | int4 | corrected | exact | spikes compared | CPU s |", flush=True)
+    print("|---|---|---|---|---|---|---|---|")
     rows = []
     for name in options.names:
         found = row(name, options.epochs, options.rate, options.samples)
         rows.append(found)
         shares = " | ".join(f"{found[k]:.4f}" if k in found else "-" for k in
-                            ("float", "int8", "int4"))  # fmt: skip
+                            ("float", "int8", "int4", "int4_corrected"))  # fmt: skip
         exact = "yes" if found["exact"] else f"no ({found['logit_difference']:.2g})"
         print(f"| {name} | {shares} | {exact} | {found['spikes']:,} | {found['cpu_s']} |",
               flush=True)  # fmt: skip

@@ -22,6 +22,8 @@ class CompileOptions:
         timesteps: logical steps per sample; None takes the calibration data's.
         weight_bits: width of a weight: a number, or names and numbers ("conv1=4,fc=8").
         memory_budget: KiB for all weights; layers then take the widths with the least error.
+        correct: what calibration data corrects, of "rounding,bias,rates"; nothing by default.
+        leak: decays approximated as "shift" or "linear"; None keeps them or refuses.
         chips: chips joined into one mesh.
         seed: of the mapper's search.
         time_limit_s: of each exact solver run in the mapper.
@@ -44,6 +46,8 @@ class CompileOptions:
     timesteps: int | None = None
     weight_bits: int | str = 8
     memory_budget: float | None = None
+    correct: str | None = None
+    leak: str | None = None
     chips: int = 1
     seed: int = 0
     time_limit_s: float = 5.0

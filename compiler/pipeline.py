@@ -164,6 +164,8 @@ class Compilation:
             "layer" if self.options.semantics == "lava" else "channel",
             max_spikes=self.options.max_spikes,
             memory_budget=self.options.memory_budget,
+            leak=self.options.leak,
+            correct=quantize.parse_corrections(self.options.correct),
         )
         target = self.target
         if self.options.semantics == "lava":
@@ -309,7 +311,13 @@ def netx_options(options: CompileOptions) -> NetxOptions:
         OptionError: an option of other files was given.
     """
     _only_for(options, CONVERSION, ".onnx", "a .net file holds integers with one meaning")
-    others = (*(f.name for f in fields(NirOptions)), "weight_bits", "memory_budget")
+    others = (
+        *(f.name for f in fields(NirOptions)),
+        "weight_bits",
+        "memory_budget",
+        "correct",
+        "leak",
+    )
     _only_for(options, others, ".nir", "a .net file holds integers with one meaning")
     _only_for(options, TORCH_OPTIONS, "PyTorch", "a .net file holds a whole network")
     named: Any = options.input_layer

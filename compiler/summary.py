@@ -108,7 +108,29 @@ def _approximations(quantized: Mapping[str, Any]) -> list[str]:
             )
         if not layer["accumulator"]["proven"]:
             lines.append(f"{name}: {layer['accumulator'].get('otherwise', 'width not proven')}")
-    return lines + _measured(quantized.get("fidelity", {}))
+    return lines + _asked_for(quantized) + _measured(quantized.get("fidelity", {}))
+
+
+def _asked_for(quantized: Mapping[str, Any]) -> list[str]:
+    """Leaks taken in another format, and neurons moved by corrections."""
+    lines = []
+    for name, leak in quantized.get("leaks", {}).items():
+        if "lost_per_step" in leak:
+            constant = leak["lost_per_step"]
+            lines.append(f"{name}: instead of decaying, loses up to {constant:.2g} per step")
+        elif max(leak.values()):
+            lines.append(f"{name}: decays by shifts, off by up to {max(leak.values()):.2g}")
+    for name, moved in quantized.get("corrections", {}).get("layers", {}).items():
+        if moved.get("mean_shift"):
+            lines.append(
+                f"{name}: biases corrected, mean input was off by {moved['mean_shift']:.2g}"
+            )
+        if moved.get("spikes_off", 0) != moved.get("spikes_off_after", 0):
+            lines.append(
+                f"{name}: thresholds scaled to match spike rates, {moved['spikes_off']:,} spikes "
+                f"off before and {moved['spikes_off_after']:,} after"
+            )
+    return lines
 
 
 def _measured(fidelity: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,8 @@ predictions.  The test images are only looked at once, after training.
 
 Then::
 
-    snnc compile mnist/mnist_cnn.nir --calibration mnist/mnist_test.npz -o mnist.snnc
+    snnc compile mnist/mnist_cnn.nir --calibration mnist/mnist_calibration.npz --encode direct \\
+        --timesteps 4 -o mnist.snnc
     snnc run mnist.snnc --input mnist/mnist_test.npz --backend functional
 """
 
@@ -39,6 +40,7 @@ STEPS = 4
 BETA = 0.5
 BATCH = 128
 LEVELS = 15
+CALIBRATION = 256
 CHANNELS = (16, 48)
 
 
@@ -196,7 +198,7 @@ def settle(model: Mnist, x: Tensor) -> None:
 def evaluate(model: Mnist, x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> dict[str, Any]:
     """Accuracy of the trained numbers."""
     with torch.no_grad():
-        parts = [model(torch.from_numpy(part).float()) for part in np.split(x, 10)]
+        parts = [model(torch.from_numpy(part).float()) for part in np.array_split(x, 10)]
     predicted = np.concatenate([total.argmax(1).numpy() for total, _ in parts])
     spikes = {f"lif{i + 1}": int(sum(counts[i].sum() for _, counts in parts)) for i in range(2)}
     return {
@@ -244,7 +246,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="train a LIF network on MNIST")
     parser.add_argument("--data", type=Path, required=True, help="folder of the four files")
     parser.add_argument("--out", type=Path, default=Path("mnist"))
-    parser.add_argument("--epochs", type=int, default=9)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--held-out", type=int, default=0, help="training images kept to validate")
     parser.add_argument("--threads", type=int, default=2)
@@ -265,6 +267,8 @@ def main() -> None:
     truth = evaluate(model, test_x, test_y) | {"seconds": seconds, "cpu_seconds": cpu}
     write_nir(options.out / "mnist_cnn.nir", model)
     np.savez_compressed(options.out / "mnist_test.npz", x=test_x, y=test_y)
+    few = slice(CALIBRATION)
+    np.savez_compressed(options.out / "mnist_calibration.npz", x=x[few], y=y[few])
     (options.out / "mnist_cnn.json").write_text(json.dumps(truth) + "\n", encoding="utf-8")
     print(f"test: {truth['correct']} of {truth['images']} = {truth['accuracy']:.2%}, "
           f"trained in {seconds:.0f} s ({cpu:.0f} CPU seconds)")  # fmt: skip

@@ -18,13 +18,16 @@ from snnc.compiler.legalize import require, verdicts
 from snnc.compiler.normalise import normalise
 from snnc.compiler.normalise.builder import event_only
 from snnc.compiler.quantize.budget import BITS_PER_KIB, Candidate, candidate, choose_widths
+from snnc.compiler.quantize.correct import affordable, corrected
 from snnc.compiler.quantize.counts import MOST, check_order, levels_needed, too_many
 from snnc.compiler.quantize.fidelity import fidelity
 from snnc.compiler.quantize.inputs import input_types
 from snnc.compiler.quantize.layer import Layer, LayerQuantizer
-from snnc.compiler.quantize.options import Quantized, QuantizeOptions
+from snnc.compiler.quantize.leaks import with_leaks
+from snnc.compiler.quantize.options import Quantized, QuantizeOptions, parse_corrections
 from snnc.compiler.quantize.parameters import parameters
 from snnc.compiler.quantize.report import layer_report
+from snnc.compiler.quantize.rounding import moments
 from snnc.compiler.quantize.rows import rows_of
 from snnc.compiler.quantize.trees import Tree, TreeBuilder, shared_part
 from snnc.compiler.quantize.widths import parse_widths, width_of
@@ -39,7 +42,14 @@ from snnc.ir.target import Target
 from snnc.ir.types import ValueType, events, signed_integer
 
 TYPICAL_RATE = 0.1  # spikes per step and neuron where nothing was measured
-__all__ = ["QuantizeOptions", "Quantized", "fidelity", "parse_widths", "quantize"]
+__all__ = [
+    "QuantizeOptions",
+    "Quantized",
+    "fidelity",
+    "parse_corrections",
+    "parse_widths",
+    "quantize",
+]
 
 
 def quantize(
@@ -62,18 +72,81 @@ def quantize(
             network sums over.
         InputError: calibration data that does not fit the network.
     """
+    if options.leak is not None:
+        trained = normalise(network)
+        changed, told = with_leaks(trained, options.leak, calibration)
+        exact = replace(options, leak=None)
+        done = _quantized(changed, target, exact, calibration, trained)
+        return Quantized(done.network, {**done.report, "leaks": told})
+    return _quantized(network, target, options, calibration, None)
+
+
+def _quantized(
+    network: Network,
+    target: Target,
+    options: QuantizeOptions,
+    calibration: Mapping[str, RealArray] | None,
+    trained: Network | None,
+) -> Quantized:
+    """``trained``: what corrections bring the integers nearer to; None = the network itself."""
     products = (Mul, MatMul, Reduce, Pool)  # legalize decides about them in their integer form
     found = [f for f in verdicts(network, target) if not isinstance(network.node[f.node], products)]
     require(found, target)
     options.largest_weight(target)
     options = replace(options, timesteps=sample_steps(network, options.timesteps))
     folded = normalise(network)
+    if options.correct and not calibration:
+        raise OptionError(
+            "a correction needs calibration data", where="--correct",
+            found=", ".join(options.correct), remedy="give --calibration",
+        )  # fmt: skip
+    if {"bias", "rates"} & set(options.correct):
+        assert calibration is not None
+        return _corrected(folded, target, options, calibration, trained or folded)
+    return _uncorrected(folded, target, options, calibration)
+
+
+def _corrected(
+    network: Network,
+    target: Target,
+    options: QuantizeOptions,
+    data: Mapping[str, RealArray],
+    trained: Network,
+) -> Quantized:
+    """Bias and rate corrections, on top of the calibrated rounding if that is asked for."""
+    plain = replace(options, correct=tuple(c for c in options.correct if c == "rounding"))
+    if options.memory_budget is not None:  # the widths are chosen once
+        widths = _uncorrected(network, target, plain, data).report["memory"]["widths"]
+        plain = replace(plain, layer_bits=widths, memory_budget=None)
+    known = _moments(network, plain, data)
+
+    def again(changed: Network, scales: Mapping[str, RealArray]) -> Quantized:
+        return _Quantizer(changed, target, plain, data, known, scales).run()
+
+    return corrected(network, trained, target, options.correct, data, again)
+
+
+def _moments(
+    network: Network, options: QuantizeOptions, data: Mapping[str, RealArray] | None
+) -> dict[str, RealArray]:
+    if "rounding" not in options.correct or not data:
+        return {}
+    return moments(network, affordable(network, data))
+
+
+def _uncorrected(
+    folded: Network,
+    target: Target,
+    options: QuantizeOptions,
+    calibration: Mapping[str, RealArray] | None,
+) -> Quantized:
+    known = _moments(folded, options, calibration)
     if options.memory_budget is None:
-        return _Quantizer(folded, target, options, calibration).run()
+        return _Quantizer(folded, target, options, calibration, known).run()
     candidates = _Quantizer(folded, target, options, calibration).candidates()
     widths = choose_widths(candidates, options.memory_budget)
     chosen = replace(options, layer_bits=widths, memory_budget=None)
-    done = _Quantizer(folded, target, chosen, calibration).run()
+    done = _Quantizer(folded, target, chosen, calibration, known).run()
     used = sum(c.synapses * widths[c.name] for c in candidates) / BITS_PER_KIB
     told = {"budget_kib": options.memory_budget, "used_kib": used, "widths": widths}
     return Quantized(done.network, {**done.report, "memory": told})
@@ -88,7 +161,11 @@ class _Quantizer:
         target: Target,
         options: QuantizeOptions,
         calibration: Mapping[str, RealArray] | None,
+        known: Mapping[str, RealArray] | None = None,
+        scales: Mapping[str, RealArray] | None = None,
     ) -> None:
+        """``known``: second moments of inputs; ``scales``: factors on thresholds, per neuron."""
+        self.moments, self.scales = known or {}, scales or {}
         self.network, self.target, self.options = network, target, options
         self.calibration = calibration or {}
         self.types, self.assumptions = input_types(network, target, options, calibration)
@@ -192,8 +269,12 @@ class _Quantizer:
 
         def attempt(form: RealNeuron) -> Layer:
             p = parameters(self.network, form, tree, self.target)
+            if neuron.name in self.scales:
+                p = p.scaled(self.scales[neuron.name])
             rows = rows_of(tree, p.writers, p.gain)
-            return LayerQuantizer(p, tree, rows, self.target, options, nodes, self.types).run()
+            return LayerQuantizer(
+                p, tree, rows, self.target, options, nodes, self.types, self.moments
+            ).run()
 
         if neuron.name in self.types:
             layer = attempt(neuron)

@@ -37,7 +37,7 @@ def fidelity(
         labels: classes of the samples, if known.
     """
     steps = next(iter(data.values())).shape[1]
-    each = steps * _additions(network)
+    each = steps * additions(network)
     if each > SKIP_BEYOND:
         return {"samples": 0, "skipped": f"{each:.2g} additions per sample are too many"}
     count = max(1, min(samples, len(next(iter(data.values()))), int(ADDITIONS / max(each, 1))))
@@ -78,7 +78,7 @@ def _classes(
     return result
 
 
-def _additions(network: Network) -> float:
+def additions(network: Network) -> float:
     """Weights times positions of all linear operators: what one step computes."""
     total = 0.0
     for node in network.of_type(Linear):

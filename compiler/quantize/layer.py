@@ -13,6 +13,7 @@ from snnc.compiler.quantize.grids import TOLERANCE
 from snnc.compiler.quantize.ladder import bias, leak
 from snnc.compiler.quantize.options import QuantizeOptions
 from snnc.compiler.quantize.parameters import Level, Parameters, compact
+from snnc.compiler.quantize.rounding import Moments
 from snnc.compiler.quantize.rows import Rows
 from snnc.compiler.quantize.steps import BoolArray, Grids
 from snnc.compiler.quantize.trees import Tree
@@ -62,7 +63,9 @@ class LayerQuantizer:
         options: QuantizeOptions,
         nodes: Mapping[str, IntegerNode],
         types: Mapping[str, ValueType],
+        moments: Moments | None = None,
     ) -> None:
+        self.moments = moments
         self.p, self.tree, self.rows = parameters, tree, rows
         self.target, self.model, self.options = target, target.neuron, options
         self.nodes, self.types = nodes, types
@@ -139,7 +142,9 @@ class LayerQuantizer:
         key = steps.tobytes()
         if key not in self._by_steps:
             signs = self.options.weight_bits == 1
-            writers = [rows.quantized(steps, self.grids.largest, signs) for rows in self.rows]
+            writers = [
+                rows.quantized(steps, self.grids.largest, signs, self.moments) for rows in self.rows
+            ]
             nodes = {**self.nodes, **self.tree.inner, **{w.name: w for w in writers}}
             found = interval(nodes, self.tree.root, self.types)
             self._by_steps = {key: (writers, found)}
@@ -274,11 +279,12 @@ class LayerQuantizer:
         if kind == "multiply":
             up, down = (int(factor) for factor in self.p.neuron.reset_factors)
             return Reset("multiply", up=up, down=down), 0.0
-        amount = np.rint(self.grids.jump / unit).astype(np.int64)
+        jump = self.grids.jump * (self.p.factor if kind == "subtract" else 1.0)
+        amount = np.rint(jump / unit).astype(np.int64)
         if kind == "subtract":
             amount = np.maximum(1, amount)
         # What lies within the precision of a float32 checkpoint is exact.
-        real = snapped(self.grids.jump / unit)
+        real = snapped(jump / unit)
         error = float(np.max(np.abs(amount - real) * unit / self.p.theta))
         return Reset("subtract" if kind == "subtract" else "value", self.p.spread(amount)), error
 

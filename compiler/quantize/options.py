@@ -10,6 +10,14 @@ from snnc.ir.errors import OptionError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.target import Target
 
+CORRECTIONS = ("rounding", "bias", "rates")
+LEAKS = ("shift", "linear")
+
+
+def parse_corrections(text: str | None) -> tuple[str, ...]:
+    """``"bias,rates"`` as names; ``QuantizeOptions`` checks them."""
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
+
 
 @dataclass(frozen=True)
 class QuantizeOptions:
@@ -26,6 +34,8 @@ class QuantizeOptions:
             prove no smaller number; the potential keeps what is beyond.
         memory_budget: KiB for all weights; every population then takes the width, up to
             ``weight_bits``, with which the estimated error is least.
+        correct: what calibration data may correct, of ``CORRECTIONS``.
+        leak: approximate every decay in this format, of ``LEAKS``; None keeps decays.
     """
 
     weight_bits: int = 8
@@ -35,6 +45,8 @@ class QuantizeOptions:
     input_levels: int | None = None
     max_spikes: int | None = None
     memory_budget: float | None = None
+    correct: tuple[str, ...] = ()
+    leak: str | None = None
 
     def __post_init__(self) -> None:
         for bits in (self.weight_bits, *self.layer_bits.values()):
@@ -47,6 +59,16 @@ class QuantizeOptions:
                 "a memory budget chooses the widths itself", where="--memory-budget",
                 found=f"widths of {', '.join(sorted(self.layer_bits))}",
                 remedy="give one width as the largest, or no budget",
+            )  # fmt: skip
+        if self.leak is not None and self.leak not in LEAKS:
+            raise OptionError(
+                "no such leak format", where="--leak", found=self.leak, allowed=", ".join(LEAKS)
+            )
+        unknown = [name for name in self.correct if name not in CORRECTIONS]
+        if unknown:
+            raise OptionError(
+                "no such correction", where="--correct", found=", ".join(unknown),
+                allowed=", ".join(CORRECTIONS),
             )  # fmt: skip
         if self.granularity not in ("channel", "layer"):
             raise OptionError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,6 +40,7 @@ class Parameters:
             refractory period of one step that holds the potential.
         bias: real value per neuron and step, by onset.
         start: potential before the first step.
+        factor: per group, by which the levels were scaled to match spike rates.
         one_grid: all groups must share one step (readouts; a lower bound on the potential).
     """
 
@@ -57,6 +58,7 @@ class Parameters:
     one_grid: bool
     levels: tuple[Level, ...] = ()
     negative_levels: tuple[Level, ...] = ()
+    factor: RealArray | float = 1.0
 
     @property
     def count(self) -> int:
@@ -93,6 +95,14 @@ class Parameters:
         """Largest threshold of the ladders, in units of theta."""
         ladder = [*self.levels, *self.negative_levels]
         return max((float(np.max(level.real / self.theta)) for level in ladder), default=1.0)
+
+    def scaled(self, factors: RealArray) -> Parameters:
+        """Thresholds, and what is subtracted, times one factor per neuron; grids stay."""
+        first = np.unique(self.groups, return_index=True)[1]
+        each = np.broadcast_to(factors, self.groups.shape).reshape(-1)[first]
+        up = tuple(Level(level.real * each, level.strict) for level in self.levels)
+        down = tuple(Level(level.real * each, level.strict) for level in self.negative_levels)
+        return replace(self, levels=up, negative_levels=down, factor=each)
 
     def spread(self, values: AnyArray) -> AnyArray:
         """Per-group values as the smallest array that broadcasts to the population."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnc.compiler.normalise.matrices import as_sparse, per_channel, scale_rows
+from snnc.compiler.quantize.rounding import Moments, rounded
 from snnc.compiler.quantize.trees import Tree, Writer
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.nodes import Linear
-from snnc.ir.weights import Conv, Dense, Weights, with_values
+from snnc.ir.weights import Conv, Dense, Sparse, Weights, with_values
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,17 +22,33 @@ class Rows:
     weights: Weights
     entry_group: IntArray
 
-    def quantized(self, step: RealArray, largest: int, signs: bool = False) -> Linear:
+    def quantized(
+        self, step: RealArray, largest: int, signs: bool = False, moments: Moments | None = None
+    ) -> Linear:
         """The writer with integers; ``step`` is the grid of each group.
 
         ``signs``: one bit, so that every weight but 0 (no synapse) becomes its sign.
+        ``moments``: round for the least error on these inputs where they are known.
         """
         real = self.weights.values / step[self.entry_group]
+        moment = self._moment(moments or {})
+        values: IntArray
         if signs:
-            real = np.sign(real)
-        values = np.clip(np.rint(real), -largest, largest).astype(np.int64)
+            values = np.sign(real).astype(np.int64)
+        elif moment is not None:
+            values = rounded(real, moment, largest)
+        else:
+            values = np.clip(np.rint(real), -largest, largest).astype(np.int64)
         node = self.writer.node
         return Linear(node.name, node.inputs, with_values(self.weights, values))
+
+    def _moment(self, moments: Moments) -> RealArray | None:
+        """Of this operator, a private copy of it included; sparse rows have none."""
+        name = self.writer.node.name
+        found = moments.get(name, moments.get(name.rpartition("@")[0]))
+        shared = not isinstance(self.weights, Sparse)
+        fits = found is not None and found.shape[1] == int(np.prod(self.weights.values.shape[1:]))
+        return found if shared and fits else None
 
     def restored(self, node: Linear, step: RealArray) -> RealArray:
         """Real values of the integers."""

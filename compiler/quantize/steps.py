@@ -191,7 +191,7 @@ class Grids:
         steps = self.steps(0, 1.0)[0]
         if not near_integer(np.abs(self.jump) / steps):
             return True
-        for value in self.p.bias.values():
+        for value in (*self.p.bias.values(), self.p.start):
             ratio = value / steps[self.p.groups]
             if (np.abs(ratio - np.rint(ratio)) > 1e-6 * np.maximum(1, np.abs(ratio))).any():
                 return True

@@ -53,6 +53,8 @@ def compile_command(
     timesteps: opt.Timesteps = None,
     weight_bits: opt.WeightBits = None,
     memory_budget: opt.MemoryBudget = None,
+    correct: opt.Correct = None,
+    leak: opt.Leak = None,
     chips: opt.Chips = None,
     wire_code: opt.WireCode = None,
     semantics: opt.Semantics = None,
@@ -91,7 +93,7 @@ def compile_command(
 
     given = {
         "target": target, "timesteps": timesteps, "weight_bits": weight_bits,
-        "memory_budget": memory_budget, "chips": chips,
+        "memory_budget": memory_budget, "correct": correct, "leak": leak, "chips": chips,
         "seed": seed, "time_limit_s": time_limit, "calibration_samples": calibration_samples,
         "dialect": dialect, "dt": dt, "reset": reset, "threshold": threshold,
         "loop_delay": loop_delay, "transpose_linear": transpose_linear or None,

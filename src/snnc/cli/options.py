@@ -71,6 +71,14 @@ MemoryBudget = Annotated[
     float | None,
     typer.Option(help="KiB for all weights: layers take the widths with the least error."),
 ]
+Correct = Annotated[
+    str | None,
+    typer.Option(help="What calibration data corrects: rounding,bias,rates.", show_default="none"),
+]
+Leak = Annotated[
+    str | None,
+    typer.Option(help="Approximate decays: shift (1 - 2^-k) or linear (a constant per step)."),
+]
 Chips = Annotated[int | None, typer.Option(help="Chips joined into one mesh.", show_default="1")]
 Semantics = Annotated[
     str | None,
