@@ -303,9 +303,9 @@ def test_a_missing_file_a_folder_and_another_format_are_refused(tmp_path: Path) 
     (tmp_path / "folder.nir").mkdir()
     with pytest.raises(ModelFileError, match="not a file"):
         load_model(tmp_path / "folder.nir")
-    (tmp_path / "net.onnx").write_bytes(b"\x08\x07")
+    (tmp_path / "net.tflite").write_bytes(b"\x08\x07")
     with pytest.raises(ModelFileError, match="NIR"):
-        load_model(tmp_path / "net.onnx")
+        load_model(tmp_path / "net.tflite")
 
 
 @pytest.mark.parametrize("part", [0.1, 0.3, 0.5, 0.9, 0.99])
