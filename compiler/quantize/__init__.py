@@ -30,6 +30,7 @@ from snnc.compiler.quantize.report import layer_report
 from snnc.compiler.quantize.rounding import moments
 from snnc.compiler.quantize.rows import rows_of
 from snnc.compiler.quantize.trees import Tree, TreeBuilder, shared_part
+from snnc.compiler.quantize.weight_grids import WeightGrid, weight_grids
 from snnc.compiler.quantize.widths import parse_widths, width_of
 from snnc.compiler.steps import sample_steps
 from snnc.ir.arrays import RealArray
@@ -45,10 +46,12 @@ TYPICAL_RATE = 0.1  # spikes per step and neuron where nothing was measured
 __all__ = [
     "QuantizeOptions",
     "Quantized",
+    "WeightGrid",
     "fidelity",
     "parse_corrections",
     "parse_widths",
     "quantize",
+    "quantize_with_grids",
 ]
 
 
@@ -81,6 +84,36 @@ def quantize(
     return _quantized(network, target, options, calibration, None)
 
 
+def quantize_with_grids(
+    network: Network,
+    target: Target,
+    options: QuantizeOptions,
+    calibration: Mapping[str, RealArray] | None = None,
+) -> tuple[Quantized, dict[str, WeightGrid]]:
+    """As ``quantize`` without corrections and budget, and the grid of every weight.
+
+    Args:
+        network: normalised, so that its operators are those that are quantized.
+        target, options, calibration: as of ``quantize``.
+
+    Raises:
+        SnncError: as ``quantize``; weights with several grids.
+    """
+    options = _checked(network, target, options)
+    walker = _Quantizer(network, target, options, calibration)
+    done = walker.run()
+    return done, weight_grids(network, walker.layers)
+
+
+def _checked(network: Network, target: Target, options: QuantizeOptions) -> QuantizeOptions:
+    """The options with the steps of a sample, if the target can express the network."""
+    products = (Mul, MatMul, Reduce, Pool)  # legalize decides about them in their integer form
+    found = [f for f in verdicts(network, target) if not isinstance(network.node[f.node], products)]
+    require(found, target)
+    options.largest_weight(target)
+    return replace(options, timesteps=sample_steps(network, options.timesteps))
+
+
 def _quantized(
     network: Network,
     target: Target,
@@ -89,11 +122,7 @@ def _quantized(
     trained: Network | None,
 ) -> Quantized:
     """``trained``: what corrections bring the integers nearer to; None = the network itself."""
-    products = (Mul, MatMul, Reduce, Pool)  # legalize decides about them in their integer form
-    found = [f for f in verdicts(network, target) if not isinstance(network.node[f.node], products)]
-    require(found, target)
-    options.largest_weight(target)
-    options = replace(options, timesteps=sample_steps(network, options.timesteps))
+    options = _checked(network, target, options)
     folded = normalise(network)
     if options.correct and not calibration:
         raise OptionError(
@@ -175,6 +204,7 @@ class _Quantizer:
         leaves = {n.name for n in network.nodes if isinstance(n, Input | RealNeuron | Output)}
         self.nodes: dict[str, IntegerNode] = {}
         self.counts: dict[str, dict[str, int]] = {}
+        self.layers: list[tuple[Layer, int]] = []  # and the largest weight integer
         self.layer_names: list[str] = []
         self.named: set[str] = set()
         self.builder = TreeBuilder(network, grids, spikes, shared | leaves)
@@ -232,6 +262,7 @@ class _Quantizer:
             tree = self.builder.build(neuron)
             options = self.options.of_layer(self._width(neuron, tree))
             layer = self._layer(neuron, tree, options)
+            self.layers.append((layer, options.largest_weight(self.target)))
             reports[neuron.name] = layer_report(layer, self.target, options)
             if neuron.name in self.counts:
                 reports[neuron.name]["count"] = self.counts[neuron.name]

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         targets,
         verify,
     )
+    from snnc.compiler.finetune import finetune
     from snnc.compiler.frontends.torch import (
         check_neuron,
         export_torch,
@@ -59,6 +60,7 @@ __all__ = [
     "export_nir",
     "export_onnx",
     "export_torch",
+    "finetune",
     "from_torch",
     "inspect",
     "register_neuron",
@@ -78,6 +80,7 @@ _HOME = {
     "StreamOptions": "snnc.streaming",
     "export_torch": "snnc.compiler.frontends.torch",
     "check_neuron": "snnc.compiler.frontends.torch",
+    "finetune": "snnc.compiler.finetune",
     "register_neuron": "snnc.compiler.frontends.torch",
     "from_torch": "snnc.compiler.frontends.torch",
 }
