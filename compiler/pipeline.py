@@ -27,6 +27,7 @@ from snnc.compiler.frontends import (
     netx,
     nir,
     onnx,
+    require_nir,
     torch_files,
 )
 from snnc.compiler.legalize.lava import lava_registers, lava_semantics
@@ -277,6 +278,7 @@ def read_model(path: Path, options: CompileOptions) -> Network | IntegerNetwork:
         return torch_files.read(path, torch_options(options))
     if is_onnx(path):
         return onnx.preview(onnx.read_file(path), onnx_options(options))
+    require_nir(path)
     return nir.read(path, nir_options(options))
 
 

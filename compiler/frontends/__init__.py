@@ -16,7 +16,7 @@ from snnc.ir.network import Network
 
 __all__ = [
     "NetxOptions", "NirOptions", "OnnxOptions", "TorchOptions", "is_netx", "is_onnx", "is_torch",
-    "load_model", "netx", "nir", "onnx", "torch_files",
+    "load_model", "netx", "nir", "onnx", "require_nir", "torch_files",
 ]  # fmt: skip
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -65,8 +65,14 @@ def load_model(
         return netx.read(path, netx_options)
     if is_torch(path):
         return torch_files.read(path, torch_options)
+    require_nir(path)
+    return nir.read(path, options)
+
+
+def require_nir(path: Path) -> None:
+    """Raise ``ModelFileError`` unless the file may be NIR, naming all that is read."""
     if path.suffix.lower() in SUFFIXES or _starts_with(path, HDF5_SIGNATURE):
-        return nir.read(path, options)
+        return
     if not path.exists():
         raise ModelFileError("no such file", where=str(path))
     raise ModelFileError(

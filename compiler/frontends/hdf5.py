@@ -145,6 +145,7 @@ class Reader:
 
     def texts(self, data: Any, where: str) -> AnyArray | str:
         """One text, or an array of texts, read in slices: many entries may share one long text."""
+        self.check_lengths(data, where)
         if data.shape == ():
             text = text_of(data[()])
             return self.name_text("" if text is None else text, where)
@@ -156,6 +157,34 @@ class Reader:
                 self.name_text(text_of(entry) or "", where)
             result[first : first + rows] = part
         return result
+
+    def check_lengths(self, data: Any, where: str) -> None:
+        """Refuse a damaged reference to a text before the library allocates what it asks for.
+
+        A reference starts with the length of its text (HDF5 File Format Specification 3.0, IV.B).
+        Those of chunked datasets are not looked at; they are as many bytes at most as 32 bits say.
+        """
+        offset, stored = data.id.get_offset(), data.id.get_storage_size()
+        if (
+            offset is None
+            or not data.size
+            or h5py.check_string_dtype(data.dtype).length is not None
+        ):
+            return
+        with Path(data.file.filename).open("rb") as stream:
+            stream.seek(offset)
+            raw = np.frombuffer(stream.read(stored), np.uint8)
+        if raw.size != stored:
+            return  # beyond the end of the file: the library refuses this itself
+        lengths = raw.reshape(data.size, -1)[:, :4].copy().view("<u4")
+        longest = int(lengths.max())
+        if longest > self.size:
+            raise ModelFileError(
+                "the file is damaged: a text is longer than the file",
+                where=where,
+                found=f"{longest} bytes in a file of {self.size}",
+                remedy="copy or export the file again",
+            )
 
     def name_text(self, text: str, where: str) -> str:
         """Refuse texts that no node name or type can be."""

@@ -17,7 +17,8 @@ REQUIRED = (
     "numpy", "scipy", "numba", "ortools", "h5py", "pydantic", "PyYAML", "typer", "rich", "Jinja2",
 )  # fmt: skip
 OPTIONAL = {
-    "torch": "retraining the shipped example: pip install 'snnc[torch]'",
+    "torch": "PyTorch models: pip install 'snnc[torch]'",
+    "onnx": "models in ONNX: pip install 'snnc[onnx]'",
     "matplotlib": "plots of traces: pip install 'snnc[viz]'",
 }
 

@@ -443,6 +443,17 @@ def test_an_edge_list_of_triples_or_numbers_is_refused(tmp_path: Path) -> None:
             read(path)
 
 
+def test_a_text_longer_than_its_file_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    path = chain(tmp_path / "net.nir", (3,), affine(np.eye(3), np.ones(3)))
+    with h5py.File(path) as file:
+        offset = file["node/nodes/input/type"].id.get_offset()
+    data = bytearray(path.read_bytes())
+    data[offset : offset + 4] = (2**31).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(ModelFileError, match="longer than the file"):
+        load_model(path)
+
+
 def test_a_damaged_text_heap_is_refused_instead_of_hanging(tmp_path: Path) -> None:
     path = chain(tmp_path / "net.nir", (2,), if_((2,)))
     data = bytearray(path.read_bytes())
