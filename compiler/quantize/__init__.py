@@ -100,9 +100,9 @@ def quantize_with_grids(
         SnncError: as ``quantize``; weights with several grids.
     """
     options = _checked(network, target, options)
-    walker = _Quantizer(network, target, options, calibration)
-    done = walker.run()
-    return done, weight_grids(network, walker.layers)
+    layers: list[tuple[Layer, int]] = []
+    done = _Quantizer(network, target, options, calibration).run(layers)
+    return done, weight_grids(network, layers)
 
 
 def _checked(network: Network, target: Target, options: QuantizeOptions) -> QuantizeOptions:
@@ -204,7 +204,6 @@ class _Quantizer:
         leaves = {n.name for n in network.nodes if isinstance(n, Input | RealNeuron | Output)}
         self.nodes: dict[str, IntegerNode] = {}
         self.counts: dict[str, dict[str, int]] = {}
-        self.layers: list[tuple[Layer, int]] = []  # and the largest weight integer
         self.layer_names: list[str] = []
         self.named: set[str] = set()
         self.builder = TreeBuilder(network, grids, spikes, shared | leaves)
@@ -256,13 +255,15 @@ class _Quantizer:
             return TYPICAL_RATE * self.types[name].magnitude ** 2
         return max(self._power(source) for source in node.inputs if source != name)
 
-    def run(self) -> Quantized:
+    def run(self, layers: list[tuple[Layer, int]] | None = None) -> Quantized:
+        """The integers; ``layers`` receives all populations with their largest weight integer."""
         reports = {}
         for neuron in self.network.of_type(RealNeuron):
             tree = self.builder.build(neuron)
             options = self.options.of_layer(self._width(neuron, tree))
             layer = self._layer(neuron, tree, options)
-            self.layers.append((layer, options.largest_weight(self.target)))
+            if layers is not None:
+                layers.append((layer, options.largest_weight(self.target)))
             reports[neuron.name] = layer_report(layer, self.target, options)
             if neuron.name in self.counts:
                 reports[neuron.name]["count"] = self.counts[neuron.name]

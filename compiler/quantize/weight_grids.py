@@ -56,6 +56,7 @@ def weight_grids(network: Network, layers: Iterable[tuple[Layer, int]]) -> dict[
                     "a convolution whose grids do not follow its channels", where=name
                 )
             gain = np.abs(layer.parameters.gain)
-            unit = layer.steps / np.where(gain > 0, gain, 1.0) / rows.writer.source_grid
+            gain = np.where(gain > 0, gain, 1.0)  # without gain no weight counts
+            unit = layer.steps / gain / rows.writer.source_grid
             result[name] = WeightGrid(unit[rows.entry_group], largest)
     return result

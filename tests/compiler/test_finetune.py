@@ -107,6 +107,18 @@ def test_every_operator_is_the_reference(seed: int) -> None:
     )
 
 
+def test_a_loop_through_a_delay_is_the_reference_exactly() -> None:
+    rng = np.random.default_rng(4)
+    network = Network("loop", (
+        Input("in", (5,), BIN), Linear("w", ("in",), Dense(dyadic(rng, 6, 5))),
+        Delay("d", ("n",), 2), Linear("rec", ("d",), Dense(dyadic(rng, 6, 6))),
+        Add("sum", ("w", "rec")), neuron("n", "sum", (6,), reset="subtract"),
+        Output("out", ("n",)),
+    ))  # fmt: skip
+    data = {"in": rng.integers(0, 2, (3, 15, 5))}
+    assert np.array_equal(run_torch(network, data)["out"], run_real(network, data).outputs["out"])
+
+
 def test_gradients_pass_spikes_and_rounding() -> None:
     x = torch.tensor([-0.5, 0.0, 1.0], dtype=torch.float64, requires_grad=True)
     fire(x, True).sum().backward()
@@ -199,7 +211,8 @@ def same_weights(one: Network, two: Network) -> bool:
     return all(np.array_equal(a.weights.values, b.weights.values) for a, b in pairs)
 
 
-def test_convolutions_with_real_pixels_and_late_spikes_are_tuned() -> None:
+@pytest.mark.parametrize("readout", ["sum", "max", "last"])
+def test_convolutions_with_real_pixels_and_late_spikes_are_tuned(readout: Any) -> None:
     images, labels = digits()
     pixels = images[:120].reshape(-1, 4, 1, 8, 8) / 16 * 0.3
     rng = np.random.default_rng(2)
@@ -214,13 +227,13 @@ def test_convolutions_with_real_pixels_and_late_spikes_are_tuned() -> None:
         Index("flat", ("pool",), (96,)),
         Linear("fc", ("flat",), Dense(rng.normal(size=(10, 96)) / 10)),
         neuron("read", "fc", (10,), threshold=None),
-        Output("out", ("read",)),
+        Output("out", ("read",), readout),
     ))  # fmt: skip
     tuned = finetune(network, pixels, labels[:120], target="loihi1", epochs=10, learning_rate=0.02)
     plain = finetune(network, pixels, labels[:120], target="loihi1", epochs=0)
     done = quantize(tuned, load("loihi1"), QuantizeOptions(4, 4), {"in": pixels})
     assert all(layer["weight_sqnr_db"] is None for layer in done.report["layers"].values())
-    correct = [(predictions(run_real(n, {"in": pixels}).outputs["out"], "sum")
+    correct = [(predictions(run_real(n, {"in": pixels}).outputs["out"], readout)
                 == labels[:120]).mean() for n in (plain, tuned)]  # fmt: skip
     assert correct[1] > correct[0] + 0.2
 
