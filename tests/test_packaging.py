@@ -119,13 +119,22 @@ def test_the_sdist_holds_every_module_and_data_file(built: Path) -> None:
     assert in_tree - names == set()
 
 
+EXTRAS = {"torch", "spikingjelly", "onnx"}
+"""Packages that a checkout need not have; only the modules that read their files import them."""
+
+
 def test_every_public_name_exists_and_is_documented() -> None:
     modules = [snnc.__name__, *(m.name for m in pkgutil.walk_packages(snnc.__path__, "snnc."))]
     for name in modules:
         # What lies below "standalone" runs in Lava's interpreter and is never imported here.
         if name.endswith("__main__") or ".lava.standalone." in name:
             continue
-        module = importlib.import_module(name)
+        try:
+            module = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name not in EXTRAS:  # CI runs this test where the extras are, too
+                raise
+            continue
         assert module.__doc__, name
         for public in getattr(module, "__all__", ()):
             value = getattr(module, public)
