@@ -12,10 +12,9 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
+from snnc.calibrating import CalibrationSource
 from snnc.compiler.options import CompileOptions
-from snnc.inputs import Dataset, InputOptions, load, typical_and_extreme
+from snnc.inputs import Dataset, InputOptions, load
 from snnc.ir import artifact
 from snnc.ir.atomic import check_separate, check_writable
 from snnc.ir.errors import ArtifactError, OptionError, SnncError
@@ -36,15 +35,10 @@ if TYPE_CHECKING:
     from snnc.analysing import AnalysisOptions
     from snnc.backends.lava import LavaOptions
     from snnc.build_folder import BuildFolder
-    from snnc.compiler.frontends.onnx import Samples
-    from snnc.compiler.pipeline import Calibration
     from snnc.environment import Doctor, SetupResult
-    from snnc.ir.arrays import RealArray
     from snnc.ir.deployment import Deployment
     from snnc.ir.integer_network import IntegerNetwork
     from snnc.ir.network import Network
-    from snnc.ir.target import Target
-    from snnc.ir.wire import WireCode
     from snnc.running import Backend, Progress
     from snnc.simulators.cycle.timing import Fidelity
     from snnc.streaming import StreamOptions, StreamReport
@@ -53,8 +47,6 @@ AnyPath = str | Path
 OnStage = Callable[[str, float | None], None]
 COMPARED = 2
 """Samples that ``run`` compares with the reference unless told otherwise."""
-RANGE_SAMPLES = 256
-"""Calibration samples searched for the extreme input values."""
 REPORT_SCHEMA = "snnc-report/1"
 
 
@@ -106,7 +98,7 @@ def compile(
         )
     if output is not None:
         _check_output(Path(output), model, calibration)
-    source = _CalibrationSource(calibration, inputs or InputOptions(), options)
+    source = CalibrationSource(calibration, inputs or InputOptions(), options)
     folder = None if build_dir is None else BuildFolder(Path(build_dir))
     given = Path(model) if isinstance(model, str | Path) else model
     label = given if isinstance(given, Path) else Path(given.name)
@@ -511,67 +503,6 @@ def demo(
     return Demo(compiled, ran)
 
 
-class _CalibrationSource:
-    """Loads calibration data once the network's inputs are known; measures rates on it."""
-
-    def __init__(self, path: AnyPath | None, inputs: InputOptions, options: CompileOptions) -> None:
-        self.path = None if path is None else Path(path)
-        steps = inputs.timesteps if options.timesteps is None else options.timesteps
-        self.inputs = dataclasses.replace(inputs, timesteps=steps)
-        self.limit = options.calibration_samples
-        self.data: Dataset | None = None
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was cut or assumed while loading."""
-        return () if self.data is None else self.data.notes
-
-    def __call__(self, network: Network | IntegerNetwork) -> Calibration | None:
-        from snnc.compiler.pipeline import Calibration
-
-        if self.path is None:
-            return None
-        data = load(self.path, network.of_type(Input), self.inputs, RANGE_SAMPLES)
-        self.data = data
-        values = typical_and_extreme(data, self.limit)
-        samples = min(self.limit, data.samples)
-        labels = None if data.labels is None else data.labels[:samples]
-        return Calibration(values, data.steps, self._measure, self._accuracy, samples, labels)
-
-    def static(self, inputs: Sequence[Input]) -> Samples | None:
-        """The same data for the conversion of an ANN: each sample's mean over time.
-
-        Images go in as they are in every step unless told otherwise.
-        """
-        from snnc.compiler.frontends.onnx import OnnxOptions, Samples
-
-        if self.path is None:
-            return None
-        steps = OnnxOptions().timesteps
-        self.inputs = dataclasses.replace(self.inputs, usual_encode="direct", usual_timesteps=steps)
-        data = load(self.path, inputs, self.inputs, RANGE_SAMPLES)
-        means = [
-            {name: v.mean(axis=1, dtype=np.float64) for name, v in data.batch(k, k + 1).items()}
-            for k in range(data.samples)
-        ]
-        values = {n.name: np.concatenate([m[n.name] for m in means]) for n in inputs}
-        return Samples(values, data.labels, data.steps)
-
-    def _accuracy(self, network: IntegerNetwork, samples: int) -> float | None:
-        from snnc.execution import measure_accuracy
-
-        assert self.data is not None
-        return measure_accuracy(network, self.data, samples)
-
-    def _measure(
-        self, network: IntegerNetwork, target: Target, codes: Mapping[str, WireCode]
-    ) -> dict[str, RealArray]:
-        from snnc.execution import measure_rates
-
-        assert self.data is not None
-        return measure_rates(network, target, codes, self.data, self.limit)
-
-
 def _check_output(output: Path, *sources: object) -> None:
     """Raise ``OutputError`` early where the output cannot be written or is one of the inputs."""
     check_writable(output)
@@ -584,7 +515,7 @@ def _dump_folder(dump_ir: AnyPath | None, folder: BuildFolder | None) -> Path | 
     return None if folder is None else folder.ir
 
 
-def _with_inputs(deployment: Deployment, source: _CalibrationSource) -> Deployment:
+def _with_inputs(deployment: Deployment, source: CalibrationSource) -> Deployment:
     """Record how the calibration data was encoded, so that ``run`` can do the same."""
     used = None
     if source.path is not None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from snnc.api import RANGE_SAMPLES
+from snnc.calibrating import RANGE_SAMPLES
 from snnc.compiler.options import CompileOptions
 from snnc.inputs import InputOptions
 from snnc.ir.errors import ModelFileError
