@@ -120,6 +120,10 @@ def _asked_for(quantized: Mapping[str, Any]) -> list[str]:
             lines.append(f"{name}: instead of decaying, loses up to {constant:.2g} per step")
         elif max(leak.values()):
             lines.append(f"{name}: decays by shifts, off by up to {max(leak.values()):.2g}")
+    lines += [
+        f"{name}: rounded to the nearest, not by calibration (sparse, or too many inputs)"
+        for name in quantized.get("rounded_to_nearest", ())
+    ]
     for name, moved in quantized.get("corrections", {}).get("layers", {}).items():
         if moved.get("mean_shift"):
             lines.append(

@@ -27,7 +27,7 @@ from snnc.compiler.quantize.leaks import with_leaks
 from snnc.compiler.quantize.options import Quantized, QuantizeOptions, parse_corrections
 from snnc.compiler.quantize.parameters import parameters
 from snnc.compiler.quantize.report import layer_report
-from snnc.compiler.quantize.rounding import moments
+from snnc.compiler.quantize.rounding import beyond_moments, moments
 from snnc.compiler.quantize.rows import rows_of
 from snnc.compiler.quantize.trees import Tree, TreeBuilder, shared_part
 from snnc.compiler.quantize.weight_grids import WeightGrid, weight_grids
@@ -131,8 +131,12 @@ def _quantized(
         )  # fmt: skip
     if {"bias", "rates"} & set(options.correct):
         assert calibration is not None
-        return _corrected(folded, target, options, calibration, trained or folded)
-    return _uncorrected(folded, target, options, calibration)
+        done = _corrected(folded, target, options, calibration, trained or folded)
+    else:
+        done = _uncorrected(folded, target, options, calibration)
+    if "rounding" not in options.correct:
+        return done
+    return Quantized(done.network, {**done.report, "rounded_to_nearest": beyond_moments(folded)})
 
 
 def _corrected(
@@ -144,15 +148,18 @@ def _corrected(
 ) -> Quantized:
     """Bias and rate corrections, on top of the calibrated rounding if that is asked for."""
     plain = replace(options, correct=tuple(c for c in options.correct if c == "rounding"))
+    memory: dict[str, Any] = {}
     if options.memory_budget is not None:  # the widths are chosen once
-        widths = _uncorrected(network, target, plain, data).report["memory"]["widths"]
-        plain = replace(plain, layer_bits=widths, memory_budget=None)
+        told = _uncorrected(network, target, plain, data).report["memory"]
+        plain = replace(plain, layer_bits=told["widths"], memory_budget=None)
+        memory = {"memory": told}
     known = _moments(network, plain, data)
 
     def again(changed: Network, scales: Mapping[str, RealArray]) -> Quantized:
         return _Quantizer(changed, target, plain, data, known, scales).run()
 
-    return corrected(network, trained, target, options.correct, data, again)
+    done = corrected(network, trained, target, options.correct, data, again)
+    return Quantized(done.network, {**done.report, **memory})
 
 
 def _moments(

@@ -52,6 +52,11 @@ def moments(network: Network, data: Mapping[str, RealArray]) -> dict[str, RealAr
     return found
 
 
+def beyond_moments(network: Network) -> list[str]:
+    """Operators that keep the nearest integers: sparse ones, and more than ``WIDEST`` inputs."""
+    return [n.name for n in network.of_type(Linear) if _inputs_of(n.weights) is None]
+
+
 def _inputs_of(weights: Dense | Conv | Sparse) -> tuple[int, int, int] | None:
     """Shape of the moments; None where they are too large, or each output has its own inputs."""
     if isinstance(weights, Sparse):

@@ -67,6 +67,22 @@ def test_the_report_holds_what_was_corrected() -> None:
     assert any("match spike rates" in line for line in _approximations(matched))
 
 
+def test_what_calibrated_rounding_leaves_out_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = dense_net(WEIGHTS)
+    assert measured(network, X, "rounding")["report"]["rounded_to_nearest"] == []
+    monkeypatch.setattr("snnc.compiler.quantize.rounding.WIDEST", 15)
+    report = measured(network, X, "rounding")["report"]
+    assert len(report["rounded_to_nearest"]) == 1
+    assert any("not by calibration" in line for line in _approximations(report))
+
+
+def test_a_memory_budget_is_reported_beside_corrections() -> None:
+    options = QuantizeOptions(8, 30, correct=("bias",), memory_budget=1.0)
+    report = quantize(dense_net(WEIGHTS), TARGET, options, {"in": X}).report
+    assert report["memory"]["used_kib"] <= 1.0
+    assert report["corrections"]["samples"] == 20
+
+
 def test_exact_integers_stay_exact() -> None:
     weights = GENERATOR.integers(-7, 8, (5, 16)) / 8
     found = measured(dense_net(weights, reset="zero"), X, "rounding", "bias", "rates", bits=8)
