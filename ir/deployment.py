@@ -152,6 +152,9 @@ class RouteTables:
         delivery_core: [deliveries] core that receives it.
         send_ptr: [sources + 1] slice of ``send_net`` per source id.
         send_net: [sends] nets on which one spike of the source is sent, one packet each.
+        branch_lane: [branches] class of virtual channels of the link that leads to a tree node,
+            0 for roots.  With n classes in use, class c may take the c-th n-th of a link's virtual
+            channels; with one, any of them.
     """
 
     net_core: IntArray
@@ -163,8 +166,11 @@ class RouteTables:
     delivery_core: IntArray
     send_ptr: IntArray
     send_net: IntArray
+    branch_lane: IntArray = field(default_factory=lambda: np.zeros(0, np.int8))
 
     def __post_init__(self) -> None:
+        if not self.branch_lane.size:
+            object.__setattr__(self, "branch_lane", np.zeros(self.branch_router.size, np.int8))
         for name in self.__dataclass_fields__:
             object.__setattr__(self, name, frozen(getattr(self, name)))
 
@@ -173,14 +179,21 @@ class RouteTables:
         """Number of nets."""
         return int(self.net_core.size)
 
+    @property
+    def lanes(self) -> int:
+        """Classes of virtual channels in use, at least 1."""
+        return int(self.branch_lane.max(initial=0)) + 1
+
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
     """Proof that routing cannot deadlock: a topological order of the channel-dependency graph.
 
     Attributes:
-        channels: [channels, 3] from-router, to-router, virtual channel, in an order in which
-            every packet's path only ever goes forward (Dally & Seitz, IEEE ToC 36(5), 1987).
+        channels: [channels, 3] from-router, to-router, class of virtual channels, in an order in
+            which every packet's path only ever goes forward (Dally & Seitz, IEEE ToC 36(5),
+            1987).  Where cores may refuse packets (``Noc.consumption``) their ports are listed
+            too, as (router, router, 2 * core) into the core and 2 * core + 1 out of it.
         assumptions: facts about the machine the proof rests on.
     """
 

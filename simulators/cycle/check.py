@@ -12,6 +12,9 @@ from snnc.ir.deployment import Deployment
 from snnc.ir.errors import ArtifactError, UnsupportedError
 from snnc.simulators.cycle.program import senders_of_negative
 
+MOST_CLASSES = 16
+"""Classes of virtual channels."""
+
 
 def check_deployment(deployment: Deployment) -> None:
     """Raise unless the simulator can run these tables.
@@ -108,6 +111,8 @@ def _check_routes(deployment: Deployment) -> None:
     net = np.repeat(np.arange(routes.nets), np.diff(routes.delivery_ptr))
     _require(routes.delivery_branch.size == deliveries, "delivery_branch", "one per delivery")
     _within("delivery_branch", routes.delivery_branch, 0, size[net])
+    _require(routes.branch_lane.size == nodes, "branch_lane", "one class per tree node")
+    _within("branch_lane", routes.branch_lane, 0, MOST_CLASSES)
     _check_geometry(deployment)
 
 

@@ -1,10 +1,11 @@
 """Event-driven network-on-chip with finite buffers, in global time order.
 
-Every directed channel ends in an input queue of a router.  The packet at the head of a queue
+Every directed channel ends in an input queue of a router, or in one per lane.  The packet at the head of a queue
 asks for all the outputs its multicast tree has at this router; each copy leaves on its own as
 soon as its port is free and there is room behind it, and the packet leaves the queue when the
 last copy has.  Room is counted when a packet is sent, so a queue can never overflow, and given
-back without delay.  Waiting queues are served in the order in which they asked.
+back without delay.  Waiting queues are served in the order in which they asked, but one whose
+lane has no room does not hold back those of other lanes.
 
 At most one event per kind and place is outstanding: the head of a queue is ready; a port may
 send; a sender's next packet is ready; a core has finished a packet (see ``ends``).
@@ -83,26 +84,29 @@ class NocState(NamedTuple):
 FILL, HEAD, NEXT_READ, PENDING, ENTRIES, CAPACITY = range(6)
 NODE, SEND, READY = range(3)
 FREE, WAITING, WAIT_HEAD, SCHEDULED, WAITERS, WAIT_SIZE, LATENCY, SPACING = range(8)
-PORT, NEXT, DELIVERY = range(3)
+PORT, NEXT, DELIVERY, LANE = range(4)
 
 
 def new_state(noc: NocTables, buffers: Buffers) -> NocState:
     """An empty network."""
-    queues, ports = buffers.capacity.size, buffers.latency.size
-    senders, cores = queues - noc.channels, ports - noc.channels
+    senders = buffers.capacity.size - noc.channels
+    copies = np.where(np.arange(buffers.capacity.size) < noc.channels, noc.lanes, 1)
+    capacity = np.repeat(buffers.capacity, copies)
+    queues, ports = capacity.size, buffers.latency.size
+    cores = ports - noc.channels
 
     def zeros(*shape: int) -> Int64:
         return np.zeros(shape, np.int64)
 
     queue, port = zeros(queues, 6), zeros(ports, 8)
-    queue[:, CAPACITY], port[:, WAIT_SIZE] = buffers.capacity, buffers.contenders
-    queue[1:, ENTRIES] = np.cumsum(buffers.capacity)[:-1]
+    queue[:, CAPACITY], port[:, WAIT_SIZE] = capacity, buffers.contenders
+    queue[1:, ENTRIES] = np.cumsum(capacity)[:-1]
     port[1:, WAITERS] = np.cumsum(buffers.contenders)[:-1]
     port[:, LATENCY], port[:, SPACING] = buffers.latency, buffers.spacing
     return NocState(
         heap=zeros(queues + ports + senders + cores + 1),
         queue=queue,
-        entry=zeros(int(buffers.capacity.sum()), 3),
+        entry=zeros(int(capacity.sum()), 3),
         port=port,
         waiter=zeros(int(buffers.contenders.sum()), 2),
         sender=zeros(senders, 2),
@@ -165,20 +169,34 @@ def _stuck(state: NocState, releases: Releases) -> bool:
 
 
 @inlined
-def _has_room(noc: NocTables, state: NocState, port: int) -> bool:
+def _has_room(noc: NocTables, state: NocState, port: int, lane: int) -> bool:
     if port < noc.channels:
-        return bool(state.queue[port, FILL] < state.queue[port, CAPACITY])
-    return bool(state.core[port - noc.channels, CORE_FILL] < noc.receive_capacity)
+        queue = port * noc.lanes + lane
+        return bool(state.queue[queue, FILL] < state.queue[queue, CAPACITY])
+    core = port - noc.channels
+    if noc.refusing and state.sender[core, STALLED]:
+        return False
+    return bool(state.core[core, CORE_FILL] < noc.receive_capacity)
+
+
+@inner_kernel
+def _first(noc: NocTables, state: NocState, port: int) -> int:
+    """How many waiters of the port come before the first whose lane has room; -1: none has."""
+    row = state.port[port]
+    waiting = row[WAITING]
+    if noc.lanes == 1 or port >= noc.channels:
+        waiting = min(waiting, 1)  # all of them wait for the same room
+    for k in range(waiting):
+        out = state.waiter[row[WAITERS] + wrapped(row[WAIT_HEAD] + k, row[WAIT_SIZE]), 1]
+        if _has_room(noc, state, port, noc.out[out, LANE]):
+            return k
+    return -1
 
 
 @inner_kernel
 def _wake(noc: NocTables, state: NocState, port: int, now: int) -> None:
-    """Let the port serve its first waiter as soon as it can, unless that is already planned."""
-    if (
-        state.port[port, WAITING] > 0
-        and not state.port[port, SCHEDULED]
-        and _has_room(noc, state, port)
-    ):
+    """Let the port serve a waiter as soon as it can, unless that is already planned."""
+    if not state.port[port, SCHEDULED] and _first(noc, state, port) >= 0:
         state.port[port, SCHEDULED] = 1
         schedule(noc, state, max(now, state.port[port, FREE]), len(state.queue) + port)
 
@@ -191,8 +209,9 @@ def _head(noc: NocTables, state: NocState, releases: Releases, queue: int, now: 
     blocked = 0
     for out in range(noc.out_ptr[node], noc.out_ptr[node + 1]):
         port = noc.out[out, PORT]
-        free = state.port[port, FREE] <= now and state.port[port, WAITING] == 0
-        if free and _has_room(noc, state, port):
+        # A port without an event has no waiter that could send.
+        free = state.port[port, FREE] <= now and not state.port[port, SCHEDULED]
+        if free and _has_room(noc, state, port, noc.out[out, LANE]):
             _transmit(noc, state, out, send, now)
         else:
             first, size = state.port[port, WAITERS], state.port[port, WAIT_SIZE]
@@ -209,15 +228,22 @@ def _head(noc: NocTables, state: NocState, releases: Releases, queue: int, now: 
 
 @inlined
 def _port(noc: NocTables, state: NocState, releases: Releases, port: int, now: int) -> None:
-    """A port that is free and has room sends the copy that has waited longest."""
-    state.port[port, SCHEDULED] = 0
-    first = state.port[port, WAITERS]
-    place = first + state.port[port, WAIT_HEAD]
+    """A free port sends the copy that has waited longest of those with room."""
+    row = state.port[port]
+    row[SCHEDULED] = 0
+    ahead = _first(noc, state, port)
+    if ahead < 0:  # a core that refuses packets since
+        return
+    place = row[WAITERS] + wrapped(row[WAIT_HEAD] + ahead, row[WAIT_SIZE])
     queue, out = state.waiter[place, 0], state.waiter[place, 1]
-    state.port[port, WAIT_HEAD] = wrapped(
-        state.port[port, WAIT_HEAD] + 1, state.port[port, WAIT_SIZE]
-    )
-    state.port[port, WAITING] -= 1
+    while ahead > 0:  # those ahead stay in their order
+        ahead -= 1
+        before = row[WAITERS] + wrapped(row[WAIT_HEAD] + ahead, row[WAIT_SIZE])
+        state.waiter[place, 0] = state.waiter[before, 0]
+        state.waiter[place, 1] = state.waiter[before, 1]
+        place = before
+    row[WAIT_HEAD] = wrapped(row[WAIT_HEAD] + 1, row[WAIT_SIZE])
+    row[WAITING] -= 1
     send = state.entry[state.queue[queue, ENTRIES] + state.queue[queue, HEAD], SEND]
     _transmit(noc, state, out, send, now)
     state.queue[queue, PENDING] -= 1
@@ -238,8 +264,9 @@ def _transmit(noc: NocTables, state: NocState, out: int, send: int, now: int) ->
         return
     state.total[HOPS] += 1
     ready = now + state.port[port, LATENCY]
-    _enqueue(noc, state, port, noc.out[out, NEXT], send, ready)
-    state.total[PEAK_CHANNEL] = max(state.total[PEAK_CHANNEL], state.queue[port, FILL])
+    queue = port * noc.lanes + noc.out[out, LANE]
+    _enqueue(noc, state, queue, noc.out[out, NEXT], send, ready)
+    state.total[PEAK_CHANNEL] = max(state.total[PEAK_CHANNEL], state.queue[queue, FILL])
 
 
 @inner_kernel
@@ -266,21 +293,23 @@ def _leave(noc: NocTables, state: NocState, releases: Releases, queue: int, now:
     if state.queue[queue, FILL] > 0:
         ready = state.entry[state.queue[queue, ENTRIES] + state.queue[queue, HEAD], READY]
         schedule(noc, state, max(ready, state.queue[queue, NEXT_READ]), queue)
-    if queue < noc.channels:
-        _wake(noc, state, queue, now)
+    sender = queue - noc.channels * noc.lanes
+    if sender < 0:
+        _wake(noc, state, queue // noc.lanes, now)
         return
-    sender = queue - noc.channels
     if state.sender[sender, STALLED]:
         state.sender[sender, STALLED] = 0
         planned = releases.time[state.sender[sender, RELEASED]] + state.shift[sender]
         state.shift[sender] += max(0.0, now - planned)
         schedule_release(noc, state, releases, sender, now)
+        if noc.refusing and noc.channels + sender < len(state.port):
+            _wake(noc, state, noc.channels + sender, now)
 
 
 @inlined
 def _release(noc: NocTables, state: NocState, releases: Releases, sender: int, now: int) -> None:
     """Hand the sender's next packet to its injection queue, or stall the sender."""
-    queue = noc.channels + sender
+    queue = noc.channels * noc.lanes + sender
     if state.queue[queue, FILL] >= state.queue[queue, CAPACITY]:
         state.sender[sender, STALLED] = 1
         return
@@ -306,7 +335,7 @@ def waits(noc: NocTables, state: NocState) -> dict[int, list[int]]:
         row = state.port[port]
         for k in range(int(row[WAITING])):
             place = row[WAITERS] + (row[WAIT_HEAD] + k) % row[WAIT_SIZE]
-            queue = int(state.waiter[place, 0])
-            if queue < noc.channels:
-                found.setdefault(queue, []).append(port)
+            channel = int(state.waiter[place, 0]) // noc.lanes
+            if channel < noc.channels:
+                found.setdefault(channel, []).append(port)
     return found

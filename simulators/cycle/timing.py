@@ -405,10 +405,11 @@ def deadlock(
     cycle = _cycle(waits)
     hops = [tuple(map(mesh.xy, pair)) for pair in machine.channels.tolist()]
     names = [f"({a[0]},{a[1]})->({b[0]},{b[1]})" for a, b in (hops[c] for c in cycle)]
+    ring = " waits for ".join([*names, *names[:1]])
     return SimulationError(
         "the network-on-chip is deadlocked: packets wait for each other in a ring of channels",
         where=where,
-        found=f"{in_flight} packets stuck; {' waits for '.join([*names, *names[:1]])}",
+        found=f"{in_flight} packets stuck; {ring or 'cores refuse packets until theirs have left'}",
         allowed="routes whose channel-dependency graph has no cycle",
         remedy="compile again; `snnc verify` checks the certificate of the routes",
     )
