@@ -6,8 +6,8 @@ A packet is one flit.  In every cycle each router
    whose port is free and behind which there is a credit (room at the beginning of the cycle);
 2. grants each output to one of the queues that ask, round robin, and accepts the grants unless
    another virtual channel of the same input was faster (output-first allocation, one iteration);
-3. sends the flits, each into the emptiest virtual channel of its class at the far end; it may be read there
-   after the hop's latency, and its own place is free from the next cycle on.
+3. sends the flits, each into the emptiest virtual channel of its class at the far end; it may be
+   read there after the hop's latency, and its own place is free from the next cycle on.
 
 Trees and classes of virtual channels are the deployment's.  Queues whose head is still on the wire
 sleep in a wheel of buckets, one per unit of time; stretches of time in which nothing can change

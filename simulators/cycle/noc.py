@@ -1,10 +1,10 @@
 """Event-driven network-on-chip with finite buffers, in global time order.
 
-Every directed channel ends in an input queue of a router, or in one per lane.  The packet at the head of a queue
-asks for all the outputs its multicast tree has at this router; each copy leaves on its own as
-soon as its port is free and there is room behind it, and the packet leaves the queue when the
-last copy has.  Room is counted when a packet is sent, so a queue can never overflow, and given
-back without delay.  Waiting queues are served in the order in which they asked, but one whose
+Every directed channel ends in an input queue of a router, or in one per lane.  The packet at the
+head of a queue asks for all the outputs its multicast tree has at this router; each copy leaves on
+its own as soon as its port is free and there is room behind it, and the packet leaves the queue
+when the last copy has.  Room is counted when a packet is sent, so a queue can never overflow, and
+given back without delay.  Waiting queues are served in the order in which they asked, but one whose
 lane has no room does not hold back those of other lanes.
 
 At most one event per kind and place is outstanding: the head of a queue is ready; a port may

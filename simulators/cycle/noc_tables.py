@@ -4,8 +4,9 @@ A *port* is what a packet leaves a router through: first the directed mesh chann
 uses, then one ejection port per used core.  A *queue* is where it waits: queue i < channels is
 the input queue at the far end of channel i; then one injection queue per *sender*, which is a
 core or a host port.  Where routes use several classes of virtual channels ("lanes"), every channel
-has one queue per lane: queue ``channel * lanes + lane``.  Times are in units of ``cycle / resolution``, so that a router that passes
-several packets per cycle still has whole times.
+has one queue per lane: queue ``channel * lanes + lane``.  Times are in units of
+``cycle / resolution``, so that a router that passes several packets per cycle still has whole
+times.
 """
 
 from __future__ import annotations
@@ -195,9 +196,7 @@ def build(deployment: Deployment, machine: Machine, service: Float64) -> tuple[N
         np.stack([routes.branch_ptr[routes.send_net], reach[:-1]], axis=1).astype(np.int64),
         service,
     )
-    return tables, Buffers(
-        capacity, contenders(deployment, machine, copies), latency, spacing
-    )
+    return tables, Buffers(capacity, contenders(deployment, machine, copies), latency, spacing)
 
 
 def _starts(lengths: AnyArray) -> Int64:
