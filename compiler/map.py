@@ -12,6 +12,7 @@ import numpy as np
 from snnc.compiler.assemble import assemble
 from snnc.compiler.encode import encode, sent_pairs
 from snnc.compiler.mapping_report import mapping_report
+from snnc.compiler.options import ROUTINGS, RoutingRule
 from snnc.compiler.partition import partition
 from snnc.compiler.partition.limits import Limits
 from snnc.compiler.partition.meter import Meter
@@ -48,16 +49,25 @@ class MapOptions:
         seed: equal seeds give equal mappings, unless the time limit strikes.
         time_limit_s: wall-clock limit of placement.
         effort: "low", "normal" (about a second for a chip) or "high".
+        routing: see ``snnc.compiler.route.route``.
     """
 
     seed: int = 0
     time_limit_s: float = 5.0
     effort: Effort = "normal"
+    routing: RoutingRule = "xy"
 
     def __post_init__(self) -> None:
         if self.effort not in ("low", "normal", "high"):
             raise OptionError(
                 "unknown effort", where="effort", found=self.effort, allowed="low, normal, high"
+            )
+        if self.routing not in ROUTINGS:
+            raise OptionError(
+                "no such routing",
+                where="--routing",
+                found=self.routing,
+                allowed=", ".join(ROUTINGS),
             )
         if not self.time_limit_s > 0:
             raise OptionError(
@@ -133,7 +143,7 @@ def map_network(
     problem = Problem.of(flow, sites_of(target, mesh), mesh.router(*target.topology.host_router))
     placement = place(problem, chosen.seed, chosen.effort, chosen.time_limit_s)
     clock.lap("place")
-    routing = route(flow, placement.router, target, mesh)
+    routing = route(flow, placement.router, target, mesh, chosen.routing, chosen.seed)
     clock.lap("route")
     tables = replace(tables, location=placement.location.astype(np.int32))
     report = mapping_report(wiring, tables, encoded.usage, division, placement, flow, routing, mesh)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from snnc.compiler.wire import PREFERENCES
 from snnc.ir.errors import OptionError
 
 SEMANTICS = ("chip", "lava")
+RoutingRule = Literal["xy", "yx", "tree", "balanced"]
+ROUTINGS: tuple[RoutingRule, ...] = get_args(RoutingRule)
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class CompileOptions:
         semantics: "chip" takes the target's neurons; "lava" Lava's fixed-point LIF on the same
             chip, see ``snnc.compiler.legalize.lava``.
         wire_code: how counts cross the chip, see ``snnc.compiler.wire``.
+        routing: shapes of routes, see ``snnc.compiler.route.route``.
         calibration_samples: samples of the calibration data on which spikes are counted.
     """
 
@@ -64,6 +67,7 @@ class CompileOptions:
     percentile: float = 99.9
     levels: int | None = None
     wire_code: str = "auto"
+    routing: str = "xy"
     semantics: str = "chip"
     max_spikes: int | None = None
     calibration_samples: int = 8
@@ -88,6 +92,13 @@ class CompileOptions:
                 where="--wire-code",
                 found=self.wire_code,
                 allowed=", ".join(PREFERENCES),
+            )
+        if self.routing not in ROUTINGS:
+            raise OptionError(
+                "no such routing",
+                where="--routing",
+                found=self.routing,
+                allowed=", ".join(ROUTINGS),
             )
         if self.seed < 0:
             raise OptionError("must not be negative", where="--seed", found=self.seed)

@@ -93,6 +93,14 @@ WireCode = Annotated[
         help="How counts cross the chip: auto, unary, bitplane, graded.", show_default="auto"
     ),
 ]
+Routing = Annotated[
+    str | None,
+    typer.Option(
+        help="Routes: xy, yx, tree (multicast trees with few edges), balanced (least load on the "
+        "busiest link).",
+        show_default="xy",
+    ),
+]
 MaxSpikes = Annotated[
     int | None,
     typer.Option(
