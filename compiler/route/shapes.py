@@ -124,7 +124,8 @@ def _safest(
         found, classes = _restricted(demand, target, names, search, better)
         tables = tables_of(found, demand, flow, router)
     if not better(found, base):
-        found, tables = base, tables_of(base, demand, flow, router)
+        found = replace(base, proven=found.proven)  # XY is as good as the best choice
+        tables = tables_of(base, demand, flow, router)
         classes = _classes(tables, demand, target, seed) or classes
         if target.noc.consumption == "always":
             classes = Lanes(np.zeros(flow.nets, np.int64), 1, True, "none needed")
