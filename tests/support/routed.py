@@ -6,14 +6,18 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from support.noc_traffic import drain
 from support.simple_mapping import Options, simple_mapping
 from support.small_targets import quantity, small_target
 
 from snnc.compiler.route import route
+from snnc.compiler.route.shapes import with_lanes
 from snnc.compiler.traffic import Traffic, traffic
 from snnc.ir.deployment import Deployment
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.target import Target
+from snnc.ir.topology import Mesh
+from snnc.simulators.cycle.timing import Fidelity
 
 
 def machine(
@@ -115,3 +119,36 @@ def around(draft: Deployment, broken: tuple[tuple[int, int, int], ...]) -> np.nd
         if (x % chip_width, y % mesh.chip_height, slot) in broken:
             location[core] = free.pop(0)
     return location
+
+
+def cycling(deployment: Deployment, lane: np.ndarray | None = None) -> Deployment:
+    """The deployment with nets on classes of virtual channels and no certificate."""
+    routes = deployment.routes
+    if lane is not None:
+        routes = with_lanes(routes, lane)
+    return replace(deployment, routes=routes)
+
+
+def saturate(deployment: Deployment, fidelity: Fidelity, packets: int = 10) -> bool:
+    """Whether the network comes to an end when every net sends this many packets at once."""
+    routes = deployment.routes
+    load = [
+        (core, k, 0.0)
+        for core in range(deployment.cores.count)
+        for k in range(int(routes.send_ptr[2 + core] - routes.send_ptr[1 + core]))
+        for _ in range(packets)
+    ]
+    return drain(deployment, load, 0.0, fidelity).last >= 0
+
+
+def around_the_border(mesh: Mesh, start: int, end: int) -> list[int]:
+    """Clockwise along the border of the mesh: a ring, as if it were closed by a wrap-around."""
+    width, height = mesh.width, mesh.height
+    ring = [mesh.router(x, 0) for x in range(width)]
+    ring += [mesh.router(width - 1, y) for y in range(1, height)]
+    ring += [mesh.router(x, height - 1) for x in range(width - 2, -1, -1)]
+    ring += [mesh.router(0, y) for y in range(height - 2, 0, -1)]
+    path = [start]
+    while path[-1] != end:
+        path.append(ring[(ring.index(path[-1]) + 1) % len(ring)])
+    return path
