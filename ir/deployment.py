@@ -136,6 +136,36 @@ class CoreTables:
 
 
 @dataclass(frozen=True, eq=False)
+class KeyTables:
+    """Tables of routers that look packets up by key; the first entry that matches decides.
+
+    A packet that matches no entry goes straight on, out of the side opposite to its arrival.
+
+    Attributes:
+        source_key: [sources] key that a source's packets carry, -1 for those that send none.
+        entry_ptr: [routers + 1] slice of the entries per router, in order.
+        entry_key, entry_mask: [entries] matches where ``key & mask == entry_key``.
+        entry_links: [entries] bits of the links to take: 1 for +x, 2 for -x, 4 for +y, 8 for -y.
+        core_ptr, entry_core: [entries + 1], [copies]: cores at this router that get a copy.
+    """
+
+    source_key: IntArray
+    entry_ptr: IntArray
+    entry_key: IntArray
+    entry_mask: IntArray
+    entry_links: IntArray
+    core_ptr: IntArray
+    entry_core: IntArray
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            array = frozen(getattr(self, name))
+            if array.dtype.kind not in "iu":
+                raise ModelError("key tables hold integers", where=name, found=array.dtype)
+            object.__setattr__(self, name, array)
+
+
+@dataclass(frozen=True, eq=False)
 class RouteTables:
     """Multicast trees ("nets") and who sends on which.
 
@@ -155,6 +185,7 @@ class RouteTables:
         branch_lane: [branches] class of virtual channels of the link that leads to a tree node,
             0 for roots.  With n classes in use, class c may take the c-th n-th of a link's virtual
             channels; with one, any of them.
+        keys: the same trees as tables of the routers, where the target's routers have them.
     """
 
     net_core: IntArray
@@ -167,12 +198,16 @@ class RouteTables:
     send_ptr: IntArray
     send_net: IntArray
     branch_lane: IntArray = field(default_factory=lambda: np.zeros(0, np.int8))
+    keys: KeyTables | None = None
 
     def __post_init__(self) -> None:
         if not self.branch_lane.size:
             object.__setattr__(self, "branch_lane", np.zeros(self.branch_router.size, np.int8))
         for name in self.__dataclass_fields__:
-            object.__setattr__(self, name, frozen(getattr(self, name)))
+            if name != "keys":
+                object.__setattr__(self, name, frozen(getattr(self, name)))
+        if self.keys is not None and not isinstance(self.keys, KeyTables):
+            raise ModelError("not a record of key tables", where="keys", found=type(self.keys))
 
     @property
     def nets(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from snnc.compiler.options import ROUTINGS, RoutingRule
 from snnc.compiler.route.bounds import bound, cut_bound
 from snnc.compiler.route.certificate import certify
+from snnc.compiler.route.keys import key_tables
 from snnc.compiler.route.links import Demand
 from snnc.compiler.route.shapes import Chosen, balanced, builders_of, dimension_order, short_trees
 from snnc.compiler.traffic import Traffic, channel_loads
@@ -76,6 +77,10 @@ def route(
     else:
         chosen = balanced(demand, traffic, router, target, seed)
     tables = chosen.tables
+    report = _report(demand, chosen, rule, target)
+    if target.noc.table_entries is not None:
+        keys, report["tables"] = key_tables(tables, target, mesh)
+        tables = replace(tables, keys=keys)
     channels, load = channel_loads(tables, traffic.rate, mesh.routers)
     refusing = router if target.noc.consumption == "after_sending" else None
     return Routing(
@@ -85,7 +90,7 @@ def route(
         load,
         np.diff(tables.branch_ptr) - 1,
         _reach(tables),
-        _report(demand, chosen, rule, target),
+        report,
     )
 
 
