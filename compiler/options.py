@@ -42,6 +42,7 @@ class CompileOptions:
             chip, see ``snnc.compiler.legalize.lava``.
         wire_code: how counts cross the chip, see ``snnc.compiler.wire``.
         routing: shapes of routes, see ``snnc.compiler.route.route``.
+        offsets: let cores begin a tick at different cycles, see ``snnc.compiler.stagger``.
         calibration_samples: samples of the calibration data on which spikes are counted.
     """
 
@@ -68,6 +69,7 @@ class CompileOptions:
     levels: int | None = None
     wire_code: str = "auto"
     routing: str = "xy"
+    offsets: bool = False
     semantics: str = "chip"
     max_spikes: int | None = None
     calibration_samples: int = 8

@@ -34,6 +34,7 @@ from snnc.compiler.legalize.lava import lava_registers, lava_semantics
 from snnc.compiler.map import MapOptions, map_network
 from snnc.compiler.options import CompileOptions, RoutingRule
 from snnc.compiler.provenance import provenance
+from snnc.compiler.stagger import stagger
 from snnc.compiler.steps import sample_steps
 from snnc.compiler.summary import summarize
 from snnc.compiler.verify import verify
@@ -258,8 +259,26 @@ class Compilation:
             ),
             report={},
         )
+        offsets = None
+        if self.options.offsets:
+            draft, offsets = self._staggered(draft)
         checked = verify(draft).as_dict()
-        return summarize(draft, checked, self.results, self.rates, self._converted())
+        done = summarize(draft, checked, self.results, self.rates, self._converted())
+        if offsets is not None:
+            schedule = {**done.report["schedule"], "offsets": offsets}
+            done = replace(done, report={**done.report, "schedule": schedule})
+        return done
+
+    def _staggered(self, draft: Deployment) -> tuple[Deployment, dict[str, Any]]:
+        """Cores begin a tick at different cycles, by the measured rates."""
+        if self.rates is None:
+            raise OptionError(
+                "offsets are chosen by spike rates, which nobody measured",
+                where="--offsets",
+                remedy="add --calibration DATA",
+            )
+        start, found = stagger(draft, self.rates, self.options.seed)
+        return replace(draft, schedule=replace(draft.schedule, core_start=start)), found
 
     def _converted(self) -> Mapping[str, Any] | None:
         """What the conversion of an ANN cost, with the accuracy of the integers."""

@@ -23,6 +23,9 @@ from snnc.ir.target import Target
 from snnc.ir.topology import Mesh, mesh_of
 from snnc.ir.wire import WireCode
 
+LATEST_START = 1 << 31
+"""Cycles; a core that begins its sweep so late is a damaged file."""
+
 
 @dataclass(frozen=True)
 class SourceSpace:
@@ -57,14 +60,24 @@ class Schedule:
 
     ``codes`` names the wire code of senders (inputs, populations); slot ``d`` of a count leaves
     ``d`` ticks after the update.  Without one, a count is as many packets as it takes, in one tick.
+
+    ``core_start`` [cores] is how many cycles after the beginning of a tick each core begins its
+    sweep; empty: all at once.  It moves packets within a tick, never from one to another.
     """
 
     timesteps: int
     period: int
     offset: Mapping[str, int]
     codes: Mapping[str, WireCode] = field(default_factory=dict)
+    core_start: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        if not all(type(at) is int and 0 <= at < LATEST_START for at in self.core_start):
+            raise ModelError(
+                "a core begins its sweep a whole number of cycles after the tick's beginning",
+                where="core_start",
+                allowed=f"0 to {LATEST_START - 1}",
+            )
         if self.timesteps < 1 or self.period < 1 or min(self.offset.values(), default=0) < 0:
             raise ModelError("timesteps and period are positive, offsets not negative", found=self)
         for name, code in self.codes.items():

@@ -33,8 +33,8 @@ def cut_bound(demand: Demand) -> float:
     boxes = _rectangles(mesh.width, mesh.height)
     if len(boxes) > RECTANGLES or len(boxes) * max(demand.dest.size, 1) > CUT_WORK:
         boxes = _simple(mesh.width, mesh.height)
-    while len(boxes) * max(demand.dest.size, 1) > CUT_WORK and len(boxes) > 1:
-        boxes = boxes[:: 1 + len(boxes) // 2]
+    # Halves come first.
+    boxes = boxes[: max(mesh.width + mesh.height, int(CUT_WORK / max(demand.dest.size, 1)))]
     net = np.repeat(np.arange(demand.root.size), np.diff(demand.ptr))
     border = np.flatnonzero(np.isfinite(demand.cycles))
     begin, end = ends_of(mesh, border)

@@ -16,14 +16,17 @@ from itertools import combinations
 import numpy as np
 
 from snnc.ir.arrays import AnyArray, IntArray
+from snnc.ir.jit import lean_kernel as kernel
 
 Cube = tuple[int, int]
 """(key, mask): the codes with ``code & mask == key``."""
 Entry = tuple[Cube, int]
 WIDE = (1 << 48) - 1
 TRIES = 400
-WORK = 2e8
-"""Most comparisons of a code with an entry while merging, about a second per router."""
+MATES = 24
+"""Entries of one route that are tried in pairs."""
+WORK = 1e8
+"""Most comparisons of a code with an entry while merging one table, about 0.1 s."""
 
 
 def minimise(code: IntArray, label: IntArray, straight: AnyArray) -> list[Entry]:
@@ -101,45 +104,65 @@ def _ordered(entries: list[Entry]) -> list[Entry]:
     return sorted(entries, key=lambda e: (-e[0][1].bit_count(), e[0][0], e[0][1], e[1]))
 
 
-def right(entries: list[Entry], code: IntArray, label: IntArray, straight: AnyArray) -> bool:
-    """Whether every code is sent where it belongs."""
-    done = np.zeros(code.size, np.bool_)
-    fine = straight.copy()
-    for (key, mask), route in entries:
-        hit = ~done & ((code & mask) == key)
-        fine[hit] = label[hit] == route
-        done |= hit
-    return bool(fine.all())
-
-
 def _merged(
     entries: list[Entry], code: IntArray, label: IntArray, straight: AnyArray
 ) -> list[Entry]:
     """Merge entries of one route, all of them at once or the closest two, while it stays right."""
-    tries, most = 0, min(TRIES, int(WORK / max(1, len(entries) * code.size)))
-    refused: set[tuple[Entry, ...]] = set()
-    while tries < most:
+    left = min(TRIES, int(WORK / max(1, len(entries) * code.size)))
+    straight = straight.astype(np.int64)
+    again = True
+    while again and left > 0:
+        again = False
         by_route: dict[int, list[Entry]] = {}
         for entry in entries:
             by_route.setdefault(entry[1], []).append(entry)
         groups = [tuple(group) for group in by_route.values() if len(group) > 2]
-        pairs = [pair for group in by_route.values() for pair in combinations(group[:60], 2)]
+        pairs = [pair for group in by_route.values() for pair in combinations(group[:MATES], 2)]
         groups.sort(key=len, reverse=True)
         pairs.sort(key=lambda pair: _apart(pair[0][0], pair[1][0]))
+        gone: set[Entry] = set()
         for chosen in (*groups, *pairs):
-            if chosen in refused:
+            if left == 0:
+                break
+            if not gone.isdisjoint(chosen):
                 continue
-            tries += 1
-            trial = _ordered([*(e for e in entries if e not in chosen), _joined(chosen)])
-            if right(trial, code, label, straight):
-                entries = trial
-                break
-            refused.add(chosen)
-            if tries == most:
-                break
-        else:
-            break
+            left -= 1
+            members, merged = set(chosen), _joined(chosen)
+            width = merged[0][1].bit_count()
+            rest = [entry for entry in entries if entry not in members]
+            place = next((k for k, e in enumerate(rest) if e[0][1].bit_count() < width), len(rest))
+            trial = [*rest[:place], merged, *rest[place:]]
+            if _right(*_columns(trial), code, label, straight):
+                entries, again = trial, True
+                gone |= members
     return entries
+
+
+def _columns(entries: list[Entry]) -> tuple[IntArray, IntArray, IntArray]:
+    table = np.array([(key, mask, route) for (key, mask), route in entries], np.int64)
+    table = table.reshape(-1, 3)
+    return table[:, 0].copy(), table[:, 1].copy(), table[:, 2].copy()
+
+
+@kernel
+def _right(
+    key: IntArray,
+    mask: IntArray,
+    route: IntArray,
+    code: IntArray,
+    label: IntArray,
+    straight: IntArray,
+) -> bool:
+    """Whether the first entry that matches each code sends it where it belongs."""
+    for c in range(code.size):
+        fine = straight[c] != 0
+        for e in range(key.size):
+            if (code[c] & mask[e]) == key[e]:
+                fine = route[e] == label[c]
+                break
+        if not fine:
+            return False
+    return True
 
 
 def _apart(a: Cube, b: Cube) -> int:

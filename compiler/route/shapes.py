@@ -24,7 +24,7 @@ from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import RouteTables
 from snnc.ir.target import Target
 
-LARGE = 20_000
+LARGE = 3_000
 """Nets beyond which only one restriction of turns is tried."""
 
 

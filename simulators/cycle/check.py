@@ -80,6 +80,8 @@ def _check_cores(deployment: Deployment) -> None:
     _require(bool(rising.all()), "axon_source", "sources that fall within a core")
     slots = np.diff(cores.neuron_ptr)[core_of_axon]
     _within("synapse_target", cores.synapse_target, 0, np.repeat(slots, np.diff(cores.synapse_ptr)))
+    start = deployment.schedule.core_start
+    _require(len(start) in (0, cores.count), "core_start", "one start per core, or none")
     _check_neurons(deployment)
 
 

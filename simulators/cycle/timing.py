@@ -97,6 +97,7 @@ class Senders(NamedTuple):
         spikes: uint8 [neurons], whether what the neuron emits are spikes, not states.
         sends: [sources] nets per source.
         packet_limit: [sources] largest value one packet can carry.
+        start: [cores] units after the tick's beginning at which the sweep begins.
     """
 
     core_ptr: Int64
@@ -105,12 +106,14 @@ class Senders(NamedTuple):
     spikes: AnyArray
     sends: Int64
     packet_limit: Int64
+    start: Float64
 
 
-def senders_of(deployment: Deployment, program: Program) -> Senders:
+def senders_of(deployment: Deployment, program: Program, resolution: int) -> Senders:
     """Tables of all cores."""
     parameters = program.neurons
     spikes = parameters.table[parameters.kind, EMIT_STATE] == 0
+    start = deployment.schedule.core_start or (0,) * deployment.cores.count
     return Senders(
         deployment.cores.neuron_ptr.astype(np.int64),
         deployment.routes.send_ptr.astype(np.int64),
@@ -118,6 +121,7 @@ def senders_of(deployment: Deployment, program: Program) -> Senders:
         spikes.astype(np.uint8),
         program.sends,
         program.packet_limit,
+        np.array(start, np.float64) * resolution,
     )
 
 
@@ -156,7 +160,7 @@ def plan_sweeps(
     cursor, packets = 0, 0
     core_ptr = senders.core_ptr
     for core in range(core_ptr.size - 1):
-        now = 0.0
+        now = senders.start[core]
         releases.ptr[core] = packets
         for i in range(core_ptr[core], core_ptr[core + 1]):
             now += cost.access
@@ -255,7 +259,8 @@ class Clock:
         )
         self.stall_cycles = 0.0
         self._mesh = deployment.mesh
-        self._senders = senders_of(deployment, program)
+        self._senders = senders_of(deployment, program, machine.resolution)
+        self._start = self._senders.start
         self._cost = self._soma_cost(deployment)
         self._end = np.zeros(deployment.cores.count)
         self._ptr = np.zeros(machine.senders + 1, np.int64)
@@ -282,7 +287,7 @@ class Clock:
             float((self._end + self.state.shift[:cores]).max(initial=0.0)) * unit,
             float(self.state.receive_end.max(initial=0.0)) * unit,
             network * unit,
-            float(self._end.max(initial=0.0)) * unit,
+            float((self._end - self._start).max(initial=0.0)) * unit,
             float(self.state.work.max(initial=0.0)) * unit,
         )
 

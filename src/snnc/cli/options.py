@@ -101,6 +101,13 @@ Routing = Annotated[
         show_default="xy",
     ),
 ]
+Offsets = Annotated[
+    bool,
+    typer.Option(
+        "--offsets",
+        help="Let cores begin a tick at different cycles to flatten bursts; needs --calibration.",
+    ),
+]
 MaxSpikes = Annotated[
     int | None,
     typer.Option(
