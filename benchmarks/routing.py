@@ -23,6 +23,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+from support.nets import mlp
 from support.noc_traffic import clockwise, machine_with
 from support.routed import around_the_border, cycling, machine, moved, random_flow, saturate
 
@@ -189,15 +190,28 @@ def on_chip(folder: Path, model: Path, images: Path) -> None:
     }  # fmt: skip
     fixed = folder / "fixed.yaml"
     fixed.write_text(yaml.safe_dump({**toy, "id": "fixed"}))
-    for name, target, chips in (
-        ("toy, tick of 10,000 cycles", str(fixed), 4), ("toy, barrier", "toy-mesh", 4),
-        ("loihi1, barrier", "loihi1", 1),
-    ):  # fmt: skip
+    dense = mlp((64, 256, 256, 10))
+    events = folder / "events.npz"
+    np.savez(events, x=(np.random.default_rng(0).random((8, 12, 64)) < 0.3).astype(np.int8))
+    for name, target, chips, network in (
+        ("dense, tick of 10,000 cycles", str(fixed), 4, dense),
+        ("dense, barrier", "toy-mesh", 4, dense),
+        ("digits, tick of 10,000 cycles", str(fixed), 4, None),
+        ("digits, barrier", "toy-mesh", 4, None),
+        ("digits on loihi1, barrier", "loihi1", 1, None),
+    ):
         options = CompileOptions(target=target, chips=chips, offsets=True)
-        effect = digits(options, model, images)["report"]["schedule"]["offsets"]["measured"]
+        if network is None:
+            report = digits(options, model, images)["report"]
+        else:
+            compiled = snnc.compile(network, options, calibration=events)
+            assert compiled.deployment is not None
+            assert not snnc.run(compiled.deployment, events, compare=8).as_dict()["mismatches"]
+            report = compiled.deployment.report
+        effect = report["schedule"]["offsets"]["measured"]
         shown = ("peak_channel_queue", "peak_receive_queue", "stall_cycles", "cycles_per_sample")
         text = ", ".join(f"{k} {effect[k][0]:,.0f} -> {effect[k][1]:,.0f}" for k in shown)
-        print(f"{name:28} {'kept' if effect['kept'] else 'dropped':8} {text}; {effect['why']}")
+        print(f"{name:30}{'kept' if effect['kept'] else 'dropped':8} {text}; {effect['why']}")
 
 
 def tables() -> None:

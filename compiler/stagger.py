@@ -40,7 +40,9 @@ class Load:
 
     Attributes:
         sweep: [cores] cycles of a sweep.
-        finish: [cores] cycles until the last of its packets is accumulated, from the sweep's begin.
+        finish: [cores] cycles from the sweep's begin until the last of its packets is accumulated
+            by cores that do nothing else.
+        work: cycles of the core that accumulates longest.
         ptr: [cores + 1] slice of the rows below: what the core's packets pass.
         place: [rows] link or, after all links, core.
         busy: [rows] cycles they occupy it.
@@ -50,6 +52,7 @@ class Load:
 
     sweep: RealArray
     finish: RealArray
+    work: float
     ptr: IntArray
     place: IntArray
     busy: RealArray
@@ -160,13 +163,12 @@ def _rows(
     index = index.reshape(-1)
     total = _sum(index, busy[fine], key.size)
     late = _sum(index, (busy * delay)[fine], key.size) / np.maximum(total, 1e-300)
-    finish = sweep.copy()
-    reach = np.flatnonzero((routes.net_core[of] >= 0) & (packets[of] > 0))
-    end = hop * depth[leaving] + work[routes.delivery_core]
     tail = np.zeros(cores)
-    np.maximum.at(tail, routes.net_core[of][reach], end[reach])
+    at_core = key % places >= links
+    np.maximum.at(tail, key[at_core] // places, (late + total)[at_core])
     ptr = np.searchsorted(key // places, np.arange(cores + 1))
-    return Load(sweep, finish + tail, ptr, key % places, total, late, places)
+    longest = float(work.max(initial=0.0))
+    return Load(sweep, sweep + tail, longest, ptr, key % places, total, late, places)
 
 
 def _cycles(target: Target, kind: EventKind) -> float:
@@ -182,7 +184,7 @@ def _sum(index: IntArray, weight: RealArray, size: int) -> RealArray:
 
 def _horizon(load: Load, target: Target) -> float:
     """Cycles in which expected work must end: as long as without offsets, or most of the tick."""
-    longest = float(max(load.finish.max(initial=0.0), load.sweep.max(initial=0.0)))
+    longest = max(float(load.finish.max(initial=0.0)), load.work)
     execution = target.execution
     if execution.sync == "fixed_tick" and execution.tick_s.v and execution.cycle_s.v:
         longest = max(longest, MARGIN * execution.tick_s.v / execution.cycle_s.v)

@@ -207,8 +207,8 @@ def test_cores_that_refuse_close_a_circle_no_virtual_channel_opens() -> None:
 
 
 @pytest.mark.parametrize("fidelity", FIDELITIES)
-def test_a_chain_through_refusing_cores_needs_a_class_per_leg(fidelity: Fidelity) -> None:
-    """0 -> 2 along the row and 2 -> 1 back, then 1 -> 2: the last leg reuses the first's link."""
+def test_a_chain_through_refusing_cores_is_ordered(fidelity: Fidelity) -> None:
+    """0 -> 1 and 1 -> 2: core 1 accepts what its own packets to core 2 let it."""
     target = machine(3, 1, lanes=2, consumption="after_sending", multicast=False, **TIGHT)
     flow = moved([(0, [1]), (1, [2])], 3)
     routing = route(flow, np.arange(3), target, mesh_of(target, 1))
