@@ -20,7 +20,16 @@ from snnc.ir.deployment import Certificate, CoreTables, RouteTables, Schedule
 from snnc.ir.errors import ArtifactError, SnncError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
-from snnc.ir.neuron import Adaptation, GatedBias, Leak, Neuron, Reset, StateRange
+from snnc.ir.neuron import (
+    Adaptation,
+    DeltaCode,
+    GatedBias,
+    Leak,
+    Neuron,
+    Recovery,
+    Reset,
+    StateRange,
+)
 from snnc.ir.nodes import (
     Add,
     Barrier,
@@ -47,7 +56,8 @@ _CLASSES: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
         Network, IntegerNetwork, Schedule, CoreTables, RouteTables, Certificate, Neuron, Leak,
-        StateRange, GatedBias, Reset, Adaptation, RealNeuron, ValueType, Dense, Conv, Sparse,
+        StateRange, GatedBias, Reset, Adaptation, Recovery, DeltaCode, RealNeuron, ValueType,
+        Dense, Conv, Sparse,
         Input, Output, Linear, Add, Mul, MatMul, Reduce, Pool, Index, Delay, Rescale, Lut, Scale,
         Bias, Barrier, WireCode,
     )
