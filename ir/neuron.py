@@ -340,6 +340,12 @@ class Neuron:
         return int(self.emission.min()), int(self.emission.max())
 
     @property
+    def accumulates(self) -> bool:
+        """Whether the potential shows the sum of all input so far: the sigma of lava.proc.sdn."""
+        keeps = self.current is not None and self.current.is_identity
+        return keeps and not self.leak.multiplier.any()
+
+    @property
     def size(self) -> int:
         """Number of neurons."""
         return size_of(self.shape)

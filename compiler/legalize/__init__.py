@@ -13,6 +13,7 @@ from snnc.compiler.legalize.integer import integer_neuron
 from snnc.compiler.legalize.readouts import add_readouts, forgetful
 from snnc.compiler.legalize.real import real_neuron
 from snnc.compiler.legalize.rewrites import rewrites, to_be_rewritten, wired
+from snnc.compiler.legalize.sigma_delta import fit, fitted_findings
 from snnc.compiler.legalize.synapses import packets
 from snnc.compiler.wire import Preference
 from snnc.ir.errors import UnsupportedError
@@ -44,6 +45,10 @@ def verdicts(
 ) -> tuple[Finding, ...]:
     """Only the findings that say more than ``ok``."""
     result: list[Finding] = []
+    if isinstance(network, IntegerNetwork):
+        fitted = fit(network, target)
+        result.extend(fitted_findings(network, fitted))
+        network = fitted
     heard = {name for node in network.nodes if not isinstance(node, Output) for name in node.inputs}
     for node in network.order:
         if isinstance(node, RealNeuron):
@@ -91,6 +96,7 @@ def legalize(
     Raises:
         UnsupportedError: naming all nodes that the target cannot express.
     """
+    network = fit(network, target)
     lowered = lower(network, limits_of(target))
     if lowered.refusals:
         require(verdicts(network, target, wire_code), target)
