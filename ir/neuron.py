@@ -346,6 +346,12 @@ class Neuron:
         return keeps and not self.leak.multiplier.any()
 
     @property
+    def has_sdn_states(self) -> bool:
+        """Whether its states are a sigma, or none as those of a delta encoder."""
+        encodes = self.delta is not None and self.current is None
+        return self.accumulates or (encodes and not self.leak.multiplier.any())
+
+    @property
     def size(self) -> int:
         """Number of neurons."""
         return size_of(self.shape)

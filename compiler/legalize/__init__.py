@@ -56,7 +56,8 @@ def verdicts(
         elif isinstance(node, Neuron):
             assert isinstance(network, IntegerNetwork)
             result.extend(integer_neuron(node, target))
-            if node.name in heard:
+            known = node.delta is None or target.neuron.sigma_delta
+            if node.name in heard and known:
                 result.extend(packets(node, network.types[node.name], target, wire_code))
         elif isinstance(node, Input):
             result.extend(packets(node, node.type, target, wire_code))

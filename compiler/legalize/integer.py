@@ -17,10 +17,23 @@ from snnc.ir.target import NeuronModel, Target
 def integer_neuron(node: Neuron, target: Target) -> Iterator[Finding]:
     """All that a population asks of its neurons and they lack."""
     model = target.neuron
-    if not (node.accumulates and model.sigma_delta):
+    if node.delta is not None and not model.sigma_delta:
+        yield refused(
+            node,
+            f"a sigma-delta neuron, and neurons of {target.id} send spikes, not changes",
+            "choose a target with sigma-delta neurons, or train spiking neurons",
+        )
+        return
+    if node.recovery is not None and not model.recovery:
+        yield refused(
+            node, "a relative refractory state beside the threshold (ALIF)",
+            "train LIF neurons, or choose another target",
+        )  # fmt: skip
+        return
+    if not (node.has_sdn_states and model.sigma_delta):
         yield from _leaks(node, target)
     if node.delta is not None:
-        yield from sigma_delta(node, target)
+        yield from sigma_delta(node, model)
         return
     problem = refire_problem(node, target) if counts_by_refiring(node, target) else ""
     if problem:
@@ -99,7 +112,7 @@ def _multiplier(
 def _registers(node: Neuron, target: Target) -> Iterator[Finding]:
     model = target.neuron
     low, high = model.input_shift
-    if not low <= node.input_shift <= high and not (node.accumulates and model.sigma_delta):
+    if not low <= node.input_shift <= high and not (node.has_sdn_states and model.sigma_delta):
         yield refused(
             node, f"input shift {node.input_shift}, the target has {low} to {high}",
             "quantize for this target",
@@ -133,10 +146,6 @@ def _registers(node: Neuron, target: Target) -> Iterator[Finding]:
         )
     if node.adaptation is not None and not model.adaptation:
         yield refused(node, "an adaptive threshold", "train without adaptation")
-    if node.recovery is not None and not model.recovery:
-        yield refused(
-            node, "a relative refractory state beside the threshold (ALIF)", "train with CUBA LIF"
-        )
 
 
 def _bias(node: Neuron, model: NeuronModel) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ import numpy as np
 from snnc.compiler.legalize.findings import Finding, assumed, refused
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.neuron import Neuron, StateRange
-from snnc.ir.target import Target
+from snnc.ir.target import NeuronModel, Target
 from snnc.ir.wire import packet_limit
 
 
@@ -83,16 +83,8 @@ def fitted_findings(before: IntegerNetwork, after: IntegerNetwork) -> Iterator[F
             yield assumed(node, change)
 
 
-def sigma_delta(node: Neuron, target: Target) -> Iterator[Finding]:
-    """All that a sigma-delta population asks of its neurons and they lack, but for its leaks."""
-    model = target.neuron
-    if not model.sigma_delta:
-        yield refused(
-            node,
-            f"a sigma-delta neuron, and neurons of {target.id} send spikes, not changes",
-            "choose a target with sigma-delta neurons, or train spiking neurons",
-        )
-        return
+def sigma_delta(node: Neuron, model: NeuronModel) -> Iterator[Finding]:
+    """What a sigma-delta population asks of the registers that it shares with its state."""
     half = 1 << (model.state_bits - 1)
     bias = sum((np.abs(b.value) for b in node.bias), start=np.zeros(1, np.int64))
     if node.thresholds.max() >= half or bias.max() >= half:

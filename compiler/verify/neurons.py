@@ -48,7 +48,7 @@ def model_problems(
         yield from _refiring(neuron, model, code)
     else:
         yield from _levels(neuron, model)
-    sums = neuron.accumulates and model.sigma_delta
+    sums = neuron.has_sdn_states and model.sigma_delta
     if not sums:
         yield from _leaks(neuron, model)
     if neuron.delta is not None:
