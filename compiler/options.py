@@ -29,7 +29,7 @@ class CompileOptions:
         time_limit_s: of each exact solver run in the mapper.
         dialect, dt, reset, threshold, loop_delay, transpose_linear: what a ``.nir`` file does
             not say, see ``snnc.compiler.frontends.nir.NirOptions``.
-        input_layer: what the input layer of a ``.net`` file is fed, see
+        input_layer, spike_exponent: what a ``.net`` file does not say, see
             ``snnc.compiler.frontends.netx.NetxOptions``.
         constructor, time_axis: what a PyTorch file does not say, see
             ``snnc.compiler.frontends.torch.files.TorchOptions``.
@@ -58,6 +58,7 @@ class CompileOptions:
     loop_delay: str | None = None
     transpose_linear: bool = False
     input_layer: str = "values"
+    spike_exponent: int = 6
     constructor: str | None = None
     time_axis: str = "auto"
     conversion: str = "error"

@@ -48,6 +48,7 @@ from snnc.ir.target import Target
 from snnc.ir.wire import WireCode
 
 TORCH_OPTIONS = ("constructor", "time_axis")
+NETX_OPTIONS = ("input_layer", "spike_exponent")
 CONVERSION = ("conversion", "percentile", "levels")
 """Options of ANNs."""
 GRADED_LEVELS = 15
@@ -299,7 +300,7 @@ def nir_options(options: CompileOptions) -> NirOptions:
     Raises:
         OptionError: an option of other files was given.
     """
-    _only_for(options, ("input_layer",), ".net", "a NIR file's input is what its first node reads")
+    _only_for(options, NETX_OPTIONS, ".net", "a NIR file's input is what its first node reads")
     _only_for(options, TORCH_OPTIONS, "PyTorch", "a NIR file holds a whole network")
     _only_for(options, CONVERSION, ".onnx", "a NIR file's neurons have thresholds")
     named: dict[str, Any] = {f.name: getattr(options, f.name) for f in fields(NirOptions)}
@@ -323,7 +324,7 @@ def netx_options(options: CompileOptions) -> NetxOptions:
     _only_for(options, others, ".nir", "a .net file holds integers with one meaning")
     _only_for(options, TORCH_OPTIONS, "PyTorch", "a .net file holds a whole network")
     named: Any = options.input_layer
-    return NetxOptions(named)
+    return NetxOptions(named, options.spike_exponent)
 
 
 def torch_options(options: CompileOptions) -> TorchOptions:
@@ -334,9 +335,7 @@ def torch_options(options: CompileOptions) -> TorchOptions:
     """
     others = tuple(f.name for f in fields(NirOptions))
     _only_for(options, others, ".nir", "a PyTorch model says how its neurons behave")
-    _only_for(
-        options, ("input_layer",), ".net", "a PyTorch model's input is what it is called with"
-    )
+    _only_for(options, NETX_OPTIONS, ".net", "a PyTorch model's input is what it is called with")
     _only_for(options, CONVERSION, ".onnx", "a PyTorch model's neurons have thresholds")
     return TorchOptions(options.constructor, options.time_axis, options.timesteps)
 
@@ -351,7 +350,7 @@ def onnx_options(options: CompileOptions, target: Target | None = None) -> OnnxO
     """
     others = tuple(f.name for f in fields(NirOptions))
     _only_for(options, others, ".nir", "an ONNX file says what its operators do")
-    _only_for(options, ("input_layer",), ".net", "an ONNX file names its inputs")
+    _only_for(options, NETX_OPTIONS, ".net", "an ONNX file names its inputs")
     _only_for(options, TORCH_OPTIONS, "PyTorch", "an ONNX file holds a whole network")
     levels = options.levels
     if levels is None and target is not None and target.spike.payload_bits:

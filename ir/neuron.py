@@ -158,7 +158,7 @@ class Recovery:
             raise ModelError("a recovery factor is 0..65535", found=self.factor)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class DeltaCode:
     """How a sigma-delta neuron sends changes of its activation (``lava.proc.sdn``, 0.10.0).
 

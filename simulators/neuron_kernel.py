@@ -270,7 +270,7 @@ def _change(k: Any, threshold: int, v: int, state: State, i: int) -> int:
     if abs(d) < threshold:
         return 0
     limit: int = k[DELTA_LIMIT]
-    message = min(max(d >> k[DELTA_SHIFT], -limit), limit)
+    message: int = min(max(d >> k[DELTA_SHIFT], -limit), limit)
     if k[DELTA_EXACT]:
         y = bounded(state.a[i] + (message << k[DELTA_SHIFT]), k[LOW], k[HIGH], k[WRAP])
     state.a[i] = y

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def _fitted(node: Neuron, target: Target) -> Neuron:
     half, current = 1 << (model.state_bits - 1), 1 << (model.current_bits - 1)
     states = StateRange(-half, half - 1, model.state_overflow)
     currents = StateRange(-current, current - 1, model.current_overflow)
-    changes = {}
+    changes: dict[str, Any] = {}
     if not _holds(states, node.state_range):
         changes["state_range"] = states
     if node.current is not None and not _holds(currents, node.current_range):

@@ -128,7 +128,7 @@ class Builder:
 
     def _events(self) -> ValueType:
         """What enters a network whose encoder is not part of it."""
-        limit = (1 << (sigma_delta.MESSAGE_BITS - 1)) - 1
+        limit = 1 << (sigma_delta.MESSAGE_BITS - 1)
         return ValueType("scnt", limit) if self.changes else BIN
 
     def _input(self, layer: RawNode, position: int) -> None:

@@ -74,8 +74,8 @@ def neuron(
         )  # fmt: skip
     return Neuron(
         layer.name, (source,), shape, _threshold(layer, shape), Reset("value"),
-        leak_of(layer, "neuron/vDecay", shape), leak_of(layer, "neuron/iDecay", shape), shift, biases,
-        state_range=POTENTIAL, current_range=CURRENT,
+        leak_of(layer, "neuron/vDecay", shape), leak_of(layer, "neuron/iDecay", shape), shift,
+        biases, state_range=POTENTIAL, current_range=CURRENT,
     )  # fmt: skip
 
 

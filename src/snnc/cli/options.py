@@ -148,6 +148,14 @@ LoopDelay = Annotated[
         rich_help_panel=_MODEL_PANEL,
     ),
 ]
+SpikeExponent = Annotated[
+    int | None,
+    typer.Option(
+        help="Exponent of the messages of sigma-delta neurons in a .net file: spike_exp of netx.",
+        show_default="6",
+        rich_help_panel=_MODEL_PANEL,
+    ),
+]
 InputLayer = Annotated[
     str | None,
     typer.Option(
@@ -455,6 +463,7 @@ def model_options(
     loop_delay: str | None,
     transpose_linear: bool,
     input_layer: str | None,
+    spike_exponent: int | None = None,
     constructor: str | None = None,
     time_axis: str | None = None,
 ) -> CompileOptions:
@@ -467,6 +476,7 @@ def model_options(
         loop_delay=loop_delay,
         transpose_linear=transpose_linear,
         input_layer=input_layer or "values",
+        spike_exponent=6 if spike_exponent is None else spike_exponent,
         constructor=constructor,
         time_axis=time_axis or "auto",
     )
