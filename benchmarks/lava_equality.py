@@ -80,7 +80,7 @@ def compare_batch(seeds: range, counts: Counter[str]) -> None:
         for backend, other in others.items():
             counts[f"differing, {backend}"] += disagreements(network.name, backend, truth, other)
         counts["networks"] += 1
-        counts["spikes"] += sum(int(c.sum()) for c in truth.spike_counts.values())
+        counts["spikes"] += sum(events.index.size for events in truth.spikes.values())
         counts["entries"] += SAMPLES * STEPS * sum(p.size for p in network.populations)
         counts["Lava time steps"] += run.time_steps
         counts.update(f"{p.kind} processes" for p in plan.processes)

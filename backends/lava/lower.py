@@ -9,7 +9,7 @@ from snnc.backends.lava.natives import Lif, NotLifError, as_lif
 from snnc.backends.lava.neurons import integer_neuron, lif_processes
 from snnc.backends.lava.operators import operator_process
 from snnc.backends.lava.plan import Connection, Plan, Process, Through
-from snnc.backends.lava.sigma_delta import Sdn, as_sdn, sdn_processes
+from snnc.backends.lava.sigma_delta import Sdn, as_sdn, sdn_process
 from snnc.backends.lava.synapses import conv_process, matrix_processes, scaled, wide_process
 from snnc.backends.lava.terms import Key, Term, is_source, terms
 from snnc.backends.lava.timing import Edge, extra, windows
@@ -117,7 +117,7 @@ class _Lowering:
         if isinstance(known, Lif):
             self.processes += lif_processes(node.name, size, known, window)
         elif isinstance(known, Sdn):
-            self.processes += sdn_processes(node.name, size, known, window)
+            self.processes.append(sdn_process(node.name, size, known, window))
         elif isinstance(known, Alif):
             self.processes.append(alif_process(node.name, size, known, window))
         elif isinstance(node, Neuron):
@@ -150,7 +150,7 @@ class _Lowering:
         if found is None:
             sender = self._axon(source, name, late, delay)
             found = matrix_processes(name, matrix, bound, binary, 0)
-        for process in found or [wide_process(name, matrix)]:
+        for process in found or [wide_process(name, matrix, isinstance(known, Sdn))]:
             self.processes.append(process)
             self.connections += [
                 Connection(sender, "s_out", (), process.name, "s_in"),

@@ -65,7 +65,7 @@ def group(neuron: Neuron, known: Known, spike_exponent: int) -> dict[str, Any]:
         raise refusal(
             f"messages in other units than 2^{STATE_EXPONENT}", neuron.name, known.state_exp
         )
-    if known.kind == "SigmaDelta" and known.activation != "RELU":
+    if known.kind == "SigmaDelta" and not known.relu:
         raise refusal("an activation that is no ReLU", neuron.name)
     return {**result, "vThMant": int(_in_units(neuron, known, known.vth, spike_exponent))}
 

@@ -1,7 +1,7 @@
 """A network as a Python project for Lava that needs no snnc: what ``snnc export --to lava`` writes.
 
 ``network.py`` builds it process by process, ``weights.npz`` holds the numbers, ``run.py`` runs it;
-``lava_import.py``, ``snnc_processes.py`` and ``snnc_alif.py`` are copies.  Names of a model are
+``lava_import.py`` and ``snnc_*.py`` are copies.  Names of a model are
 written as string literals only.
 """
 
@@ -21,13 +21,13 @@ from snnc.backends.lava.plan import Connection, Plan, Process
 from snnc.ir.arrays import AnyArray, IntArray
 from snnc.ir.errors import OutputError
 
-COPIED = ("lava_import.py", "snnc_processes.py", "snnc_alif.py")
+COPIED = ("lava_import.py", "snnc_processes.py", "snnc_alif.py", "snnc_sigma_delta.py")
 TEMPLATE = STANDALONE / "project" / "run.py"
-CPU_ONLY = ("IntegerNeuron", "ALIF", "Axon", "WideSparse", "Operator", "EventRecorder")
-_CLASSES = {"LIF": "LIFReset"}
-_NAMELESS = ("Delta", "Sigma")
-"""Processes of Lava that take no name."""
-_ENUMERATIONS = {"sign_mode": "SignMode", "act_mode": "ActivationMode"}
+CPU_ONLY = ("IntegerNeuron", "ALIF", "Axon", "WideSparse", "Sparse32", "Operator", "EventRecorder")
+_CLASSES = {
+    "LIF": "LIFReset", "SigmaDelta": "SigmaDeltaReset", "Delta": "DeltaReset",
+    "Sigma": "SigmaReset",
+}  # fmt: skip
 _HEAD = '''"""{name} as Lava processes, written by snnc.  The numbers are in weights.npz."""
 
 from lava.magma.core.process.process import AbstractProcess
@@ -36,12 +36,12 @@ from lava.proc.dense.process import DelayDense, Dense
 from lava.proc.io.reset import Reset
 from lava.proc.io.source import RingBuffer
 from lava.proc.lif.process import LIFReset, TernaryLIF
-from lava.proc.sdn.process import ActivationMode, Delta, Sigma, SigmaDelta
 from lava.proc.sparse.process import Sparse
 from lava.utils.weightutils import SignMode
 from scipy.sparse import csr_matrix
 from snnc_alif import ALIF
-from snnc_processes import Axon, IntegerNeuron, Operator, WideSparse
+from snnc_processes import Axon, IntegerNeuron, Operator, Sparse32, WideSparse
+from snnc_sigma_delta import DeltaReset, SigmaDeltaReset, SigmaReset
 
 INPUTS = {inputs!r}
 """Size of every input."""
@@ -77,7 +77,7 @@ Written by snnc {version}.  Needs lava-nc 0.10.0, NumPy and SciPy, not snnc; on 
 | `weights.npz` | weights, thresholds, biases |
 | `run.py` | runs it; `HARDWARE` at its top is the one switch for a chip |
 | `check.npz` | input and spikes to compare with |
-| `snnc_processes.py`, `snnc_alif.py` | processes Lava lacks |
+| `snnc_processes.py`, `snnc_alif.py`, `snnc_sigma_delta.py` | processes Lava lacks |
 | `lava_import.py` | import on newer Pythons |
 
 ## On a chip
@@ -166,8 +166,7 @@ def _network(plan: Plan, arrays: dict[str, AnyArray]) -> Iterator[str]:
 def _process(process: Process, arrays: dict[str, AnyArray]) -> Iterator[str]:
     values: dict[str, Any] = {}
     for label, value in process.parameters.items():
-        kind = _ENUMERATIONS.get(label)
-        text = f"{kind}.{value}" if kind else _literal(label, value)
+        text = f"SignMode.{value}" if label == "sign_mode" else _literal(label, value)
         values[label] = _fields(value) if isinstance(value, dict) else text
     for label, array in process.arrays.items():
         *groups, last = label.split(".")
@@ -180,8 +179,7 @@ def _process(process: Process, arrays: dict[str, AnyArray]) -> Iterator[str]:
         names = [_stored(f"{process.name}.{label}.{n}", a, arrays) for n, a in parts]
         values[label] = f"csr_matrix(({', '.join(names)}), shape={m.shape})"
     yield f"    p[{process.name!r}] = {_CLASSES.get(process.kind, process.kind)}(\n"
-    if process.kind not in _NAMELESS:
-        yield f"        name={process.name!r},\n"
+    yield f"        name={process.name!r},\n"
     for label, value in values.items():
         yield f"        {label}={_dictionary(value) if isinstance(value, dict) else value},\n"
     yield "    )\n"

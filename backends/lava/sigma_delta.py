@@ -26,11 +26,6 @@ from snnc.ir.neuron import Neuron, StateRange, flat
 WRAPS = StateRange(-(1 << 31), (1 << 31) - 1, "wrap")
 LIMIT = 1 << 31
 EXPONENT_LIMIT = 7
-_VARIABLES = {
-    "SigmaDelta": ("sigma", "act", "residue"),
-    "Delta": ("act", "residue"),
-    "Sigma": ("sigma",),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +38,7 @@ class Sdn:
     kind: Literal["SigmaDelta", "Delta", "Sigma"]
     vth: int = 0
     bias: IntArray | None = None
-    activation: Literal["RELU", "UNIT"] = "RELU"
+    relu: bool = True
     spike_exp: int = 0
     state_exp: int = 0
     input_shift: int = 0
@@ -82,31 +77,26 @@ def as_sdn(neuron: Neuron, input_bound: int, timesteps: int) -> Sdn:
         raise NotLifError(f"a threshold or bias that is no multiple of 2^{n.delta.shift}")
     return Sdn(
         "SigmaDelta", vth >> shift, flat(np.asarray(bias >> shift), n.shape),
-        "RELU" if n.delta.activation == "relu" else "UNIT",
+        n.delta.activation == "relu",
         shift - n.delta.shift, n.delta.shift, n.input_shift,
     )  # fmt: skip
 
 
-def sdn_processes(name: str, size: int, sdn: Sdn, window: Window) -> list[Process]:
-    """Lava's own process, set to zero before the first step of every sample."""
-    parameters: dict[str, Any] = {"shape": [size]}
+def sdn_process(name: str, size: int, sdn: Sdn, window: Window) -> Process:
+    """Lava's own process, set to zero before the first step of every sample.
+
+    Lava has reset intervals for its LIF only: ``standalone/snnc_sigma_delta.py`` adds them.
+    """
+    parameters: dict[str, Any] = {
+        "shape": [size], "reset_interval": window.stride, "reset_offset": window.first,
+    }  # fmt: skip
     arrays = {}
     if sdn.kind != "Sigma":
         parameters |= {"vth": sdn.vth, "spike_exp": sdn.spike_exp, "state_exp": sdn.state_exp}
     if sdn.kind == "SigmaDelta" and sdn.bias is not None:
-        parameters["act_mode"] = sdn.activation
+        parameters["relu"] = sdn.relu
         arrays["bias"] = sdn.bias.astype(np.int32)
-    # These have no reset interval; Lava's Reset process writes after a step.
-    offset = (window.first - 2) % window.stride
-    resets = [
-        Process(
-            f"{name}.reset_{variable}",
-            "Reset",
-            {"process": name, "interval": window.stride, "offset": offset, "variable": variable},
-        )
-        for variable in _VARIABLES[sdn.kind]
-    ]
-    return [Process(name, sdn.kind, parameters, arrays), *resets]
+    return Process(name, sdn.kind, parameters, arrays)
 
 
 def _encoder(n: Neuron, vth: int, bias: IntArray, arriving: int) -> Sdn:

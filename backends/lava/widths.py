@@ -19,11 +19,12 @@ from snnc.ir.arrays import AnyArray
 
 _U12, _U17 = (0, 4095), (0, (1 << 17) - 1)
 _INT8, _INT32 = (0, 127), (-(2**31), 2**31 - 1)
+_RESET = {"reset_interval": (1, _INT32[1]), "reset_offset": (0, _INT32[1])}
 LIMITS: dict[str, dict[str, tuple[int, int]]] = {
     "Source": {"data": _INT32},
     "LIF": {
         "du": _U12, "dv": _U12, "vth": _U17, "bias_mant": (-4096, 4095), "bias_exp": (0, 7),
-        "reset_interval": (1, _INT32[1]), "reset_offset": (0, _INT32[1]),
+        **_RESET,
     },
     "TernaryLIF": {
         "du": _U12, "dv": _U12, "vth_hi": _U17, "vth_lo": (-_U17[1], 0),
@@ -31,13 +32,13 @@ LIMITS: dict[str, dict[str, tuple[int, int]]] = {
     },
     "SigmaDelta": {
         "vth": (0, (1 << 24) - 1), "bias": (-(1 << 15), (1 << 15) - 1), "spike_exp": (0, 7),
-        "state_exp": (0, 7),
+        "state_exp": (0, 7), **_RESET,
     },
-    "Delta": {"vth": (0, (1 << 24) - 1), "spike_exp": (0, 7), "state_exp": (0, 7)},
+    "Delta": {"vth": (0, (1 << 24) - 1), "spike_exp": (0, 7), "state_exp": (0, 7), **_RESET},
+    "Sigma": _RESET,
     "ALIF": {
         **dict.fromkeys(("du", "dv", "dth", "dref"), (0, 4096)), "vth": (0, _INT32[1] >> 6),
-        "vth_step": (0, _INT32[1] >> 6), "reset_interval": (1, _INT32[1]),
-        "reset_offset": (0, _INT32[1]),
+        "vth_step": (0, _INT32[1] >> 6), **_RESET,
     },
     "Conv": {
         "weight": (-256, 255), "padding": _INT8, "stride": _INT8, "dilation": _INT8,

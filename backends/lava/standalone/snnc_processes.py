@@ -9,6 +9,7 @@ IntegerNeuron  one neuron for the whole family: threshold ladders in both direct
                biases that start late, readout of the potential, changes of an activation
 Axon           delays spikes by any number of steps and passes them only inside a sample
 WideSparse     synapses whose weights or sums need more than Lava's widths
+Sparse32       the same with sums that wrap at 32 bits
 Operator       maximum pool, sum and maximum over axes, products, matrix products, lookup, rescale
 EventRecorder  writes spikes as events to a file while they happen
 ============== ================================================================================
@@ -272,6 +273,32 @@ class PyWideSparse(PyLoihiProcessModel):
     def run_spk(self) -> None:
         self.a_out.send(self.buffer)
         self.buffer = self.matrix @ self.s_in.recv().astype(np.int64)
+
+
+class Sparse32(WideSparse):
+    """``WideSparse`` whose sums wrap at 32 bits, as whatever feeds Lava's sigma-delta processes.
+
+    Those take over the type of their input: sums of 64 bits would not wrap there.
+    """
+
+
+@implements(proc=Sparse32, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PySparse32(PyLoihiProcessModel):
+    """``Sparse32`` with SciPy."""
+
+    s_in: Any = LavaPyType(PyInPort.VEC_DENSE, np.int64)
+    a_out: Any = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.matrix = proc_params["matrix"]
+        self.buffer = np.zeros(self.matrix.shape[0], np.int32)
+
+    def run_spk(self) -> None:
+        self.a_out.send(self.buffer)
+        self.buffer = (self.matrix @ self.s_in.recv().astype(np.int64)).astype(np.int32)
 
 
 class Operator(AbstractProcess):

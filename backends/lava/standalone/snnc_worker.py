@@ -1,9 +1,9 @@
 """Run networks on Lava: ``python snnc_worker.py FOLDER...`` (or ``--probe``).
 
-Standalone: standard library, NumPy, SciPy and lava-nc 0.10.0, with ``lava_import.py``,
-``snnc_processes.py`` and ``snnc_alif.py`` beside it; Python 3.10 syntax.  Each FOLDER holds
-``network.json`` (processes with their parameters, connections, number of steps) and ``arrays.npz``
-(plain numbers); the recorders write ``NAME.events`` files there.
+Standalone: standard library, NumPy, SciPy and lava-nc 0.10.0, with ``lava_import.py`` and the
+other ``snnc_*.py`` beside it; Python 3.10 syntax.  Each FOLDER holds ``network.json`` (processes
+with their parameters, connections, number of steps) and ``arrays.npz`` (plain numbers); the
+recorders write ``NAME.events`` files there.
 
 Standard output is one JSON object per line: ``{"step": n, "of": m}`` while a network runs,
 ``{"done": folder, ...}`` after it, ``{"error": kind, "problem": ..., "found": ...}`` before exit
@@ -298,17 +298,6 @@ def _synapse(module: str, kind: str) -> Any:
     return make
 
 
-def _sigma_delta(kind: str) -> Any:
-    def make(name: str, **parameters: Any) -> Any:
-        from lava.proc.sdn import process
-
-        if "act_mode" in parameters:
-            parameters["act_mode"] = process.ActivationMode[parameters["act_mode"]]
-        return getattr(process, kind)(**parameters)  # which take no name, all but one
-
-    return make
-
-
 def _own(kind: str, module: str = "snnc_processes") -> Any:
     def make(name: str, **parameters: Any) -> Any:
         import importlib
@@ -338,12 +327,12 @@ PROCESSES: dict = {
     "DelayDense": _synapse("lava.proc.dense.process", "DelayDense"),
     "Sparse": _synapse("lava.proc.sparse.process", "Sparse"),
     "Conv": _synapse("lava.proc.conv.process", "Conv"),
-    **{kind: _sigma_delta(kind) for kind in ("SigmaDelta", "Delta", "Sigma")},
+    **{kind: _own(f"{kind}Reset", "snnc_sigma_delta") for kind in ("SigmaDelta", "Delta", "Sigma")},
     "ALIF": _own("ALIF", "snnc_alif"),
     "Monitor": _monitor,
     "Reset": _reset,
     **{kind: _own(kind) for kind in (
-        "IntegerNeuron", "Axon", "WideSparse", "Operator", "EventRecorder"
+        "IntegerNeuron", "Axon", "WideSparse", "Sparse32", "Operator", "EventRecorder"
     )},
 }  # fmt: skip
 

@@ -204,7 +204,7 @@ def test_they_give_the_references_values_on_lava(tmp_path: Path) -> None:
         changes(tmp_path / "s.net"),
         changes(tmp_path / "s.net", 1),
         adaptive(tmp_path / "a.net"),
-        *(sigma_delta_network(seed, None) for seed in range(3)),
+        *(sigma_delta_network(seed, None) for seed in (0, 1, 18)),  # 18 wraps at 32 bits
         *(alif_network(seed) for seed in range(3)),
     ]
     inputs = [inputs_of(n, seed) for seed, n in enumerate(networks)]
