@@ -425,6 +425,14 @@ Deadline = Annotated[
     typer.Option(help="Seconds a sample may take on the chip; exit code 1 when one takes longer."),
 ]
 
+RecordedTrace = Annotated[
+    Path, typer.Argument(metavar="TRACE", help="Recorded by snnc run --trace FILE.h5.")
+]
+TraceTo = Annotated[str, typer.Option("--to", help="Format to write: perfetto.")]
+TraceOut = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="File to write.", show_default="TRACE's name.json"),
+]
 
 # Streams.
 Recording = Annotated[
