@@ -21,7 +21,9 @@ _STATIC = (
     "delta (data with a time axis); see docs/coding.md."
 )
 _BIN = "Time bin of event recordings, microseconds."
-_RECORDINGS = ".npz, recording (.bin, .bs2), or folder or zip of recordings."
+_RECORDINGS = (
+    ".npz, recording (.bin, .bs2, .dat, .aedat, .aedat4), or folder or zip of .bin or .bs2."
+)
 
 Model = Annotated[
     Path,
@@ -437,7 +439,10 @@ TraceOut = Annotated[
 # Streams.
 Recording = Annotated[
     Path,
-    typer.Option("--input", help="Events: .bin, .bs2, .dat, or .npy with the fields t, x, y, p."),
+    typer.Option(
+        "--input",
+        help="Events: .bin, .bs2, .dat, .aedat, .aedat4, or .npy with the fields t, x, y, p.",
+    ),
 ]
 Window = Annotated[
     int | None,
