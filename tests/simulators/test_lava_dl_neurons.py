@@ -40,6 +40,7 @@ from snnc.ir.neuron import (
 )
 from snnc.ir.nodes import Input, Output
 from snnc.ir.types import ValueType
+from snnc.probing import probe
 from snnc.simulators import cycle, functional, reference
 from snnc.simulators.reference.neuron import PopulationState
 
@@ -223,6 +224,29 @@ def test_states_that_could_leave_63_bits_are_refused() -> None:
     wide = replace(BASE, state_range=StateRange(-(2**61), 2**61), delta=DeltaCode())
     with pytest.raises(ModelError, match="63 bits"):
         IntegerNetwork("n", (Input("x", (2,), ValueType("bin")), wide, Output("o", ("n",))))
+
+
+@pytest.mark.parametrize("make", [alif_network, sigma_delta_network])
+def test_a_probe_sees_what_decides(make: Any) -> None:
+    network = make(4)
+    inputs = random_values(network, 4, 1, STEPS)
+    truth = reference.run(network, inputs)
+    decided = 0
+    for population in network.populations:
+        if population.emit == "state":
+            continue
+        events = truth.spikes[population.name]
+        sent = {(int(s), int(i)) for s, i in zip(events.step, events.index, strict=True)}
+        for step in range(STEPS):
+            for index in range(min(population.size, 4)):
+                seen = probe(network, inputs, population.name, index, step)
+                assert seen is not None
+                if (step, index) in sent:
+                    assert seen.potential >= seen.threshold
+                    decided += 1
+                elif population.delta is None:
+                    assert seen.potential < seen.threshold
+    assert decided > 5
 
 
 def test_an_artifact_keeps_them(tmp_path: Any) -> None:
