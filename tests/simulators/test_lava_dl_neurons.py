@@ -228,7 +228,7 @@ def test_states_that_could_leave_63_bits_are_refused() -> None:
 
 @pytest.mark.parametrize("make", [alif_network, sigma_delta_network])
 def test_a_probe_sees_what_decides(make: Any) -> None:
-    network = make(4)
+    network = make(0)
     inputs = random_values(network, 4, 1, STEPS)
     truth = reference.run(network, inputs)
     decided = 0
