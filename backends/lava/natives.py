@@ -73,7 +73,7 @@ def as_lif(neuron: Neuron, input_bound: int, timesteps: int) -> Lif:
 
 def _check_form(n: Neuron) -> None:
     if n.emit != "count":
-        raise NotLifError("its potential is read")
+        raise NotLifError("its potential is read" if n.emit == "state" else "it sends changes")
     if n.emission is not None:
         raise NotLifError("it sends looked-up values")
     if n.levels != 1 or n.negative_levels > 1:

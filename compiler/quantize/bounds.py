@@ -72,7 +72,11 @@ def _mirrored(neuron: Neuron) -> Neuron:
         negative_thresholds=neuron.thresholds,
         reset=reset,
         initial=-neuron.initial,
-        emission=None,  # what is sent does not matter to the membrane
+        # What is sent, and when, does not matter to the membrane.
+        emission=None,
+        recovery=None,
+        delta=None,
+        emit="count" if neuron.delta is not None else neuron.emit,
     )
 
 

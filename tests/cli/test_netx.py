@@ -167,6 +167,8 @@ def test_sigma_delta_and_adaptive_layers_are_read_checked_and_compiled(
     )
     adaptive = write(tmp_path / "a.net", dense(rng.integers(-9, 40, (5, 4)) * 2, alif()))
     assert snnc("check", changes, "--target", "loihi2").code == 0
+    for model in (changes, adaptive):
+        assert snnc("inspect", model, "--target", "toy-mesh", "--timesteps", 8).code == 0
     refused = snnc("check", changes, "--target", "loihi1", "--json")
     assert refused.code == 1
     said = {n["node"]: n["problem"] for n in json.loads(refused.out)["nodes"]}

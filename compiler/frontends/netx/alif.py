@@ -21,7 +21,6 @@ from __future__ import annotations
 import numpy as np
 
 from snnc.compiler.frontends.netx.neurons import (
-    DECAY_BITS,
     STATE_SHIFT,
     check,
     leak_of,
@@ -33,7 +32,6 @@ from snnc.ir.neuron import (
     MEMORYLESS,
     Adaptation,
     GatedBias,
-    Leak,
     Neuron,
     Recovery,
     Reset,
@@ -74,5 +72,4 @@ def always(name: str, source: str) -> Neuron:
 
 def forgets(layer: RawNode, shape: Shape) -> bool:
     """Whether the current holds one step only, so that a bias may as well join the potential."""
-    decay: Leak = leak_of(layer, "neuron/iDecay", shape)
-    return decay.shift == DECAY_BITS and not decay.multiplier.any()
+    return not leak_of(layer, "neuron/iDecay", shape).multiplier.any()

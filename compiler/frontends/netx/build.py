@@ -194,14 +194,14 @@ class Builder:
             shape = window.output_shape(layer.where(), self.shape)
         _check_size(layer, shape)
         delay = synapses.delays(layer, shape)
-        constant = self._constant(layer, shape)
+        constant, sent, size = self._constant(layer, shape), self.last, size_of(self.shape)
         if layer.kind == "dense_rec":
             shift = self._recurrent(layer, shape, delay, constant)
         else:
             weights = self._matrix(layer, shape) if layer.kind == "dense" else window
             shift, (values, *constant) = synapses.without_factor(weights.values, *constant)
             self._linear(layer, replace(weights, values=values), shape, shift)
-            self._add_constant(layer, constant, shape)
+            self._add_constant(layer, constant, shape, sent, size)
         self._delayed(layer, delay)
         if is_alif(layer):
             added = () if constant else gated(bias(layer, shape), delay)
@@ -224,15 +224,20 @@ class Builder:
             return []
         return [np.broadcast_to(mantissa, shape).reshape(-1, 1)]
 
-    def _add_constant(self, layer: RawNode, constant: list[IntArray], shape: Shape) -> None:
-        """Add what a neuron that fires in every step brings through these weights."""
+    def _add_constant(
+        self, layer: RawNode, constant: list[IntArray], shape: Shape, sent: str, size: int
+    ) -> None:
+        """Add what a neuron that fires in every step brings through these weights.
+
+        It listens to what was ``sent`` to the layer, ``size`` spikes, through no synapse.
+        """
         if not constant:
             return
-        name, summed, size = layer.name, self.last, size_of(shape)
+        name, summed = layer.name, self.last
         rows, none = np.zeros(2, np.int64), np.zeros(0, np.int64)
         self.nodes += [
-            Index(f"{name}.flat", (summed,), (size,)),
-            Linear(f"{name}.nothing", (f"{name}.flat",), Sparse(rows, none, none, size, (1,))),
+            Index(f"{name}.spikes", (sent,), (size,)),
+            Linear(f"{name}.nothing", (f"{name}.spikes",), Sparse(rows, none, none, size, (1,))),
             always(f"{name}.always", f"{name}.nothing"),
             Linear(f"{name}.constant", (f"{name}.always",), Dense(constant[0])),
             Index(f"{name}.bias", (f"{name}.constant",), shape),
@@ -273,7 +278,7 @@ class Builder:
         forward = synapses.matrix(layer, "weight", shape[0], self.shape[0])
         back = synapses.matrix(layer, "weight_rec", shape[0], shape[0])
         shift, (forward, back, *constant) = synapses.without_factor(forward, back, *constant)
-        name, source = layer.name, self.last
+        name, source, size = layer.name, self.last, size_of(self.shape)
         self.nodes += [
             Linear(f"{name}.weight", (source,), Dense(forward)),
             Delay(f"{name}.past", (name,), 1),
@@ -281,7 +286,7 @@ class Builder:
         ]
         self._add(Add(f"{name}.sum", (f"{name}.weight", f"{name}.weight_rec")), shape)
         self._check_wrap(layer, linear_bound(Dense(np.hstack([forward, back])), 1), shift)
-        self._add_constant(layer, constant, shape)
+        self._add_constant(layer, constant, shape, source, size)
         return shift
 
     def _check_wrap(self, layer: RawNode, bound: int, shift: int) -> None:
