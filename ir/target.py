@@ -262,6 +262,8 @@ EventKind = Literal[
     "neuron_update", "spike_generate",
     "message_out", "message_in", "hop_ew", "hop_ns", "hop_chip", "host_in", "all_in_synaptic_event",
 ]  # fmt: skip
+LoadKind = Literal["load_byte"]
+"""What happens between phases, not while a program runs: a byte of a core's memory is written."""
 
 
 class CostTable(Record):
@@ -272,7 +274,7 @@ class CostTable(Record):
     """
 
     scope: Literal["per_term", "all_in", "unpriced"]
-    events: dict[EventKind, Cost] = {}
+    events: dict[EventKind | LoadKind, Cost] = {}
     note: str = ""
 
 
