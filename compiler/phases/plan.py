@@ -2,7 +2,7 @@
 
 Estimates begin at what a population takes at least, so the first plans are too optimistic.  A phase
 that needs more cores than the machine has tells how much its units really take together; their
-sizes grow by that, and that set is forbidden.  The number of phases starts at its lower bound and
+sizes grow by that, up to what each takes alone, and that set is forbidden.  The number of phases starts at its lower bound and
 rises only when no plan is left.
 """
 
@@ -23,6 +23,8 @@ from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.phased import Member, Phases, readers
 
 ROUNDS = 60
+PATIENCE = 12
+"""Plans after which sizes may grow beyond what populations need alone."""
 SLICES = 4
 """A population is cut so that about so many slices fill the machine."""
 MOST_SLICES = 64
@@ -165,10 +167,10 @@ class Planner:
         )
 
     def _size(self, unit: Unit) -> float:
-        fluid = sum(self.need[m.population].cores for m in unit.members)
-        size = self.scale[self.blocks[unit.block].name] * unit.share * fluid
-        # What shared a phase with others grew with them; alone it may still fit.
-        return min(size, float(self.machine.cores))
+        """Cores that a unit is thought to take, at most the machine: alone it may still fit."""
+        block = self.blocks[unit.block]
+        size = self.scale[block.name] * sum(self.need[name].cores for name in block.populations)
+        return min(size * unit.share, float(self.machine.cores))
 
     def _learn(self, held: Sequence[int], cores: int) -> None:
         """A set of units needs more cores than the machine has."""
@@ -176,8 +178,13 @@ class Planner:
             self._refine(self.units[held[0]], cores)
             return
         guess = sum(self._size(self.units[u]) for u in held)
-        for name in {self.blocks[self.units[u].block].name for u in held}:
-            self.scale[name] *= max(1.0, cores / max(guess, 1e-9))
+        beyond = 1 + 0.1 * max(0, self.rounds - PATIENCE)
+        for block in {self.blocks[self.units[u].block] for u in held}:
+            least = sum(self.need[name].cores for name in block.populations)
+            alone = self.sizer.cores(tuple(Member(name) for name in block.populations))
+            grown = self.scale[block.name] * cores / max(guess, 1e-9)
+            most = max(self.scale[block.name], beyond * alone / max(least, 1e-9))
+            self.scale[block.name] = min(max(self.scale[block.name], grown), most)
         self.never.append(frozenset(held))
 
     def _refine(self, unit: Unit, cores: int) -> None:
