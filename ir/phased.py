@@ -113,8 +113,8 @@ def check_phases(network: IntegerNetwork, phases: Phases) -> None:
     """Raise unless the phases can run one after the other and compute the whole network.
 
     Raises:
-        ModelError: a member that is no population of the network or no part of one, neurons in no phase
-            or in several, or a phase that reads spikes of a later one.
+        ModelError: a member that is no population of the network or no part of one, neurons in no
+            phase or in several, or a phase that reads spikes of a later one.
     """
     _check_members(network, phases)
     reads = readers(network)

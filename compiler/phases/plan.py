@@ -2,12 +2,13 @@
 
 Estimates begin at what a population takes at least, so the first plans are too optimistic.  A phase
 that needs more cores than the machine has tells how much its units really take together; their
-sizes grow by that, up to what each takes alone, and that set is forbidden.  The number of phases starts at its lower bound and
-rises only when no plan is left.
+sizes grow by that, up to what each takes alone, and that set is forbidden.  The number of phases
+starts at its lower bound and rises only when no plan is left.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -139,7 +140,7 @@ class Planner:
         for number, unit in enumerate(self.units):
             home.setdefault(self.blocks[unit.block].name, []).append(number)
         of = {name: block.name for block in self.blocks for name in block.populations}
-        before = [pair for row in home.values() for pair in zip(row, row[1:], strict=False)]
+        before = [pair for row in home.values() for pair in itertools.pairwise(row)]
         for block in self.blocks:
             for source in block.inputs:
                 if source in home:
@@ -208,7 +209,8 @@ class Planner:
             "moved_bytes": choice.moved,
             "solver": choice.status,
             "plans_measured": self.rounds,
-            "basis": "rates" if any(s.event_bytes is not None for s in self.streams.values())
+            "basis": "rates"
+            if any(s.event_bytes is not None for s in self.streams.values())
             else "no rates: room for any spikes",
         }
 

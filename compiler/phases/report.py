@@ -104,9 +104,7 @@ def load_cost(target: Target, count: int) -> dict[str, Any]:
     cost = target.costs.events.get("load_byte")
     seconds = None if cost is None or cost.latency is None else count * cost.latency
     joules = None if cost is None or cost.energy is None else count * cost.energy
-    unpriced = [
-        name for name, value in (("latency", seconds), ("energy", joules)) if value is None
-    ]
+    unpriced = [name for name, value in (("latency", seconds), ("energy", joules)) if value is None]
     return {"bytes": count, "seconds": seconds, "joules": joules, "unpriced": unpriced}
 
 
@@ -185,7 +183,7 @@ def _largest_buffer(program: PhasedDeployment, streams: Mapping[str, Stream]) ->
 
 
 def _state_bytes(program: PhasedDeployment) -> int:
-    """Neuron state that would be saved at every change of phase, were phases changed in a sample."""
+    """Neuron state to save and load again, were phases changed within a sample."""
     model = program.target.neuron
     total = 0
     for neuron in program.network.populations:

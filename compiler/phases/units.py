@@ -6,6 +6,7 @@ together; everything else may be cut between any two neurons.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -113,7 +114,7 @@ def _cuts(shape: Shape, parts: int) -> list[tuple[int, int]]:
     each, pieces = size_of(shape[axis + 1 :]), size_of(shape[: axis + 1])
     parts = min(parts, pieces)
     ends = [pieces * k // parts * each for k in range(parts + 1)]
-    return list(zip(ends, ends[1:], strict=False))
+    return list(itertools.pairwise(ends))
 
 
 def members_of(network: IntegerNetwork, held: Iterable[Unit]) -> tuple[Member, ...]:

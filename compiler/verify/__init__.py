@@ -7,5 +7,12 @@ from snnc.compiler.verify.checker import examine, verify
 from snnc.compiler.verify.phased import examine_phased, verify_phased
 from snnc.compiler.verify.report import RULES, VerifyReport, Violation
 
-__all__ = ["RULES", "VerifyReport", "Violation", "examine", "examine_phased",
-           "verify", "verify_phased"]
+__all__ = [
+    "RULES",
+    "VerifyReport",
+    "Violation",
+    "examine",
+    "examine_phased",
+    "verify",
+    "verify_phased",
+]
