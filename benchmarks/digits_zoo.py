@@ -1,6 +1,6 @@
 """The zoo on handwritten digits: float, 8-bit and 4-bit accuracy, and exactness on a grid.
 
-Every network of ``tests/support/torch_zoo.py`` is trained in PyTorch for some seconds, imported,
+Every network of ``tests/support/torch_zoo`` is trained in PyTorch for some seconds, imported,
 quantized without fine-tuning (at 4 bits also with all corrections on calibration data), and run as
 integers on the 360 test images.  Then all its numbers are rounded to powers of two and the
 integers must equal PyTorch in float64: every logit, and every spike of every population of the
@@ -8,7 +8,9 @@ network::
 
     pip install '.[torch]' spikingjelly && python benchmarks/digits_zoo.py [NAME ...]
 
-The target is the toy mesh; one test image is 0.28 points.
+The target is the toy mesh; one test image is 0.28 points.  Training (30 epochs, half the batches
+shifted by at most a pixel) was chosen on a fifth of the training images, held out, for three of
+the networks, and is the same for all.
 """
 
 from __future__ import annotations
@@ -64,8 +66,17 @@ def split() -> Split:
     return Split(x, y, test_x, test_y)
 
 
+def shifted(images: Any) -> Any:
+    """Every image [n, 1, 8, 8] moved by -1, 0 or 1 pixels along both axes, zeros coming in."""
+    count = len(images)
+    padded = torch.nn.functional.pad(images, (1, 1, 1, 1))[:, 0]
+    row, column = torch.randint(0, 3, (2, count, 1, 1))
+    rows, columns = row + torch.arange(8).view(1, 8, 1), column + torch.arange(8).view(1, 1, 8)
+    return padded[torch.arange(count).view(-1, 1, 1), rows, columns].unsqueeze(1)
+
+
 def train(net: Any, data: Split, epochs: int, rate: float) -> float:
-    """Cross entropy with Adam; the accuracy on the test images."""
+    """Cross entropy with AdamW; the accuracy on the test images."""
     torch.manual_seed(0)
     x, y = torch.from_numpy(data.x).float(), torch.from_numpy(data.y)
     model = net.model.float().train()
@@ -73,7 +84,7 @@ def train(net: Any, data: Split, epochs: int, rate: float) -> float:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=epochs * 23)
     for _ in range(epochs):
         for batch in torch.randperm(1437).split(64):
-            result = model(x[batch])
+            result = model(shifted(x[batch]) if torch.rand(1) < 0.5 else x[batch])
             parts = list(result.values()) if isinstance(result, dict) else [result]
             loss = sum(torch.nn.functional.cross_entropy(part, y[batch]) for part in parts)
             optimizer.zero_grad()
@@ -161,7 +172,7 @@ def main() -> None:
     """Print the table line by line; ``--json`` writes it as well."""
     parser = argparse.ArgumentParser(description="accuracy and exactness of the zoo on digits")
     parser.add_argument("names", nargs="*", default=[*TRAINED])
-    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--rate", type=float, default=1e-2, help="largest learning rate")
     parser.add_argument("--samples", type=int, default=16, help="for the comparison on a grid")
     parser.add_argument("--json", type=Path)
