@@ -98,7 +98,7 @@ def several_phases(program: PhasedDeployment, where: str) -> UnsupportedError:
         found=f"{len(program.phases)} phases of {program.network.name}",
         allowed="one phase: a network that fits the machine at once",
         remedy="compile with --phases never, and more chips (--chips) or a larger target; "
-        "snnc run, verify and report know phases",
+        "snnc run, verify, report, inspect and compare know phases",
     )
 
 
