@@ -39,6 +39,14 @@ class Member:
     population: str
     part: tuple[int, int] | None = None
 
+    def __post_init__(self) -> None:
+        if self.part is None:
+            return
+        if not isinstance(self.part, tuple) or [type(at) for at in self.part] != [int, int]:
+            raise ModelError(
+                "a part lies between two flat neurons", where=self.population, found=self.part
+            )
+
     @property
     def name(self) -> str:
         """Name of the population in the phase's own network."""

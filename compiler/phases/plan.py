@@ -26,6 +26,8 @@ from snnc.ir.phased import Member, Phases, readers
 ROUNDS = 60
 PATIENCE = 12
 """Plans after which sizes may grow beyond what populations need alone."""
+TRIES = 4
+"""Plans of one phase less that are measured before a plan is taken."""
 SLICES = 4
 """A population is cut so that about so many slices fill the machine."""
 MOST_SLICES = 64
@@ -78,20 +80,15 @@ class Planner:
             CapacityError: a loop, or a single neuron, that fits no phase; or more phases than
                 allowed.
         """
+        self._check_most(self.least, f"at least {self.least} phases, by {self.binding}")
         while self.rounds < ROUNDS:
-            self.rounds += 1
             choice = self._choose()
-            held = [[self.units[u] for u in phase] for phase in choice.phases]
-            phases = tuple(members_of(self.network, part) for part in held)
-            known = self.rounds, len(self.never), dict(self.slices)
-            for number, members in enumerate(phases):
-                cores = self.sizer.cores(members)
-                if cores > self.machine.cores:
-                    self._learn(choice.phases[number], cores)
-                if self.slices != known[2]:
-                    break
-            if len(self.never) == known[1] and self.slices == known[2]:
-                return Plan(phases, self._report(choice, phases))
+            phases = self._measured(choice)
+            if phases is not None:
+                plan = self._fewer(Plan(phases, self._report(choice, phases)))
+                count = len(plan.phases)
+                self._check_most(count, f"{count} phases found, at least {self.least} needed")
+                return plan
         raise CapacityError(
             "no phases were found in which every group fits the machine",
             where=self.network.name,
@@ -99,6 +96,45 @@ class Planner:
             allowed=f"{self.machine.cores} cores on {self.machine.target.id}",
             remedy="give more chips (--chips) or a larger target",
         )
+
+    def _measured(self, choice: Choice) -> Phases | None:
+        """The members of a choice if every phase fits; else None, and something is learnt."""
+        self.rounds += 1
+        before, slices = len(self.never), self.slices
+        phases = tuple(
+            members_of(self.network, [self.units[u] for u in held]) for held in choice.phases
+        )
+        for held, members in zip(choice.phases, phases, strict=True):
+            cores = self.sizer.cores(members)
+            if cores > self.machine.cores:
+                self._learn(held, cores)
+            if self.slices is not slices:  # units have new numbers
+                return None
+        return phases if len(self.never) == before else None
+
+    def _fewer(self, plan: Plan) -> Plan:
+        """A plan of fewer phases if a few tries find one: sizes learnt in bad company shrink."""
+        scale, count = self.scale, self.count
+        while len(plan.phases) > self.least:
+            self.count = len(plan.phases) - 1
+            self.scale = {name: (1 + value) / 2 for name, value in scale.items()}
+            better = self._try(TRIES)
+            if better is None:
+                break
+            plan = better
+        self.scale, self.count = scale, count
+        return plan
+
+    def _try(self, tries: int) -> Plan | None:
+        slices = self.slices
+        for _ in range(tries):
+            choice = choose(self._task(), self.count)
+            phases = None if choice is None else self._measured(choice)
+            if choice is None or self.slices is not slices:
+                return None
+            if phases is not None:
+                return Plan(phases, self._report(choice, phases))
+        return None
 
     def refuse(self, plan: Plan, phase: int) -> None:
         """Tell that a phase of a plan could not be mapped after all."""
@@ -110,8 +146,11 @@ class Planner:
             return 1
         node = self.network.node[block.name]
         size = math.prod(self.network.shapes[node.name])
-        wanted = math.ceil(SLICES * self.need[block.name].cores / self.machine.cores)
+        wanted = math.ceil(SLICES * self._alone(block) / self.machine.cores)
         return max(1, min(wanted, MOST_SLICES, size))
+
+    def _alone(self, block: Block) -> int:
+        return self.sizer.cores(tuple(Member(name) for name in block.populations))
 
     def _cut(self) -> None:
         """Number the units anew."""
@@ -121,19 +160,21 @@ class Planner:
     def _choose(self) -> Choice:
         """A plan of the fewest phases that the sizes allow."""
         task = self._task()
-        while self.most is None or self.count <= self.most:
+        while True:  # every unit in a phase of its own is a plan
             choice = choose(task, self.count)
             if choice is not None:
                 return choice
             self.count += 1
-        raise CapacityError(
-            "the network needs more phases than allowed",
-            where=self.network.name,
-            found=f"at least {self.count} phases"
-            + (" (proven)" if self.least >= self.count else " by the sizes measured"),
-            allowed=f"{self.most} (--phases {self.most})",
-            remedy="--phases auto takes as many as needed; more chips (--chips) need fewer",
-        )
+
+    def _check_most(self, count: int, told: str) -> None:
+        if self.most is not None and count > self.most:
+            raise CapacityError(
+                "the network needs more phases than allowed",
+                where=self.network.name,
+                found=told,
+                allowed=f"{self.most} (--phases {self.most})",
+                remedy="--phases auto takes as many as needed; more chips (--chips) need fewer",
+            )
 
     def _task(self) -> Task:
         home: dict[str, list[int]] = {}
@@ -182,9 +223,8 @@ class Planner:
         beyond = 1 + 0.1 * max(0, self.rounds - PATIENCE)
         for block in {self.blocks[self.units[u].block] for u in held}:
             least = sum(self.need[name].cores for name in block.populations)
-            alone = self.sizer.cores(tuple(Member(name) for name in block.populations))
             grown = self.scale[block.name] * cores / max(guess, 1e-9)
-            most = max(self.scale[block.name], beyond * alone / max(least, 1e-9))
+            most = max(self.scale[block.name], beyond * self._alone(block) / max(least, 1e-9))
             self.scale[block.name] = min(max(self.scale[block.name], grown), most)
         self.never.append(frozenset(held))
 
@@ -194,7 +234,7 @@ class Planner:
         size = self.network.shapes[block.name]
         if block.loop or len(block.populations) > 1 or self.slices[block.name] >= math.prod(size):
             raise _too_large(block, cores, self.machine)
-        finer = math.ceil(2 * cores / self.machine.cores * self.slices[block.name])
+        finer = math.ceil(SLICES * cores / self.machine.cores * self.slices[block.name])
         self.slices = {**self.slices, block.name: min(finer, math.prod(size))}
         self._cut()
 

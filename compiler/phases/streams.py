@@ -48,7 +48,7 @@ def streams(
             if rates is not None and node.name in rates:
                 record = _address(steps) + _address(size) + (_bits(kind) if _valued(kind) else 0)
                 packets = float(np.sum(rates[node.name]))
-                events = math.ceil(packets) * math.ceil(record / 8)
+                events = math.ceil(round(packets, 6)) * math.ceil(record / 8)
             result[node.name] = Stream(node.name, raster, events)
     return result
 

@@ -27,6 +27,14 @@ def tiny_machine(cores: int, neurons: int = 12, axons: int = 96, bits: int = 819
     return Target.model_validate(raw)
 
 
+def with_prices(target: Target) -> Target:
+    """Loading costs 1 ns and 2 pJ per byte."""
+    raw = target.model_dump(mode="python", by_alias=True)
+    events = raw["cost_sets"][target.default_cost]["events"]
+    events["load_byte"] = {"energy": 2e-12, "latency": 1e-9}
+    return Target.model_validate(raw)
+
+
 def phase_network(seed: int, layers: int = 7) -> IntegerNetwork:
     """Skips over several layers, delays, loops of one and two populations, several outputs."""
     return _Builder(np.random.default_rng(seed), layers).network(f"phases-{seed}")
