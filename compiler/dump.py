@@ -58,4 +58,6 @@ def _encodable(value: object) -> Any:
         return [_encodable(item) for item in value]
     if isinstance(value, Mapping) and any(isinstance(key, tuple) for key in value):
         return [[*key, item] for key, item in value.items()]
+    if isinstance(value, Mapping):
+        return {key: _encodable(item) for key, item in value.items()}
     return value

@@ -262,19 +262,19 @@ EventKind = Literal[
     "neuron_update", "spike_generate",
     "message_out", "message_in", "hop_ew", "hop_ns", "hop_chip", "host_in", "all_in_synaptic_event",
 ]  # fmt: skip
-LoadKind = Literal["load_byte"]
-"""What happens between phases, not while a program runs: a byte of a core's memory is written."""
 
 
 class CostTable(Record):
     """Costs of one evidence family.
 
     ``per_term`` prices single events; ``all_in`` prices a synaptic event with everything in it;
-    the two never add.  ``unpriced`` prints counts and no joule.
+    the two never add.  ``unpriced`` prints counts and no joule.  ``load_byte`` prices a byte of
+    core memory that is written before a program runs, in any scope.
     """
 
     scope: Literal["per_term", "all_in", "unpriced"]
-    events: dict[EventKind | LoadKind, Cost] = {}
+    events: dict[EventKind, Cost] = {}
+    load_byte: Cost = Cost()
     note: str = ""
 
 

@@ -101,9 +101,9 @@ def image_bytes(deployment: Deployment) -> dict[str, Any]:
 
 def load_cost(target: Target, count: int) -> dict[str, Any]:
     """Bytes with their time and energy; null where the target has no price for ``load_byte``."""
-    cost = target.costs.events.get("load_byte")
-    seconds = None if cost is None or cost.latency is None else count * cost.latency
-    joules = None if cost is None or cost.energy is None else count * cost.energy
+    cost = target.costs.load_byte
+    seconds = None if cost.latency is None else count * cost.latency
+    joules = None if cost.energy is None else count * cost.energy
     unpriced = [name for name, value in (("latency", seconds), ("energy", joules)) if value is None]
     return {"bytes": count, "seconds": seconds, "joules": joules, "unpriced": unpriced}
 

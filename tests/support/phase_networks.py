@@ -30,8 +30,8 @@ def tiny_machine(cores: int, neurons: int = 12, axons: int = 96, bits: int = 819
 def with_prices(target: Target) -> Target:
     """Loading costs 1 ns and 2 pJ per byte."""
     raw = target.model_dump(mode="python", by_alias=True)
-    events = raw["cost_sets"][target.default_cost]["events"]
-    events["load_byte"] = {"energy": 2e-12, "latency": 1e-9}
+    table = raw["cost_sets"][target.default_cost]
+    table["load_byte"] = {"energy": 2e-12, "latency": 1e-9, "ev": "assumed"}
     return Target.model_validate(raw)
 
 
