@@ -162,8 +162,8 @@ class Compilation:
             bits,
             self.timesteps,
             layers,
-            # Lava's populations have one threshold, so one grid.
-            "layer" if self.options.semantics == "lava" else "channel",
+            # Lava's populations have one threshold, so one grid; so have cores that hold layers.
+            "layer" if self.options.semantics == "lava" or self.target.layers else "channel",
             max_spikes=self.options.max_spikes,
             memory_budget=self.options.memory_budget,
             leak=self.options.leak,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from snnc.compiler.verify.capacities import check_capacity, check_delay, check_weights
 from snnc.compiler.verify.deadlock import check_deadlock
 from snnc.compiler.verify.function import check_function
+from snnc.compiler.verify.layers import check_layers
 from snnc.compiler.verify.nets import check_delivery, check_routes
 from snnc.compiler.verify.neurons import check_neurons
 from snnc.compiler.verify.placing import check_location, check_placement
@@ -64,6 +65,7 @@ def examine(deployment: Deployment) -> VerifyReport:
     check_capacity(subject, findings)
     check_weights(subject, findings)
     check_delay(subject, findings)
+    check_layers(subject, findings)
     check_routes(subject, findings)
     check_delivery(subject, findings)
     check_deadlock(subject, findings)

@@ -29,6 +29,7 @@ from snnc.results import (
     Inspection,
     Report,
     RunReport,
+    TraceResult,
     Verification,
 )
 
@@ -419,6 +420,22 @@ def export(
     given = Path(model) if isinstance(model, str | Path) else model
     source = exporting.Source(given, reading or CompileOptions())
     return exporting.export(source, to, Path(output), options)
+
+
+def convert_trace(trace: AnyPath, to: str, output: AnyPath) -> TraceResult:
+    """Write a trace that ``run`` recorded (``.h5``) in another format.
+
+    Args:
+        trace: recorded by the cycle simulator.
+        to: "perfetto", for ui.perfetto.dev and chrome://tracing.
+        output: the file to write.
+
+    Raises:
+        SnncError: no such trace, a damaged one, or an output that cannot be written.
+    """
+    from snnc.recorded_traces import convert
+
+    return convert(Path(trace), to, Path(output))
 
 
 def export_nir(

@@ -270,6 +270,26 @@ class ExportResult:
         }
 
 
+@dataclass(frozen=True)
+class TraceResult:
+    """Outcome of ``snnc.convert_trace``; ``left_out`` are samples that the format cannot take."""
+
+    format: str
+    path: Path
+    samples: int
+    left_out: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON object ``snnc-trace-converted/1``."""
+        return {
+            "schema": "snnc-trace-converted/1",
+            "format": self.format,
+            "output": str(self.path),
+            "samples": self.samples,
+            "left_out": self.left_out,
+        }
+
+
 @dataclass(frozen=True, eq=False)
 class CompareReport:
     """Outcome of ``snnc.compare``.

@@ -128,7 +128,7 @@ class _Hdf5(TraceFile):
         self._trace = Hdf5Trace(file, deployment, backend)
 
     def add(self, result: RunResult, chip: CycleResult | None) -> None:
-        self._trace.add(result, None if chip is None else chip.trace)
+        self._trace.add(result, chip)
 
     def close(self) -> tuple[str, ...]:
         self._trace.close()
@@ -140,9 +140,9 @@ class _Hdf5(TraceFile):
 
 class _Perfetto(TraceFile):
     def __init__(self, file: IO[bytes], deployment: Deployment, _: str) -> None:
-        from snnc.perfetto import PerfettoWriter
+        from snnc.perfetto import PerfettoWriter, Scene
 
-        self._writer = PerfettoWriter(file, deployment)
+        self._writer = PerfettoWriter(file, Scene.of(deployment))
 
     def add(self, result: RunResult, chip: CycleResult | None) -> None:
         if chip is None or chip.trace is None or chip.timing is None:

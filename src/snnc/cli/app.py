@@ -448,6 +448,24 @@ def export_command(
         exporting.show(shell.out(), result)
 
 
+@app.command("trace")
+def trace_command(
+    trace: opt.RecordedTrace,
+    to: opt.TraceTo = "perfetto",
+    output: opt.TraceOut = None,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Convert a recorded trace for a browser: ui.perfetto.dev or chrome://tracing."""
+    from snnc.cli import exporting
+
+    result = api.convert_trace(trace, to, output or trace.with_suffix(".json"))
+    if as_json:
+        shell.print_json(result.as_dict())
+    else:
+        exporting.show_trace(shell.out(), result)
+
+
 @app.command("targets")
 def targets_command(
     name: Annotated[

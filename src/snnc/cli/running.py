@@ -169,8 +169,16 @@ def _cycle_rows(cycle: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             f"one cycle = {quantity(timing['cycle_s'], 's')})",
         )
         yield "time per sample", f"{quantity(seconds['mean'], 's')} on the chip"
-        classes = [f"{name} {ticks:,}" for name, ticks in timing["limits"].items() if ticks]
-        yield "ticks limited by", f"{', '.join(classes)}   (network-on-chip: {timing['noc']})"
+        if cycle["asynchronous"] is None:
+            classes = [f"{name} {ticks:,}" for name, ticks in timing["limits"].items() if ticks]
+            yield "ticks limited by", f"{', '.join(classes)}   (network-on-chip: {timing['noc']})"
+        else:
+            busiest = max(cycle["asynchronous"]["cores"], key=lambda core: core["busy_share"])
+            yield (
+                "busiest core",
+                f"core {busiest['core']} ({busiest['layer']}): {busiest['busy_share']:.1%} of the "
+                f"time, up to {busiest['queue_high_water']} packets waiting",
+            )
         if cycle["samples"] > 1:
             yield (
                 "latency",
