@@ -118,6 +118,7 @@ class Compilation:
         """
         check_stage(stop_after)
         self.target = targets.load_sound(self.options.target)
+        phases.check_target(self.target, self.options.most_phases)
         work = dict(zip(STAGES, (
             self._frontend, self._normalise, self._quantize, self._legalize, self._retime,
             self._map, self._deployment,

@@ -4,7 +4,7 @@
 ``finish`` makes the checked ``PhasedDeployment`` with its report.
 """
 
-from snnc.compiler.phases.build import PhasedMapping, finish, phase
+from snnc.compiler.phases.build import PhasedMapping, check_target, finish, phase
 from snnc.compiler.phases.sizes import Machine
 
-__all__ = ["Machine", "PhasedMapping", "finish", "phase"]
+__all__ = ["Machine", "PhasedMapping", "check_target", "finish", "phase"]

@@ -20,10 +20,11 @@ from snnc.compiler.verify import verify, verify_phased
 from snnc.compiler.wire import wire_codes
 from snnc.ir.arrays import RealArray
 from snnc.ir.deployment import Deployment
-from snnc.ir.errors import CapacityError
+from snnc.ir.errors import CapacityError, OptionError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.phased import Member, PhasedDeployment
 from snnc.ir.subnetwork import replayed, subnetworks
+from snnc.ir.target import Target
 from snnc.ir.wire import WireCode
 
 Rates = Mapping[str, RealArray]
@@ -46,6 +47,23 @@ class PhasedMapping:
     rates: tuple[Rates | None, ...]
     streams: Mapping[str, Stream]
     report: dict[str, Any]
+
+
+def check_target(target: Target, most: int | None) -> None:
+    """Raise where a machine cannot take phases.
+
+    Raises:
+        OptionError: several phases are allowed, and the machine has no time steps in which spikes
+            could be played in again, or cores that hold whole layers.
+    """
+    if most != 1 and (target.execution.sync == "async" or target.layers is not None):
+        raise OptionError(
+            "this machine works on events as they come, on cores that hold whole layers",
+            where="--phases",
+            found=target.id,
+            allowed="never",
+            remedy="leave it out, or choose a target with time steps",
+        )
 
 
 def phase(

@@ -14,6 +14,7 @@ from snnc.deadline import Deadline
 from snnc.deciding import Decisions, Rules
 from snnc.inputs import Dataset, integer_batch
 from snnc.ir.arrays import IntArray, RealArray, size_of
+from snnc.ir.deployment import Deployment
 from snnc.ir.errors import OptionError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.nodes import Input, Output
@@ -72,13 +73,13 @@ class _Equality:
         """Samples still to compare."""
         return max(0, self.wanted - self.samples)
 
-    def add(self, deployment: Deployment, inputs: dict[str, IntArray], result: RunResult) -> None:
+    def add(self, deployment: Program, inputs: dict[str, IntArray], result: RunResult) -> None:
         """Compare the first open samples of a batch."""
         first = {name: values[: self.open] for name, values in inputs.items()}
         network = deployment.network
         truth = stepped = reference.run(network, first)
         count = len(next(iter(first.values())))
-        if self.ordered:
+        if self.ordered and isinstance(deployment, Deployment):
             truth = event_order.run(deployment, first)
             for node in network.populations:
                 pair = [_totals(r.spikes[node.name], node.size, count) for r in (stepped, truth)]

@@ -12,6 +12,7 @@ from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.errors import OptionError
 from snnc.ir.phased import PhasedDeployment, Program
 from snnc.simulators import cycle, functional
+from snnc.simulators.cycle.asynchronous.run import Star
 from snnc.simulators.cycle.phased import joined
 from snnc.simulators.cycle.result import CycleResult
 from snnc.simulators.cycle.run import Loaded
@@ -104,7 +105,7 @@ class PhaseRunner:
         phases = self.program.phases
         networks = [phase.network for phase in phases]
         cores = self.backend == "cycle"
-        self._loaded: list[Loaded] = [cycle.load(p) for p in phases] if cores else []
+        self._loaded: list[Loaded | Star] = [cycle.load(p) for p in phases] if cores else []
         self._functional = [] if cores else [functional.Functional(n) for n in networks]
         self.seconds = [[] for _ in phases]
         self.joules = [[] for _ in phases]

@@ -24,6 +24,7 @@ from snnc.on_lava import OnLava
 from snnc.parallel import PARTS
 from snnc.simulators import cycle, functional, reference
 from snnc.simulators.cycle.asynchronous.report import joined
+from snnc.simulators.cycle.asynchronous.run import Star
 from snnc.simulators.cycle.result import CycleResult, distribution, spread
 from snnc.simulators.cycle.run import Loaded
 from snnc.simulators.cycle.timing import Fidelity
@@ -178,7 +179,7 @@ def head(result: RunResult, samples: int) -> RunResult:
     )
 
 
-def follows_order(deployment: Deployment, backend: Backend) -> bool:
+def follows_order(deployment: Program, backend: Backend) -> bool:
     """Whether a backend follows the order of events instead of the network's time steps.
 
     Its definition is then ``simulators.reference.event_order``.
@@ -217,7 +218,7 @@ class Simulator:
         network = self.network = deployment.network
         self._noc = noc
         self.phases: PhaseRunner | None = None
-        self._chip: tuple[Deployment, Loaded] | None = None
+        self._chip: tuple[Deployment, Loaded | Star] | None = None
         self._functional: functional.Functional | None = None
         self._lava: OnLava | None = None
         if backend == "reference":
@@ -343,8 +344,9 @@ def compare(
     truth = reference.run(deployment.network, inputs)
     mismatches: dict[str, int] = {}
     for backend in backends:
-        ordered = follows_order(deployment, backend)
-        wanted = event_order.run(deployment, inputs) if ordered else truth
+        wanted = truth
+        if follows_order(deployment, backend) and isinstance(deployment, Deployment):
+            wanted = event_order.run(deployment, inputs)
         other, _ = Simulator(deployment, backend).run(inputs, None)
         mismatches[backend] = differences(wanted, other)
     samples, steps = next(iter(inputs.values())).shape[:2]

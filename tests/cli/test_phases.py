@@ -69,6 +69,11 @@ def test_the_option_takes_three_kinds_of_values(snnc: Snnc, words: str) -> None:
     refused(snnc("compile", DIGITS, "--phases", words), "--phases", "never, auto, or a number")
 
 
+def test_machines_without_time_steps_take_no_phases(snnc: Snnc) -> None:
+    words = ("compile", DIGITS, "--target", "speck2f", "--timesteps", 2, "--phases", "auto")
+    refused(snnc(*words), "--phases", "speck2f", "leave it out")
+
+
 def test_a_number_limits_the_phases(machine: str) -> None:
     options = CompileOptions(target=machine, timesteps=STEPS, phases="2")
     assert options.phases == 2
