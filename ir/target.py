@@ -343,11 +343,13 @@ class CostTable(Record):
     """Costs of one evidence family.
 
     ``per_term`` prices single events; ``all_in`` prices a synaptic event with everything in it;
-    the two never add.  ``unpriced`` prints counts and no joule.
+    the two never add.  ``unpriced`` prints counts and no joule.  ``load_byte`` prices a byte of
+    core memory that is written before a program runs, in any scope.
     """
 
     scope: Literal["per_term", "all_in", "unpriced"]
     events: dict[EventKind, Cost] = {}
+    load_byte: Cost = Cost()
     note: str = ""
 
 

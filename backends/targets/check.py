@@ -161,6 +161,7 @@ def _costs(target: Target) -> Iterator[str]:
                 yield f"{path}: per-term and all-in costs never share a set"
             if table.scope == "unpriced" and cost.energy is not None:
                 yield f"{path}.energy: a price in an unpriced set"
+        yield from _cost(f"cost_sets.{name}.load_byte", table.load_byte)
 
 
 def _cost(path: str, cost: Cost) -> Iterator[str]:

@@ -56,6 +56,7 @@ def compile_command(
     correct: opt.Correct = None,
     leak: opt.Leak = None,
     chips: opt.Chips = None,
+    phases: opt.Phases = None,
     wire_code: opt.WireCode = None,
     semantics: opt.Semantics = None,
     max_spikes: opt.MaxSpikes = None,
@@ -95,6 +96,7 @@ def compile_command(
     given = {
         "target": target, "timesteps": timesteps, "weight_bits": weight_bits,
         "memory_budget": memory_budget, "correct": correct, "leak": leak, "chips": chips,
+        "phases": phases,
         "seed": seed, "time_limit_s": time_limit, "calibration_samples": calibration_samples,
         "dialect": dialect, "dt": dt, "reset": reset, "threshold": threshold,
         "loop_delay": loop_delay, "transpose_linear": transpose_linear or None,
@@ -128,11 +130,12 @@ def compile_command(
 def report_command(
     artifact: opt.Artifact,
     html: opt.Html = None,
+    phase: opt.Phase = None,
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
     """Show placement, occupancy, traffic, latency, energy estimate and certificate."""
-    result = api.report(artifact)
+    result = api.report(artifact, phase=phase)
     if html is not None:
         from snnc.ir.atomic import check_separate
         from snnc.reporting.html import write_html

@@ -82,6 +82,14 @@ Leak = Annotated[
     typer.Option(help="Approximate decays: shift (1 - 2^-k) or linear (a constant per step)."),
 ]
 Chips = Annotated[int | None, typer.Option(help="Chips joined into one mesh.", show_default="1")]
+Phases = Annotated[
+    str | None,
+    typer.Option(
+        help="Groups of a network larger than the chips, which take turns: never, auto, or at most "
+        "so many.",
+        show_default="never",
+    ),
+]
 Semantics = Annotated[
     str | None,
     typer.Option(
@@ -343,6 +351,10 @@ Config = Annotated[
         help="config.json of an earlier build folder; other options override it.",
         rich_help_panel=_INSIDE_PANEL,
     ),
+]
+Phase = Annotated[
+    int | None,
+    typer.Option(help="Show one phase of a program of several, counted from 1."),
 ]
 Html = Annotated[
     Path | None, typer.Option(help="Write the report as one self-contained HTML file.")
