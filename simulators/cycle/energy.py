@@ -129,7 +129,7 @@ class Counter:
         )
 
     def _synapses(self, packets: Int64, by_layer: Int64, by_core: Int64) -> None:
-        change = np.zeros(self.program.axon_delay.size + 1, np.int64)
+        change = np.zeros(self.program.axon_sign.size + 1, np.int64)
         np.add.at(change, self.program.reach_first, packets[self.reach_source])
         np.subtract.at(change, self.program.reach_last, packets[self.reach_source])
         reads = np.cumsum(change[:-1])
@@ -193,7 +193,7 @@ def _rows(deployment: Deployment, program: Program, layout: Layout) -> tuple[spa
     """
     population = layout.owner[program.neuron_source] - layout.inputs
     column = population[program.synapse_target]
-    axons = program.axon_delay.size
+    axons = program.axon_sign.size
     populations = len(layout.names) - layout.inputs
     axon = np.repeat(np.arange(axons), np.diff(program.synapse_ptr))
     stored = row_kinds(deployment)[axon]

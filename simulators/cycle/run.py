@@ -11,8 +11,9 @@ from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import InputError, OptionError
 from snnc.simulators.cycle import energy, noc_tables
+from snnc.simulators.cycle.axons import send_all
 from snnc.simulators.cycle.check import check_deployment
-from snnc.simulators.cycle.function import Emission, Wires, send_all, sweep
+from snnc.simulators.cycle.function import Emission, Wires, sweep
 from snnc.simulators.cycle.logbook import InputEvents, Logbook, Watch, input_events
 from snnc.simulators.cycle.noc_tables import Int32, Int64, Machine
 from snnc.simulators.cycle.program import Layout, Program, build
@@ -165,7 +166,7 @@ class _Chip:
             new_state(program.neurons),
             np.zeros((layout.depth, neurons), np.int64),
             np.zeros(neurons, np.int32),
-            Wires(np.zeros(neurons, np.int64), np.zeros(neurons, np.int64)),
+            Wires(*(np.zeros(neurons, np.int64) for _ in Wires._fields)),
             Emission(
                 np.zeros(neurons, np.int32),
                 np.zeros(neurons, np.int64),

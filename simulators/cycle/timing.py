@@ -14,10 +14,10 @@ from snnc.ir.jit import inlined, lean_kernel
 from snnc.ir.target import Execution
 from snnc.ir.topology import Mesh
 from snnc.simulators.cycle import flit, noc
+from snnc.simulators.cycle.axons import packets_of
 from snnc.simulators.cycle.ends import Releases
 from snnc.simulators.cycle.energy import ROW_KINDS, latency_of, row_kinds
 from snnc.simulators.cycle.flit_tables import new_state
-from snnc.simulators.cycle.function import packets_of
 from snnc.simulators.cycle.noc_tables import (
     Float64,
     Int32,
@@ -375,8 +375,9 @@ def _tiles(deployment: Deployment) -> int:
 def barrier_seconds(execution: Execution, tiles: int) -> float:
     """Seconds of one barrier over this many tiles.
 
-    Linear in the logarithm of the number of tiles between the entries of the target's table, the
-    first or last entry outside it; 0 for fixed ticks and without a table.
+    Between the entries of the target's table linear in the logarithm of the number of tiles, or
+    the entry before (``barrier_between``); outside the table its first or last entry; 0 for fixed
+    ticks and without a table.
     """
     if execution.sync == "fixed_tick" or not execution.barrier_s:
         return 0.0
@@ -387,6 +388,8 @@ def barrier_seconds(execution: Execution, tiles: int) -> float:
             found=min(execution.barrier_s),
         )
     entries = sorted(execution.barrier_s.items())
+    if execution.barrier_between == "step":
+        return next((s for count, s in reversed(entries) if count <= tiles), entries[0][1])
     known_tiles = [math.log(count) for count, _ in entries]
     return float(np.interp(math.log(tiles), known_tiles, [seconds for _, seconds in entries]))
 
