@@ -1,7 +1,7 @@
 """Synapses by source, packed into words, and the kernels that spikes pass.
 
 All rows that a source reaches at the same delay lie one behind the other, whatever core they
-belong to: one run of words ``target << weight_bits | weight``, 4 bytes each as long as neurons and
+belong to: one run of words ``weight << target_bits | target``, 4 bytes each as long as neurons and
 weights fit 32 bits, else 8.
 
 Where a core pays for an update of every neuron that heard something (``flag_bits``), sums are kept
@@ -33,8 +33,8 @@ class Axons(NamedTuple):
         group_delay: [groups] ticks beyond the minimum.
         group_sign: [groups] 1 or -1: hears only positive or negative pulses; 0: all.
         word_ptr: [groups + 1] slice of words.
-        word: uint32 or uint64 [words].
-        weight_bits: width of the weight in a word.
+        word: int32 or int64 [words].
+        target_bits: width of the target in a word.
         flag_bits: low bits of a sum that count what arrived.
         sends: [sources] nets per source.
         packet_limit: [sources] largest value one packet can carry.
@@ -45,7 +45,7 @@ class Axons(NamedTuple):
     group_sign: Int64
     word_ptr: Int64
     word: Any
-    weight_bits: int
+    target_bits: int
     flag_bits: int
     sends: Int64
     packet_limit: Int64
@@ -65,26 +65,25 @@ def send(axons: Axons, ring: Int64, source: int, value: int, tick: int) -> None:
     axon's own delay comes on top of ``tick``.  Of a pair of axons the one of the value's sign
     adds the magnitude: its row holds the weights with that sign.
     """
-    # Unsigned numbers spare Numba the test for indices that count from the end.
-    shift = np.uint64(axons.weight_bits)
-    mask, half = np.uint64((1 << axons.weight_bits) - 1), 1 << (axons.weight_bits - 1)
-    heard = int(axons.flag_bits > 0)
-    words = axons.word
+    target_bits, flag_bits, words = axons.target_bits, axons.flag_bits, axons.word
+    mask, heard = (1 << target_bits) - 1, int(flag_bits > 0)
     for group in range(axons.group_ptr[source], axons.group_ptr[source + 1]):
         sign = axons.group_sign[group]
         if sign * value < 0:
             continue
         row = ring[(tick + axons.group_delay[group]) % ring.shape[0]]
-        factor = (abs(value) if sign != 0 else value) << axons.flag_bits
+        pulse = abs(value) if sign != 0 else value
+        # Unsigned numbers spare the test for indices that count from the end.
         first, last = np.uint64(axons.word_ptr[group]), np.uint64(axons.word_ptr[group + 1])
-        if factor == 1 and heard == 0:
+        if pulse == 1:
             for i in range(first, last):
-                word = np.uint64(words[i])
-                row[word >> shift] += (np.int64(word & mask) ^ half) - half
+                word = np.int64(words[i])
+                row[np.uint64(word & mask)] += ((word >> target_bits) << flag_bits) + heard
         else:
+            factor = pulse << flag_bits
             for i in range(first, last):
-                word = np.uint64(words[i])
-                row[word >> shift] += ((np.int64(word & mask) ^ half) - half) * factor + heard
+                word = np.int64(words[i])
+                row[np.uint64(word & mask)] += (word >> target_bits) * factor + heard
 
 
 @lean_kernel
@@ -138,14 +137,14 @@ def build(
     )
     row = np.diff(cores.synapse_ptr)[axon]
     row_ptr = np.concatenate([[0], np.cumsum(row)]).astype(np.int64)
-    weight_bits, dtype = _widths(cores)
+    target_bits, dtype = _widths(cores)
     word = np.empty(int(row_ptr[-1]), dtype)
     core_of_axon = np.repeat(np.arange(cores.count), np.diff(cores.axon_ptr))
     base = cores.neuron_ptr.astype(np.int64)[core_of_axon]
     _fill(
         axon, row_ptr, cores.synapse_ptr.astype(np.int64), base,
         np.ascontiguousarray(cores.synapse_target), np.ascontiguousarray(cores.synapse_weight),
-        weight_bits, word,
+        target_bits, word,
     )  # fmt: skip
     return Axons(
         np.searchsorted(key[new, 0], np.arange(reaches.ptr.size)).astype(np.int64),
@@ -153,7 +152,7 @@ def build(
         key[new, 2].astype(np.int64),
         np.append(row_ptr[new], row_ptr[-1]).astype(np.int64),
         word,
-        weight_bits,
+        target_bits,
         _flag_bits(cores, packet_limit) if charged else 0,
         sends,
         packet_limit,
@@ -161,13 +160,12 @@ def build(
 
 
 def _widths(cores: CoreTables) -> tuple[int, npt.DTypeLike]:
-    """Bits of a weight in a word, and the type of words."""
+    """Bits of a target in a word, and the type of words."""
     weight = cores.synapse_weight
     low, high = int(weight.min(initial=0)), int(weight.max(initial=0))
     bits = max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) + 1
-    if bits + cores.neuron_source.size.bit_length() <= 32:
-        return bits, np.uint32
-    return 32, np.uint64
+    target_bits = cores.neuron_source.size.bit_length()
+    return (target_bits, np.int32) if bits + target_bits <= 32 else (31, np.int64)
 
 
 @lean_kernel
@@ -178,16 +176,15 @@ def _fill(
     base: Int64,
     target: Any,
     weight: Any,
-    weight_bits: int,
+    target_bits: int,
     word: Any,
 ) -> None:
     """Write the words of every row; ``base`` [axons] is the first neuron of the axon's core."""
-    mask = np.int64((1 << weight_bits) - 1)
     for k in range(axon.size):
         first = synapse_ptr[axon[k]]
         for i in range(row_ptr[k + 1] - row_ptr[k]):
             place = base[axon[k]] + np.int64(target[first + i])
-            word[row_ptr[k] + i] = (place << weight_bits) | (np.int64(weight[first + i]) & mask)
+            word[row_ptr[k] + i] = (np.int64(weight[first + i]) << target_bits) | place
 
 
 def _flag_bits(cores: CoreTables, packet_limit: Int64) -> int:

@@ -12,6 +12,7 @@ added.  An event without a price keeps its count and is listed as unpriced.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, get_args
 
 import numpy as np
@@ -25,6 +26,7 @@ from snnc.simulators.cycle.program import Layout, Program
 from snnc.simulators.cycle.result import Unpriced
 from snnc.simulators.neuron_kernel import EMIT_STATE
 
+Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
 
@@ -99,6 +101,48 @@ class Counter:
         self._traffic(activity.packets, by_layer, by_core)
         self._synapses(activity.packets, by_layer, by_core)
         return Counts(by_layer.sum(axis=1), by_layer, by_core)
+
+    def count_ticks(self, ptr: Int64, source: Int32, value: Int64, from_core: bool) -> Int64:
+        """[ticks, kinds] events of what was sent in single ticks, without accesses and updates.
+
+        Args:
+            ptr: [ticks + 1] slice of what was sent in each tick.
+            source, value: who sent what.
+            from_core: whether cores sent it; else the host did.
+        """
+        limit = self.program.packet_limit[source]
+        packets = (np.abs(value) - 1) // limit + 1
+        shape = (ptr.size - 1, self.source_core.size)
+        result: Int64 = sparse.csr_array((packets, source, ptr), shape=shape) @ self.per_packet
+        if from_core:
+            until = np.concatenate([[0], np.cumsum(self.fires[source])])
+            result[:, _AT["spike_generate"]] = np.diff(until[ptr])
+        return result
+
+    @cached_property
+    def fires(self) -> Int64:
+        """[sources] 1 where what is sent are spikes, not states."""
+        result = np.zeros(self.source_core.size, np.int64)
+        neurons = self.program.neurons
+        result[self.program.neuron_source] = neurons.table[neurons.kind, EMIT_STATE] == 0
+        return result
+
+    @cached_property
+    def per_packet(self) -> Int64:
+        """[sources, kinds] events of one packet on every net of the source."""
+        result = np.zeros((self.source_core.size, len(KINDS)), np.int64)
+        host = self.source_core == self.cores
+        result[:, _AT["message_out"]] = np.where(host, 0, self.program.sends)
+        result[:, _AT["host_in"]] = np.where(host, self.program.sends, 0)
+        result[:, _AT["message_in"]] = self.deliveries.sum(axis=1)
+        for number, kind in enumerate(HOP_KINDS):
+            result[:, _AT[kind]] = self.hops[number]
+        for kind, rows in zip(ROW_KINDS, self.rows, strict=True):
+            until = np.concatenate([[0], np.cumsum(rows.sum(axis=1))])
+            read = until[self.program.reach_last] - until[self.program.reach_first]
+            np.add.at(result[:, _AT[kind]], self.reach_source, read)
+            result[:, _AT[ALL_IN]] += result[:, _AT[kind]]
+        return result
 
     def _soma(self, activity: Activity, by_layer: Int64, by_core: Int64) -> None:
         counts_spikes = self.program.neurons.table[:, EMIT_STATE] == 0

@@ -213,6 +213,7 @@ class CycleResult:
         notes: what the target leaves open and what was assumed.
         trace: only on request.
         stopped: only when the run could stop early; then counts, time and energy end there.
+        counts_by_tick: int64 [samples, ticks, kinds] in the order of ``counts``; only on request.
     """
 
     result: RunResult
@@ -233,6 +234,7 @@ class CycleResult:
     notes: tuple[str, ...]
     trace: Trace | None
     stopped: Stopped | None = None
+    counts_by_tick: Int64 | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Everything but spikes and trace as JSON values; see ``docs/cycle-simulator.md``."""
