@@ -10,6 +10,7 @@ shifted left by so many bits and every word adds one below: the low bits count w
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -189,11 +190,13 @@ def _fill(
 
 def _flag_bits(cores: CoreTables, packet_limit: Int64) -> int:
     """Bits that count everything a neuron can hear in one tick."""
-    core = np.repeat(np.arange(cores.count), np.diff(cores.axon_ptr))
-    core = np.repeat(core, np.diff(cores.synapse_ptr))
-    place = cores.neuron_ptr[core] + cores.synapse_target
-    bits = int(np.bincount(place).max(initial=1)).bit_length()
-    largest = np.bincount(place, np.abs(cores.synapse_weight)).max(initial=1)
+    most, largest = 1, 1.0
+    for first, last in itertools.pairwise(cores.synapse_ptr[cores.axon_ptr]):
+        target = cores.synapse_target[first:last]
+        weight = np.abs(cores.synapse_weight[first:last].astype(np.float64))
+        most = max(most, int(np.bincount(target).max(initial=1)))
+        largest = max(largest, float(np.bincount(target, weight).max(initial=1)))
+    bits = most.bit_length()
     if largest * 2.0 ** (bits + 16) > LARGEST_SUM:
         raise UnsupportedError(
             "sums of this network are too large to tell what arrived from what did not",

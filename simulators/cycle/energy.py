@@ -11,6 +11,7 @@ added.  An event without a price keeps its count and is listed as unpriced.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, get_args
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from snnc.ir.arrays import AnyArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.target import CostTable, EventKind, Target
 from snnc.simulators.cycle.noc_tables import HOP_KINDS, Machine
@@ -31,6 +33,7 @@ Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
 
 KINDS: tuple[EventKind, ...] = get_args(EventKind)
+SYNAPSES_AT_ONCE = 1 << 18
 ROW_KINDS: tuple[EventKind, ...] = ("synapse_op_dense", "synapse_op_sparse", "synapse_op_bitmask")
 ALL_IN: EventKind = "all_in_synaptic_event"
 _AT: dict[str, int] = {kind: number for number, kind in enumerate(KINDS)}
@@ -235,19 +238,25 @@ def _rows(deployment: Deployment, program: Program, layout: Layout) -> tuple[spa
 
     A packet reads one row of a pair of axons; both are equally long, and the positive one counts.
     """
-    population = layout.owner[program.neuron_source] - layout.inputs
-    column = population[program.synapse_target]
-    axons = program.axon_sign.size
-    populations = len(layout.names) - layout.inputs
-    axon = np.repeat(np.arange(axons), np.diff(program.synapse_ptr))
-    stored = row_kinds(deployment)[axon]
-    read = program.axon_sign[axon] >= 0
+    population = (layout.owner[program.neuron_source] - layout.inputs).astype(np.int32)
+    axons, kinds = program.axon_sign.size, row_kinds(deployment)
+    shape = (axons, len(layout.names) - layout.inputs)
+    # A block of axons at a time: there may be many millions of synapses.
+    blocks = -(-int(program.synapse_ptr[-1]) // SYNAPSES_AT_ONCE)
+    cuts = np.searchsorted(program.synapse_ptr, np.arange(1, blocks) * SYNAPSES_AT_ONCE)
+    parts: list[list[AnyArray]] = [[] for _ in ROW_KINDS]
+    for first, last in itertools.pairwise([0, *cuts.tolist(), axons]):
+        ptr = program.synapse_ptr[first : last + 1]
+        column = population[program.synapse_target[ptr[0] : ptr[-1]]]
+        row = np.repeat(np.arange(first, last, dtype=np.int32), np.diff(ptr))
+        for number, part in enumerate(parts):
+            chosen = ((kinds == number) & (program.axon_sign >= 0))[row]
+            place = row[chosen].astype(np.int64) * shape[1] + column[chosen]
+            part.append(np.stack(np.unique(place, return_counts=True)))
     result = []
-    for number in range(len(ROW_KINDS)):
-        chosen = read & (stored == number)
-        place = (axon[chosen], column[chosen])
-        ones = np.ones(place[0].size, np.int64)
-        result.append(sparse.csr_array((ones, place), shape=(axons, populations)))
+    for part in parts:
+        place, count = np.concatenate([np.zeros((2, 0), np.int64), *part], axis=1)
+        result.append(sparse.csr_array((count, np.divmod(place, shape[1])), shape=shape))
     return tuple(result)
 
 

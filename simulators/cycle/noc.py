@@ -102,7 +102,7 @@ TIME, PLANNED, TODO, WAKES = range(4)
 AT, CODE, WOKEN = range(3)
 REACHED, GONE = range(2)
 CORE_FILL, CORE_HEAD = range(2)
-BUCKETS = 4096
+BUCKETS = 1024
 NEVER = 1 << 60
 
 
@@ -169,12 +169,13 @@ def drain(noc: NocTables, state: NocState, releases: Releases) -> int:
             clock[WAKES] = 0
             served = code - queues
             if served >= 0:  # the copy that has waited longest at this port
-                waits = port[served]
+                waits = port[np.uint64(served)]
                 waits[SCHEDULED] = 0
                 place = waits[WAITERS] + waits[WAIT_HEAD]
                 waits[WAIT_HEAD] = wrapped(waits[WAIT_HEAD] + 1, waits[WAIT_SIZE])
                 waits[WAITING] -= 1
-                here, first = state.waiter[place, 0], state.waiter[place, 1]
+                waiter = state.waiter[np.uint64(place)]
+                here, first = waiter[0], waiter[1]
                 last, left = first + 1, queue[here, PENDING] - 1
             elif queue[code, FILL] == 0:  # a sender begins
                 here, first, last, left = code, 0, 0, 1
@@ -183,18 +184,20 @@ def drain(noc: NocTables, state: NocState, releases: Releases) -> int:
                 here, left = code, 0
                 node = state.entry[queue[code, ENTRIES] + queue[code, HEAD], NODE]
                 first, last = noc.out_ptr[node], noc.out_ptr[node + 1]
-            row = queue[here]
-            slot = row[ENTRIES] + row[HEAD]
+            # Unsigned numbers spare the test for indices that count from the end.
+            row = queue[np.uint64(here)]
+            head = state.entry[np.uint64(row[ENTRIES] + row[HEAD])]
             for out in range(first, last):
-                number = noc.out[out, PORT]
-                way = port[number]
+                number = noc.out[np.uint64(out), PORT]
+                way = port[np.uint64(number)]
                 free = way[FREE] <= now and (served >= 0 or way[WAITING] == 0)
                 if free and _has_room(noc, state, number, now):
-                    _transmit(noc, state, out, number, state.entry[slot, SEND], now)
+                    _transmit(noc, state, out, number, head[SEND], now)
                 else:
                     place = way[WAITERS] + wrapped(way[WAIT_HEAD] + way[WAITING], way[WAIT_SIZE])
-                    state.waiter[place, 0] = here
-                    state.waiter[place, 1] = out
+                    waiter = state.waiter[np.uint64(place)]
+                    waiter[0] = here
+                    waiter[1] = out
                     way[WAITING] += 1
                     left += 1
                     _note_wake(state, number)
@@ -271,7 +274,7 @@ def _plan(noc: NocTables, state: NocState, time: int, code: int) -> None:
     if time - state.now[TIME] >= BUCKETS:
         push(state.heap, (time << noc.bits) | code)
     else:
-        bucket = time & (BUCKETS - 1)
+        bucket = np.uint64(time & (BUCKETS - 1))
         state.now[PLANNED] += 1
         following = state.wheel[bucket]
         if following < 0 or following > code:
@@ -288,7 +291,8 @@ def _plan(noc: NocTables, state: NocState, time: int, code: int) -> None:
 @inlined
 def _note_wake(state: NocState, port: int) -> None:
     """Someone may wait at this port, and may go on."""
-    if state.port[port, WAITING] > 0 and not state.port[port, SCHEDULED]:
+    way = state.port[np.uint64(port)]
+    if way[WAITING] > 0 and not way[SCHEDULED]:
         state.todo[state.now[WAKES], WOKEN] = port
         state.now[WAKES] += 1
 
@@ -310,8 +314,8 @@ def _has_room(noc: NocTables, state: NocState, port: int, now: int) -> bool:
 @inlined
 def _waiting(noc: NocTables, state: NocState, core: int, now: int) -> int:
     """Packets in the receive queue: those the core has not begun with."""
-    row, begin = state.core[core], state.begin[core]
-    while row[CORE_FILL] > 0 and begin[row[CORE_HEAD]] <= now:
+    row, begin = state.core[np.uint64(core)], state.begin[np.uint64(core)]
+    while row[CORE_FILL] > 0 and begin[np.uint64(row[CORE_HEAD])] <= now:
         row[CORE_FILL] -= 1
         row[CORE_HEAD] = wrapped(row[CORE_HEAD] + 1, noc.receive_capacity)
     return int(row[CORE_FILL])
@@ -323,7 +327,7 @@ def _wake(noc: NocTables, state: NocState, port: int, now: int) -> None:
 
     When a core will have room is known now; a queue will tell.
     """
-    way = state.port[port]
+    way = state.port[np.uint64(port)]
     at = max(now, way[FREE])
     room = _has_room(noc, state, port, now)
     if not room and port >= noc.channels:
@@ -337,7 +341,7 @@ def _wake(noc: NocTables, state: NocState, port: int, now: int) -> None:
 @inlined
 def _transmit(noc: NocTables, state: NocState, out: int, port: int, send: int, now: int) -> None:
     """Send one copy through its port."""
-    way, total = state.port[port], state.total
+    way, total = state.port[np.uint64(port)], state.total
     way[FREE] = now + way[SPACING]
     state.load[port] += 1
     if port >= noc.channels:
@@ -371,11 +375,12 @@ def _receive(noc: NocTables, state: NocState, core: int, reach: int, now: int) -
 @inlined
 def _enqueue(state: NocState, queue: int, node: int, send: int, ready: int) -> None:
     """Put a packet into a queue with room; it may be read from ``ready`` on."""
-    row = state.queue[queue]
+    row = state.queue[np.uint64(queue)]
     slot = row[ENTRIES] + wrapped(row[HEAD] + row[FILL], row[CAPACITY])
-    state.entry[slot, NODE] = node
-    state.entry[slot, SEND] = send
-    state.entry[slot, READY] = ready
+    entry = state.entry[np.uint64(slot)]
+    entry[NODE] = node
+    entry[SEND] = send
+    entry[READY] = ready
     if row[FILL] == 0:
         _note_event(state, max(ready, row[NEXT_READ]), queue)
     row[FILL] += 1
@@ -384,7 +389,7 @@ def _enqueue(state: NocState, queue: int, node: int, send: int, ready: int) -> N
 @inlined
 def _leave(noc: NocTables, state: NocState, releases: Releases, queue: int, now: int) -> None:
     """All copies of the head are on their way: free its place and tell who waits for it."""
-    row = state.queue[queue]
+    row = state.queue[np.uint64(queue)]
     row[HEAD] = wrapped(row[HEAD] + 1, row[CAPACITY])
     row[FILL] -= 1
     row[NEXT_READ] = now + noc.interval
@@ -394,7 +399,7 @@ def _leave(noc: NocTables, state: NocState, releases: Releases, queue: int, now:
         _hand_over(noc, state, releases, sender, now)
     else:
         if row[FILL] > 0:
-            ready = state.entry[row[ENTRIES] + row[HEAD], READY]
+            ready = state.entry[np.uint64(row[ENTRIES] + row[HEAD]), READY]
             _note_event(state, max(ready, row[NEXT_READ]), queue)
         _note_wake(state, queue)
 

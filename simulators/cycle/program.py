@@ -139,7 +139,8 @@ def build(deployment: Deployment) -> tuple[Program, Layout]:
     reach_count = np.bincount(reach_source, minlength=sources.total)
 
     core_of_axon = np.repeat(np.arange(cores.count), np.diff(cores.axon_ptr))
-    base = np.repeat(cores.neuron_ptr[core_of_axon], np.diff(cores.synapse_ptr))
+    first_neuron_of_axon = cores.neuron_ptr.astype(np.int32)[core_of_axon]
+    base = np.repeat(first_neuron_of_axon, np.diff(cores.synapse_ptr))
     min_delay = deployment.target.execution.min_delay
     reach_ptr = np.concatenate([[0], np.cumsum(reach_count)]).astype(np.int64)
     limits = packet_limits(deployment)[owner]
@@ -226,6 +227,8 @@ def _codes(deployment: Deployment, names: tuple[str, ...]) -> Int64:
         row[PLANES] = code is not None and code.kind == "bitplane"
         row[REFIRE] = code is not None and code.refire
     result[:, WINDOW] = 1
+    if (result[:, SLOTS] == 1).all():
+        return result
     owner = np.repeat(np.arange(len(names)), [deployment.sources.size[name] for name in names])
     cores = deployment.cores
     axon = np.repeat(np.arange(cores.axon_source.size), np.diff(cores.synapse_ptr))

@@ -159,10 +159,9 @@ def deployment(weights: Path, description: Path, steps: int) -> Deployment:
     location = np.stack([router // mesh.height, router % mesh.height, np.arange(len(slots)) % 4], 1)
     neuron_ptr = starts([ids.size for ids in slots])
     core_of = np.repeat(np.arange(len(slots)), np.diff(neuron_ptr))
-    source, neuron, weight = _synapses(net)
-    key = core_of[neuron] * (1 + core_of.size) + source
-    order = np.argsort(key, kind="stable")
-    source, neuron, weight, key = source[order], neuron[order], weight[order], key[order]
+    parts = [_rows(net, number, core_of) for number in range(len(LAYERS))]
+    key, neuron, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
+    del parts
     axons, lengths = np.unique(key, return_counts=True)
     axon_core, axon_source = np.divmod(axons, 1 + core_of.size)
     none = np.zeros(axons.size, np.int64)
@@ -175,7 +174,7 @@ def deployment(weights: Path, description: Path, steps: int) -> Deployment:
         none,
         none,
         starts(lengths),
-        neuron - neuron_ptr[core_of[neuron]],
+        neuron - neuron_ptr.astype(np.int32)[core_of[neuron]],
         weight,
     )
     places = [mesh.router(int(x), int(y)) for x, y, _ in location]
@@ -202,19 +201,24 @@ def deployment(weights: Path, description: Path, steps: int) -> Deployment:
     )  # fmt: skip
 
 
-def _synapses(net: IntegerNetwork) -> tuple[np.ndarray[Any, Any], ...]:
-    """Source id, neuron (numbered over all populations) and weight of every stored synapse."""
+def _rows(
+    net: IntegerNetwork, number: int, core_of: np.ndarray[Any, Any]
+) -> tuple[np.ndarray[Any, Any], ...]:
+    """The stored synapses between two layers, sorted by core, then source.
+
+    Returns:
+        Core times (1 + neurons) + source id; neuron, numbered over all populations; weight.
+    """
     populations = net.populations
     first = np.cumsum([0, *(p.size for p in populations)])
-    parts = []
-    for number in range(len(LAYERS)):
-        operator = net.node[f"w{number}"].weights
-        shifted = type(operator)(operator.values + SHIFT, *_rest(operator))
-        matrix = sparse.coo_array(weight_matrix(shifted, net.shapes[f"late{number}"]))
-        parts.append(
-            (1 + first[number] + matrix.col, first[number + 1] + matrix.row, matrix.data - SHIFT)
-        )
-    return tuple(np.concatenate(column).astype(np.int64) for column in zip(*parts, strict=True))
+    operator = net.node[f"w{number}"].weights
+    shifted = type(operator)(operator.values + SHIFT, *_rest(operator))
+    matrix = sparse.coo_array(weight_matrix(shifted, net.shapes[f"late{number}"]))
+    neuron = (first[number + 1] + matrix.row).astype(np.int32)
+    key = core_of[neuron] * (1 + core_of.size) + 1 + first[number] + matrix.col
+    order = np.argsort(key, kind="stable")
+    weight = (matrix.data - SHIFT).astype(np.int16)
+    return key[order].astype(np.int32), neuron[order], weight[order]
 
 
 def _rest(operator: Weights) -> tuple[Any, ...]:
