@@ -264,7 +264,7 @@ def _seek(noc: NocTables, state: NocState) -> bool:
     while heap[0] > 0 and heap[1] >> noc.bits == now:
         key = pop(heap)
         _plan(noc, state, now, key & mask)
-    return now < NEVER
+    return bool(now < NEVER)
 
 
 @inlined
