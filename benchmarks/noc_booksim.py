@@ -112,9 +112,8 @@ def main() -> None:
         )
         for load, others, peer, point in rows:
             off = point.latency / others - 1
-            print(
-                f"{load:18.3f} {others:9.2f} {point.latency:9.2f} ({off:+6.1%})  {peer.seconds:8.1f}  {point.speed:12,.0f}"
-            )
+            speeds = f"{peer.seconds:8.1f}  {point.speed:12,.0f}"
+            print(f"{load:18.3f} {others:9.2f} {point.latency:9.2f} ({off:+6.1%})  {speeds}")
         print(f"  saturates at {saturates([(r[0], r[1]) for r in rows]):.3f} in BookSim, "
               f"{saturates([(r[0], r[3].latency) for r in rows]):.3f} in ours")  # fmt: skip
 
