@@ -217,6 +217,8 @@ class NeuronModel(Record):
             bias.
         state_bits, current_bits, accumulator_bits: widths in two's complement, sign included;
             the accumulator holds the summed input after ``input_shift``.
+        update_when: what makes a core pay for an update: "changing", when anything can change the
+            neuron or make it fire; "nonzero", also whenever its membrane is not zero.
     """
 
     comparator: Literal[">", ">="]
@@ -247,6 +249,7 @@ class NeuronModel(Record):
     current_overflow: Literal["saturate", "wrap"] = "wrap"
     accumulator_bits: int | None = None
     input_shift: tuple[int, int] = (0, 0)
+    update_when: Literal["changing", "nonzero"] = "changing"
     src: str = ""
     ev: Evidence = "unknown"
     note: str = ""
@@ -260,7 +263,8 @@ class NeuronModel(Record):
 class Execution(Record):
     """How time advances.
 
-    ``barrier_s`` maps cores-or-tiles in use to seconds (log-linear between entries);
+    ``barrier_s`` maps cores-or-tiles in use to seconds; between two entries it is linear in the
+    logarithm of their number, or (``barrier_between: step``) the smaller entry's.
     ``cycle_s`` is the time unit of the cycle-level simulator.  An ``async`` machine has neither:
     every packet is worked on when it arrives.  Its ``tick_s`` are the seconds from the input of one
     logical step to that of the next, and ``overflow`` says what happens to a packet for a full
@@ -272,6 +276,7 @@ class Execution(Record):
     cycle_s: Quantity
     tick_s: Quantity = Quantity(v=None, u="s", ev="unknown")
     barrier_s: dict[int, float] = {}
+    barrier_between: Literal["log", "step"] = "log"
     barrier_src: str = ""
     barrier_ev: Evidence = "unknown"
     min_delay: int = 1

@@ -199,8 +199,8 @@ def run(
             whether they sufficed.
         threads: samples run at the same time, by the cycle or functional simulator.
         lava: interpreter and patience of the Lava backend.
-        noc: network-on-chip of the cycle simulator: "transaction" (event-driven) or "flit" (cycle
-            by cycle, slower).
+        noc: network-on-chip of the cycle simulator: "transaction" (event-driven), "flit" (cycle by
+            cycle, slower) or "none" (takes no time).
         on_progress: called as (samples done, samples in total).
 
     Raises:

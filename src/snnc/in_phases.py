@@ -13,9 +13,9 @@ from snnc.ir.errors import OptionError
 from snnc.ir.phased import PhasedDeployment, Program
 from snnc.simulators import cycle, functional
 from snnc.simulators.cycle.asynchronous.run import Star
+from snnc.simulators.cycle.chip import Loaded
 from snnc.simulators.cycle.phased import joined
 from snnc.simulators.cycle.result import CycleResult
-from snnc.simulators.cycle.run import Loaded
 from snnc.simulators.cycle.run import Progress as OnSample
 from snnc.simulators.cycle.timing import Fidelity
 from snnc.simulators.phased import run_phases

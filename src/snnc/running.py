@@ -25,8 +25,8 @@ from snnc.parallel import PARTS
 from snnc.simulators import cycle, functional, reference
 from snnc.simulators.cycle.asynchronous.report import joined
 from snnc.simulators.cycle.asynchronous.run import Star
+from snnc.simulators.cycle.chip import Loaded
 from snnc.simulators.cycle.result import CycleResult, distribution, spread
-from snnc.simulators.cycle.run import Loaded
 from snnc.simulators.cycle.timing import Fidelity
 from snnc.simulators.decoding import EarlyStop
 from snnc.simulators.reference import event_order

@@ -365,8 +365,8 @@ Backend = Annotated[
 Noc = Annotated[
     str,
     typer.Option(
-        help="Network-on-chip of the cycle simulator: transaction (event-driven), or flit (cycle "
-        "by cycle, slower)."
+        help="Network-on-chip of the cycle simulator: transaction (event-driven), flit (cycle "
+        "by cycle, slower), or none (takes no time)."
     ),
 ]
 LavaPython = Annotated[
