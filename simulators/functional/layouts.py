@@ -30,16 +30,19 @@ GAP = 6
 
 @dataclass(frozen=True, eq=False)
 class RunTable:
-    """Rows of runs: run r adds ``weight[first[r]:first[r + 1]]`` from target ``start[r]`` on.
+    """Rows of runs: run r adds ``weight[first[r]:first[r] + length[r]]`` from ``start[r]`` on.
 
     Attributes:
         row_ptr: int64 [sources + 1], runs of each source.
-        start: int32 [runs]; first: int64 [runs + 1]; weight: int8.
+        start: int32 [runs]; first: int64 [runs]; length: int32 [runs].
+        weight: int8, every distinct run once: the pixels of a convolution share theirs, and all
+            of them together stay in the cache.
     """
 
     row_ptr: Int64
     start: Int32
     first: Int64
+    length: Int32
     weight: Any
 
 
@@ -97,7 +100,44 @@ def runs(projection: Projection) -> RunTable:
     _place_runs(projection.row_ptr, projection.target, row_ptr, start, first)
     weight = np.zeros(int(first[-1]), np.int8)
     _fill_runs(projection.row_ptr, projection.target, projection.weight, start, first, weight)
-    return RunTable(row_ptr, start, first, weight)
+    return RunTable(row_ptr, start, *_share(first, weight))
+
+
+def _share(first: Int64, weight: Any) -> tuple[Int64, Int32, Any]:
+    """(first, length, weight) with equal runs stored once; run r was from ``first[r]`` on."""
+    length = np.diff(first).astype(np.int32)
+    key = np.empty(length.size, np.uint64)
+    _hash_runs(first, weight, key)
+    _, example, group = np.unique(key, return_index=True, return_inverse=True)
+    shown = example[group]
+    _part_unequal(first, weight, shown)
+    mine = shown == np.arange(length.size)
+    place = np.zeros(length.size, np.int64)
+    place[mine] = np.cumsum(length[mine]) - length[mine]
+    kept = weight[np.repeat(mine, length)]
+    return place[shown], length, kept
+
+
+@kernel
+def _hash_runs(first: Int64, weight: Any, key: Any) -> None:
+    """A number per run that equal runs have in common (FNV-1a)."""
+    for run in range(key.size):
+        value = np.uint64(14695981039346656037)
+        for j in range(first[run], first[run + 1]):
+            value = (value ^ np.uint64(np.uint8(weight[j]))) * np.uint64(1099511628211)
+        key[run] = value
+
+
+@kernel
+def _part_unequal(first: Int64, weight: Any, shown: Int64) -> None:
+    """Let a run stand for itself where it only shares the number of ``shown[run]``."""
+    for run in range(shown.size):
+        other, length = first[shown[run]], first[run + 1] - first[run]
+        equal = first[shown[run] + 1] - other == length
+        for j in range(length if equal else 0):
+            equal &= weight[first[run] + j] == weight[other + j]
+        if not equal:
+            shown[run] = run
 
 
 @kernel

@@ -47,7 +47,7 @@ class Synapses(NamedTuple):
         fan_out: int32, number of synapses of each row.
         words: int32, all projections in the layout WORDS.
         target, weight: int32 and int32 or int64, all in the layout WIDE.
-        run_start, run_first, run_weight: all in the layout RUNS, see ``RunTable``.
+        run_start, run_first, run_length, run_weight: all in the layout RUNS, see ``RunTable``.
     """
 
     row_ptr: Int64
@@ -57,6 +57,7 @@ class Synapses(NamedTuple):
     weight: Int64
     run_start: Int32
     run_first: Int64
+    run_length: Int32
     run_weight: Any
 
 
@@ -221,7 +222,6 @@ def _synapses(
     weight = _joined(parts["weight"], np.int64)
     if np.abs(weight).max(initial=0) < 2**31:
         weight = weight.astype(np.int32)
-    lengths = _joined(parts["run_first"], np.int64)
     return table, Synapses(
         _joined(parts["row_ptr"], np.int64),
         _joined(parts["fan_out"], np.int32),
@@ -229,7 +229,8 @@ def _synapses(
         _joined(parts["target"], np.int32),
         weight,
         _joined(parts["run_start"], np.int32),
-        np.concatenate([[0], np.cumsum(lengths)]),
+        _joined(parts["run_first"], np.int64),
+        _joined(parts["run_length"], np.int32),
         _joined(parts["run_weight"], np.int8),
     )
 
@@ -238,8 +239,10 @@ def _store(p: Projection, layout: int, parts: dict[str, list[IntArray]]) -> tupl
     """Append a projection to its layout's arrays; return row pointers and entries added."""
     if layout == RUNS:
         table = runs(p)
+        before = sum(weight.size for weight in parts["run_weight"])
         parts["run_start"].append(table.start)
-        parts["run_first"].append(np.diff(table.first))
+        parts["run_first"].append(table.first + before)
+        parts["run_length"].append(table.length)
         parts["run_weight"].append(table.weight)
         return table.row_ptr, table.start.size
     if layout == WORDS:

@@ -20,18 +20,22 @@ from snnc.simulators.functional.kernels import (
     STEP,
     STORED,
     Arriving,
-    Fast,
     General,
     Recording,
     Workspace,
     advance,
 )
+from snnc.simulators.functional.membranes import Fast
 from snnc.simulators.functional.plan import (
     BIASED,
+    CHUNK,
+    CURRENT,
     FIRST,
     GENERAL,
     MODE,
+    PARAMETER,
     PENDING,
+    PERIOD,
     FastParameters,
     Plan,
     fast_parameters,
@@ -206,10 +210,12 @@ class Worker:
         room = int((sources[:, SIZE] * sources[:, DEPTH]).sum())
         fast = Fast(
             np.zeros(size, kind),
+            np.zeros(size if plan.table[:, CURRENT].any() else 0, kind),
             parameters.threshold,
             parameters.added,
             parameters.multiplier,
-            np.zeros(size, kind),
+            parameters.current_multiplier,
+            np.zeros_like(parameters.threshold),
         )
         self.initial = parameters.initial
         self.general = None
@@ -217,7 +223,7 @@ class Worker:
             self.general = General(program.packed, neuron_kernel.new_state(program.packed))
         self.gates = _gates(program, plan.table)
         self.waiting = max(program.lags, default=0)
-        fired = np.zeros(program.largest + 8 & -8, np.uint8)
+        fired = np.zeros(CHUNK + 8, np.uint8)
         self.workspace = Workspace(
             np.zeros(program.largest, kind),
             fired,
@@ -270,7 +276,7 @@ class Worker:
     def reset(self) -> None:
         """Forget everything."""
         work = self.workspace
-        for zeroed in (work.ring_count, work.sums, work.fast.bias):
+        for zeroed in (work.ring_count, work.sums, work.fast.current, work.fast.bias):
             zeroed[:] = 0
         work.fast.v[:] = self.initial
         work.pending[:] = self.plan[:-1, PENDING]
@@ -279,16 +285,16 @@ class Worker:
 
 
 def _gates(program: Program, plan: Int64) -> dict[int, list[tuple[slice, Int64]]]:
-    """By moment, the (neurons, biases) of fast populations that begin in it."""
+    """By moment, the (parameters, biases) of fast populations that begin in it."""
     gates: dict[int, list[tuple[slice, Int64]]] = {}
     packed = program.packed
-    for p in np.flatnonzero(plan[:-1, BIASED]):
-        place = slice(plan[p, FIRST], plan[p + 1, FIRST])
-        k = packed.table[packed.kind[place.start]]
+    for p in np.flatnonzero((plan[:-1, BIASED] > 0) & (plan[:-1, MODE] != GENERAL)):
+        first, own, period = plan[p, [FIRST, PARAMETER, PERIOD]]
+        k = packed.table[packed.kind[first]]
         for b in range(k[BIASES]):
-            bias = packed.values[packed.row[place] + LADDERS + b]
+            bias = packed.values[packed.row[first : first + period] + LADDERS + b]
             onset = int(packed.onsets[k[ONSETS] + b]) + program.lags[p]
-            gates.setdefault(onset, []).append((place, bias))
+            gates.setdefault(onset, []).append((slice(own, own + period), bias))
     return gates
 
 

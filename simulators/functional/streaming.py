@@ -118,6 +118,7 @@ class Stream:
         work = self._worker.workspace
         found: dict[str, AnyArray] = {
             "v": work.fast.v,
+            "current": work.fast.current,
             "bias": work.fast.bias,
             "pending": work.pending,
             "ring_index": work.ring_index,
