@@ -13,9 +13,15 @@ import numpy as np
 from snnc.ir.arrays import IntArray
 from snnc.ir.jit import inlined
 from snnc.ir.jit import inner_kernel as kernel
-from snnc.simulators.functional.layouts import RUNS, TARGET_BITS, TARGET_MASK, WORDS
-from snnc.simulators.functional.prefetch import prefetch
-from snnc.simulators.functional.program import COUNT, LAYOUT, ROW, Synapses
+from snnc.simulators.functional.layouts import (
+    RUNS,
+    SINGLE,
+    TARGET_BITS,
+    TARGET_MASK,
+    WORDS,
+)
+from snnc.simulators.functional.program import LAYOUT, ROW, Synapses
+from snnc.simulators.functional.vector import LANES, add_lanes, prefetch
 from snnc.simulators.neuron_kernel import Int32, Int64
 
 # Rows that are asked for ahead, and words in a cache line.
@@ -26,55 +32,57 @@ AHEAD, LINE = 3, 16
 def deliver(k: Int64, synapses: Synapses, spikes: tuple[Int32, Int64, int], sums: IntArray) -> int:
     """Add the synapses of spikes (index, value, unit); returns the number of events."""
     index, value, unit = spikes
-    row = synapses.row_ptr[k[ROW] :]
     if k[LAYOUT] == RUNS:
-        runs = synapses.run_start, synapses.run_first, synapses.run_length, synapses.run_weight
+        rows = synapses.base[k[ROW] :], synapses.shape[k[ROW] :]
         if unit:
-            scatter_runs(row, runs, index, sums)
-        else:
-            scatter_scaled_runs(row, runs, index, value, sums)
-        return _fan_out(synapses.fan_out[k[COUNT] :], index)
+            return scatter_runs(rows, synapses, index, sums)
+        return scatter_scaled_runs(rows, synapses, index, value, sums)
+    row = synapses.row_ptr[k[ROW] :]
     if k[LAYOUT] == WORDS and unit:
         return scatter_words(row, synapses.words, index, sums)
     if k[LAYOUT] == WORDS:
         return scatter_scaled_words(row, synapses.words, index, value, sums)
+    if k[LAYOUT] == SINGLE:
+        return scatter_single(synapses.words[row[0] :], spikes, sums)
     return scatter(row, synapses.target, synapses.weight, spikes, sums)
 
 
-@inlined
-def _fan_out(fan_out: Int32, index: Int32) -> int:
-    """Number of synapses of all spikes."""
-    events = 0
-    for i in index:
-        events += fan_out[i]
-    return events
-
-
 @kernel
-def scatter_runs(
-    row: Int64, runs: tuple[Int32, Int64, Int32, Any], index: Int32, sums: Any
-) -> None:
-    """Binary spikes through runs; unsigned indices let the inner loop become vector code."""
-    start, first, length, weight = runs
+def scatter_runs(rows: tuple[Int32, Int32], synapses: Synapses, index: Int32, sums: Any) -> int:
+    """Binary spikes through runs, whose weights are padded with zeros to whole vectors."""
+    base, shape = rows
+    pointer, events = synapses.shape_ptr, synapses.shape_events
+    offset, first = synapses.run_offset, synapses.run_first
+    length, weight = synapses.run_length, synapses.run_weight
+    total = 0
     for i in index:
-        for r in range(row[i], row[i + 1]):
-            target, source = np.uintp(start[r]), np.uintp(first[r])
-            for k in range(length[r]):
-                sums[target + np.uintp(k)] += weight[source + np.uintp(k)]
+        begin, s = base[np.uint32(i)], np.uint32(shape[np.uint32(i)])
+        total += events[s]
+        for r in range(pointer[s], pointer[s + 1]):
+            target, source = begin + offset[r], first[r]
+            for k in range(0, length[r], LANES):
+                add_lanes(sums, target + k, weight, source + k, None)
+    return total
 
 
 @kernel
 def scatter_scaled_runs(
-    row: Int64, runs: tuple[Int32, Int64, Int32, Any], index: Int32, value: Int64, sums: Any
-) -> None:
+    rows: tuple[Int32, Int32], synapses: Synapses, index: Int32, value: Int64, sums: Any
+) -> int:
     """Counts through runs: a count multiplies the weight."""
-    start, first, length, weight = runs
-    for s in range(index.size):
-        factor = value[s]
-        for r in range(row[index[s]], row[index[s] + 1]):
-            target, source = np.uintp(start[r]), np.uintp(first[r])
-            for k in range(length[r]):
-                sums[target + np.uintp(k)] += weight[source + np.uintp(k)] * factor
+    base, shape = rows
+    pointer, events = synapses.shape_ptr, synapses.shape_events
+    offset, first = synapses.run_offset, synapses.run_first
+    length, weight = synapses.run_length, synapses.run_weight
+    total = 0
+    for j in range(index.size):
+        begin, s = base[index[j]], shape[index[j]]
+        total += events[s]
+        for r in range(pointer[s], pointer[s + 1]):
+            target, source = begin + offset[r], first[r]
+            for k in range(0, length[r], LANES):
+                add_lanes(sums, target + k, weight, source + k, value[j])
+    return total
 
 
 @inlined
@@ -113,6 +121,17 @@ def scatter_scaled_words(
             word = words[np.uintp(j)]
             sums[np.uint32(word & TARGET_MASK)] += (word >> TARGET_BITS) * factor
     return events
+
+
+@kernel
+def scatter_single(words: Int32, spikes: tuple[Int32, Int64, int], sums: IntArray) -> int:
+    """Any spikes of sources with one word each; returns the number of events."""
+    index, value, unit = spikes
+    for s in range(index.size):
+        word = words[np.uint32(index[s])]
+        weight = word >> TARGET_BITS
+        sums[np.uint32(word & TARGET_MASK)] += weight if unit else weight * value[s]
+    return index.size
 
 
 @kernel

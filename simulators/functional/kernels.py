@@ -30,6 +30,7 @@ from snnc.simulators.functional.program import (
     UNIT,
     Network,
 )
+from snnc.simulators.functional.sparsify import BEGIN, END, STEPS, Arriving
 from snnc.simulators.neuron_kernel import Int32, Int64, PackedNeurons, State
 
 # A population that receives fewer events than neurons / SPARSE walks its touched neurons only.
@@ -40,7 +41,7 @@ class Workspace(NamedTuple):
     """What one worker thread writes.
 
     Attributes:
-        sums: [largest population], input sums; zero between populations.
+        sums: [largest population + LANES], input sums; zero between populations.
         fired: uint8 [CHUNK + 8], who crosses the threshold in a part of a sweep.
         fired_words: the same memory as uint64, eight neurons each.
         fast: membranes of the fast path.
@@ -67,14 +68,6 @@ class General(NamedTuple):
 
     neurons: PackedNeurons
     state: State
-
-
-class Arriving(NamedTuple):
-    """Nonzero inputs of one sample; ``pointer`` [inputs, steps + 1] indexes the other two."""
-
-    pointer: Int64
-    element: Int32
-    amount: Int64
 
 
 # Entries of ``Recording.progress``.
@@ -112,14 +105,17 @@ def advance(
     until: int,
     room: int,
 ) -> None:
-    """Run a sample to moment ``until``, or as long as ``room`` more spikes can be kept.
+    """Run a sample to moment ``until`` or the end of the window that arrives.
+
+    Or as long as ``room`` more spikes can be kept.
 
     Moment m is step m of the inputs and step m - LAG of a population.
 
     Kernels that allocate or copy arrays take Numba seconds more to compile, so the caller
     prepares the state, opens the gates of biases and grows the recording.
     """
-    inputs, steps = arriving.pointer.shape[0], arriving.pointer.shape[1] - 1
+    inputs, steps = arriving.pointer.shape[0], arriving.span[STEPS]
+    until = min(until, arriving.span[END])
     progress, size = recording.progress, recording.spike.size
     while progress[STEP] < until and progress[STORED] + room <= size:
         t = progress[STEP]
@@ -135,8 +131,9 @@ def advance(
 def _inject(source: Int64, work: Workspace, arriving: Arriving, i: int, t: int) -> None:
     """Copy the inputs of moment ``t`` to their ring; behind the last step there are none."""
     begin, n = 0, 0
-    if t + 1 < arriving.pointer.shape[1]:
-        begin, n = arriving.pointer[i, t], arriving.pointer[i, t + 1] - arriving.pointer[i, t]
+    if t < arriving.span[STEPS]:
+        m = t - arriving.span[BEGIN]
+        begin, n = arriving.pointer[i, m], arriving.pointer[i, m + 1] - arriving.pointer[i, m]
     slot = t % source[DEPTH]
     ring = source[RING] + slot * source[SIZE]
     work.ring_count[source[SLOT] + slot] = n

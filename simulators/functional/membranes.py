@@ -14,7 +14,7 @@ import numpy as np
 from snnc.ir.arrays import IntArray
 from snnc.ir.jit import inlined
 from snnc.ir.jit import inner_kernel as kernel
-from snnc.simulators.functional.layouts import RUNS, TARGET_MASK, WORDS
+from snnc.simulators.functional.layouts import RUNS, TARGET_MASK, WIDE
 from snnc.simulators.functional.plan import (
     CHUNK,
     CURRENT,
@@ -76,13 +76,12 @@ def touch(
     will again without input.
     """
     projection, spikes = touching
-    again, row = 0, synapses.row_ptr[projection[ROW] :]
-    words, target = synapses.words, synapses.target
-    start, length = synapses.run_start, synapses.run_length
+    again, layout, row = 0, projection[LAYOUT], projection[ROW]
     membranes, threshold, added = fast.v, fast.threshold, fast.added
     for source in spikes:
-        for entry in range(row[source], row[source + 1]):
-            first, many = _targets(projection[LAYOUT], entry, words, target, start, length)
+        entries = _entries(layout, row + source, synapses)
+        for entry in range(entries[0], entries[1]):
+            first, many = _targets(layout, row + source, entry, synapses)
             for i in range(first, first + many):
                 if sums[i] != 0:
                     fires, over = _integrate(k, membranes, threshold, added, sums, i)
@@ -93,16 +92,24 @@ def touch(
     return n, again
 
 
-@inlined
-def _targets(
-    layout: int, entry: int, words: Int32, target: Int32, start: Int32, length: Int32
-) -> Any:
+@kernel
+def _entries(layout: int, row: int, synapses: Synapses) -> tuple[int, int]:
+    """First stored entry of a row, and the one behind its last."""
+    if layout == RUNS:
+        shape = synapses.shape[row]
+        return np.int64(synapses.shape_ptr[shape]), np.int64(synapses.shape_ptr[shape + 1])
+    return synapses.row_ptr[row], synapses.row_ptr[row + 1]
+
+
+@kernel
+def _targets(layout: int, row: int, entry: int, synapses: Synapses) -> tuple[int, int]:
     """First target and number of targets of one stored entry."""
     if layout == RUNS:
-        return np.int64(start[entry]), np.int64(length[entry])
-    if layout == WORDS:
-        return np.int64(words[entry] & TARGET_MASK), 1
-    return np.int64(target[entry]), 1
+        first = np.int64(synapses.base[row]) + synapses.run_offset[entry]
+        return first, np.int64(synapses.run_length[entry])
+    if layout == WIDE:
+        return np.int64(synapses.target[entry]), np.int64(1)
+    return np.int64(synapses.words[entry] & TARGET_MASK), np.int64(1)
 
 
 @inlined

@@ -22,14 +22,16 @@ import numpy as np
 
 from snnc.ir.arrays import IntArray
 from snnc.ir.neuron import NO_LEAK, Leak, Neuron, StateRange, flat
+from snnc.simulators import neuron_kernel
 from snnc.simulators.functional.program import POPULATION, Program
-from snnc.simulators.neuron_kernel import Int64
+from snnc.simulators.neuron_kernel import Int64, PackedNeurons
 
-# Columns of a plan.  FIRST: first neuron; PROJECTIONS: first incoming projection; EVENT_DRIVEN:
-# a neuron without input does not change; PENDING: ... except in the first step; KEEP: -1 when a
-# spike subtracts from the membrane, 0 when it replaces it; TRUNCATE, EVEN: rounding of the leak;
-# CURRENT: inputs charge a current first; CURRENT_WRAP: mask of its range, 0: it saturates;
-# PARAMETER: first parameters; PERIOD: number of neurons after which they repeat.
+# Columns of a plan.  FIRST: first neuron, among those that go the same way; PROJECTIONS: first
+# incoming projection; EVENT_DRIVEN: a neuron without input does not change; PENDING: ... except in
+# the first step; KEEP: -1 when a spike subtracts from the membrane, 0 when it replaces it;
+# TRUNCATE, EVEN: rounding of the leak; CURRENT: inputs charge a current first; CURRENT_WRAP: mask
+# of its range, 0: it saturates; PARAMETER: first parameters; PERIOD: number of neurons after which
+# they repeat.
 (
     FIRST, PROJECTIONS, MODE, EVENT_DRIVEN, PENDING, SHIFT, KEEP, LOW, HIGH,
     LEAK_SHIFT, TRUNCATE, EVEN, BIASED,
@@ -51,21 +53,17 @@ class Plan:
     Attributes:
         table: int64 [populations + 1, COLUMNS]; the last row only closes ranges.
         dtype: of input sums and fast membranes: int32 where every bound allows it, else int64.
+        general: the neurons that go the general way, in normal form; None: none does.
+        gates: by moment, the (parameters, biases) of fast populations that begin in it.
+        initial: [fast neurons], first membranes of the fast path.
+        threshold, added, multiplier, current_multiplier: [parameters], see ``Fast``; ``added`` is
+            what a spike adds after KEEP.
     """
 
     table: Int64
     dtype: Any
-
-
-@dataclass(frozen=True, eq=False)
-class FastParameters:
-    """Parameters in the type of the plan; ``added`` is what a spike adds after KEEP.
-
-    Attributes:
-        initial: [neurons], first membranes.
-        threshold, added, multiplier, current_multiplier: [parameters], see ``Fast``.
-    """
-
+    general: PackedNeurons | None
+    gates: dict[int, list[tuple[slice, IntArray]]]
     initial: IntArray
     threshold: IntArray
     added: IntArray
@@ -74,40 +72,66 @@ class FastParameters:
 
 
 def make_plan(program: Program, steps: int) -> Plan:
-    """Prove bounds for ``steps`` steps and choose a path for every population."""
+    """Prove bounds for ``steps`` steps, choose a path for every population, lay out parameters."""
+    table, dtype = _table(program, steps)
+    limits = np.iinfo(dtype)
+    columns: list[list[IntArray]] = [[np.zeros(0, dtype)] for _ in range(5)]
+    gates: dict[int, list[tuple[slice, IntArray]]] = {}
+    for k, (neuron, order) in enumerate(zip(program.populations, program.order, strict=True)):
+        if table[k, MODE] == GENERAL:
+            continue
+        own, period = table[k, [PARAMETER, PERIOD]]
+        for column, value in zip(columns, _fast_values(neuron), strict=True):
+            # A threshold beyond the type is never, or always, reached.
+            clipped = np.clip(value, limits.min, limits.max).astype(dtype)
+            whole = _ordered(clipped, neuron, order)
+            column.append(whole if column is columns[0] else whole[:period])
+        for bias in neuron.bias:
+            values = _ordered(bias.value, neuron, order)[:period]
+            begin = gates.setdefault(bias.onset + program.lags[k], [])
+            begin.append((slice(own, own + period), values))
+    initial, *parameters = (np.concatenate(column) for column in columns)
+    return Plan(table, dtype, _general(program, table), gates, initial, *parameters)
+
+
+def _table(program: Program, steps: int) -> tuple[Int64, Any]:
+    """(table, dtype) of a plan."""
     table = np.zeros((len(program.populations) + 1, COLUMNS), np.int64)
     table[:, PERIOD] = 1
     need = parameters = 0
+    neurons = {True: 0, False: 0}
     for k, (neuron, bound) in enumerate(zip(program.populations, program.input_bound, strict=True)):
         largest = _largest_number(neuron, bound, steps) if _is_simple(neuron) else None
-        table[k] = _row(neuron, largest is not None)
+        fast = largest is not None
+        table[k] = _row(neuron, fast)
+        table[k, FIRST] = neurons[fast]
+        neurons[fast] += neuron.size
         need = max(need, bound, largest or 0)
-        if largest is not None:
+        if fast:
             table[k, PARAMETER] = parameters
             table[k, PERIOD] = _period(neuron, program.order[k])
             parameters += table[k, PERIOD]
-    table[:, FIRST] = program.first
     targets = program.network.projections[:, POPULATION]
     table[:, PROJECTIONS] = np.searchsorted(targets, np.arange(len(table)))
     dtype = np.int32 if need < _INT32 else np.int64
     if dtype is np.int32:
         for bound in (LOW, HIGH, CURRENT_LOW, CURRENT_HIGH):
             table[:, bound] = np.clip(table[:, bound], -_INT32 - 1, _INT32)
-    return Plan(table, dtype)
+    return table, dtype
 
 
-def fast_parameters(program: Program, plan: Plan) -> FastParameters:
-    """Flat parameters; a threshold beyond the type is never, or always, reached."""
-    limits = np.iinfo(plan.dtype)
-    columns: list[list[IntArray]] = [[np.zeros(0, plan.dtype)] for _ in range(5)]
-    for k, neuron in enumerate(program.populations):
-        fast = plan.table[k, MODE] != GENERAL
-        values = _fast_values(neuron) if fast else (np.zeros((), np.int64),)
-        for position, value in enumerate(values):
-            clipped = np.clip(value, limits.min, limits.max).astype(plan.dtype)
-            whole = _ordered(clipped, neuron, program.order[k])
-            columns[position].append(whole[: plan.table[k, PERIOD]] if position else whole)
-    return FastParameters(*(np.concatenate(column) for column in columns))
+def _general(program: Program, table: Int64) -> PackedNeurons | None:
+    """The populations of the general way one after the other, each in internal order."""
+    chosen = np.flatnonzero(table[:-1, MODE] == GENERAL)
+    if not chosen.size:
+        return None
+    packed = neuron_kernel.pack([program.populations[k] for k in chosen])
+    whole = []
+    for k in chosen:
+        order = program.order[k]
+        natural = np.arange(program.populations[k].size) if order is None else order
+        whole.append(table[k, FIRST] + natural)
+    return packed.take(np.concatenate(whole))
 
 
 def _ordered(parameter: IntArray, neuron: Neuron, order: Int64 | None) -> IntArray:

@@ -18,51 +18,52 @@ from snnc.ir.expand import Expansion, Projection
 from snnc.ir.jit import lean_kernel as kernel
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input
-from snnc.simulators import neuron_kernel
 from snnc.simulators.functional.layouts import (
     RUNS,
     WIDE,
-    WORDS,
     channels_last,
     choose,
     reorder,
     runs,
     words,
 )
-from snnc.simulators.neuron_kernel import Int32, Int64, PackedNeurons
+from snnc.simulators.neuron_kernel import Int32, Int64
 
 # Columns of ``sources``.  UNIT: every emitted value is 1.  DEPTH: steps of spikes kept.  LAG:
 # steps by which the source comes after the inputs (``IntegerNetwork.lags``).
 SIZE, UNIT, DEPTH, RING, SLOT, LAG, SOURCE_COLUMNS = range(7)
-# Columns of ``projections``.  POPULATION: the one it reaches; ROW: first of its row pointers;
-# COUNT: first of its rows in ``fan_out``.
-SOURCE, POPULATION, DELAY, LAYOUT, ROW, COUNT, PROJECTION_COLUMNS = range(7)
+# Columns of ``projections``.  POPULATION: the one it reaches; ROW: first of its sources in
+# ``row_ptr``, or in ``base`` and ``shape`` if LAYOUT is RUNS.
+SOURCE, POPULATION, DELAY, LAYOUT, ROW, PROJECTION_COLUMNS = range(6)
 
 
 class Synapses(NamedTuple):
     """Rows of all projections one after the other, each in its layout.
 
     Attributes:
-        row_ptr: int64, to words, to ``target`` and ``weight``, or to runs, as LAYOUT says.
-        fan_out: int32, number of synapses of each row.
-        words: int32, all projections in the layout WORDS.
+        row_ptr: int64, to words, or to ``target`` and ``weight``, as LAYOUT says.
+        words: int32, all projections in the layouts WORDS and SINGLE.
         target, weight: int32 and int32 or int64, all in the layout WIDE.
-        run_start, run_first, run_length, run_weight: all in the layout RUNS, see ``RunTable``.
+        base, shape, shape_ptr, shape_events, run_offset, run_first, run_length, run_weight: all
+            in the layout RUNS, see ``RunTable``.
     """
 
     row_ptr: Int64
-    fan_out: Int32
     words: Int32
     target: Int32
     weight: Int64
-    run_start: Int32
+    base: Int32
+    shape: Int32
+    shape_ptr: Int32
+    shape_events: Int32
+    run_offset: Int32
     run_first: Int64
     run_length: Int32
     run_weight: Any
 
 
 class Network(NamedTuple):
-    """Topology, synapses and neurons; independent of the number of steps.
+    """Topology and synapses; independent of the number of steps.
 
     Attributes:
         sources: int64 [inputs + populations, SOURCE_COLUMNS].
@@ -81,29 +82,22 @@ class Program:
 
     Attributes:
         network: arrays for the kernels.
-        packed: parameters of all neurons in normal form.
         inputs, populations: the nodes behind the sources, in order.
         readout: population read by each output.
         input_bound: int per population, largest possible |sum of inputs| of one neuron.
+        synapses: number of stored synapses.
         order: per population, natural index of its neurons in internal order; None: the same.
-        first: int64 [populations + 1], first neuron of each population, and of none.
         lags: steps by which each population comes after the inputs.
     """
 
     network: Network
-    packed: PackedNeurons
     inputs: tuple[Input, ...]
     populations: tuple[Neuron, ...]
     readout: dict[str, str]
     input_bound: tuple[int, ...]
+    synapses: int
     order: tuple[Int64 | None, ...]
-    first: Int64
     lags: tuple[int, ...]
-
-    @property
-    def neurons(self) -> int:
-        """Number of neurons."""
-        return int(self.first[-1])
 
     @property
     def largest(self) -> int:
@@ -126,7 +120,6 @@ def build(expansion: Expansion, lags: Mapping[str, int] | None = None) -> Progra
         expansion.projections, key=lambda p: (number[p.population], number[p.source])
     )
     order = {n.name: channels_last(n.shape) for n in expansion.populations}
-    first = np.cumsum([0, *(n.size for n in expansion.populations)])
     magnitudes = _magnitudes(expansion)
     network = Network(
         _sources(expansion, projections, lags),
@@ -134,29 +127,13 @@ def build(expansion: Expansion, lags: Mapping[str, int] | None = None) -> Progra
     )
     return Program(
         network,
-        _neurons(expansion, order),
         expansion.inputs,
         expansion.populations,
         expansion.readout,
         tuple(_input_bound(n, projections, magnitudes) for n in expansion.populations),
+        sum(p.synapses for p in projections),
         tuple(order.values()),
-        first,
         tuple(lags[n.name] for n in expansion.populations),
-    )
-
-
-def _neurons(expansion: Expansion, order: Mapping[str, Int64 | None]) -> PackedNeurons:
-    """All neurons in internal order."""
-    packed = neuron_kernel.pack(expansion.populations)
-    whole, first = [np.zeros(0, np.int64)], 0
-    for neuron in expansion.populations:
-        mine = order[neuron.name]
-        whole.append(first + (np.arange(neuron.size) if mine is None else mine))
-        first += neuron.size
-    return (
-        packed.take(np.concatenate(whole))
-        if any(mine is not None for mine in order.values())
-        else packed
     )
 
 
@@ -206,51 +183,63 @@ def _synapses(
 ) -> tuple[Int64, Synapses]:
     """Table of projections and their rows."""
     table = np.zeros((len(projections), PROJECTION_COLUMNS), np.int64)
-    parts: dict[str, list[IntArray]] = {name: [] for name in Synapses._fields}
-    stored = {WIDE: 0, WORDS: 0, RUNS: 0}
-    row = 0
+    store = _Store()
     for k, natural in enumerate(projections):
         p = reorder(natural, order.get(natural.source), order[natural.population])
         layout = choose(p)
         source, target = number[p.source], number[p.population] - inputs
-        table[k] = source, target, p.delay, layout, row + k, row
-        row += p.row_ptr.size - 1
-        pointers, size = _store(p, layout, parts)
-        parts["row_ptr"].append(pointers + stored[layout])
-        parts["fan_out"].append(np.diff(p.row_ptr).astype(np.int32))
-        stored[layout] += size
-    weight = _joined(parts["weight"], np.int64)
-    if np.abs(weight).max(initial=0) < 2**31:
-        weight = weight.astype(np.int32)
-    return table, Synapses(
-        _joined(parts["row_ptr"], np.int64),
-        _joined(parts["fan_out"], np.int32),
-        _joined(parts["words"], np.int32),
-        _joined(parts["target"], np.int32),
-        weight,
-        _joined(parts["run_start"], np.int32),
-        _joined(parts["run_first"], np.int64),
-        _joined(parts["run_length"], np.int32),
-        _joined(parts["run_weight"], np.int8),
-    )
+        row = store.runs(p) if layout == RUNS else store.rows(p, layout)
+        table[k] = source, target, p.delay, layout, row
+    return table, store.joined()
 
 
-def _store(p: Projection, layout: int, parts: dict[str, list[IntArray]]) -> tuple[IntArray, int]:
-    """Append a projection to its layout's arrays; return row pointers and entries added."""
-    if layout == RUNS:
-        table = runs(p)
-        before = sum(weight.size for weight in parts["run_weight"])
-        parts["run_start"].append(table.start)
-        parts["run_first"].append(table.first + before)
-        parts["run_length"].append(table.length)
-        parts["run_weight"].append(table.weight)
-        return table.row_ptr, table.start.size
-    if layout == WORDS:
-        parts["words"].append(words(p))
-    else:
-        parts["target"].append(p.target)
-        parts["weight"].append(p.weight)
-    return p.row_ptr, p.synapses
+class _Store:
+    """The arrays of ``Synapses`` in parts, and how long each is so far."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[IntArray]] = {name: [] for name in Synapses._fields}
+        self._size = dict.fromkeys(Synapses._fields, 0)
+
+    def _add(self, name: str, part: IntArray) -> None:
+        self._parts[name].append(part)
+        self._size[name] += part.size
+
+    def rows(self, p: Projection, layout: int) -> int:
+        """Append a projection in one of the layouts with row pointers; returns its first row."""
+        row, size = self._size["row_ptr"], self._size
+        self._add("row_ptr", p.row_ptr + (size["target"] if layout == WIDE else size["words"]))
+        if layout == WIDE:
+            self._add("target", p.target)
+            self._add("weight", p.weight)
+        else:
+            self._add("words", words(p))
+        return row
+
+    def runs(self, p: Projection) -> int:
+        """Append a projection in the layout RUNS; returns its first row."""
+        table, row, size = runs(p), self._size["base"], dict(self._size)
+        self._add("base", table.base)
+        self._add("shape", table.shape + size["shape_events"])
+        # Pointers of all projections share their ends: the last one closes the last shape.
+        self._add("shape_ptr", table.shape_ptr[:-1] + size["run_offset"])
+        self._add("shape_events", table.events)
+        self._add("run_offset", table.offset)
+        self._add("run_first", table.first + size["run_weight"])
+        self._add("run_length", table.length)
+        self._add("run_weight", table.weight)
+        return row
+
+    def joined(self) -> Synapses:
+        """All arrays."""
+        parts = self._parts
+        parts["shape_ptr"].append(np.array([self._size["run_offset"]]))
+        weight = _joined(parts["weight"], np.int64)
+        if np.abs(weight).max(initial=0) < 2**31:
+            weight = weight.astype(np.int32)
+        wide = {"row_ptr": np.int64, "run_first": np.int64, "run_weight": np.int8}
+        found = {name: _joined(parts[name], wide.get(name, np.int32))
+                 for name in Synapses._fields if name != "weight"}  # fmt: skip
+        return Synapses(**found, weight=weight)
 
 
 def _joined(parts: Sequence[IntArray], dtype: type) -> Any:

@@ -20,7 +20,15 @@ from snnc.ir.nodes import Index, Input, Linear, Mul, Output, Rescale
 from snnc.ir.types import BIN, ValueType
 from snnc.ir.weights import Dense
 from snnc.simulators import functional, reference
-from snnc.simulators.functional.layouts import RUNS, WIDE, WORDS, _part_unequal, choose, runs
+from snnc.simulators.functional.layouts import (
+    RUNS,
+    SINGLE,
+    WIDE,
+    WORDS,
+    choose,
+    part_unequal,
+    runs,
+)
 from snnc.simulators.functional.plan import (
     CHUNK,
     CURRENT,
@@ -75,7 +83,7 @@ def test_the_random_networks_reach_every_path_and_layout() -> None:
         layouts |= set(program.network.projections[:, LAYOUT])
         delays |= set(program.network.projections[:, 2])
     assert modes == {GENERAL, INTEGRATE, LEAKY}
-    assert layouts == {WIDE, WORDS, RUNS}
+    assert layouts == {WIDE, WORDS, RUNS, SINGLE}
     assert types == {np.int32, np.int64}
     assert len(delays) > 3
 
@@ -301,18 +309,23 @@ def test_equal_runs_are_stored_once_and_hold_the_same_synapses() -> None:
         for row in range(len(dense)):
             mine = slice(projection.row_ptr[row], projection.row_ptr[row + 1])
             dense[row, projection.target[mine]] = projection.weight[mine]
-            for r in range(table.row_ptr[row], table.row_ptr[row + 1]):
+            shape, base = table.shape[row], table.base[row]
+            assert table.events[shape] == mine.stop - mine.start
+            for r in range(table.shape_ptr[shape], table.shape_ptr[shape + 1]):
                 part = table.weight[table.first[r] : table.first[r] + table.length[r]]
-                found[row, table.start[r] : table.start[r] + table.length[r]] = part
+                first = base + table.offset[r]
+                found[row, first : first + table.length[r]] = part
         np.testing.assert_array_equal(found, dense)
-    conv = build(expand(event_cnn(1, 1)[0])).network.synapses
-    assert conv.run_weight.size * 10 < conv.run_length.sum()
+    program = build(expand(event_cnn(1, 1)[0]))
+    conv = program.network.synapses
+    assert conv.run_weight.size * 10 < program.synapses
+    assert conv.shape_events.size * 10 < conv.shape.size
 
 
 def test_runs_that_only_share_their_number_are_kept_apart() -> None:
     first, weight = np.array([0, 2, 4, 6, 9]), np.array([1, 2, 1, 3, 1, 2, 1, 2, 0], np.int8)
     shown = np.zeros(4, np.int64)
-    _part_unequal(first, weight, shown)
+    part_unequal(first, weight, shown)
     assert list(shown) == [0, 1, 0, 3]
 
 
