@@ -92,8 +92,8 @@ def touch(
     return n, again
 
 
-@kernel
-def _entries(layout: int, row: int, synapses: Synapses) -> tuple[int, int]:
+@inlined
+def _entries(layout: int, row: int, synapses: Synapses) -> Any:
     """First stored entry of a row, and the one behind its last."""
     if layout == RUNS:
         shape = synapses.shape[row]
@@ -101,8 +101,8 @@ def _entries(layout: int, row: int, synapses: Synapses) -> tuple[int, int]:
     return synapses.row_ptr[row], synapses.row_ptr[row + 1]
 
 
-@kernel
-def _targets(layout: int, row: int, entry: int, synapses: Synapses) -> tuple[int, int]:
+@inlined
+def _targets(layout: int, row: int, entry: int, synapses: Synapses) -> Any:
     """First target and number of targets of one stored entry."""
     if layout == RUNS:
         first = np.int64(synapses.base[row]) + synapses.run_offset[entry]
@@ -188,7 +188,7 @@ def _charge(
             sums[i] = 0
 
 
-@inlined
+@kernel
 def _leak(v: IntArray, multiplier: IntArray, shift: int, truncate: int, even: int) -> None:
     """``v = round(multiplier v / 2^shift)`` without branches, so that it becomes vector code.
 
