@@ -7,8 +7,8 @@ of a population with channels are ordered channel last; ``Program.order`` leads 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -105,33 +105,47 @@ class Program:
         return max((n.size for n in self.populations), default=0)
 
 
-def build(expansion: Expansion, lags: Mapping[str, int] | None = None) -> Program:
+def build(
+    expansion: Expansion,
+    lags: Mapping[str, int] | None = None,
+    projections: Iterable[Projection] | None = None,
+) -> Program:
     """Pack an expanded network; ``lags`` by source name as in ``IntegerNetwork.lags``, or all 0.
 
     A projection that crosses a barrier has a negative delay; counted from the inputs' steps on,
     with the lags of both ends, every delay is one into the past.
+
+    Args:
+        expansion: populations, and projections unless these are given.
+        lags: see above.
+        projections: one at a time, population by population in order: large networks need not
+            be in memory as they are here and as they will be at the same time.
     """
     lags = lags or dict.fromkeys(_names(expansion), 0)
-    late = [replace(p, delay=p.delay + lags[p.population] - lags[p.source])
-            for p in expansion.projections]  # fmt: skip
-    expansion = replace(expansion, projections=tuple(late))
     number = {name: k for k, name in enumerate(_names(expansion))}
-    projections = sorted(
-        expansion.projections, key=lambda p: (number[p.population], number[p.source])
-    )
     order = {n.name: channels_last(n.shape) for n in expansion.populations}
     magnitudes = _magnitudes(expansion)
-    network = Network(
-        _sources(expansion, projections, lags),
-        *_synapses(projections, order, number, len(expansion.inputs)),
-    )
+    bounds = {n.name: np.zeros(n.size) for n in expansion.populations}
+    store, rows = _Store(), list[tuple[int, ...]]()
+    synapses = 0
+    for p in expansion.projections if projections is None else projections:
+        delay = p.delay + lags[p.population] - lags[p.source]
+        _add_magnitudes(bounds[p.population], p.target, p.weight, float(magnitudes[p.source]))
+        q = reorder(p, order.get(p.source), order[p.population])
+        layout = choose(q)
+        row = store.runs(q) if layout == RUNS else store.rows(q, layout)
+        target = number[p.population] - len(expansion.inputs)
+        rows.append((number[p.source], target, delay, layout, row))
+        synapses += p.synapses
+    rows.sort(key=lambda row: (row[POPULATION], row[SOURCE]))
+    table = np.array(rows, np.int64).reshape(-1, PROJECTION_COLUMNS)
     return Program(
-        network,
+        Network(_sources(expansion, table, lags), table, store.joined()),
         expansion.inputs,
         expansion.populations,
         expansion.readout,
-        tuple(_input_bound(n, projections, magnitudes) for n in expansion.populations),
-        sum(p.synapses for p in projections),
+        tuple(_input_bound(bounds[n.name]) for n in expansion.populations),
+        synapses,
         tuple(order.values()),
         tuple(lags[n.name] for n in expansion.populations),
     )
@@ -153,9 +167,7 @@ def _magnitudes(expansion: Expansion) -> dict[str, int]:
     return result
 
 
-def _sources(
-    expansion: Expansion, projections: Sequence[Projection], lags: Mapping[str, int]
-) -> Int64:
+def _sources(expansion: Expansion, projections: Int64, lags: Mapping[str, int]) -> Int64:
     """Row per source; the spikes of step t lie in slot t % DEPTH of its ring."""
     sizes = [size_of(n.shape) for n in expansion.inputs] + [n.size for n in expansion.populations]
     unit = [n.type.kind == "bin" for n in expansion.inputs]
@@ -166,31 +178,12 @@ def _sources(
     table = np.zeros((len(sizes), SOURCE_COLUMNS), np.int64)
     table[:, SIZE], table[:, UNIT], table[:, DEPTH] = sizes, unit, 1
     for k, name in enumerate(_names(expansion)):
-        delays = (p.delay for p in projections if p.source == name)
-        table[k, DEPTH] = 1 + max(delays, default=0)
+        table[k, DEPTH] += projections[projections[:, SOURCE] == k, DELAY].max(initial=0)
         table[k, LAG] = lags[name]
     room = table[:, SIZE] * table[:, DEPTH]
     table[:, RING] = np.cumsum(room) - room
     table[:, SLOT] = np.cumsum(table[:, DEPTH]) - table[:, DEPTH]
     return table
-
-
-def _synapses(
-    projections: Sequence[Projection],
-    order: Mapping[str, Int64 | None],
-    number: Mapping[str, int],
-    inputs: int,
-) -> tuple[Int64, Synapses]:
-    """Table of projections and their rows."""
-    table = np.zeros((len(projections), PROJECTION_COLUMNS), np.int64)
-    store = _Store()
-    for k, natural in enumerate(projections):
-        p = reorder(natural, order.get(natural.source), order[natural.population])
-        layout = choose(p)
-        source, target = number[p.source], number[p.population] - inputs
-        row = store.runs(p) if layout == RUNS else store.rows(p, layout)
-        table[k] = source, target, p.delay, layout, row
-    return table, store.joined()
 
 
 class _Store:
@@ -231,32 +224,29 @@ class _Store:
 
     def joined(self) -> Synapses:
         """All arrays."""
-        parts = self._parts
-        parts["shape_ptr"].append(np.array([self._size["run_offset"]]))
-        weight = _joined(parts["weight"], np.int64)
-        if np.abs(weight).max(initial=0) < 2**31:
-            weight = weight.astype(np.int32)
+        self._add("shape_ptr", np.array([self._size["run_offset"]]))
         wide = {"row_ptr": np.int64, "run_first": np.int64, "run_weight": np.int8}
-        found = {name: _joined(parts[name], wide.get(name, np.int32))
-                 for name in Synapses._fields if name != "weight"}  # fmt: skip
-        return Synapses(**found, weight=weight)
+        if any(np.abs(part).max(initial=0) >= 2**31 for part in self._parts["weight"]):
+            wide["weight"] = np.int64
+        return Synapses(*(self._joined(name, wide.get(name, np.int32)) for name in self._parts))
+
+    def _joined(self, name: str, dtype: type) -> Any:
+        """The parts of an array as one, given up one by one to save memory."""
+        whole: IntArray = np.empty(self._size[name], dtype)
+        first = 0
+        for k, part in enumerate(self._parts[name]):
+            whole[first : first + part.size] = part
+            first += part.size
+            self._parts[name][k] = part[:0].copy()
+            del part
+        return whole
 
 
-def _joined(parts: Sequence[IntArray], dtype: type) -> Any:
-    """Concatenation; the single part itself when there is only one, to save memory."""
-    if len(parts) == 1:
-        return parts[0].astype(dtype, copy=False)
-    return np.concatenate([np.zeros(0, dtype), *parts])
+def _input_bound(total: RealArray) -> int:
+    """Largest |sum of weight x value| that can reach one neuron of the population in a step.
 
-
-def _input_bound(
-    neuron: Neuron, projections: Sequence[Projection], magnitude: dict[str, int]
-) -> int:
-    """Largest |sum of weight x value| that can reach one neuron of the population in a step."""
-    total = np.zeros(neuron.size)
-    for p in projections:
-        if p.population == neuron.name:
-            _add_magnitudes(total, p.target, p.weight, float(magnitude[p.source]))
+    ``total`` is that of every neuron, as far as float64 holds it.
+    """
     # Sums of float64 are exact below 2^53; above, the margin keeps the bound a bound.
     largest = float(total.max(initial=0))
     return int(largest) if largest < 2**50 else int(largest * 1.01)

@@ -11,7 +11,7 @@ import numpy as np
 
 from snnc.ir.arrays import IntArray, size_of
 from snnc.ir.errors import OptionError
-from snnc.ir.expand import expand
+from snnc.ir.expand import each_projection, expand_outline
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.lower import executable
 from snnc.simulators import neuron_kernel
@@ -69,7 +69,7 @@ class Functional:
     def __init__(self, network: IntegerNetwork) -> None:
         whole = executable(network)
         self.network = network
-        self.program = build(expand(whole), whole.lags)
+        self.program = build(expand_outline(whole), whole.lags, each_projection(whole))
         self._plans: dict[int, Plan] = {}
 
     def run(
