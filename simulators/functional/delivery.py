@@ -27,16 +27,21 @@ from snnc.simulators.neuron_kernel import Int32, Int64
 # Rows that are asked for ahead, and words in a cache line.
 AHEAD, LINE = 3, 16
 
+Runs = tuple[Int32, Int64, Int32, Any]
+"""(offset, first, length, weight) of ``RunTable``."""
 
-@kernel
+
+@inlined
 def deliver(k: Int64, synapses: Synapses, spikes: tuple[Int32, Int64, int], sums: IntArray) -> int:
     """Add the synapses of spikes (index, value, unit); returns the number of events."""
     index, value, unit = spikes
     if k[LAYOUT] == RUNS:
         rows = synapses.base[k[ROW] :], synapses.shape[k[ROW] :]
+        shapes = synapses.shape_ptr, synapses.shape_events
+        runs = synapses.run_offset, synapses.run_first, synapses.run_length, synapses.run_weight
         if unit:
-            return scatter_runs(rows, synapses, index, sums)
-        return scatter_scaled_runs(rows, synapses, index, value, sums)
+            return scatter_runs(rows, shapes, runs, index, sums)
+        return scatter_scaled_runs(rows, shapes, runs, spikes, sums)
     row = synapses.row_ptr[k[ROW] :]
     if k[LAYOUT] == WORDS and unit:
         return scatter_words(row, synapses.words, index, sums)
@@ -48,12 +53,13 @@ def deliver(k: Int64, synapses: Synapses, spikes: tuple[Int32, Int64, int], sums
 
 
 @kernel
-def scatter_runs(rows: tuple[Int32, Int32], synapses: Synapses, index: Int32, sums: Any) -> int:
+def scatter_runs(
+    rows: tuple[Int32, Int32], shapes: tuple[Int32, Int32], runs: Runs, index: Int32, sums: Any
+) -> int:
     """Binary spikes through runs, whose weights are padded with zeros to whole vectors."""
     base, shape = rows
-    pointer, events = synapses.shape_ptr, synapses.shape_events
-    offset, first = synapses.run_offset, synapses.run_first
-    length, weight = synapses.run_length, synapses.run_weight
+    pointer, events = shapes
+    offset, first, length, weight = runs
     total = 0
     for i in index:
         begin, s = base[np.uint32(i)], np.uint32(shape[np.uint32(i)])
@@ -67,13 +73,17 @@ def scatter_runs(rows: tuple[Int32, Int32], synapses: Synapses, index: Int32, su
 
 @kernel
 def scatter_scaled_runs(
-    rows: tuple[Int32, Int32], synapses: Synapses, index: Int32, value: Int64, sums: Any
+    rows: tuple[Int32, Int32],
+    shapes: tuple[Int32, Int32],
+    runs: Runs,
+    spikes: tuple[Int32, Int64, int],
+    sums: Any,
 ) -> int:
     """Counts through runs: a count multiplies the weight."""
     base, shape = rows
-    pointer, events = synapses.shape_ptr, synapses.shape_events
-    offset, first = synapses.run_offset, synapses.run_first
-    length, weight = synapses.run_length, synapses.run_weight
+    pointer, events = shapes
+    offset, first, length, weight = runs
+    index, value, _ = spikes
     total = 0
     for j in range(index.size):
         begin, s = base[index[j]], shape[index[j]]

@@ -38,7 +38,11 @@ from snnc.simulators.functional.plan import (
     TRUNCATE,
 )
 from snnc.simulators.functional.program import LAYOUT, ROW, Synapses
+from snnc.simulators.functional.vector import lowest_byte
 from snnc.simulators.neuron_kernel import Int32, Int64
+
+# Bits 0 and 1 of the flags of eight neurons, see ``_fire``.
+_FIRED, _AGAIN = np.uint64(0x0101010101010101), np.uint64(0x0202020202020202)
 
 
 class Fast(NamedTuple):
@@ -223,14 +227,15 @@ def _collect(fired: Any, words: Any, begin: int, end: int, index: Int32, n: int)
 
     Returns how many are listed then, and whether any would fire again.
     """
-    again, size = 0, end - begin
+    size, again = end - begin, np.uint64(0)
     for i in range(size, (size + 7) & -8):
         fired[i] = 0
     for w in range((size + 7) >> 3):
-        if words[w] != 0:
-            for i in range(8 * w, 8 * w + 8):
-                if fired[i] & 1:
-                    index[n] = begin + i
-                    n += 1
-                again |= fired[i] >> 1
-    return n, again
+        spikes = words[w] & _FIRED
+        again |= words[w]
+        # One turn per spike: whether a neuron fires is nothing a processor can guess.
+        while spikes != 0:
+            index[n] = begin + 8 * w + lowest_byte(spikes)
+            n += 1
+            spikes &= spikes - np.uint64(1)
+    return n, int((again & _AGAIN) != 0)

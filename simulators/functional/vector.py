@@ -68,3 +68,15 @@ add_lanes = cast(Callable[[Any, Any, Any, Any, Any], None], intrinsic(_add_lanes
 Compilers do not find this vector code in runs of a few dozen weights: they make a loop of many
 vectors and leave such runs to its scalar rest.  Places are not checked.
 """
+
+
+def _lowest_byte(_context: Any, word: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        zeros = builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+        return builder.lshr(zeros, ir.Constant(zeros.type, 3))
+
+    return types.int64(types.uint64), generate
+
+
+lowest_byte = cast(Callable[[Any], int], intrinsic(_lowest_byte))
+"""Number of the lowest byte of a uint64 other than zero that is not zero."""
