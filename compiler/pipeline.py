@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from snnc.backends import targets
-from snnc.compiler import legalize, normalise, quantize, retime
+from snnc.compiler import legalize, normalise, phases, quantize, retime
 from snnc.compiler.dump import dump_stage
 from snnc.compiler.frontends import (
     NetxOptions,
@@ -40,10 +40,11 @@ from snnc.compiler.verify import verify
 from snnc.compiler.wire import Preference, wire_codes
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.deployment import Deployment
-from snnc.ir.errors import OptionError
+from snnc.ir.errors import CapacityError, OptionError
 from snnc.ir.expand import expand
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
+from snnc.ir.phased import Program
 from snnc.ir.target import Target
 from snnc.ir.wire import WireCode
 
@@ -109,7 +110,7 @@ class Compilation:
     calibration: Calibration | None = None
     conversion: Mapping[str, Any] | None = None
 
-    def run(self, stop_after: str | None = None) -> Deployment | None:
+    def run(self, stop_after: str | None = None) -> Program | None:
         """Run all stages, or those up to and including ``stop_after``; None when stopped early.
 
         Raises:
@@ -117,6 +118,7 @@ class Compilation:
         """
         check_stage(stop_after)
         self.target = targets.load_sound(self.options.target)
+        phases.check_target(self.target, self.options.most_phases)
         work = dict(zip(STAGES, (
             self._frontend, self._normalise, self._quantize, self._legalize, self._retime,
             self._map, self._deployment,
@@ -131,7 +133,7 @@ class Compilation:
             self.on_stage(stage, self.seconds[stage])
             if stage == stop_after:
                 break
-        deployment: Deployment | None = self.results.get("deployment")
+        deployment: Program | None = self.results.get("deployment")
         return deployment
 
     def _frontend(self) -> Network | IntegerNetwork:
@@ -161,8 +163,8 @@ class Compilation:
             bits,
             self.timesteps,
             layers,
-            # Lava's populations have one threshold, so one grid.
-            "layer" if self.options.semantics == "lava" else "channel",
+            # Lava's populations have one threshold, so one grid; so have cores that hold layers.
+            "layer" if self.options.semantics == "lava" or self.target.layers else "channel",
             max_spikes=self.options.max_spikes,
             memory_budget=self.options.memory_budget,
             leak=self.options.leak,
@@ -229,18 +231,43 @@ class Compilation:
         if self.calibration is not None:
             self.rates = self.calibration.measure(network, self.target, codes)
         options = MapOptions(seed=self.options.seed, time_limit_s=self.options.time_limit_s)
-        return map_network(
-            network,
-            self.results["retime"],
-            self.target,
-            self.options.chips,
-            self.rates,
-            options,
-            self.expansion,
+        try:
+            return map_network(
+                network,
+                self.results["retime"],
+                self.target,
+                self.options.chips,
+                self.rates,
+                options,
+                self.expansion,
+            )
+        except CapacityError:
+            if self.options.most_phases == 1:
+                raise
+        return phases.phase(
+            network, self._machine(options), self.rates, self.options.most_phases, self._measure
         )
 
-    def _deployment(self) -> Deployment:
+    def _machine(self, options: MapOptions) -> phases.Machine:
+        return phases.Machine(
+            self.target, self.options.chips, self.timesteps, self.wire_code, options
+        )
+
+    def _measure(self, codes: Mapping[str, WireCode]) -> Mapping[str, RealArray]:
+        assert self.calibration is not None  # only known rates are measured again
+        return self.calibration.measure(self.results["legalize"], self.target, codes)
+
+    def _deployment(self) -> Program:
         mapping = self.results["map"]
+        if isinstance(mapping, phases.PhasedMapping):
+            return phases.finish(
+                self.results["legalize"],
+                self._machine(MapOptions()),
+                mapping,
+                self._provenance(),
+                self.results["quantize"].report,
+                self._converted(),
+            )
         draft = Deployment(
             network=self.results["legalize"],
             target=self.target,
@@ -249,13 +276,16 @@ class Compilation:
             cores=mapping.cores,
             routes=mapping.routes,
             certificate=mapping.certificate,
-            provenance=provenance(
-                self.model, self.options, self.target, self.results["frontend"], self.calibration
-            ),
+            provenance=self._provenance(),
             report={},
         )
         checked = verify(draft).as_dict()
         return summarize(draft, checked, self.results, self.rates, self._converted())
+
+    def _provenance(self) -> dict[str, Any]:
+        return provenance(
+            self.model, self.options, self.target, self.results["frontend"], self.calibration
+        )
 
     def _converted(self) -> Mapping[str, Any] | None:
         """What the conversion of an ANN cost, with the accuracy of the integers."""

@@ -38,6 +38,7 @@ from snnc.ir.nodes import (
     Rescale,
     Scale,
 )
+from snnc.ir.phased import Member
 from snnc.ir.real_neuron import RealNeuron
 from snnc.ir.types import ValueType
 from snnc.ir.weights import Conv, Dense, Sparse
@@ -49,7 +50,7 @@ _CLASSES: dict[str, type[Any]] = {
         Network, IntegerNetwork, Schedule, CoreTables, RouteTables, Certificate, Neuron, Leak,
         StateRange, GatedBias, Reset, Adaptation, RealNeuron, ValueType, Dense, Conv, Sparse,
         Input, Output, Linear, Add, Mul, MatMul, Reduce, Pool, Index, Delay, Rescale, Lut, Scale,
-        Bias, Barrier, WireCode,
+        Bias, Barrier, WireCode, Member,
     )
 }  # fmt: skip
 

@@ -127,6 +127,62 @@ class Core(Record):
         return self
 
 
+class LayerResource(Record):
+    """One memory of cores that hold a layer each; ``capacity`` by slot of the core on its chip.
+
+    ``use`` is an expression over the layer's sizes: c_in, c_out, k_h, k_w (kernel), in_h, in_w,
+    out_h, out_w.  A dense layer is a convolution whose kernel is its whole input.
+    """
+
+    capacity: tuple[int, ...]
+    u: str
+    use: str
+    src: str = ""
+    ev: Evidence = "unknown"
+    note: str = ""
+
+
+class LayerLimits(Record):
+    """Sizes of a layer that the hardware can address; None = nobody says.
+
+    Attributes:
+        input_extent, output_extent: largest height and width.
+        channels: most channels in or out.
+        kernel: largest extent of a kernel; ``square_kernel``: both are equal.
+        strides, pools: allowed numbers; a sum pool stands before the kernel, with stride = size.
+        padding: most rows or columns.
+    """
+
+    input_extent: int | None = None
+    output_extent: int | None = None
+    channels: int | None = None
+    kernel: int | None = None
+    square_kernel: bool = False
+    strides: tuple[int, ...] = (1,)
+    padding: int | None = None
+    pools: tuple[int, ...] = (1,)
+    src: str = ""
+    ev: Evidence = "unknown"
+
+
+class Layers(Record):
+    """A machine on which every core holds one whole layer, and the cores differ.
+
+    Attributes:
+        resources: memories by name.
+        limits: of one layer.
+        max_destinations: layers that may hear one layer.
+        synops_per_s: synaptic operations a core can do, by its slot; empty = nobody says.
+    """
+
+    resources: dict[str, LayerResource]
+    limits: LayerLimits
+    max_destinations: Quantity
+    synops_per_s: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    synops_src: str = ""
+    synops_ev: Evidence = "unknown"
+
+
 class ResetCost(Record):
     """Compartments one neuron needs for a reset rule, and who says so."""
 
@@ -190,10 +246,14 @@ class Execution(Record):
     """How time advances.
 
     ``barrier_s`` maps cores-or-tiles in use to seconds (log-linear between entries);
-    ``cycle_s`` is the time unit of the cycle-level simulator.
+    ``cycle_s`` is the time unit of the cycle-level simulator.  An ``async`` machine has neither:
+    every packet is worked on when it arrives.  Its ``tick_s`` are the seconds from the input of one
+    logical step to that of the next, and ``overflow`` says what happens to a packet for a full
+    queue: the sender waits, or the packet is lost.
     """
 
-    sync: Literal["barrier", "fixed_tick"]
+    sync: Literal["barrier", "fixed_tick", "async"]
+    overflow: Literal["stall", "drop"] = "stall"
     cycle_s: Quantity
     tick_s: Quantity = Quantity(v=None, u="s", ev="unknown")
     barrier_s: dict[int, float] = {}
@@ -268,11 +328,13 @@ class CostTable(Record):
     """Costs of one evidence family.
 
     ``per_term`` prices single events; ``all_in`` prices a synaptic event with everything in it;
-    the two never add.  ``unpriced`` prints counts and no joule.
+    the two never add.  ``unpriced`` prints counts and no joule.  ``load_byte`` prices a byte of
+    core memory that is written before a program runs, in any scope.
     """
 
     scope: Literal["per_term", "all_in", "unpriced"]
     events: dict[EventKind, Cost] = {}
+    load_byte: Cost = Cost()
     note: str = ""
 
 
@@ -293,6 +355,7 @@ class Target(Record):
     noc: Noc
     cost_sets: dict[str, CostTable]
     default_cost: str
+    layers: Layers | None = None
     static_w_per_chip: Quantity = Quantity(v=None, u="W", ev="unknown")
     errata: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from snnc.compiler.legalize.findings import Finding
 from snnc.compiler.legalize.integer import integer_neuron
+from snnc.compiler.legalize.layers import layer_findings
 from snnc.compiler.legalize.readouts import add_readouts, forgetful
 from snnc.compiler.legalize.real import real_neuron
 from snnc.compiler.legalize.rewrites import rewrites, to_be_rewritten, wired
@@ -65,6 +66,7 @@ def verdicts(
         result.extend(rewrites(network, lowered, target))
         if not any(f.kind == "refused" for f in result):
             result.extend(wired(lowered, target))
+        result.extend(layer_findings(network, target))
     return tuple(result)
 
 

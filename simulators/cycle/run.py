@@ -11,6 +11,7 @@ from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import InputError, OptionError
 from snnc.simulators.cycle import energy, noc_tables
+from snnc.simulators.cycle.asynchronous import run as asynchronous
 from snnc.simulators.cycle.check import check_deployment
 from snnc.simulators.cycle.function import Emission, Wires, send_all, sweep
 from snnc.simulators.cycle.logbook import InputEvents, Logbook, Watch, input_events
@@ -37,8 +38,10 @@ class Loaded:
     counter: energy.Counter
 
 
-def load(deployment: Deployment) -> Loaded:
+def load(deployment: Deployment) -> Loaded | asynchronous.Star:
     """Check a deployment and flatten it; raises as ``run``."""
+    if deployment.target.execution.sync == "async":
+        return asynchronous.load(deployment)
     check_deployment(deployment)
     program, layout = build(deployment)
     machine = noc_tables.describe(deployment)
@@ -56,7 +59,7 @@ def run(
     trace: bool = False,
     stop: EarlyStop | None = None,
     progress: Progress | None = None,
-    loaded: Loaded | None = None,
+    loaded: Loaded | asynchronous.Star | None = None,
 ) -> CycleResult:
     """Run all samples, each from its reset state.
 
@@ -75,6 +78,9 @@ def run(
         progress: called with (samples done, samples) after every sample.
         loaded: from ``load``, for whoever runs a deployment again and again.
 
+    On an asynchronous machine there is no result without time, no network-on-chip to choose and no
+    tick after which to stop; ``timing`` and ``trace`` change nothing.
+
     Raises:
         InputError: an input is missing, misshapen, out of its type's range, or too long.
         OptionError: ``record`` names something that is not a population; ``noc`` is unknown.
@@ -86,6 +92,10 @@ def run(
     _check_fidelity(noc)
     if loaded is None:
         loaded = load(deployment)
+    if isinstance(loaded, asynchronous.Star):
+        _check_asynchronous(deployment, noc, stop)
+        recorded = _recorded(deployment, record)
+        return asynchronous.run(deployment, inputs, recorded, progress=progress, star=loaded)
     data, samples, steps = check_inputs(deployment.network, inputs)
     _check_steps(deployment, steps)
     recorded = _recorded(deployment, record)
@@ -106,6 +116,18 @@ def _check_fidelity(noc: str) -> None:
         raise OptionError(
             "no such network-on-chip model", where="--noc", found=noc, allowed=", ".join(FIDELITIES)
         )
+
+
+def _check_asynchronous(deployment: Deployment, noc: Fidelity, stop: EarlyStop | None) -> None:
+    for flag, given, why in (
+        ("--noc", noc != "transaction", "it has one router; transaction is what there is"),
+        ("--early-stop", stop is not None, "it has no time steps after which to stop"),
+    ):
+        if given:
+            raise OptionError(
+                "not for an asynchronous machine", where=flag, found=deployment.target.id,
+                remedy=f"leave it out: {why}",
+            )  # fmt: skip
 
 
 def _check_steps(deployment: Deployment, steps: int) -> None:

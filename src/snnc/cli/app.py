@@ -56,6 +56,7 @@ def compile_command(
     correct: opt.Correct = None,
     leak: opt.Leak = None,
     chips: opt.Chips = None,
+    phases: opt.Phases = None,
     wire_code: opt.WireCode = None,
     semantics: opt.Semantics = None,
     max_spikes: opt.MaxSpikes = None,
@@ -94,6 +95,7 @@ def compile_command(
     given = {
         "target": target, "timesteps": timesteps, "weight_bits": weight_bits,
         "memory_budget": memory_budget, "correct": correct, "leak": leak, "chips": chips,
+        "phases": phases,
         "seed": seed, "time_limit_s": time_limit, "calibration_samples": calibration_samples,
         "dialect": dialect, "dt": dt, "reset": reset, "threshold": threshold,
         "loop_delay": loop_delay, "transpose_linear": transpose_linear or None,
@@ -127,11 +129,12 @@ def compile_command(
 def report_command(
     artifact: opt.Artifact,
     html: opt.Html = None,
+    phase: opt.Phase = None,
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
     """Show placement, occupancy, traffic, latency, energy estimate and certificate."""
-    result = api.report(artifact)
+    result = api.report(artifact, phase=phase)
     if html is not None:
         from snnc.ir.atomic import check_separate
         from snnc.reporting.html import write_html
@@ -443,6 +446,24 @@ def export_command(
         shell.print_json(result.as_dict())
     else:
         exporting.show(shell.out(), result)
+
+
+@app.command("trace")
+def trace_command(
+    trace: opt.RecordedTrace,
+    to: opt.TraceTo = "perfetto",
+    output: opt.TraceOut = None,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Convert a recorded trace for a browser: ui.perfetto.dev or chrome://tracing."""
+    from snnc.cli import exporting
+
+    result = api.convert_trace(trace, to, output or trace.with_suffix(".json"))
+    if as_json:
+        shell.print_json(result.as_dict())
+    else:
+        exporting.show_trace(shell.out(), result)
 
 
 @app.command("targets")

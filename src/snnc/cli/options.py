@@ -21,7 +21,9 @@ _STATIC = (
     "delta (data with a time axis); see docs/coding.md."
 )
 _BIN = "Time bin of event recordings, microseconds."
-_RECORDINGS = ".npz, recording (.bin, .bs2), or folder or zip of recordings."
+_RECORDINGS = (
+    ".npz, recording (.bin, .bs2, .dat, .aedat, .aedat4), or folder or zip of .bin or .bs2."
+)
 
 Model = Annotated[
     Path,
@@ -80,6 +82,14 @@ Leak = Annotated[
     typer.Option(help="Approximate decays: shift (1 - 2^-k) or linear (a constant per step)."),
 ]
 Chips = Annotated[int | None, typer.Option(help="Chips joined into one mesh.", show_default="1")]
+Phases = Annotated[
+    str | None,
+    typer.Option(
+        help="Groups of a network larger than the chips, which take turns: never, auto, or at most "
+        "so many.",
+        show_default="never",
+    ),
+]
 Semantics = Annotated[
     str | None,
     typer.Option(
@@ -334,6 +344,10 @@ Config = Annotated[
         rich_help_panel=_INSIDE_PANEL,
     ),
 ]
+Phase = Annotated[
+    int | None,
+    typer.Option(help="Show one phase of a program of several, counted from 1."),
+]
 Html = Annotated[
     Path | None, typer.Option(help="Write the report as one self-contained HTML file.")
 ]
@@ -425,11 +439,22 @@ Deadline = Annotated[
     typer.Option(help="Seconds a sample may take on the chip; exit code 1 when one takes longer."),
 ]
 
+RecordedTrace = Annotated[
+    Path, typer.Argument(metavar="TRACE", help="Recorded by snnc run --trace FILE.h5.")
+]
+TraceTo = Annotated[str, typer.Option("--to", help="Format to write: perfetto.")]
+TraceOut = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="File to write.", show_default="TRACE's name.json"),
+]
 
 # Streams.
 Recording = Annotated[
     Path,
-    typer.Option("--input", help="Events: .bin, .bs2, .dat, or .npy with the fields t, x, y, p."),
+    typer.Option(
+        "--input",
+        help="Events: .bin, .bs2, .dat, .aedat, .aedat4, or .npy with the fields t, x, y, p.",
+    ),
 ]
 Window = Annotated[
     int | None,
