@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -226,12 +227,11 @@ def _conv_matrix(conv: Conv, shape: Shape) -> sparse.csr_array:
     kernel = conv.values.reshape(out_channels, in_per_group, -1)
     group_out = out_channels // conv.groups
     largest = max(out_channels * spatial_out, shape[0] * spatial_in)
-    kind = np.int32 if largest < 2**31 else np.int64  # half the memory and time
+    kind: Any = np.int32 if largest < 2**31 else np.int64  # half the memory and time
+    o, i = np.meshgrid(np.arange(out_channels), np.arange(in_per_group), indexing="ij")
+    source_channel = ((o // group_out) * in_per_group + i).astype(kind)
     rows, columns = rows.astype(kind), columns.astype(kind)
-    channels = np.arange(out_channels, dtype=kind), np.arange(in_per_group, dtype=kind)
-    o, i = np.meshgrid(*channels, indexing="ij")
-    source_channel = (o // group_out) * in_per_group + i
-    row = (o[..., None] * spatial_out + rows).reshape(-1)
+    row = (o.astype(kind)[..., None] * spatial_out + rows).reshape(-1)
     column = (source_channel[..., None] * spatial_in + columns).reshape(-1)
     value = kernel[:, :, taps].reshape(-1)
     size = (out_channels * spatial_out, shape[0] * spatial_in)

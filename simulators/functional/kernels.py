@@ -134,7 +134,7 @@ def _inject(source: Int64, work: Workspace, arriving: Arriving, i: int, t: int) 
     if t < arriving.span[STEPS]:
         m = t - arriving.span[BEGIN]
         begin, n = arriving.pointer[i, m], arriving.pointer[i, m + 1] - arriving.pointer[i, m]
-    slot = t % source[DEPTH]
+    slot = t & (source[DEPTH] - 1)
     ring = source[RING] + slot * source[SIZE]
     work.ring_count[source[SLOT] + slot] = n
     index, value, element, amount = (
@@ -148,7 +148,7 @@ def _inject(source: Int64, work: Workspace, arriving: Arriving, i: int, t: int) 
 @inlined
 def _record(source: Int64, work: Workspace, recording: Recording, p: int, t: int) -> None:
     """Count the spikes of one population in moment ``t``, and keep them if they are wanted."""
-    slot = t % source[DEPTH]
+    slot = t & (source[DEPTH] - 1)
     n, ring = work.ring_count[source[SLOT] + slot], source[RING] + slot * source[SIZE]
     index, value, unit = work.ring_index, work.ring_value, source[UNIT]
     magnitude = n
@@ -186,7 +186,7 @@ def _step(
     total = 0
     for p in range(plan.shape[0] - 1):
         k, me = plan[p], sources[inputs + p]
-        slot, size = t % me[DEPTH], me[SIZE]
+        slot, size = t & (me[DEPTH] - 1), me[SIZE]
         step = t - me[LAG]
         if step < 0 or step >= steps:
             ring_count[me[SLOT] + slot] = 0
@@ -231,6 +231,6 @@ def _spikes(projection: Int64, sources: Int64, count: Int64, t: int) -> tuple[in
     What was sent before moment 0 lies behind the slots filled so far: nothing in a new sample.
     """
     source = sources[projection[SOURCE]]
-    slot = (t - projection[DELAY]) % source[DEPTH]
+    slot = (t - projection[DELAY]) & (source[DEPTH] - 1)
     begin = source[RING] + slot * source[SIZE]
     return begin, begin + count[source[SLOT] + slot], source[UNIT]

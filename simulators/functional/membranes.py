@@ -142,7 +142,8 @@ def sweep(
     for begin in range(0, sums.size, part):
         end = min(begin + part, sums.size)
         first, last = k[FIRST] + begin, k[FIRST] + end
-        own = k[PARAMETER] + begin % k[PERIOD]
+        # A period is a part, or all of the population.
+        own = k[PARAMETER] + (begin if k[PERIOD] == sums.size else 0)
         own_end = own + end - begin
         v, bias, arriving = fast.v[first:last], fast.bias[own:own_end], sums[begin:end]
         if k[MODE] == LEAKY:

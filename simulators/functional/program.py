@@ -29,8 +29,8 @@ from snnc.simulators.functional.layouts import (
 )
 from snnc.simulators.neuron_kernel import Int32, Int64
 
-# Columns of ``sources``.  UNIT: every emitted value is 1.  DEPTH: steps of spikes kept.  LAG:
-# steps by which the source comes after the inputs (``IntegerNetwork.lags``).
+# Columns of ``sources``.  UNIT: every emitted value is 1.  DEPTH: steps of spikes kept, a power of
+# two.  LAG: steps by which the source comes after the inputs (``IntegerNetwork.lags``).
 SIZE, UNIT, DEPTH, RING, SLOT, LAG, SOURCE_COLUMNS = range(7)
 # Columns of ``projections``.  POPULATION: the one it reaches; ROW: first of its sources in
 # ``row_ptr``, or in ``base`` and ``shape`` if LAYOUT is RUNS.
@@ -168,7 +168,7 @@ def _magnitudes(expansion: Expansion) -> dict[str, int]:
 
 
 def _sources(expansion: Expansion, projections: Int64, lags: Mapping[str, int]) -> Int64:
-    """Row per source; the spikes of step t lie in slot t % DEPTH of its ring."""
+    """Row per source; the spikes of step t lie in slot t & (DEPTH - 1) of its ring."""
     sizes = [size_of(n.shape) for n in expansion.inputs] + [n.size for n in expansion.populations]
     unit = [n.type.kind == "bin" for n in expansion.inputs]
     unit += [
@@ -178,7 +178,8 @@ def _sources(expansion: Expansion, projections: Int64, lags: Mapping[str, int]) 
     table = np.zeros((len(sizes), SOURCE_COLUMNS), np.int64)
     table[:, SIZE], table[:, UNIT], table[:, DEPTH] = sizes, unit, 1
     for k, name in enumerate(_names(expansion)):
-        table[k, DEPTH] += projections[projections[:, SOURCE] == k, DELAY].max(initial=0)
+        longest = int(projections[projections[:, SOURCE] == k, DELAY].max(initial=0))
+        table[k, DEPTH] = 1 << longest.bit_length()
         table[k, LAG] = lags[name]
     room = table[:, SIZE] * table[:, DEPTH]
     table[:, RING] = np.cumsum(room) - room
