@@ -68,10 +68,9 @@ class Planner:
         self.need, self.least_cores, self.binding = needs(network, machine)
         self.least = max(1, math.ceil(self.least_cores / machine.cores))
         self.scale = {block.name: 1.0 for block in self.blocks}
-        self.slices = {block.name: self._slices(block) for block in self.blocks}
         self.rounds = 0
         self.count = self.least
-        self._cut()
+        self.cut({block.name: self._slices(block) for block in self.blocks})
 
     def find(self) -> Plan:
         """The best plan known to fit.
@@ -128,7 +127,7 @@ class Planner:
     def _try(self, tries: int) -> Plan | None:
         slices = self.slices
         for _ in range(tries):
-            choice = choose(self._task(), self.count)
+            choice = choose(self.task(), self.count)
             phases = None if choice is None else self._measured(choice)
             if choice is None or self.slices is not slices:
                 return None
@@ -146,20 +145,22 @@ class Planner:
             return 1
         node = self.network.node[block.name]
         size = math.prod(self.network.shapes[node.name])
-        wanted = math.ceil(SLICES * self._alone(block) / self.machine.cores)
+        wanted = math.ceil(SLICES * self.alone(block) / self.machine.cores)
         return max(1, min(wanted, MOST_SLICES, size))
 
-    def _alone(self, block: Block) -> int:
+    def alone(self, block: Block) -> int:
+        """Cores that a block takes in a phase of its own."""
         return self.sizer.cores(tuple(Member(name) for name in block.populations))
 
-    def _cut(self) -> None:
-        """Number the units anew."""
+    def cut(self, slices: Mapping[str, int]) -> None:
+        """Cut blocks into so many slices; units get new numbers, what did not fit is forgotten."""
+        self.slices = dict(slices)
         self.units: list[Unit] = units(self.network, self.blocks, self.slices)
         self.never: list[frozenset[int]] = []
 
     def _choose(self) -> Choice:
         """A plan of the fewest phases that the sizes allow."""
-        task = self._task()
+        task = self.task()
         while True:  # every unit in a phase of its own is a plan
             choice = choose(task, self.count)
             if choice is not None:
@@ -176,7 +177,8 @@ class Planner:
                 remedy="--phases auto takes as many as needed; more chips (--chips) need fewer",
             )
 
-    def _task(self) -> Task:
+    def task(self, sizes: Sequence[float] | None = None) -> Task:
+        """What is to be chosen, with the sizes learnt so far or those given."""
         home: dict[str, list[int]] = {}
         for number, unit in enumerate(self.units):
             home.setdefault(self.blocks[unit.block].name, []).append(number)
@@ -195,7 +197,7 @@ class Planner:
         need: Mapping[str, Need] = self.need
         return Task(
             units=self.units,
-            sizes=[self._size(unit) for unit in self.units],
+            sizes=sizes or [self._size(unit) for unit in self.units],
             images=[
                 math.ceil(unit.share * sum(need[m.population].image for m in unit.members))
                 for unit in self.units
@@ -224,7 +226,7 @@ class Planner:
         for block in {self.blocks[self.units[u].block] for u in held}:
             least = sum(self.need[name].cores for name in block.populations)
             grown = self.scale[block.name] * cores / max(guess, 1e-9)
-            most = max(self.scale[block.name], beyond * self._alone(block) / max(least, 1e-9))
+            most = max(self.scale[block.name], beyond * self.alone(block) / max(least, 1e-9))
             self.scale[block.name] = min(max(self.scale[block.name], grown), most)
         self.never.append(frozenset(held))
 
@@ -235,8 +237,7 @@ class Planner:
         if block.loop or len(block.populations) > 1 or self.slices[block.name] >= math.prod(size):
             raise _too_large(block, cores, self.machine)
         finer = math.ceil(SLICES * cores / self.machine.cores * self.slices[block.name])
-        self.slices = {**self.slices, block.name: min(finer, math.prod(size))}
-        self._cut()
+        self.cut({**self.slices, block.name: min(finer, math.prod(size))})
 
     def _report(self, choice: Choice, phases: Phases) -> dict[str, Any]:
         return {

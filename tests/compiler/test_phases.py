@@ -22,6 +22,7 @@ from snnc.compiler.phases.units import Unit, blocks
 from snnc.compiler.verify import examine_phased, verify_phased
 from snnc.ir.errors import CapacityError, ModelError, VerificationError
 from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.nodes import Input
 from snnc.ir.phased import Member, PhasedDeployment, check_phases
 from snnc.ir.subnetwork import subnetworks
 from snnc.ir.target import Target
@@ -62,12 +63,18 @@ def check_equal(program: PhasedDeployment, seed: int) -> int:
     return sum(int(counts.sum()) for counts in truth.spike_counts.values())
 
 
-@pytest.mark.parametrize("seed", [2, 17])
-def test_phases_fire_the_spikes_of_the_whole_network(seed: int) -> None:
-    program = phased(phase_network(seed), tiny_machine(8))
+@pytest.mark.parametrize(("seed", "cores"), [(2, 8), (7, 6)])
+def test_phases_fire_the_spikes_of_the_whole_network(seed: int, cores: int) -> None:
+    network, random = phase_network(seed), np.random.default_rng(seed)
+    senders = [*network.of_type(Input), *network.populations]
+    rates = {node.name: 3 * random.random(network.shapes[node.name]) for node in senders}
+    program = phased(network, tiny_machine(cores), rates)
     assert 2 <= len(program.phases) <= 6
     assert len(program.phases) >= program.report["plan"]["phases_lower_bound"]
-    assert all(phase.cores.count <= 8 for phase in program.phases)
+    assert all(phase.cores.count <= cores for phase in program.phases)
+    assert any(member.part for row in program.members for member in row)
+    energy = [row["report"]["traffic"]["energy"] for row in program.report["phases"]]
+    assert all(found["total_j"] > 0 for found in energy)
     verify_phased(program)
     assert check_equal(program, seed) > 100
 
