@@ -104,12 +104,21 @@ class Planner:
             members_of(self.network, [self.units[u] for u in held]) for held in choice.phases
         )
         for held, members in zip(choice.phases, phases, strict=True):
-            cores = self.sizer.cores(members)
+            cores = self._cores(members, alone=len(held) == 1)
             if cores > self.machine.cores:
                 self._learn(held, cores)
             if self.slices is not slices:  # units have new numbers
                 return None
         return phases if len(self.never) == before else None
+
+    def _cores(self, members: tuple[Member, ...], *, alone: bool) -> int:
+        """Cores of a group; one that no number of cores would hold is only too large."""
+        try:
+            return self.sizer.cores(members)
+        except CapacityError:
+            if alone:
+                raise
+            return self.machine.cores + 1
 
     def _fewer(self, plan: Plan) -> Plan:
         """A plan of fewer phases if a few tries find one: sizes learnt in bad company shrink."""

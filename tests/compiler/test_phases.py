@@ -240,6 +240,17 @@ def test_a_neuron_that_fits_no_core_fits_no_phase() -> None:
         phased(nets.mlp((100, 20, 5)), tiny_machine(4, axons=50))
 
 
+def test_phases_leave_a_neuron_fewer_cores_to_reach() -> None:
+    """Every neuron may send to one core; in one phase a layer must reach those of the next."""
+    raw = tiny_machine(8, neurons=8, axons=300).model_dump(mode="python", by_alias=True)
+    raw["core"]["max_targets_per_neuron"] = 1
+    network = nets.mlp((12, 20, 16, 8))
+    program = phased(network, Target.model_validate(raw))
+    held = [[member.name for member in row] for row in program.members]
+    assert held == [["n0"], ["n1", "n2"]]  # n1 takes two cores, n2 one
+    assert check_equal(program, 3) > 0
+
+
 CHAIN = (Member("a"),), (Member("b"),), (Member("c"),)
 
 
