@@ -98,8 +98,8 @@ def phase(
         try:
             for part, known in zip(networks, used, strict=True):
                 done.append(machine.map(part, known))
-        except CapacityError:
-            planner.refuse(plan, len(done))
+        except CapacityError as error:
+            planner.refuse(plan, len(done), error)
             continue
         retimings, mappings = zip(*done, strict=True)
         report = {"plan": dict(plan.report), "seconds": [m.report["seconds"] for m in mappings]}

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from snnc.compiler.phases.choose import Choice, Task, choose
+from snnc.compiler.phases.choose import Choice, Task, choose, first_fit
 from snnc.compiler.phases.sizes import Machine, Need, Sizer, needs
 from snnc.compiler.phases.streams import Stream, streams
 from snnc.compiler.phases.units import Block, Unit, blocks, members_of, units
@@ -28,6 +28,7 @@ PATIENCE = 12
 """Plans after which sizes may grow beyond what populations need alone."""
 TRIES = 4
 """Plans of one phase less that are measured before a plan is taken."""
+SPARE = (1.0, 1.2, 1.5, 2.0, 3.0)
 SLICES = 4
 """A population is cut so that about so many slices fill the machine."""
 MOST_SLICES = 64
@@ -80,18 +81,30 @@ class Planner:
                 allowed.
         """
         self._check_most(self.least, f"at least {self.least} phases, by {self.binding}")
-        while self.rounds < ROUNDS:
+        plan = None
+        while plan is None and self.rounds < ROUNDS:
             choice = self._choose()
             phases = self._measured(choice)
             if phases is not None:
                 plan = self._fewer(Plan(phases, self._report(choice, phases)))
-                count = len(plan.phases)
-                self._check_most(count, f"{count} phases found, at least {self.least} needed")
-                return plan
+        plan = plan or self._roomy()
+        count = len(plan.phases)
+        self._check_most(count, f"{count} phases found, at least {self.least} needed")
+        return plan
+
+    def _roomy(self) -> Plan:
+        """First fit with sizes that leave more and more room; for when learning did not end."""
+        for spare in SPARE:
+            alone = {unit: self.alone(self.blocks[unit.block]) for unit in self.units}
+            sizes = [spare * cores * unit.share for unit, cores in alone.items()]
+            choice = first_fit(self.task(sizes))
+            phases = self._measured(choice)
+            if phases is not None:
+                return Plan(phases, self._report(choice, phases))
         raise CapacityError(
             "no phases were found in which every group fits the machine",
             where=self.network.name,
-            found=f"{self.rounds} plans, the last with {self.count} phases",
+            found=f"{self.rounds} plans, the last with {len(choice.phases)} phases",
             allowed=f"{self.machine.cores} cores on {self.machine.target.id}",
             remedy="give more chips (--chips) or a larger target",
         )
@@ -144,9 +157,11 @@ class Planner:
                 return Plan(phases, self._report(choice, phases))
         return None
 
-    def refuse(self, plan: Plan, phase: int) -> None:
-        """Tell that a phase of a plan could not be mapped after all."""
+    def refuse(self, plan: Plan, phase: int, error: CapacityError) -> None:
+        """Tell that a phase of a plan could not be mapped after all; raises if it cannot shrink."""
         held = [u for u, unit in enumerate(self.units) if _inside(unit, plan.phases[phase])]
+        if len(held) <= 1:
+            raise error
         self._learn(held, self.machine.cores + 1)
 
     def _slices(self, block: Block) -> int:

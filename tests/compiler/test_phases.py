@@ -213,6 +213,32 @@ def test_rates_decide_how_many_bytes_a_stream_takes() -> None:
     assert streams(network, 16, None)["n0"].bytes == 40
 
 
+def test_without_patience_there_is_a_plan_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tiny_machine(8)
+    network = legalize(phase_network(2), target, "auto")
+    patient = Planner(network, machine(target), None, None).find()
+    monkeypatch.setattr("snnc.compiler.phases.plan.ROUNDS", 0)
+    planner = Planner(network, machine(target), None, None)
+    hasty = planner.find()
+    assert hasty.report["solver"] == "first fit"
+    assert len(hasty.phases) >= len(patient.phases)
+    assert all(planner.sizer.cores(members) <= 8 for members in hasty.phases)
+
+
+def test_a_phase_that_cannot_be_mapped_is_cut_again() -> None:
+    target = tiny_machine(4, neurons=32, axons=400, bits=65536)
+    planner = Planner(nets.mlp((12, 20, 16, 8)), machine(target), None, None)
+    plan, error = planner.find(), CapacityError("does not fit after all")
+    assert len(plan.phases) == 1
+    planner.refuse(plan, 0, error)
+    again = planner.find()
+    assert len(again.phases) == 2
+    assert len(again.phases[0]) == 1 or len(again.phases[1]) == 1
+    single = 0 if len(again.phases[0]) == 1 else 1
+    with pytest.raises(CapacityError, match="after all"):
+        planner.refuse(again, single, error)
+
+
 def test_loops_stay_together() -> None:
     found = blocks(nets.two_population_loop())
     assert [block.populations for block in found] == [("a", "b")]
