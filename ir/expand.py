@@ -7,8 +7,10 @@ linearity, and what both a chip and a fast simulator work with.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -57,27 +59,18 @@ class Expansion:
     readout: dict[str, str]
 
 
+Terms = dict[tuple[str, int], sparse.csr_array | None]
+"""Matrices [elements of a node, elements of the source] by (source, delay); None: the identity."""
+
+
 def expand(network: IntegerNetwork) -> Expansion:
     """Expand a network; raises ``UnsupportedError`` at an operator that is not linear."""
-    cache: dict[str, dict[tuple[str, int], sparse.csr_array]] = {}
-    projections = []
-    for neuron in network.populations:
-        for (source, delay), matrix in sorted(_terms(network, neuron.inputs[0], cache).items()):
-            by_source = sparse.csr_array(matrix.T)
-            by_source.sum_duplicates()
-            by_source.eliminate_zeros()
-            by_source.sort_indices()
-            projections.append(
-                Projection(
-                    source,
-                    neuron.name,
-                    delay,
-                    by_source.indptr.astype(np.int64),
-                    by_source.indices.astype(np.int32),
-                    by_source.data.astype(np.int64),
-                    neuron.size,
-                )
-            )
+    outline = expand_outline(network)
+    return replace(outline, projections=tuple(each_projection(network)))
+
+
+def expand_outline(network: IntegerNetwork) -> Expansion:
+    """The expansion without projections; raises as ``expand``."""
     readout = {}
     for output in network.of_type(Output):
         source = output.inputs[0]
@@ -89,41 +82,84 @@ def expand(network: IntegerNetwork) -> Expansion:
                 remedy="the legalize stage inserts readout populations",
             )
         readout[output.name] = source
-    return Expansion(network.of_type(Input), network.populations, tuple(projections), readout)
+    return Expansion(network.of_type(Input), network.populations, (), readout)
+
+
+def each_projection(network: IntegerNetwork) -> Iterator[Projection]:
+    """The projections one at a time, population by population; raises as ``expand``."""
+    terms_of = _Terms(network)
+    for neuron in network.populations:
+        terms = terms_of(neuron.inputs[0])
+        for source, delay in sorted(terms):
+            by_source = sparse.csr_array(_matrix(terms.pop((source, delay)), network, source).T)
+            by_source.sum_duplicates()
+            by_source.eliminate_zeros()
+            by_source.sort_indices()
+            yield Projection(
+                source,
+                neuron.name,
+                delay,
+                by_source.indptr.astype(np.int64),
+                by_source.indices.astype(np.int32, copy=False),
+                by_source.data.astype(np.int64, copy=False),
+                neuron.size,
+            )
 
 
 def fan_in(network: IntegerNetwork, populations: Iterable[str]) -> dict[str, int]:
     """Synapses of every one of these populations, by name; raises as ``expand``."""
-    cache: dict[str, dict[tuple[str, int], sparse.csr_array]] = {}
+    terms_of = _Terms(network)
     result = {}
     for name in populations:
-        terms = _terms(network, network.node[name].inputs[0], cache)
-        result[name] = sum(int(np.count_nonzero(matrix.data)) for matrix in terms.values())
+        terms = terms_of(network.node[name].inputs[0])
+        result[name] = 0
+        for (source, _), matrix in terms.items():
+            whole = sparse.csr_array(_matrix(matrix, network, source), copy=True)
+            whole.sum_duplicates()
+            result[name] += int(np.count_nonzero(whole.data))
     return result
 
 
-def _terms(
-    network: IntegerNetwork,
-    name: str,
-    cache: dict[str, dict[tuple[str, int], sparse.csr_array]],
-) -> dict[tuple[str, int], sparse.csr_array]:
-    """Matrices [elements of ``name``, elements of source] by (source, delay)."""
-    if name in cache:
-        return cache[name]
-    node = network.node[name]
-    if isinstance(node, Input | Neuron):
-        return {(name, 0): sparse.eye_array(size_of(node.shape), dtype=np.int64, format="csr")}
-    operands = [_terms(network, source, cache) for source in node.inputs]
-    result: dict[tuple[str, int], sparse.csr_array] = {}
-    for position, terms in enumerate(operands):
-        matrix = operator_matrix(node, position, [network.shapes[s] for s in node.inputs])
-        late = _late(node)
-        for (source, delay), inner in terms.items():
-            product = inner if matrix is None else matrix @ inner
-            key = (source, delay + late)
-            result[key] = product if key not in result else result[key] + product
-    cache[name] = result
-    return result
+def _matrix(
+    matrix: sparse.csr_array | None, network: IntegerNetwork, source: str
+) -> sparse.csr_array:
+    if matrix is None:
+        return sparse.eye_array(size_of(network.shapes[source]), dtype=np.int64, format="csr")
+    return matrix
+
+
+class _Terms:
+    """Call with a node's name for its ``Terms``; what several nodes read is kept for the next."""
+
+    def __init__(self, network: IntegerNetwork) -> None:
+        self._network = network
+        self._readers = Counter(source for node in network.nodes for source in node.inputs)
+        self._kept: dict[str, Terms] = {}
+
+    def __call__(self, name: str) -> Terms:
+        if name in self._kept:
+            return dict(self._kept[name])
+        network = self._network
+        node = network.node[name]
+        if isinstance(node, Input | Neuron):
+            return {(name, 0): None}
+        operands = [self(source) for source in node.inputs]
+        result: Terms = {}
+        for position, terms in enumerate(operands):
+            operator = operator_matrix(node, position, [network.shapes[s] for s in node.inputs])
+            late = _late(node)
+            for (source, delay), inner in terms.items():
+                product = inner
+                if operator is not None:
+                    product = operator if inner is None else operator @ inner
+                key = (source, delay + late)
+                if key in result:
+                    left, right = result[key], product
+                    product = _matrix(left, network, source) + _matrix(right, network, source)
+                result[key] = product
+        if self._readers[name] > 1:
+            self._kept[name] = dict(result)
+        return result
 
 
 def _late(node: IntegerNode) -> int:
@@ -190,9 +226,12 @@ def _conv_matrix(conv: Conv, shape: Shape) -> sparse.csr_array:
     rows, columns, taps = _window_pairs(conv, extent, out_extent)
     kernel = conv.values.reshape(out_channels, in_per_group, -1)
     group_out = out_channels // conv.groups
+    largest = max(out_channels * spatial_out, shape[0] * spatial_in)
+    kind: Any = np.int32 if largest < 2**31 else np.int64  # half the memory and time
     o, i = np.meshgrid(np.arange(out_channels), np.arange(in_per_group), indexing="ij")
-    source_channel = (o // group_out) * in_per_group + i
-    row = (o[..., None] * spatial_out + rows).reshape(-1)
+    source_channel = ((o // group_out) * in_per_group + i).astype(kind)
+    rows, columns = rows.astype(kind), columns.astype(kind)
+    row = (o.astype(kind)[..., None] * spatial_out + rows).reshape(-1)
     column = (source_channel[..., None] * spatial_in + columns).reshape(-1)
     value = kernel[:, :, taps].reshape(-1)
     size = (out_channels * spatial_out, shape[0] * spatial_in)

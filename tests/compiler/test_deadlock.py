@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.noc_traffic import clockwise, drain, machine_with
+from support.noc_traffic import clockwise, drain, machine_with, ring_deployment
 from support.routed import around_the_border, cycling, machine, moved, saturate
+from support.simple_mapping import x_then_y
 
 from snnc.compiler.route import lanes, route
 from snnc.compiler.route.certificate import certify
@@ -18,11 +19,12 @@ from snnc.compiler.route.shapes import with_lanes
 from snnc.compiler.route.waits import waits
 from snnc.compiler.verify import examine
 from snnc.ir.deployment import Deployment, RouteTables
-from snnc.ir.errors import SimulationError, TargetError, VerificationError
+from snnc.ir.errors import SimulationError, TargetError, UnsupportedError, VerificationError
 from snnc.ir.topology import Mesh, mesh_of
 from snnc.simulators import cycle
-from snnc.simulators.cycle.timing import FIDELITIES, Fidelity
+from snnc.simulators.cycle.timing import Fidelity
 
+NETWORKS: tuple[Fidelity, ...] = ("transaction", "flit")
 TIGHT = {"buffer": 1, "injection": 1, "receive": 1}
 
 
@@ -33,7 +35,7 @@ def ring_of_four(lanes_offered: int) -> Deployment:
     return machine_with(target, {core: [3 - core] for core in range(4)}, path=clockwise)
 
 
-@pytest.mark.parametrize("fidelity", FIDELITIES)
+@pytest.mark.parametrize("fidelity", NETWORKS)
 def test_the_published_ring_deadlocks_without_and_runs_with_virtual_channels(
     fidelity: Fidelity,
 ) -> None:
@@ -69,10 +71,8 @@ def test_one_virtual_channel_is_not_enough_for_the_ring() -> None:
 
 def test_the_simulator_names_the_ring_it_found() -> None:
     """The whole way: artifact tables, a tick, an error that names the channels."""
-    from support.noc_traffic import ring_deployment
-
     deployment, inputs = ring_deployment(clockwise)
-    for fidelity in FIDELITIES:
+    for fidelity in NETWORKS:
         with pytest.raises(SimulationError, match="deadlocked") as caught:
             cycle.run(deployment, inputs, noc=fidelity)
         assert str(caught.value).count("waits for") == 4
@@ -80,11 +80,11 @@ def test_the_simulator_names_the_ring_it_found() -> None:
     found = lanes.assign(waits(deployment.routes, 4, False), deployment.routes.nets, 2)
     assert found is not None
     safe = replace(deployment, target=target, routes=with_lanes(deployment.routes, found.lane))
-    for fidelity in FIDELITIES:
+    for fidelity in NETWORKS:
         cycle.run(safe, inputs, noc=fidelity)
 
 
-@pytest.mark.parametrize("fidelity", FIDELITIES)
+@pytest.mark.parametrize("fidelity", NETWORKS)
 @pytest.mark.parametrize(("width", "height"), [(3, 3), (4, 3)])
 def test_a_longer_ring_with_multicast(width: int, height: int, fidelity: Fidelity) -> None:
     target = machine(width, height, lanes=3, **TIGHT)
@@ -134,7 +134,7 @@ def staircases(seed: int) -> object:
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 10**6), fidelity=st.sampled_from(FIDELITIES))
+@given(seed=st.integers(0, 10**6), fidelity=st.sampled_from(NETWORKS))
 def test_whatever_is_certified_never_deadlocks(seed: int, fidelity: Fidelity) -> None:
     """Random shortest paths on a mesh with the smallest buffers there are."""
     rng = np.random.default_rng(seed)
@@ -199,15 +199,20 @@ def test_cores_that_refuse_close_a_circle_no_virtual_channel_opens() -> None:
     with pytest.raises(VerificationError, match="core 0 receiving") as caught:
         route(flow, np.arange(2), target, mesh_of(target, 1))  # type: ignore[arg-type]
     assert "noc.consumption" in caught.value.remedy
-    for fidelity in FIDELITIES:
-        deployment = machine_with(target, {0: [1], 1: [0]})  # type: ignore[arg-type]
-        assert not saturate(deployment, fidelity, 20)
-        patient = machine(2, 1, **TIGHT)
-        assert saturate(replace(deployment, target=patient), fidelity, 20)
+    deployment = machine_with(target, {0: [1], 1: [0]})  # type: ignore[arg-type]
+    assert not saturate(deployment, "flit", 20)
+    patient = machine(2, 1, **TIGHT)
+    assert saturate(replace(deployment, target=patient), "flit", 20)
 
 
-@pytest.mark.parametrize("fidelity", FIDELITIES)
-def test_a_chain_through_refusing_cores_is_ordered(fidelity: Fidelity) -> None:
+def test_the_event_driven_network_says_that_it_knows_no_refusing_cores() -> None:
+    deployment, inputs = ring_deployment(x_then_y)
+    refusing = machine(2, 2, consumption="after_sending", **TIGHT)
+    with pytest.raises(UnsupportedError, match="--noc flit"):
+        cycle.run(replace(deployment, target=refusing), inputs)
+
+
+def test_a_chain_through_refusing_cores_is_ordered() -> None:
     """0 -> 1 and 1 -> 2: core 1 accepts what its own packets to core 2 let it."""
     target = machine(3, 1, lanes=2, consumption="after_sending", multicast=False, **TIGHT)
     flow = moved([(0, [1]), (1, [2])], 3)
@@ -224,7 +229,7 @@ def test_a_chain_through_refusing_cores_is_ordered(fidelity: Fidelity) -> None:
     swapped[[first, last]] = swapped[[last, first]]
     forged = replace(honest, certificate=replace(routing.certificate, channels=swapped))
     assert examine(forged).broken["deadlock"] >= 1
-    assert saturate(deployment, fidelity, 20)
+    assert saturate(deployment, "flit", 20)
 
 
 def test_the_circle_through_a_core_that_sends_to_itself_is_seen() -> None:
