@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from snnc.ir.deployment import Deployment
     from snnc.ir.integer_network import IntegerNetwork
     from snnc.ir.network import Network
+    from snnc.resuming import SaveOptions
     from snnc.running import Backend, Progress
     from snnc.simulators.cycle.timing import Fidelity
     from snnc.streaming import StreamOptions, StreamReport
@@ -168,6 +169,7 @@ def run(
     threads: int = 1,
     lava: LavaOptions | None = None,
     noc: Fidelity = "transaction",
+    saving: SaveOptions | None = None,
     on_progress: Progress = _silent,
 ) -> RunReport:
     """Run an artifact on data.
@@ -190,6 +192,8 @@ def run(
         lava: interpreter and patience of the Lava backend.
         noc: network-on-chip of the cycle simulator: "transaction" (event-driven) or "flit" (cycle
             by cycle, slower).
+        saving: file that receives what was found every so many samples, and whether to go on from
+            it; not together with ``trace``.
         on_progress: called as (samples done, samples in total).
 
     Raises:
@@ -207,14 +211,24 @@ def run(
     if trace is not None:
         _check_output(Path(trace), input, deployment)
         check_format(Path(trace), backend)
+        if saving is not None and saving.checkpoint is not None:
+            raise OptionError(
+                "a trace is written in one piece",
+                where="--trace",
+                found="--checkpoint",
+                remedy="leave one of the two out",
+            )
+    if saving is not None and saving.checkpoint is not None:
+        _check_output(saving.checkpoint, input, deployment)
     limit = Deadline.of(deadline, backend)
     program = _deployment(deployment)
     rules = Rules.of(program, decode, early_stop)
     data = _data(program, input, inputs or InputOptions(), samples)
     path = None if trace is None else Path(trace)
     return execute(
-        program, data, backend, compare, path, on_progress, rules, lava, noc, limit, threads
-    )
+        program, data, backend, compare, path, on_progress, rules, lava, noc, limit, threads,
+        saving,
+    )  # fmt: skip
 
 
 def stream(

@@ -79,6 +79,7 @@ class RunReport:
         notes: what was cut, converted or assumed about the data.
         seconds: wall time of the simulation on this computer, without the comparison.
         deadline: whether every sample was in time on the chip; None when not asked for.
+        resumed_at: sample at which a run that had been killed went on; None for one piece.
     """
 
     backend: str
@@ -97,6 +98,7 @@ class RunReport:
     notes: tuple[str, ...]
     seconds: float
     deadline: Mapping[str, Any] | None = None
+    resumed_at: int | None = None
 
     @property
     def correct(self) -> int | None:
@@ -137,6 +139,7 @@ class RunReport:
             "compared": None if self.compared is None else self.compared.as_dict(),
             "cycle": None if self.cycle is None else dict(self.cycle),
             "deadline": None if self.deadline is None else dict(self.deadline),
+            "resumed_at": self.resumed_at,
             "notes": list(self.notes),
             "seconds": round(self.seconds, 4),
         }

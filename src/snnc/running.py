@@ -258,16 +258,26 @@ class Batch:
 
 
 def batches(
-    deployment: Deployment, data: Dataset, *, threads: int = 1, traced: bool = False
+    deployment: Deployment,
+    data: Dataset,
+    *,
+    threads: int = 1,
+    traced: bool = False,
+    first: int = 0,
+    most: int | None = None,
 ) -> Iterator[Batch]:
-    """All samples, cut so that memory stays bounded and every thread has batches."""
+    """All samples from ``first`` on, cut so that memory stays bounded and threads have batches.
+
+    A batch has at most ``most`` samples; where it ends does not depend on ``first``.
+    """
     nodes = deployment.network.of_type(Input)
     bytes_each = 8 * data.steps * sum(size_of(node.shape) for node in nodes)
     if traced:
         bytes_each += TRACE_BYTES * deployment.schedule.ticks * deployment.cores.count
     share = data.samples if threads == 1 else -(-data.samples // (PARTS * threads))
     size = max(1, min(share, BATCH_BYTES // threads // bytes_each))
-    for start in range(0, data.samples, size):
+    size = size if most is None else min(size, most)
+    for start in range(first, data.samples, size):
         stop = min(data.samples, start + size)
         yield Batch(start, integer_batch(data.batch(start, stop), nodes))
 

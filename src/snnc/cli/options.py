@@ -457,6 +457,9 @@ Checkpoint = Annotated[
 CheckpointEvery = Annotated[
     int, typer.Option("--checkpoint-every", help="Steps between two checkpoints.")
 ]
+SaveEvery = Annotated[
+    int, typer.Option("--checkpoint-every", help="Samples between two checkpoints.")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")]
 
 
