@@ -170,6 +170,7 @@ def run(
     lava: LavaOptions | None = None,
     noc: Fidelity = "transaction",
     saving: SaveOptions | None = None,
+    device: str | None = None,
     on_progress: Progress = _silent,
 ) -> RunReport:
     """Run an artifact on data.
@@ -194,6 +195,8 @@ def run(
             by cycle, slower).
         saving: file that receives what was found every so many samples, and whether to go on from
             it; not together with ``trace``.
+        device: "cuda" or "cpu-torch": the functional simulator on PyTorch, many samples at once;
+            None is the compiled one.
         on_progress: called as (samples done, samples in total).
 
     Raises:
@@ -206,6 +209,11 @@ def run(
     from snnc.traces import check_format
 
     check_threads(threads, backend)
+    if device is not None and threads > 1:
+        raise OptionError(
+            "a device runs all samples at once", where="--threads", found=f"{threads}, {device}",
+            remedy="leave one of the two out",
+        )  # fmt: skip
     if compare < 0:
         raise OptionError("must not be negative", where="--compare", found=compare)
     if trace is not None:
@@ -227,7 +235,7 @@ def run(
     path = None if trace is None else Path(trace)
     return execute(
         program, data, backend, compare, path, on_progress, rules, lava, noc, limit, threads,
-        saving,
+        saving, device,
     )  # fmt: skip
 
 

@@ -193,6 +193,7 @@ def execute(
     deadline: Deadline | None = None,
     threads: int = 1,
     saving: SaveOptions | None = None,
+    device: str | None = None,
 ) -> RunReport:
     """Run all samples on one backend, comparing the first with the reference on the way.
 
@@ -209,7 +210,7 @@ def execute(
     counting = rules.stop is not None and backend != "cycle"
     progress = SharedProgress(on_progress, data.samples)
     started = time.perf_counter()
-    simulator = Simulator(deployment, backend, lava, noc)
+    simulator = Simulator(deployment, backend, lava, noc, device)
     found.seconds += time.perf_counter() - started
     progress.of(-1)(found.done, found.done)
 

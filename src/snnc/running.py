@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from snnc.simulators.cycle.timing import Fidelity
 from snnc.simulators.decoding import EarlyStop
 from snnc.simulators.reference import event_order
 from snnc.simulators.result import Events, RunResult
+
+if TYPE_CHECKING:
+    from snnc.simulators.functional.torch_device import TorchDevice
 
 Backend = Literal["cycle", "functional", "reference", "lava"]
 BACKENDS: tuple[Backend, ...] = ("cycle", "functional", "reference", "lava")
@@ -187,7 +190,8 @@ class Simulator:
     """One backend prepared for a deployment; ``run`` may be called for batch after batch.
 
     Raises:
-        OptionError: an unknown backend, or a network-on-chip for one without.
+        OptionError: an unknown backend, or a network-on-chip or device for one without.
+        MissingPackageError, UnsupportedError: as ``functional.torch_device.TorchDevice``.
     """
 
     def __init__(
@@ -196,6 +200,7 @@ class Simulator:
         backend: Backend,
         lava: LavaOptions | None = None,
         noc: Fidelity = "transaction",
+        device: str | None = None,
     ) -> None:
         if backend not in BACKENDS:
             raise OptionError(
@@ -210,7 +215,9 @@ class Simulator:
             )
         self.deployment, self.backend, self._noc = deployment, backend, noc
         network = deployment.network
-        self._functional = functional.Functional(network) if backend == "functional" else None
+        self._device = None if device is None else _torch_device(network, backend, device)
+        plain = backend == "functional" and device is None
+        self._functional = functional.Functional(network) if plain else None
         self._loaded = cycle.load(deployment) if backend == "cycle" else None
         steps = deployment.schedule.timesteps
         self._lava = OnLava(network, steps, lava) if backend == "lava" else None
@@ -227,6 +234,8 @@ class Simulator:
         """Run one batch; the second value comes only from the cycle simulator."""
         if self._functional is not None:
             return self._functional.run(inputs, record), None
+        if self._device is not None:
+            return self._device.run(inputs, record), None
         if self._lava is not None:
             return self._lava.run(inputs, record, progress), None
         if self.backend == "reference":
@@ -242,6 +251,20 @@ class Simulator:
             loaded=self._loaded,
         )
         return result.result, result
+
+
+def _torch_device(network: IntegerNetwork, backend: Backend, device: str) -> TorchDevice:
+    from snnc.simulators.functional.torch_device import TorchDevice
+
+    if backend != "functional":
+        raise OptionError(
+            "only the functional simulator runs on a device",
+            where="--device",
+            found=f"{device} with --backend {backend}",
+            allowed="--backend functional",
+        )
+    chosen: Any = device
+    return TorchDevice(network, chosen)
 
 
 @dataclass(frozen=True, eq=False)

@@ -161,6 +161,7 @@ def run_command(
     noc: opt.Noc = "transaction",
     deadline: opt.Deadline = None,
     threads: opt.Threads = 1,
+    device: opt.Device = None,
     checkpoint: opt.Checkpoint = None,
     checkpoint_every: opt.SaveEvery = 100,
     resume: opt.Resume = False,
@@ -197,6 +198,7 @@ def run_command(
             lava=running.lava(backend, lava_python, lava_timeout),
             noc=running.noc(noc),
             saving=saving,
+            device=device,
             on_progress=on_progress,
         )
     if as_json:

@@ -422,6 +422,13 @@ Trace = Annotated[
 Threads = Annotated[
     int, typer.Option(help="Samples run at the same time (cycle and functional simulator).")
 ]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="Functional simulator on PyTorch, same integers: cuda, cpu-torch.",
+        show_default="compiled, without PyTorch",
+    ),
+]
 Deadline = Annotated[
     float | None,
     typer.Option(help="Seconds a sample may take on the chip; exit code 1 when one takes longer."),
