@@ -165,6 +165,10 @@ def run_command(
     noc: opt.Noc = "transaction",
     deadline: opt.Deadline = None,
     threads: opt.Threads = 1,
+    device: opt.Device = None,
+    checkpoint: opt.Checkpoint = None,
+    checkpoint_every: opt.SaveEvery = 100,
+    resume: opt.Resume = False,
     lava_python: opt.LavaPython = None,
     lava_timeout: opt.LavaTimeout = None,
     encode: opt.Encode = None,
@@ -179,7 +183,9 @@ def run_command(
     Exit code 1 when a sample misses the deadline.
     """
     from snnc.cli import running
+    from snnc.resuming import SaveOptions
 
+    saving = SaveOptions(checkpoint, checkpoint_every, resume)
     with running.progress(show=not as_json) as on_progress:
         result = api.run(
             artifact,
@@ -195,6 +201,8 @@ def run_command(
             threads=threads,
             lava=running.lava(backend, lava_python, lava_timeout),
             noc=running.noc(noc),
+            saving=saving,
+            device=device,
             on_progress=on_progress,
         )
     if as_json:
