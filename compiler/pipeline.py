@@ -32,7 +32,7 @@ from snnc.compiler.frontends import (
 )
 from snnc.compiler.legalize.lava import lava_registers, lava_semantics
 from snnc.compiler.map import MapOptions, map_network
-from snnc.compiler.options import CompileOptions
+from snnc.compiler.options import CompileOptions, Partitioner
 from snnc.compiler.provenance import provenance
 from snnc.compiler.steps import sample_steps
 from snnc.compiler.summary import summarize
@@ -228,7 +228,11 @@ class Compilation:
         self.rates = None
         if self.calibration is not None:
             self.rates = self.calibration.measure(network, self.target, codes)
-        options = MapOptions(seed=self.options.seed, time_limit_s=self.options.time_limit_s)
+        options = MapOptions(
+            seed=self.options.seed,
+            time_limit_s=self.options.time_limit_s,
+            partitioner=cast("Partitioner", self.options.partitioner),
+        )
         return map_network(
             network,
             self.results["retime"],

@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from snnc.compiler.options import Partitioner
 from snnc.compiler.partition import explain
 from snnc.compiler.partition.bounds import core_bound
+from snnc.compiler.partition.hypergraph import Engine
+from snnc.compiler.partition.irregular import blocks, worth_trying
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.pack import Packing, pack
 from snnc.compiler.partition.select import Selection, select
@@ -36,18 +39,23 @@ class Partition:
     report: dict[str, Any]
 
 
-def partition(meter: Meter, chips: int = 1, seed: int = 0) -> Partition:
+def partition(
+    meter: Meter, chips: int = 1, seed: int = 0, partitioner: Partitioner = "auto"
+) -> Partition:
     """Cut populations into clusters and share cores between small ones.
 
     Args:
         meter: of the expanded network on a target.
         chips: chips available.
         seed: of the solvers.
+        partitioner: which populations are also cut as hypergraphs: "auto" (those without
+            geometry, by the own engine), "tiles" (none), or all by the engine named.
 
     Raises:
         CapacityError: a neuron fits no core, output axons cannot suffice, or cores run out.
+        MissingPackageError: the engine named is not installed.
     """
-    selection = _choose(meter, seed)
+    selection = _choose(meter, seed, partitioner)
     everything = range(len(meter.wiring.populations))
     bound, binding = core_bound(meter, everything)
     packing = pack(meter, selection.tilings, bound, seed)
@@ -73,9 +81,10 @@ def _rank(tilings: Sequence[Tiling]) -> IntArray:
     return np.concatenate(parts)
 
 
-def _choose(meter: Meter, seed: int) -> Selection:
+def _choose(meter: Meter, seed: int, partitioner: Partitioner) -> Selection:
     """One tiling per population; finer ones are added while output axons do not suffice."""
-    options = [_options(meter, p) for p in range(len(meter.wiring.populations))]
+    populations = range(len(meter.wiring.populations))
+    options = [_options(meter, p, seed, partitioner) for p in populations]
     for _ in range(REPAIR_ROUNDS):
         selection = select(meter, options, seed)
         if selection is not None:
@@ -87,10 +96,15 @@ def _choose(meter: Meter, seed: int) -> Selection:
     raise explain.outputs(meter, [min(t, key=lambda x: x.clusters) for t in options])
 
 
-def _options(meter: Meter, population: int) -> list[Tiling]:
+def _options(meter: Meter, population: int, seed: int, partitioner: Partitioner) -> list[Tiling]:
     least, _ = core_bound(meter, range(population, population + 1))
     least = min(least, meter.wiring.populations[population].size)
     tilings = candidates(meter, population, least)
+    smallest = min((t.clusters for t in tilings), default=0)
+    if worth_trying(meter, population, partitioner, smallest):
+        engine: Engine = "mtkahypar" if partitioner == "mtkahypar" else "own"
+        other = blocks(meter, population, least, seed, engine)
+        tilings += [] if other is None else [other]
     if not tilings:
         raise explain.lonely(meter, population)
     return tilings
@@ -125,6 +139,7 @@ def _report(
                 "shape": list(meter.wiring.populations[t.population].shape),
                 "clusters": t.clusters,
                 "blocks": list(t.blocks),
+                "method": t.method,
             }
             for t in selection.tilings
         ],
