@@ -16,6 +16,7 @@ from typing import Any, cast
 from snnc.backends import targets
 from snnc.compiler import legalize, normalise, quantize, retime
 from snnc.compiler.dump import dump_stage
+from snnc.compiler.fanin import may_overflow, split_fan_in, with_reason
 from snnc.compiler.frontends import (
     NetxOptions,
     NirOptions,
@@ -40,7 +41,7 @@ from snnc.compiler.verify import verify
 from snnc.compiler.wire import Preference, wire_codes
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.deployment import Deployment
-from snnc.ir.errors import OptionError
+from snnc.ir.errors import CapacityError, OptionError
 from snnc.ir.expand import expand
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
@@ -95,6 +96,7 @@ class Compilation:
         samples: static calibration samples, for the conversion of an ANN.
         results: by stage name.
         seconds: wall time by stage name.
+        unsplit: why the fan-in of a population could not be split, by name.
         on_stage: called with (stage, None) when a stage starts, (stage, seconds) when it ends.
     """
 
@@ -108,6 +110,7 @@ class Compilation:
     seconds: dict[str, float] = field(default_factory=dict)
     calibration: Calibration | None = None
     conversion: Mapping[str, Any] | None = None
+    unsplit: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, stop_after: str | None = None) -> Deployment | None:
         """Run all stages, or those up to and including ``stop_after``; None when stopped early.
@@ -192,12 +195,16 @@ class Compilation:
         network = self.results["quantize"].network
         legal = legalize.legalize(network, self.target, self.wire_code)
         if self.options.semantics == "lava":
-            return lava_semantics(legal, self.target, self.timesteps)
-        return legal
+            legal = lava_semantics(legal, self.target, self.timesteps)
+        self.expansion = expand(legal)
+        if self.options.semantics == "lava" or not may_overflow(legal, self.expansion, self.target):
+            return legal
+        split = split_fan_in(legal, self.expansion, self.target, self.timesteps, self.wire_code)
+        self.expansion, self.unsplit = split.expansion, split.refused
+        return split.network
 
     def _retime(self) -> retime.Retiming:
         network = self.results["legalize"]
-        self.expansion = expand(network)
         codes = wire_codes(network, self.target, self.wire_code)
         return retime.retime(
             network, self.target, self.timesteps, expansion=self.expansion, codes=codes
@@ -233,15 +240,18 @@ class Compilation:
             time_limit_s=self.options.time_limit_s,
             partitioner=cast("Partitioner", self.options.partitioner),
         )
-        return map_network(
-            network,
-            self.results["retime"],
-            self.target,
-            self.options.chips,
-            self.rates,
-            options,
-            self.expansion,
-        )
+        try:
+            return map_network(
+                network,
+                self.results["retime"],
+                self.target,
+                self.options.chips,
+                self.rates,
+                options,
+                self.expansion,
+            )
+        except CapacityError as error:
+            raise with_reason(error, self.unsplit) from None
 
     def _deployment(self) -> Deployment:
         mapping = self.results["map"]

@@ -17,7 +17,9 @@ from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.pack import Packing, pack
 from snnc.compiler.partition.select import Selection, select
 from snnc.compiler.partition.tiling import Tiling, candidates
+from snnc.compiler.partition.tiny import MOST_NEURONS, cover
 from snnc.ir.arrays import IntArray
+from snnc.ir.errors import CapacityError
 
 REPAIR_ROUNDS = 4
 
@@ -55,18 +57,68 @@ def partition(
         CapacityError: a neuron fits no core, output axons cannot suffice, or cores run out.
         MissingPackageError: the engine named is not installed.
     """
+    available = explain.cores_per_chip(meter.limits.target) * chips
+    try:
+        return _by_tilings(meter, chips, seed, partitioner)
+    except CapacityError as error:
+        if meter.wiring.neurons > MOST_NEURONS:
+            raise
+        exact = _exactly(meter, seed)
+        if exact is not None and exact.cores <= available:
+            return exact
+        remedy = f"every partition was tried: {error.remedy}"
+        raise CapacityError(
+            error.problem,
+            where=error.where,
+            found=error.found if exact is None else f"{exact.cores} cores at least",
+            allowed=error.allowed if exact is None else f"{available} cores",
+            remedy=remedy,
+        ) from None
+
+
+def _by_tilings(meter: Meter, chips: int, seed: int, partitioner: Partitioner) -> Partition:
     selection = _choose(meter, seed, partitioner)
-    everything = range(len(meter.wiring.populations))
-    bound, binding = core_bound(meter, everything)
+    bound, binding = core_bound(meter, range(len(meter.wiring.populations)))
     packing = pack(meter, selection.tilings, bound, seed)
     core = _renumber(_neuron_core(selection.tilings, packing))
     report = _report(meter, selection, packing, bound, binding)
     target = meter.limits.target
     if packing.cores > explain.cores_per_chip(target) * chips:
         raise explain.too_many(
-            target, packing.cores, chips, _largest(report), _fullest(meter, selection.tilings)
-        )
+            target, packing.cores, bound, chips, _largest(report),
+            _fullest(meter, selection.tilings),
+        )  # fmt: skip
     return Partition(core, _rank(selection.tilings), packing.cores, report)
+
+
+def _exactly(meter: Meter, seed: int) -> Partition | None:
+    """The partition with the fewest cores of all, for a few neurons; None: there is none."""
+    core = cover(meter, seed)
+    if core is None:
+        return None
+    core = _renumber(core)
+    cores = int(core.max()) + 1
+    populations: list[dict[str, Any]] = [
+        {
+            "name": node.name,
+            "shape": list(node.shape),
+            "clusters": int(np.unique(core[first : first + node.size]).size),
+            "blocks": [],
+            "method": "exact",
+        }
+        for node, first in zip(meter.wiring.populations, meter.first[:-1], strict=True)
+    ]
+    report = {
+        "cores": cores,
+        "cores_lower_bound": cores,
+        "cores_bound_by": "all partitions",
+        "clusters": sum(p["clusters"] for p in populations),
+        "selection": "optimal",
+        "packing": "optimal",
+        "populations": populations,
+        "unchecked": list(meter.limits.unchecked),
+    }
+    return Partition(core, np.arange(core.size), cores, report)
 
 
 def _rank(tilings: Sequence[Tiling]) -> IntArray:

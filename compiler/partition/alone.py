@@ -30,6 +30,28 @@ def alone(meter: Meter, population: int) -> dict[str, IntArray]:
     return counts
 
 
+def lone(meter: Meter, population: int, inputs: IntArray) -> dict[str, IntArray]:
+    """[counts of inputs] a neuron of the population with so many inputs, without extra delay."""
+    one = np.ones(inputs.size, np.int64)
+    counts: dict[str, IntArray] = {
+        "n_neurons": one,
+        "n_compartments": one * int(meter.neuron_cost[population]),
+        "n_axons_in": inputs,
+        "n_axons_out": 0 * one,
+        "n_synapses": inputs,
+        "max_fan_in": inputs,
+        "max_targets_per_neuron": 0 * one,
+        "weight_bits": one * meter.bits[population],
+        "state_bytes": one * meter.limits.target.core.state_bytes,
+    }
+    for wall in meter.limits.walls:
+        if wall.per_axon:
+            counts[wall.name] = inputs * _lone_row(meter, population, wall.name, 0)
+        elif wall.table:
+            counts[wall.name] = one
+    return counts
+
+
 def _rows_by_delay(meter: Meter, population: int) -> dict[int, IntArray]:
     """[neurons] synapses by extra delay."""
     fanin = meter.wiring.fanin[population]
