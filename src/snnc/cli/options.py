@@ -103,6 +103,13 @@ WireCode = Annotated[
         help="How counts cross the chip: auto, unary, bitplane, graded.", show_default="auto"
     ),
 ]
+Partitioner = Annotated[
+    str | None,
+    typer.Option(
+        help="Which layers are also cut as hypergraphs: auto, tiles (none), own, mtkahypar (all).",
+        show_default="auto",
+    ),
+]
 MaxSpikes = Annotated[
     int | None,
     typer.Option(
