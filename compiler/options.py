@@ -13,6 +13,9 @@ from snnc.ir.errors import OptionError
 SEMANTICS = ("chip", "lava")
 RoutingRule = Literal["xy", "yx", "tree", "balanced"]
 ROUTINGS: tuple[RoutingRule, ...] = get_args(RoutingRule)
+Partitioner = Literal["auto", "tiles", "own", "mtkahypar"]
+PARTITIONERS: tuple[Partitioner, ...] = get_args(Partitioner)
+"""How populations are cut: layers without geometry as hypergraphs too, none, or all of them."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class CompileOptions:
         wire_code: how counts cross the chip, see ``snnc.compiler.wire``.
         routing: shapes of routes, see ``snnc.compiler.route.route``.
         offsets: let cores begin a tick at different cycles, see ``snnc.compiler.stagger``.
+        partitioner: which populations are cut as hypergraphs too, see
+            ``snnc.compiler.partition``.
         calibration_samples: samples of the calibration data on which spikes are counted.
     """
 
@@ -76,6 +81,7 @@ class CompileOptions:
     offsets: bool = False
     semantics: str = "chip"
     max_spikes: int | None = None
+    partitioner: str = "auto"
     calibration_samples: int = 8
 
     def __post_init__(self) -> None:
@@ -116,6 +122,13 @@ class CompileOptions:
                 where="--routing",
                 found=self.routing,
                 allowed=", ".join(ROUTINGS),
+            )
+        if self.partitioner not in PARTITIONERS:
+            raise OptionError(
+                "no such partitioner",
+                where="--partitioner",
+                found=self.partitioner,
+                allowed=", ".join(PARTITIONERS),
             )
         if self.seed < 0:
             raise OptionError("must not be negative", where="--seed", found=self.seed)

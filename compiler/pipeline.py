@@ -16,6 +16,7 @@ from typing import Any, cast
 from snnc.backends import targets
 from snnc.compiler import legalize, normalise, phases, quantize, retime
 from snnc.compiler.dump import dump_stage
+from snnc.compiler.fanin import may_overflow, split_fan_in, with_reason
 from snnc.compiler.frontends import (
     NetxOptions,
     NirOptions,
@@ -32,7 +33,7 @@ from snnc.compiler.frontends import (
 )
 from snnc.compiler.legalize.lava import lava_registers, lava_semantics
 from snnc.compiler.map import MapOptions, map_network
-from snnc.compiler.options import CompileOptions, RoutingRule
+from snnc.compiler.options import CompileOptions, Partitioner, RoutingRule
 from snnc.compiler.provenance import provenance
 from snnc.compiler.stagger import stagger
 from snnc.compiler.steps import sample_steps
@@ -98,6 +99,7 @@ class Compilation:
         samples: static calibration samples, for the conversion of an ANN.
         results: by stage name.
         seconds: wall time by stage name.
+        unsplit: why the fan-in of a population could not be split, by name.
         on_stage: called with (stage, None) when a stage starts, (stage, seconds) when it ends.
     """
 
@@ -111,6 +113,7 @@ class Compilation:
     seconds: dict[str, float] = field(default_factory=dict)
     calibration: Calibration | None = None
     conversion: Mapping[str, Any] | None = None
+    unsplit: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, stop_after: str | None = None) -> Program | None:
         """Run all stages, or those up to and including ``stop_after``; None when stopped early.
@@ -196,12 +199,16 @@ class Compilation:
         network = self.results["quantize"].network
         legal = legalize.legalize(network, self.target, self.wire_code)
         if self.options.semantics == "lava":
-            return lava_semantics(legal, self.target, self.timesteps)
-        return legal
+            legal = lava_semantics(legal, self.target, self.timesteps)
+        self.expansion = expand(legal)
+        if self.options.semantics == "lava" or not may_overflow(legal, self.expansion, self.target):
+            return legal
+        split = split_fan_in(legal, self.expansion, self.target, self.timesteps, self.wire_code)
+        self.expansion, self.unsplit = split.expansion, split.refused
+        return split.network
 
     def _retime(self) -> retime.Retiming:
         network = self.results["legalize"]
-        self.expansion = expand(network)
         codes = wire_codes(network, self.target, self.wire_code)
         return retime.retime(
             network, self.target, self.timesteps, expansion=self.expansion, codes=codes
@@ -236,6 +243,7 @@ class Compilation:
             seed=self.options.seed,
             time_limit_s=self.options.time_limit_s,
             routing=cast("RoutingRule", self.options.routing),
+            partitioner=cast("Partitioner", self.options.partitioner),
         )
         try:
             return map_network(
@@ -247,9 +255,9 @@ class Compilation:
                 options,
                 self.expansion,
             )
-        except CapacityError:
+        except CapacityError as error:
             if self.options.most_phases == 1:
-                raise
+                raise with_reason(error, self.unsplit) from None
         return phases.phase(
             network, self._machine(options), self.rates, self.options.most_phases, self._measure
         )

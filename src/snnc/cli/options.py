@@ -118,6 +118,13 @@ Offsets = Annotated[
         help="Let cores begin a tick at different cycles to flatten bursts; needs --calibration.",
     ),
 ]
+Partitioner = Annotated[
+    str | None,
+    typer.Option(
+        help="Which layers are also cut as hypergraphs: auto, tiles (none), own, mtkahypar (all).",
+        show_default="auto",
+    ),
+]
 MaxSpikes = Annotated[
     int | None,
     typer.Option(
@@ -457,6 +464,13 @@ Trace = Annotated[
 Threads = Annotated[
     int, typer.Option(help="Samples run at the same time (cycle and functional simulator).")
 ]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="Functional simulator on PyTorch, same integers: cuda, cpu-torch.",
+        show_default="compiled, without PyTorch",
+    ),
+]
 Deadline = Annotated[
     float | None,
     typer.Option(help="Seconds a sample may take on the chip; exit code 1 when one takes longer."),
@@ -491,6 +505,9 @@ Checkpoint = Annotated[
 ]
 CheckpointEvery = Annotated[
     int, typer.Option("--checkpoint-every", help="Steps between two checkpoints.")
+]
+SaveEvery = Annotated[
+    int, typer.Option("--checkpoint-every", help="Samples between two checkpoints.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")]
 
