@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 
 from snnc.ir.arrays import AnyArray
-from snnc.ir.deployment import Certificate, CoreTables, RouteTables, Schedule
+from snnc.ir.deployment import Certificate, CoreTables, KeyTables, RouteTables, Schedule
 from snnc.ir.errors import ArtifactError, SnncError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
@@ -56,8 +56,8 @@ from snnc.ir.wire import WireCode
 _CLASSES: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
-        Network, IntegerNetwork, Schedule, CoreTables, RouteTables, Certificate, Neuron, Leak,
-        StateRange, GatedBias, Reset, Adaptation, Recovery, DeltaCode, RealNeuron, ValueType,
+        Network, IntegerNetwork, Schedule, CoreTables, RouteTables, KeyTables, Certificate, Neuron,
+        Leak, StateRange, GatedBias, Reset, Adaptation, Recovery, DeltaCode, RealNeuron, ValueType,
         Dense, Conv, Sparse,
         Input, Output, Linear, Add, Mul, MatMul, Reduce, Pool, Index, Delay, Rescale, Lut, Scale,
         Bias, Barrier, WireCode, Member,

@@ -46,6 +46,7 @@ def check_target(target: Target) -> list[str]:
         *_counting(target),
         *_costs(target),
         *_barrier(target),
+        *_routes(target),
         *_asynchronous(target),
         *_layers(target),
     ]
@@ -76,6 +77,8 @@ def _positive(target: Target) -> Iterator[tuple[str, Quantity]]:
     for name in ("buffer_packets", "injection_packets", "receive_packets", "packets_per_cycle"):
         yield f"noc.{name}", getattr(target.noc, name)
     yield "noc.chip_link_cycles", target.noc.chip_link_cycles
+    if target.noc.table_entries is not None:
+        yield "noc.table_entries", target.noc.table_entries
     yield "spike.packet_bits", target.spike.packet_bits
     yield "static_w_per_chip", target.static_w_per_chip
     for name, resource in target.core.resources.items():
@@ -177,6 +180,14 @@ def _barrier(target: Target) -> Iterator[str]:
         yield "execution.barrier_s: keys count cores or tiles, from 1"
     if any(time < 0 for time in times) or sorted(times) != times:
         yield f"execution.barrier_s: {times} falls as more of the chip is used"
+
+
+def _routes(target: Target) -> Iterator[str]:
+    noc = target.noc
+    if not noc.route_shapes:
+        yield "noc.route_shapes: no shape of routes"
+    if noc.table_entries is not None and not noc.multicast:
+        yield "noc.table_entries: tables of keys and masks need noc.multicast"
 
 
 def _asynchronous(target: Target) -> Iterator[str]:

@@ -90,6 +90,8 @@ def compile(
     """
     from snnc.build_folder import BuildFolder
     from snnc.compiler.pipeline import STAGES, Compilation, check_stage
+    from snnc.offsetting import kept_if_good
+    from snnc.offsetting import sentence as offsets_sentence
     from snnc.semantics import measured, sentence
 
     options = options or CompileOptions()
@@ -124,6 +126,9 @@ def compile(
         raise
     if deployment is not None:
         deployment = _with_inputs(deployment, source)
+        data = source.data if options.offsets else None
+        if data is not None and not isinstance(deployment, PhasedDeployment):
+            deployment = kept_if_good(deployment, data)
         effect = measured(job, source.data)
         if effect is not None:
             report = {**deployment.report, "semantics": effect}
@@ -133,6 +138,8 @@ def compile(
     written = Path(output) if output is not None and deployment is not None else None
     last = [stage for stage in STAGES if stage in job.results][-1]
     told = () if effect is None else (sentence(effect),)
+    if options.offsets and deployment is not None:
+        told = (*told, offsets_sentence(dict(deployment.report)))
     result = CompileResult(deployment, written, job.seconds, last, (*source.notes, *told))
     if folder is not None:
         folder.write(label, options, result)

@@ -110,6 +110,21 @@ Partitioner = Annotated[
         show_default="auto",
     ),
 ]
+Routing = Annotated[
+    str | None,
+    typer.Option(
+        help="Routes: xy, yx, tree (multicast trees with few edges), balanced (least load on the "
+        "busiest link).",
+        show_default="xy",
+    ),
+]
+Offsets = Annotated[
+    bool,
+    typer.Option(
+        "--offsets",
+        help="Let cores begin a tick at different cycles to flatten bursts; needs --calibration.",
+    ),
+]
 MaxSpikes = Annotated[
     int | None,
     typer.Option(
