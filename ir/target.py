@@ -11,6 +11,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from snnc.ir.nodes import Rounding
+
 Evidence = Literal[
     "tool_code", "vendor_code", "vendor_doc", "paper", "paper_quoted", "abstract", "fitted",
     "derived", "assumed", "unverified", "unknown",
@@ -204,6 +206,11 @@ class NeuronModel(Record):
         reset: kinds of ``ir.neuron.Reset`` with their cost; "zero" is value 0.
         levels: largest count in one step; None = unlimited.
         emission: whether what is sent may be looked up by the count (``ir.neuron`` emission).
+        other_roundings: further roundings of leaks that the neuron can be set to.
+        recovery: whether a relative refractory state may stand beside the threshold (ALIF of
+            lava-dl).
+        sigma_delta: whether the neuron can add up its input and send changes of an activation;
+            its registers are then those of current and state.
         refire_slots: a neuron with one threshold and reset by subtraction can go on firing in so
             many ticks, its update included, without leak, input and bias; 0 = it cannot.
         threshold_bits, bias_bits: width of the mantissa beside any sign; ``bias_bits`` None = no
@@ -215,7 +222,8 @@ class NeuronModel(Record):
     comparator: Literal[">", ">="]
     leak: Literal["none", "multiplicative", "linear"]
     leak_bits: int = 12
-    leak_rounding: Literal["floor", "toward_zero", "half_even"] = "toward_zero"
+    leak_rounding: Rounding = "toward_zero"
+    other_roundings: tuple[Rounding, ...] = ()
     leak_multiplier: tuple[int, int] | None = None
     current: bool = False
     current_multiplier: tuple[int, int] | None = None
@@ -231,6 +239,8 @@ class NeuronModel(Record):
     refractory_max: int = 0
     refractory_hold: bool = True
     adaptation: bool = False
+    recovery: bool = False
+    sigma_delta: bool = False
     state_bits: int
     state_overflow: Literal["saturate", "wrap"] = "saturate"
     current_bits: int = 24
@@ -240,6 +250,11 @@ class NeuronModel(Record):
     src: str = ""
     ev: Evidence = "unknown"
     note: str = ""
+
+    @property
+    def roundings(self) -> tuple[Rounding, ...]:
+        """All roundings of leaks."""
+        return (self.leak_rounding, *self.other_roundings)
 
 
 class Execution(Record):
@@ -328,11 +343,13 @@ class CostTable(Record):
     """Costs of one evidence family.
 
     ``per_term`` prices single events; ``all_in`` prices a synaptic event with everything in it;
-    the two never add.  ``unpriced`` prints counts and no joule.
+    the two never add.  ``unpriced`` prints counts and no joule.  ``load_byte`` prices a byte of
+    core memory that is written before a program runs, in any scope.
     """
 
     scope: Literal["per_term", "all_in", "unpriced"]
     events: dict[EventKind, Cost] = {}
+    load_byte: Cost = Cost()
     note: str = ""
 
 

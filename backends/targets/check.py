@@ -161,6 +161,7 @@ def _costs(target: Target) -> Iterator[str]:
                 yield f"{path}: per-term and all-in costs never share a set"
             if table.scope == "unpriced" and cost.energy is not None:
                 yield f"{path}.energy: a price in an unpriced set"
+        yield from _cost(f"cost_sets.{name}.load_byte", table.load_byte)
 
 
 def _cost(path: str, cost: Cost) -> Iterator[str]:
@@ -191,7 +192,8 @@ def _asynchronous(target: Target) -> Iterator[str]:
     neuron = target.neuron
     if (
         neuron.leak != "none" or neuron.current or neuron.bias_bits is not None
-        or neuron.refractory_max or neuron.adaptation or neuron.emission
+        or neuron.refractory_max or neuron.adaptation or neuron.emission or neuron.recovery
+        or neuron.sigma_delta
     ):  # fmt: skip
         yield "neuron: leak, current, bias, refractory time, adaptation, emission need ticks"
     if set(target.spike.codes) - {"burst"}:

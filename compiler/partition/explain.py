@@ -84,7 +84,7 @@ def too_many(
         where=f"{largest[0]} ({largest[1]} of {need} cores)",
         found=f"{need} cores; binding resource {binding[0]}, {binding[1]:.0%} full on average",
         allowed=f"{available} cores: {need - available} too many",
-        remedy=remedy,
+        remedy=f"{remedy}; or --phases auto: in groups that take turns on the machine",
     )
 
 

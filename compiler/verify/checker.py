@@ -31,7 +31,11 @@ def verify(deployment: Deployment) -> VerifyReport:
         VerificationError: at least one rule is broken; the first violations are listed.
         UnsupportedError: the network holds an operator that no core computes.
     """
-    report = examine(deployment)
+    return require(examine(deployment), deployment.network.name)
+
+
+def require(report: VerifyReport, name: str) -> VerifyReport:
+    """The report, unless it found something; raises as ``verify``."""
     if report.ok:
         return report
     total = sum(report.broken.values())
@@ -40,7 +44,7 @@ def verify(deployment: Deployment) -> VerifyReport:
         shown.append(f"and {total - len(shown)} more")
     raise VerificationError(
         f"the deployment breaks {total} fact(s) of {len(report.broken)} rule(s)",
-        where=deployment.network.name,
+        where=name,
         found="\n    ".join(["", *shown]),
         allowed="; ".join(RULES[rule] for rule in report.broken),
         remedy="a compiled file that was not altered never breaks a rule: report it as a bug",

@@ -108,6 +108,7 @@ def _is_simple(neuron: Neuron) -> bool:
         and neuron.negative_levels == 0
         and neuron.current is None
         and neuron.adaptation is None
+        and neuron.recovery is None
         and neuron.refractory == 0
         and neuron.emission is None
         and neuron.reset.kind != "multiply"

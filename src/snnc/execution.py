@@ -19,6 +19,7 @@ from snnc.ir.deployment import Deployment
 from snnc.ir.errors import OptionError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.nodes import Input, Output
+from snnc.ir.phased import PhasedDeployment, Program
 from snnc.ir.target import Target
 from snnc.ir.wire import WireCode, packet_limit
 from snnc.parallel import SharedProgress, in_order
@@ -74,13 +75,13 @@ class _Equality:
         """Samples still to compare."""
         return max(0, self.wanted - self.samples)
 
-    def add(self, deployment: Deployment, inputs: dict[str, IntArray], result: RunResult) -> None:
+    def add(self, deployment: Program, inputs: dict[str, IntArray], result: RunResult) -> None:
         """Compare the first open samples of a batch."""
         first = {name: values[: self.open] for name, values in inputs.items()}
         network = deployment.network
         truth = stepped = reference.run(network, first)
         count = len(next(iter(first.values())))
-        if self.ordered:
+        if self.ordered and isinstance(deployment, Deployment):
             truth = event_order.run(deployment, first)
             for node in network.populations:
                 pair = [_totals(r.spikes[node.name], node.size, count) for r in (stepped, truth)]
@@ -156,7 +157,7 @@ _COUNTED = ("samples", "spikes", "mismatches", "moved", "counts")
 
 
 def _log(
-    deployment: Deployment,
+    deployment: Program,
     data: Dataset,
     saving: SaveOptions | None,
     backend: Backend,
@@ -168,6 +169,13 @@ def _log(
     """The checkpoint of a run; without a file there is nothing to recognise."""
     if saving is None or saving.checkpoint is None:
         return RunLog(SaveOptions(), {})
+    if isinstance(deployment, PhasedDeployment):
+        raise OptionError(
+            "a program of several phases is run in one piece",
+            where="--checkpoint",
+            found=f"{len(deployment.phases)} phases",
+            remedy="leave it out",
+        )
     options = {
         "backend": backend,
         "compare": compared,
@@ -181,7 +189,7 @@ def _log(
 
 
 def execute(
-    deployment: Deployment,
+    deployment: Program,
     data: Dataset,
     backend: Backend,
     compared: int,
@@ -255,7 +263,7 @@ def execute(
         target=deployment.target.id,
         samples=data.samples,
         steps=data.steps,
-        ticks=deployment.schedule.ticks,
+        ticks=deployment.ticks,
         predictions={n: tuple(np.concatenate(p).tolist()) for n, p in decisions.predicted.items()},
         ties=decisions.ties,
         decode=rules.names,
@@ -266,12 +274,13 @@ def execute(
         cycle=tally.cycle_summary(deployment, data.steps),
         notes=(*data.notes, *_label_notes(deployment, data), *equality.notes(), *trace_notes),
         seconds=found.seconds,
-        deadline=None if deadline is None else deadline.verdict(tally.latencies()),
+        phases=None if simulator.phases is None else simulator.phases.summary(data.samples),
+        deadline=None if deadline is None else deadline.verdict(tally.latencies(deployment)),
         resumed_at=resumed_at,
     )
 
 
-def _label_notes(deployment: Deployment, data: Dataset) -> tuple[str, ...]:
+def _label_notes(deployment: Program, data: Dataset) -> tuple[str, ...]:
     """Labels that no prediction can equal, e.g. classes counted from 1."""
     first = deployment.network.of_type(Output)[0]
     classes = size_of(deployment.network.shapes[first.name])
@@ -299,14 +308,17 @@ def _comparison(equality: _Equality, backend: Backend, steps: int) -> Comparison
 
 
 def verification(
-    deployment: Deployment, data: Dataset | None, samples: int, seed: int
+    deployment: Program, data: Dataset | None, samples: int, seed: int
 ) -> Verification:
     """Independent checker, then equality of all simulators; the latter only if the first holds."""
-    from snnc.compiler.verify import examine
+    from snnc.compiler.verify import examine, examine_phased
 
     if samples < 1:
         raise OptionError("must be at least 1", where="--samples", found=samples)
-    structure = examine(deployment)
+    if isinstance(deployment, PhasedDeployment):
+        structure = examine_phased(deployment)
+    else:
+        structure = examine(deployment)
     if not structure.ok:
         return Verification(structure.as_dict(), None)
     if data is None:

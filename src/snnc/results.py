@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # imports cost time that `snnc --help` need not spend
-    from snnc.ir.deployment import Deployment
+    from snnc.ir.phased import Program
     from snnc.probing import Probe
     from snnc.running import Comparison
     from snnc.simulators.compare import LayerDifference, RunDifference
@@ -29,7 +29,7 @@ class CompileResult:
         notes: what happened to the calibration data.
     """
 
-    deployment: Deployment | None
+    deployment: Program | None
     artifact: Path | None
     seconds: Mapping[str, float]
     stopped_after: str
@@ -80,6 +80,7 @@ class RunReport:
         seconds: wall time of the simulation on this computer, without the comparison.
         deadline: whether every sample was in time on the chip; None when not asked for.
         resumed_at: sample at which a run that had been killed went on; None for one piece.
+        phases: time and energy by phase, with loading; None for programs of one phase.
     """
 
     backend: str
@@ -99,6 +100,7 @@ class RunReport:
     seconds: float
     deadline: Mapping[str, Any] | None = None
     resumed_at: int | None = None
+    phases: Mapping[str, Any] | None = None
 
     @property
     def correct(self) -> int | None:
@@ -140,6 +142,7 @@ class RunReport:
             "cycle": None if self.cycle is None else dict(self.cycle),
             "deadline": None if self.deadline is None else dict(self.deadline),
             "resumed_at": self.resumed_at,
+            "phases": None if self.phases is None else dict(self.phases),
             "notes": list(self.notes),
             "seconds": round(self.seconds, 4),
         }

@@ -18,6 +18,7 @@ from snnc.ir.arrays import AnyArray
 from snnc.ir.atomic import atomic_file
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import OptionError, OutputError
+from snnc.ir.phased import Program
 from snnc.simulators.cycle.result import CycleResult
 from snnc.simulators.result import RunResult
 from snnc.traces_h5 import Hdf5Trace
@@ -40,7 +41,7 @@ class TraceFile(Protocol):
 
 
 @contextmanager
-def trace_file(path: Path | None, deployment: Deployment, backend: str) -> Iterator[TraceFile]:
+def trace_file(path: Path | None, deployment: Program, backend: str) -> Iterator[TraceFile]:
     """A trace that appears under ``path`` when the block ends without error; None writes nothing.
 
     Raises:
@@ -90,7 +91,7 @@ class _Nothing(TraceFile):
 class _Npz(TraceFile):
     """All arrays of a run at once, which must fit in memory."""
 
-    def __init__(self, file: IO[bytes], _: Deployment, backend: str) -> None:
+    def __init__(self, file: IO[bytes], _: Program, backend: str) -> None:
         self._file = file
         self._parts: dict[str, list[AnyArray]] = {}
         self._fixed: dict[str, AnyArray] = {}

@@ -56,6 +56,7 @@ def compile_command(
     correct: opt.Correct = None,
     leak: opt.Leak = None,
     chips: opt.Chips = None,
+    phases: opt.Phases = None,
     wire_code: opt.WireCode = None,
     semantics: opt.Semantics = None,
     max_spikes: opt.MaxSpikes = None,
@@ -72,6 +73,7 @@ def compile_command(
     loop_delay: opt.LoopDelay = None,
     transpose_linear: opt.TransposeLinear = False,
     input_layer: opt.InputLayer = None,
+    spike_exponent: opt.SpikeExponent = None,
     constructor: opt.Constructor = None,
     time_axis: opt.TimeAxis = None,
     conversion: opt.Conversion = None,
@@ -94,11 +96,12 @@ def compile_command(
     given = {
         "target": target, "timesteps": timesteps, "weight_bits": weight_bits,
         "memory_budget": memory_budget, "correct": correct, "leak": leak, "chips": chips,
+        "phases": phases,
         "seed": seed, "time_limit_s": time_limit, "calibration_samples": calibration_samples,
         "dialect": dialect, "dt": dt, "reset": reset, "threshold": threshold,
         "loop_delay": loop_delay, "transpose_linear": transpose_linear or None,
-        "input_layer": input_layer, "conversion": conversion, "percentile": percentile,
-        "levels": levels, "wire_code": wire_code, "semantics": semantics,
+        "input_layer": input_layer, "spike_exponent": spike_exponent, "conversion": conversion,
+        "percentile": percentile, "levels": levels, "wire_code": wire_code, "semantics": semantics,
         "constructor": constructor,
         "time_axis": time_axis,
         "max_spikes": max_spikes,
@@ -127,11 +130,12 @@ def compile_command(
 def report_command(
     artifact: opt.Artifact,
     html: opt.Html = None,
+    phase: opt.Phase = None,
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
     """Show placement, occupancy, traffic, latency, energy estimate and certificate."""
-    result = api.report(artifact)
+    result = api.report(artifact, phase=phase)
     if html is not None:
         from snnc.ir.atomic import check_separate
         from snnc.reporting.html import write_html
@@ -275,6 +279,7 @@ def check_command(
     loop_delay: opt.LoopDelay = None,
     transpose_linear: opt.TransposeLinear = False,
     input_layer: opt.InputLayer = None,
+    spike_exponent: opt.SpikeExponent = None,
     constructor: opt.Constructor = None,
     time_axis: opt.TimeAxis = None,
     as_json: opt.Json = False,
@@ -294,6 +299,7 @@ def check_command(
         loop_delay,
         transpose_linear,
         input_layer,
+        spike_exponent,
         constructor,
         time_axis,
     )
@@ -323,6 +329,7 @@ def inspect_command(
     loop_delay: opt.LoopDelay = None,
     transpose_linear: opt.TransposeLinear = False,
     input_layer: opt.InputLayer = None,
+    spike_exponent: opt.SpikeExponent = None,
     constructor: opt.Constructor = None,
     time_axis: opt.TimeAxis = None,
     as_json: opt.Json = False,
@@ -344,6 +351,7 @@ def inspect_command(
         loop_delay,
         transpose_linear,
         input_layer,
+        spike_exponent,
         constructor,
         time_axis,
     )
@@ -416,6 +424,7 @@ def export_command(
     loop_delay: opt.LoopDelay = None,
     transpose_linear: opt.TransposeLinear = False,
     input_layer: opt.InputLayer = None,
+    spike_exponent: opt.SpikeExponent = None,
     constructor: opt.Constructor = None,
     time_axis: opt.TimeAxis = None,
     as_json: opt.Json = False,
@@ -443,6 +452,7 @@ def export_command(
             loop_delay,
             transpose_linear,
             input_layer,
+            spike_exponent,
             constructor,
             time_axis,
         ),

@@ -82,6 +82,14 @@ Leak = Annotated[
     typer.Option(help="Approximate decays: shift (1 - 2^-k) or linear (a constant per step)."),
 ]
 Chips = Annotated[int | None, typer.Option(help="Chips joined into one mesh.", show_default="1")]
+Phases = Annotated[
+    str | None,
+    typer.Option(
+        help="Groups of a network larger than the chips, which take turns: never, auto, or at most "
+        "so many.",
+        show_default="never",
+    ),
+]
 Semantics = Annotated[
     str | None,
     typer.Option(
@@ -147,6 +155,14 @@ LoopDelay = Annotated[
     typer.Option(
         help="Where recurrent loops delay: before or after their weights.",
         show_default="by dialect",
+        rich_help_panel=_MODEL_PANEL,
+    ),
+]
+SpikeExponent = Annotated[
+    int | None,
+    typer.Option(
+        help="Exponent of the messages of sigma-delta neurons in a .net file: spike_exp of netx.",
+        show_default="6",
         rich_help_panel=_MODEL_PANEL,
     ),
 ]
@@ -336,6 +352,10 @@ Config = Annotated[
         rich_help_panel=_INSIDE_PANEL,
     ),
 ]
+Phase = Annotated[
+    int | None,
+    typer.Option(help="Show one phase of a program of several, counted from 1."),
+]
 Html = Annotated[
     Path | None, typer.Option(help="Write the report as one self-contained HTML file.")
 ]
@@ -478,6 +498,7 @@ def model_options(
     loop_delay: str | None,
     transpose_linear: bool,
     input_layer: str | None,
+    spike_exponent: int | None = None,
     constructor: str | None = None,
     time_axis: str | None = None,
 ) -> CompileOptions:
@@ -490,6 +511,7 @@ def model_options(
         loop_delay=loop_delay,
         transpose_linear=transpose_linear,
         input_layer=input_layer or "values",
+        spike_exponent=6 if spike_exponent is None else spike_exponent,
         constructor=constructor,
         time_axis=time_axis or "auto",
     )
