@@ -11,7 +11,8 @@ import numpy as np
 
 from snnc.compiler.assemble import assemble
 from snnc.compiler.encode import encode, sent_pairs
-from snnc.compiler.mapping_report import mapping_report
+from snnc.compiler.layerwise import one_core_each, place_layers
+from snnc.compiler.mapping_report import Usage, mapping_report
 from snnc.compiler.options import PARTITIONERS, Partitioner
 from snnc.compiler.partition import partition
 from snnc.compiler.partition.limits import Limits
@@ -134,19 +135,28 @@ def map_network(
     pairs = {name for name, code in retiming.schedule.codes.items() if code.pair}
     wiring = wire(parts, SourceSpace.of(network), retiming.extra_delay, rates, pairs)
     meter = Meter(wiring, Limits.of(target))
-    division = partition(meter, chips, chosen.seed, chosen.partitioner)
+    whole = target.layers is not None
+    division = (
+        one_core_each(wiring) if whole else partition(meter, chips, chosen.seed, chosen.partitioner)
+    )
     clock.lap("partition")
     encoded = encode(assemble(wiring, division), meter)
     tables = encoded.tables
     flow = _flow(wiring, tables, target)
     clock.lap("assemble")
-    problem = Problem.of(flow, sites_of(target, mesh), mesh.router(*target.topology.host_router))
-    placement = place(problem, chosen.seed, chosen.effort, chosen.time_limit_s)
+    usage: Usage = dict(encoded.usage)
+    if whole:
+        placement, memories = place_layers(network, target, wiring, chosen.seed)
+        usage |= memories
+    else:
+        sites = sites_of(target, mesh)
+        problem = Problem.of(flow, sites, mesh.router(*target.topology.host_router))
+        placement = place(problem, chosen.seed, chosen.effort, chosen.time_limit_s)
     clock.lap("place")
     routing = route(flow, placement.router, target, mesh)
     clock.lap("route")
     tables = replace(tables, location=placement.location.astype(np.int32))
-    report = mapping_report(wiring, tables, encoded.usage, division, placement, flow, routing, mesh)
+    report = mapping_report(wiring, tables, usage, division, placement, flow, routing, mesh)
     report["synapse_storage"] = encoded.storage
     report["seconds"] = clock.seconds
     return Mapping(tables, routing.tables, routing.certificate, report)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from snnc.backends import targets
-from snnc.compiler import legalize, normalise, quantize, retime
+from snnc.compiler import legalize, normalise, phases, quantize, retime
 from snnc.compiler.dump import dump_stage
 from snnc.compiler.fanin import may_overflow, split_fan_in, with_reason
 from snnc.compiler.frontends import (
@@ -45,10 +45,12 @@ from snnc.ir.errors import CapacityError, OptionError
 from snnc.ir.expand import expand
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
+from snnc.ir.phased import Program
 from snnc.ir.target import Target
 from snnc.ir.wire import WireCode
 
 TORCH_OPTIONS = ("constructor", "time_axis")
+NETX_OPTIONS = ("input_layer", "spike_exponent")
 CONVERSION = ("conversion", "percentile", "levels")
 """Options of ANNs."""
 GRADED_LEVELS = 15
@@ -112,7 +114,7 @@ class Compilation:
     conversion: Mapping[str, Any] | None = None
     unsplit: Mapping[str, str] = field(default_factory=dict)
 
-    def run(self, stop_after: str | None = None) -> Deployment | None:
+    def run(self, stop_after: str | None = None) -> Program | None:
         """Run all stages, or those up to and including ``stop_after``; None when stopped early.
 
         Raises:
@@ -120,6 +122,7 @@ class Compilation:
         """
         check_stage(stop_after)
         self.target = targets.load_sound(self.options.target)
+        phases.check_target(self.target, self.options.most_phases)
         work = dict(zip(STAGES, (
             self._frontend, self._normalise, self._quantize, self._legalize, self._retime,
             self._map, self._deployment,
@@ -134,7 +137,7 @@ class Compilation:
             self.on_stage(stage, self.seconds[stage])
             if stage == stop_after:
                 break
-        deployment: Deployment | None = self.results.get("deployment")
+        deployment: Program | None = self.results.get("deployment")
         return deployment
 
     def _frontend(self) -> Network | IntegerNetwork:
@@ -164,8 +167,8 @@ class Compilation:
             bits,
             self.timesteps,
             layers,
-            # Lava's populations have one threshold, so one grid.
-            "layer" if self.options.semantics == "lava" else "channel",
+            # Lava's populations have one threshold, so one grid; so have cores that hold layers.
+            "layer" if self.options.semantics == "lava" or self.target.layers else "channel",
             max_spikes=self.options.max_spikes,
             memory_budget=self.options.memory_budget,
             leak=self.options.leak,
@@ -197,7 +200,8 @@ class Compilation:
         if self.options.semantics == "lava":
             legal = lava_semantics(legal, self.target, self.timesteps)
         self.expansion = expand(legal)
-        if self.options.semantics == "lava" or not may_overflow(legal, self.expansion, self.target):
+        splits = self.options.semantics != "lava" and self.target.layers is None
+        if not (splits and may_overflow(legal, self.expansion, self.target)):
             return legal
         split = split_fan_in(legal, self.expansion, self.target, self.timesteps, self.wire_code)
         self.expansion, self.unsplit = split.expansion, split.refused
@@ -251,10 +255,32 @@ class Compilation:
                 self.expansion,
             )
         except CapacityError as error:
-            raise with_reason(error, self.unsplit) from None
+            if self.options.most_phases == 1:
+                raise with_reason(error, self.unsplit) from None
+        return phases.phase(
+            network, self._machine(options), self.rates, self.options.most_phases, self._measure
+        )
 
-    def _deployment(self) -> Deployment:
+    def _machine(self, options: MapOptions) -> phases.Machine:
+        return phases.Machine(
+            self.target, self.options.chips, self.timesteps, self.wire_code, options
+        )
+
+    def _measure(self, codes: Mapping[str, WireCode]) -> Mapping[str, RealArray]:
+        assert self.calibration is not None  # only known rates are measured again
+        return self.calibration.measure(self.results["legalize"], self.target, codes)
+
+    def _deployment(self) -> Program:
         mapping = self.results["map"]
+        if isinstance(mapping, phases.PhasedMapping):
+            return phases.finish(
+                self.results["legalize"],
+                self._machine(MapOptions()),
+                mapping,
+                self._provenance(),
+                self.results["quantize"].report,
+                self._converted(),
+            )
         draft = Deployment(
             network=self.results["legalize"],
             target=self.target,
@@ -263,13 +289,16 @@ class Compilation:
             cores=mapping.cores,
             routes=mapping.routes,
             certificate=mapping.certificate,
-            provenance=provenance(
-                self.model, self.options, self.target, self.results["frontend"], self.calibration
-            ),
+            provenance=self._provenance(),
             report={},
         )
         checked = verify(draft).as_dict()
         return summarize(draft, checked, self.results, self.rates, self._converted())
+
+    def _provenance(self) -> dict[str, Any]:
+        return provenance(
+            self.model, self.options, self.target, self.results["frontend"], self.calibration
+        )
 
     def _converted(self) -> Mapping[str, Any] | None:
         """What the conversion of an ANN cost, with the accuracy of the integers."""
@@ -313,7 +342,7 @@ def nir_options(options: CompileOptions) -> NirOptions:
     Raises:
         OptionError: an option of other files was given.
     """
-    _only_for(options, ("input_layer",), ".net", "a NIR file's input is what its first node reads")
+    _only_for(options, NETX_OPTIONS, ".net", "a NIR file's input is what its first node reads")
     _only_for(options, TORCH_OPTIONS, "PyTorch", "a NIR file holds a whole network")
     _only_for(options, CONVERSION, ".onnx", "a NIR file's neurons have thresholds")
     named: dict[str, Any] = {f.name: getattr(options, f.name) for f in fields(NirOptions)}
@@ -337,7 +366,7 @@ def netx_options(options: CompileOptions) -> NetxOptions:
     _only_for(options, others, ".nir", "a .net file holds integers with one meaning")
     _only_for(options, TORCH_OPTIONS, "PyTorch", "a .net file holds a whole network")
     named: Any = options.input_layer
-    return NetxOptions(named)
+    return NetxOptions(named, options.spike_exponent)
 
 
 def torch_options(options: CompileOptions) -> TorchOptions:
@@ -348,9 +377,7 @@ def torch_options(options: CompileOptions) -> TorchOptions:
     """
     others = tuple(f.name for f in fields(NirOptions))
     _only_for(options, others, ".nir", "a PyTorch model says how its neurons behave")
-    _only_for(
-        options, ("input_layer",), ".net", "a PyTorch model's input is what it is called with"
-    )
+    _only_for(options, NETX_OPTIONS, ".net", "a PyTorch model's input is what it is called with")
     _only_for(options, CONVERSION, ".onnx", "a PyTorch model's neurons have thresholds")
     return TorchOptions(options.constructor, options.time_axis, options.timesteps)
 
@@ -365,7 +392,7 @@ def onnx_options(options: CompileOptions, target: Target | None = None) -> OnnxO
     """
     others = tuple(f.name for f in fields(NirOptions))
     _only_for(options, others, ".nir", "an ONNX file says what its operators do")
-    _only_for(options, ("input_layer",), ".net", "an ONNX file names its inputs")
+    _only_for(options, NETX_OPTIONS, ".net", "an ONNX file names its inputs")
     _only_for(options, TORCH_OPTIONS, "PyTorch", "an ONNX file holds a whole network")
     levels = options.levels
     if levels is None and target is not None and target.spike.payload_bits:

@@ -20,7 +20,16 @@ from snnc.ir.deployment import Certificate, CoreTables, RouteTables, Schedule
 from snnc.ir.errors import ArtifactError, SnncError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
-from snnc.ir.neuron import Adaptation, GatedBias, Leak, Neuron, Reset, StateRange
+from snnc.ir.neuron import (
+    Adaptation,
+    DeltaCode,
+    GatedBias,
+    Leak,
+    Neuron,
+    Recovery,
+    Reset,
+    StateRange,
+)
 from snnc.ir.nodes import (
     Add,
     Barrier,
@@ -38,6 +47,7 @@ from snnc.ir.nodes import (
     Rescale,
     Scale,
 )
+from snnc.ir.phased import Member
 from snnc.ir.real_neuron import RealNeuron
 from snnc.ir.types import ValueType
 from snnc.ir.weights import Conv, Dense, Sparse
@@ -47,9 +57,10 @@ _CLASSES: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
         Network, IntegerNetwork, Schedule, CoreTables, RouteTables, Certificate, Neuron, Leak,
-        StateRange, GatedBias, Reset, Adaptation, RealNeuron, ValueType, Dense, Conv, Sparse,
+        StateRange, GatedBias, Reset, Adaptation, Recovery, DeltaCode, RealNeuron, ValueType,
+        Dense, Conv, Sparse,
         Input, Output, Linear, Add, Mul, MatMul, Reduce, Pool, Index, Delay, Rescale, Lut, Scale,
-        Bias, Barrier, WireCode,
+        Bias, Barrier, WireCode, Member,
     )
 }  # fmt: skip
 

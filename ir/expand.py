@@ -7,8 +7,9 @@ linearity, and what both a chip and a fast simulator work with.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -58,24 +59,18 @@ class Expansion:
     readout: dict[str, str]
 
 
+Terms = dict[tuple[str, int], sparse.csr_array | None]
+"""Matrices [elements of a node, elements of the source] by (source, delay); None: the identity."""
+
+
 def expand(network: IntegerNetwork) -> Expansion:
     """Expand a network; raises ``UnsupportedError`` at an operator that is not linear."""
-    cache: dict[str, Terms] = {}
-    projections = []
-    for neuron in network.populations:
-        for source, delay, by_source in _rows(network, neuron, cache):
-            by_source.eliminate_zeros()
-            projections.append(
-                Projection(
-                    source,
-                    neuron.name,
-                    delay,
-                    by_source.indptr.astype(np.int64, copy=False),
-                    by_source.indices.astype(np.int32, copy=False),
-                    by_source.data.astype(np.int64, copy=False),
-                    neuron.size,
-                )
-            )
+    outline = expand_outline(network)
+    return replace(outline, projections=tuple(each_projection(network)))
+
+
+def expand_outline(network: IntegerNetwork) -> Expansion:
+    """The expansion without projections; raises as ``expand``."""
     readout = {}
     for output in network.of_type(Output):
         source = output.inputs[0]
@@ -87,11 +82,28 @@ def expand(network: IntegerNetwork) -> Expansion:
                 remedy="the legalize stage inserts readout populations",
             )
         readout[output.name] = source
-    return Expansion(network.of_type(Input), network.populations, tuple(projections), readout)
+    return Expansion(network.of_type(Input), network.populations, (), readout)
+
+
+def each_projection(network: IntegerNetwork) -> Iterator[Projection]:
+    """The projections one at a time, population by population; raises as ``expand``."""
+    terms_of = _Terms(network)
+    for neuron in network.populations:
+        for source, delay, by_source in _rows(network, neuron, terms_of):
+            by_source.eliminate_zeros()
+            yield Projection(
+                source,
+                neuron.name,
+                delay,
+                by_source.indptr.astype(np.int64),
+                by_source.indices.astype(np.int32, copy=False),
+                by_source.data.astype(np.int64, copy=False),
+                neuron.size,
+            )
 
 
 def _rows(
-    network: IntegerNetwork, neuron: Neuron, cache: dict[str, Terms]
+    network: IntegerNetwork, neuron: Neuron, terms_of: _Terms
 ) -> Iterator[tuple[str, int, sparse.csr_array]]:
     """(source, delay, matrix [sources, targets]) of all that a population adds up."""
     node = network.node[neuron.inputs[0]]
@@ -100,9 +112,9 @@ def _rows(
         if isinstance(network.node[source], Input | Neuron):  # the usual case, without detours
             yield source, 0, _conv_matrix(node.weights, network.shapes[source], by_source=True)
             return
-    terms = _terms(network, node.name, cache)
+    terms = terms_of(node.name)
     for source, delay in sorted(terms):
-        by_source = sparse.csr_array(_stored(terms[source, delay], neuron.size).T)
+        by_source = sparse.csr_array(_matrix(terms.pop((source, delay)), network, source).T)
         by_source.sum_duplicates()
         by_source.sort_indices()
         yield source, delay, by_source
@@ -110,47 +122,58 @@ def _rows(
 
 def fan_in(network: IntegerNetwork, populations: Iterable[str]) -> dict[str, int]:
     """Synapses of every one of these populations, by name; raises as ``expand``."""
-    cache: dict[str, Terms] = {}
+    terms_of = _Terms(network)
     result = {}
     for name in populations:
-        source = network.node[name].inputs[0]
-        size = size_of(network.shapes[source])
-        terms = _terms(network, source, cache)
-        result[name] = sum(int(np.count_nonzero(_stored(m, size).data)) for m in terms.values())
+        terms = terms_of(network.node[name].inputs[0])
+        result[name] = 0
+        for (source, _), matrix in terms.items():
+            whole = sparse.csr_array(_matrix(matrix, network, source), copy=True)
+            whole.sum_duplicates()
+            result[name] += int(np.count_nonzero(whole.data))
     return result
 
 
-Terms = dict[tuple[str, int], sparse.csr_array | None]
-"""Matrices [elements of a tensor, elements of a source] by (source, delay); None: the identity."""
-
-
-def _stored(matrix: sparse.csr_array | None, size: int) -> sparse.csr_array:
+def _matrix(
+    matrix: sparse.csr_array | None, network: IntegerNetwork, source: str
+) -> sparse.csr_array:
     if matrix is None:
-        return sparse.eye_array(size, dtype=np.int64, format="csr")
+        return sparse.eye_array(size_of(network.shapes[source]), dtype=np.int64, format="csr")
     return matrix
 
 
-def _terms(network: IntegerNetwork, name: str, cache: dict[str, Terms]) -> Terms:
-    """What a tensor is made of."""
-    if name in cache:
-        return cache[name]
-    node = network.node[name]
-    if isinstance(node, Input | Neuron):
-        return {(name, 0): None}
-    operands = [_terms(network, source, cache) for source in node.inputs]
-    size = size_of(network.shapes[name])
-    result: Terms = {}
-    for position, terms in enumerate(operands):
-        matrix = operator_matrix(node, position, [network.shapes[s] for s in node.inputs])
-        late = _late(node)
-        for (source, delay), inner in terms.items():
-            product = inner if matrix is None else matrix if inner is None else matrix @ inner
-            key = (source, delay + late)
-            if key in result:
-                product = _stored(result[key], size) + _stored(product, size)
-            result[key] = product
-    cache[name] = result
-    return result
+class _Terms:
+    """Call with a node's name for its ``Terms``; what several nodes read is kept for the next."""
+
+    def __init__(self, network: IntegerNetwork) -> None:
+        self._network = network
+        self._readers = Counter(source for node in network.nodes for source in node.inputs)
+        self._kept: dict[str, Terms] = {}
+
+    def __call__(self, name: str) -> Terms:
+        if name in self._kept:
+            return dict(self._kept[name])
+        network = self._network
+        node = network.node[name]
+        if isinstance(node, Input | Neuron):
+            return {(name, 0): None}
+        operands = [self(source) for source in node.inputs]
+        result: Terms = {}
+        for position, terms in enumerate(operands):
+            operator = operator_matrix(node, position, [network.shapes[s] for s in node.inputs])
+            late = _late(node)
+            for (source, delay), inner in terms.items():
+                product = inner
+                if operator is not None:
+                    product = operator if inner is None else operator @ inner
+                key = (source, delay + late)
+                if key in result:
+                    left, right = result[key], product
+                    product = _matrix(left, network, source) + _matrix(right, network, source)
+                result[key] = product
+        if self._readers[name] > 1:
+            self._kept[name] = dict(result)
+        return result
 
 
 def _late(node: IntegerNode) -> int:

@@ -112,7 +112,7 @@ def too_many(
         found=f"{need} cores; binding resource {binding[0]}, {binding[1]:.0%} full on average; "
         f"{known}",
         allowed=f"{available} cores: {need - available} too many",
-        remedy=remedy,
+        remedy=f"{remedy}; or --phases auto: in groups that take turns on the machine",
     )
 
 

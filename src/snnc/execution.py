@@ -18,6 +18,7 @@ from snnc.ir.deployment import Deployment
 from snnc.ir.errors import OptionError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.nodes import Input, Output
+from snnc.ir.phased import PhasedDeployment, Program
 from snnc.ir.target import Target
 from snnc.ir.wire import WireCode, packet_limit
 from snnc.parallel import SharedProgress, in_order
@@ -33,6 +34,7 @@ from snnc.running import (
     batches,
     compare,
     differences,
+    follows_order,
     head,
     random_inputs,
     spikes_of,
@@ -40,6 +42,7 @@ from snnc.running import (
 from snnc.simulators import functional, reference
 from snnc.simulators.cycle.result import CycleResult
 from snnc.simulators.cycle.timing import Fidelity
+from snnc.simulators.reference import event_order
 from snnc.simulators.result import Events, RunResult, predictions
 from snnc.traces import trace_file
 
@@ -49,30 +52,63 @@ ACCURACY_BATCH = 32
 
 @dataclass
 class _Equality:
-    """Counts differences from the reference on the first ``wanted`` samples of a run."""
+    """Counts differences from the reference on the first ``wanted`` samples of a run.
+
+    Attributes:
+        ordered: the reference is that of the order of events.
+        moved: then, counts of single neurons that are not those of the network in time steps.
+        counts: all counts of single neurons.
+    """
 
     wanted: int
+    ordered: bool
     samples: int = 0
     spikes: int = 0
     mismatches: int = 0
+    moved: int = 0
+    counts: int = 0
 
     @property
     def open(self) -> int:
         """Samples still to compare."""
         return max(0, self.wanted - self.samples)
 
-    def add(self, network: IntegerNetwork, inputs: dict[str, IntArray], result: RunResult) -> None:
+    def add(self, deployment: Program, inputs: dict[str, IntArray], result: RunResult) -> None:
         """Compare the first open samples of a batch."""
         first = {name: values[: self.open] for name, values in inputs.items()}
-        truth = reference.run(network, first)
+        network = deployment.network
+        truth = stepped = reference.run(network, first)
         count = len(next(iter(first.values())))
+        if self.ordered and isinstance(deployment, Deployment):
+            truth = event_order.run(deployment, first)
+            for node in network.populations:
+                pair = [_totals(r.spikes[node.name], node.size, count) for r in (stepped, truth)]
+                self.moved += int(np.count_nonzero(pair[0] != pair[1]))
+                self.counts += pair[0].size
         self.mismatches += differences(truth, head(result, count))
         self.spikes += sum(spikes_of(network, truth).values())
         self.samples += count
 
+    def notes(self) -> tuple[str, ...]:
+        """What the order of events changed."""
+        if not self.counts:
+            return ()
+        return (
+            f"{self.moved} of {self.counts} spike counts of single neurons in the first "
+            f"{self.samples} samples are not those of the network in time steps: events come one "
+            "after the other (docs/cycle-simulator.md)",
+        )
+
+
+def _totals(events: Events, size: int, samples: int) -> IntArray:
+    """[samples, neurons] counts over all steps."""
+    total = np.zeros((samples, size), np.int64)
+    np.add.at(total, (events.sample, events.index), events.value)
+    return total
+
 
 def execute(
-    deployment: Deployment,
+    deployment: Program,
     data: Dataset,
     backend: Backend,
     compared: int,
@@ -86,7 +122,10 @@ def execute(
 ) -> RunReport:
     """Run all samples on one backend, comparing the first with the reference on the way."""
     decisions = Decisions(rules)
-    tally, equality = Tally(), _Equality(0 if backend == "reference" else compared)
+    tally, equality = (
+        Tally(),
+        _Equality(0 if backend == "reference" else compared, follows_order(deployment, backend)),
+    )
     counting = rules.stop is not None and backend != "cycle"
     progress = SharedProgress(on_progress, data.samples)
     started = time.perf_counter()
@@ -118,7 +157,7 @@ def execute(
             )
             recording.add(result, cycle)
             if equality.open:
-                equality.add(deployment.network, batch.inputs, result)
+                equality.add(deployment, batch.inputs, result)
             started = time.perf_counter()
         trace_notes = recording.close()
     return RunReport(
@@ -126,7 +165,7 @@ def execute(
         target=deployment.target.id,
         samples=data.samples,
         steps=data.steps,
-        ticks=deployment.schedule.ticks,
+        ticks=deployment.ticks,
         predictions={n: tuple(np.concatenate(p).tolist()) for n, p in decisions.predicted.items()},
         ties=decisions.ties,
         decode=rules.names,
@@ -135,13 +174,14 @@ def execute(
         spikes=tally.spikes,
         compared=_comparison(equality, backend, data.steps),
         cycle=tally.cycle_summary(deployment, data.steps),
-        notes=(*data.notes, *_label_notes(deployment, data), *trace_notes),
+        notes=(*data.notes, *_label_notes(deployment, data), *equality.notes(), *trace_notes),
         seconds=seconds,
-        deadline=None if deadline is None else deadline.verdict(tally.latencies()),
+        phases=None if simulator.phases is None else simulator.phases.summary(data.samples),
+        deadline=None if deadline is None else deadline.verdict(tally.latencies(deployment)),
     )
 
 
-def _label_notes(deployment: Deployment, data: Dataset) -> tuple[str, ...]:
+def _label_notes(deployment: Program, data: Dataset) -> tuple[str, ...]:
     """Labels that no prediction can equal, e.g. classes counted from 1."""
     first = deployment.network.of_type(Output)[0]
     classes = size_of(deployment.network.shapes[first.name])
@@ -169,14 +209,17 @@ def _comparison(equality: _Equality, backend: Backend, steps: int) -> Comparison
 
 
 def verification(
-    deployment: Deployment, data: Dataset | None, samples: int, seed: int
+    deployment: Program, data: Dataset | None, samples: int, seed: int
 ) -> Verification:
     """Independent checker, then equality of all simulators; the latter only if the first holds."""
-    from snnc.compiler.verify import examine
+    from snnc.compiler.verify import examine, examine_phased
 
     if samples < 1:
         raise OptionError("must be at least 1", where="--samples", found=samples)
-    structure = examine(deployment)
+    if isinstance(deployment, PhasedDeployment):
+        structure = examine_phased(deployment)
+    else:
+        structure = examine(deployment)
     if not structure.ok:
         return Verification(structure.as_dict(), None)
     if data is None:

@@ -56,6 +56,7 @@ def compile_command(
     correct: opt.Correct = None,
     leak: opt.Leak = None,
     chips: opt.Chips = None,
+    phases: opt.Phases = None,
     wire_code: opt.WireCode = None,
     partitioner: opt.Partitioner = None,
     semantics: opt.Semantics = None,
@@ -73,6 +74,7 @@ def compile_command(
     loop_delay: opt.LoopDelay = None,
     transpose_linear: opt.TransposeLinear = False,
     input_layer: opt.InputLayer = None,
+    spike_exponent: opt.SpikeExponent = None,
     constructor: opt.Constructor = None,
     time_axis: opt.TimeAxis = None,
     conversion: opt.Conversion = None,
@@ -95,11 +97,12 @@ def compile_command(
     given = {
         "target": target, "timesteps": timesteps, "weight_bits": weight_bits,
         "memory_budget": memory_budget, "correct": correct, "leak": leak, "chips": chips,
+        "phases": phases,
         "seed": seed, "time_limit_s": time_limit, "calibration_samples": calibration_samples,
         "dialect": dialect, "dt": dt, "reset": reset, "threshold": threshold,
         "loop_delay": loop_delay, "transpose_linear": transpose_linear or None,
-        "input_layer": input_layer, "conversion": conversion, "percentile": percentile,
-        "levels": levels, "wire_code": wire_code, "semantics": semantics,
+        "input_layer": input_layer, "spike_exponent": spike_exponent, "conversion": conversion,
+        "percentile": percentile, "levels": levels, "wire_code": wire_code, "semantics": semantics,
         "partitioner": partitioner,
         "constructor": constructor,
         "time_axis": time_axis,
@@ -129,11 +132,12 @@ def compile_command(
 def report_command(
     artifact: opt.Artifact,
     html: opt.Html = None,
+    phase: opt.Phase = None,
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
     """Show placement, occupancy, traffic, latency, energy estimate and certificate."""
-    result = api.report(artifact)
+    result = api.report(artifact, phase=phase)
     if html is not None:
         from snnc.ir.atomic import check_separate
         from snnc.reporting.html import write_html
@@ -269,6 +273,7 @@ def check_command(
     loop_delay: opt.LoopDelay = None,
     transpose_linear: opt.TransposeLinear = False,
     input_layer: opt.InputLayer = None,
+    spike_exponent: opt.SpikeExponent = None,
     constructor: opt.Constructor = None,
     time_axis: opt.TimeAxis = None,
     as_json: opt.Json = False,
@@ -288,6 +293,7 @@ def check_command(
         loop_delay,
         transpose_linear,
         input_layer,
+        spike_exponent,
         constructor,
         time_axis,
     )
@@ -317,6 +323,7 @@ def inspect_command(
     loop_delay: opt.LoopDelay = None,
     transpose_linear: opt.TransposeLinear = False,
     input_layer: opt.InputLayer = None,
+    spike_exponent: opt.SpikeExponent = None,
     constructor: opt.Constructor = None,
     time_axis: opt.TimeAxis = None,
     as_json: opt.Json = False,
@@ -338,6 +345,7 @@ def inspect_command(
         loop_delay,
         transpose_linear,
         input_layer,
+        spike_exponent,
         constructor,
         time_axis,
     )
@@ -410,6 +418,7 @@ def export_command(
     loop_delay: opt.LoopDelay = None,
     transpose_linear: opt.TransposeLinear = False,
     input_layer: opt.InputLayer = None,
+    spike_exponent: opt.SpikeExponent = None,
     constructor: opt.Constructor = None,
     time_axis: opt.TimeAxis = None,
     as_json: opt.Json = False,
@@ -437,6 +446,7 @@ def export_command(
             loop_delay,
             transpose_linear,
             input_layer,
+            spike_exponent,
             constructor,
             time_axis,
         ),
@@ -445,6 +455,24 @@ def export_command(
         shell.print_json(result.as_dict())
     else:
         exporting.show(shell.out(), result)
+
+
+@app.command("trace")
+def trace_command(
+    trace: opt.RecordedTrace,
+    to: opt.TraceTo = "perfetto",
+    output: opt.TraceOut = None,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Convert a recorded trace for a browser: ui.perfetto.dev or chrome://tracing."""
+    from snnc.cli import exporting
+
+    result = api.convert_trace(trace, to, output or trace.with_suffix(".json"))
+    if as_json:
+        shell.print_json(result.as_dict())
+    else:
+        exporting.show_trace(shell.out(), result)
 
 
 @app.command("targets")
