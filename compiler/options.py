@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from snnc.compiler.wire import PREFERENCES
 from snnc.ir.errors import OptionError
 
 SEMANTICS = ("chip", "lava")
+Partitioner = Literal["auto", "tiles", "own", "mtkahypar"]
+PARTITIONERS: tuple[Partitioner, ...] = get_args(Partitioner)
+"""How populations are cut: layers without geometry as hypergraphs too, none, or all of them."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class CompileOptions:
         time_limit_s: of each exact solver run in the mapper.
         dialect, dt, reset, threshold, loop_delay, transpose_linear: what a ``.nir`` file does
             not say, see ``snnc.compiler.frontends.nir.NirOptions``.
-        input_layer: what the input layer of a ``.net`` file is fed, see
+        input_layer, spike_exponent: what a ``.net`` file does not say, see
             ``snnc.compiler.frontends.netx.NetxOptions``.
         constructor, time_axis: what a PyTorch file does not say, see
             ``snnc.compiler.frontends.torch.files.TorchOptions``.
@@ -41,6 +44,8 @@ class CompileOptions:
         semantics: "chip" takes the target's neurons; "lava" Lava's fixed-point LIF on the same
             chip, see ``snnc.compiler.legalize.lava``.
         wire_code: how counts cross the chip, see ``snnc.compiler.wire``.
+        partitioner: which populations are cut as hypergraphs too, see
+            ``snnc.compiler.partition``.
         calibration_samples: samples of the calibration data on which spikes are counted.
     """
 
@@ -61,6 +66,7 @@ class CompileOptions:
     loop_delay: str | None = None
     transpose_linear: bool = False
     input_layer: str = "values"
+    spike_exponent: int = 6
     constructor: str | None = None
     time_axis: str = "auto"
     conversion: str = "error"
@@ -69,6 +75,7 @@ class CompileOptions:
     wire_code: str = "auto"
     semantics: str = "chip"
     max_spikes: int | None = None
+    partitioner: str = "auto"
     calibration_samples: int = 8
 
     def __post_init__(self) -> None:
@@ -102,6 +109,13 @@ class CompileOptions:
                 where="--wire-code",
                 found=self.wire_code,
                 allowed=", ".join(PREFERENCES),
+            )
+        if self.partitioner not in PARTITIONERS:
+            raise OptionError(
+                "no such partitioner",
+                where="--partitioner",
+                found=self.partitioner,
+                allowed=", ".join(PARTITIONERS),
             )
         if self.seed < 0:
             raise OptionError("must not be negative", where="--seed", found=self.seed)

@@ -11,6 +11,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from snnc.ir.nodes import Rounding
+
 Evidence = Literal[
     "tool_code", "vendor_code", "vendor_doc", "paper", "paper_quoted", "abstract", "fitted",
     "derived", "assumed", "unverified", "unknown",
@@ -204,18 +206,26 @@ class NeuronModel(Record):
         reset: kinds of ``ir.neuron.Reset`` with their cost; "zero" is value 0.
         levels: largest count in one step; None = unlimited.
         emission: whether what is sent may be looked up by the count (``ir.neuron`` emission).
+        other_roundings: further roundings of leaks that the neuron can be set to.
+        recovery: whether a relative refractory state may stand beside the threshold (ALIF of
+            lava-dl).
+        sigma_delta: whether the neuron can add up its input and send changes of an activation;
+            its registers are then those of current and state.
         refire_slots: a neuron with one threshold and reset by subtraction can go on firing in so
             many ticks, its update included, without leak, input and bias; 0 = it cannot.
         threshold_bits, bias_bits: width of the mantissa beside any sign; ``bias_bits`` None = no
             bias.
         state_bits, current_bits, accumulator_bits: widths in two's complement, sign included;
             the accumulator holds the summed input after ``input_shift``.
+        update_when: what makes a core pay for an update: "changing", when anything can change the
+            neuron or make it fire; "nonzero", also whenever its membrane is not zero.
     """
 
     comparator: Literal[">", ">="]
     leak: Literal["none", "multiplicative", "linear"]
     leak_bits: int = 12
-    leak_rounding: Literal["floor", "toward_zero", "half_even"] = "toward_zero"
+    leak_rounding: Rounding = "toward_zero"
+    other_roundings: tuple[Rounding, ...] = ()
     leak_multiplier: tuple[int, int] | None = None
     current: bool = False
     current_multiplier: tuple[int, int] | None = None
@@ -231,21 +241,30 @@ class NeuronModel(Record):
     refractory_max: int = 0
     refractory_hold: bool = True
     adaptation: bool = False
+    recovery: bool = False
+    sigma_delta: bool = False
     state_bits: int
     state_overflow: Literal["saturate", "wrap"] = "saturate"
     current_bits: int = 24
     current_overflow: Literal["saturate", "wrap"] = "wrap"
     accumulator_bits: int | None = None
     input_shift: tuple[int, int] = (0, 0)
+    update_when: Literal["changing", "nonzero"] = "changing"
     src: str = ""
     ev: Evidence = "unknown"
     note: str = ""
+
+    @property
+    def roundings(self) -> tuple[Rounding, ...]:
+        """All roundings of leaks."""
+        return (self.leak_rounding, *self.other_roundings)
 
 
 class Execution(Record):
     """How time advances.
 
-    ``barrier_s`` maps cores-or-tiles in use to seconds (log-linear between entries);
+    ``barrier_s`` maps cores-or-tiles in use to seconds; between two entries it is linear in the
+    logarithm of their number, or (``barrier_between: step``) the smaller entry's.
     ``cycle_s`` is the time unit of the cycle-level simulator.  An ``async`` machine has neither:
     every packet is worked on when it arrives.  Its ``tick_s`` are the seconds from the input of one
     logical step to that of the next, and ``overflow`` says what happens to a packet for a full
@@ -257,6 +276,7 @@ class Execution(Record):
     cycle_s: Quantity
     tick_s: Quantity = Quantity(v=None, u="s", ev="unknown")
     barrier_s: dict[int, float] = {}
+    barrier_between: Literal["log", "step"] = "log"
     barrier_src: str = ""
     barrier_ev: Evidence = "unknown"
     min_delay: int = 1

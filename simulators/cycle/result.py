@@ -214,6 +214,7 @@ class CycleResult:
         notes: what the target leaves open and what was assumed.
         trace: only on request.
         stopped: only when the run could stop early; then counts, time and energy end there.
+        counts_by_tick: int64 [samples, ticks, kinds] in the order of ``counts``; only on request.
         asynchronous: load of the cores; only of machines without time steps.
     """
 
@@ -235,6 +236,7 @@ class CycleResult:
     notes: tuple[str, ...]
     trace: Trace | None
     stopped: Stopped | None = None
+    counts_by_tick: Int64 | None = None
     asynchronous: AsyncReport | None = None
 
     def as_dict(self) -> dict[str, Any]:

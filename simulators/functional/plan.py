@@ -180,6 +180,7 @@ def _is_simple(neuron: Neuron) -> bool:
         and neuron.levels == 1
         and neuron.negative_levels == 0
         and neuron.adaptation is None
+        and neuron.recovery is None
         and neuron.refractory == 0
         and neuron.emission is None
         and neuron.reset.kind != "multiply"

@@ -206,6 +206,7 @@ def test_a_trace_holds_the_spikes_of_all_phases(
     [
         (("--backend", "lava"), ("--backend", "one phase", "3 phases")),
         (("--early-stop", 1), ("--early-stop", "3 phases")),
+        (("--checkpoint", "c.npz"), ("--checkpoint", "3 phases")),
         (("--trace", "t.h5"), ("--trace", ".npz")),
         (("--trace", "t.json"), ("--trace", ".npz")),
     ],

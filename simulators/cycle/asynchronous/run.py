@@ -101,7 +101,7 @@ def load(deployment: Deployment) -> Star:
         program.reach_last,
         program.synapse_ptr,
         program.synapse_target,
-        program.synapse_weight,
+        deployment.cores.synapse_weight.astype(np.int32),
         program.packet_limit,
         costs.synop.astype(np.int64),
         numbers,
@@ -247,7 +247,7 @@ class _Runner:
             by_layer[row], by_core[row] = 0, 0
             np.add.at(by_layer[row], layout.owner[source], amount)
             np.add.at(by_core[row], core, amount)
-        change = np.zeros(star.program.axon_delay.size + 1, np.int64)
+        change = np.zeros(star.program.axon_sign.size + 1, np.int64)
         np.add.at(change, star.program.reach_first, taken)
         np.subtract.at(change, star.program.reach_last, taken)
         reads = np.cumsum(change[:-1])

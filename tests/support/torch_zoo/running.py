@@ -90,7 +90,7 @@ def run(net: ZooNet, inputs: tuple[Tensor, ...], names: list[str]) -> tuple[
     samples = inputs[0].shape[0 if net.inputs == "image" else 1]
     trains = {}
     for name, parts in spikes.items():
-        whole = parts[0] if len(parts) == 1 and parts[0].shape[1:2] == (samples,) else (
-            torch.stack(parts))  # fmt: skip
+        sequence = len(parts) == 1 and parts[0].shape[:2] == (net.steps, samples)
+        whole = parts[0] if sequence else torch.stack(parts)
         trains[name] = whole.reshape(whole.shape[0], samples, -1).transpose(0, 1).numpy()
     return result, trains
