@@ -50,27 +50,20 @@ class MapOptions:
         seed: equal seeds give equal mappings, unless the time limit strikes.
         time_limit_s: wall-clock limit of placement.
         effort: "low", "normal" (about a second for a chip) or "high".
-        routing: see ``snnc.compiler.route.route``.
         partitioner: which populations are also cut as hypergraphs, see ``partition``.
+        routing: see ``snnc.compiler.route.route``.
     """
 
     seed: int = 0
     time_limit_s: float = 5.0
     effort: Effort = "normal"
-    routing: RoutingRule = "xy"
     partitioner: Partitioner = "auto"
+    routing: RoutingRule = "xy"
 
     def __post_init__(self) -> None:
         if self.effort not in ("low", "normal", "high"):
             raise OptionError(
                 "unknown effort", where="effort", found=self.effort, allowed="low, normal, high"
-            )
-        if self.routing not in ROUTINGS:
-            raise OptionError(
-                "no such routing",
-                where="--routing",
-                found=self.routing,
-                allowed=", ".join(ROUTINGS),
             )
         if self.partitioner not in PARTITIONERS:
             raise OptionError(
@@ -78,6 +71,13 @@ class MapOptions:
                 where="--partitioner",
                 found=self.partitioner,
                 allowed=", ".join(PARTITIONERS),
+            )
+        if self.routing not in ROUTINGS:
+            raise OptionError(
+                "no such routing",
+                where="--routing",
+                found=self.routing,
+                allowed=", ".join(ROUTINGS),
             )
         if not self.time_limit_s > 0:
             raise OptionError(

@@ -11,11 +11,11 @@ from snnc.compiler.wire import PREFERENCES
 from snnc.ir.errors import OptionError
 
 SEMANTICS = ("chip", "lava")
-RoutingRule = Literal["xy", "yx", "tree", "balanced"]
-ROUTINGS: tuple[RoutingRule, ...] = get_args(RoutingRule)
 Partitioner = Literal["auto", "tiles", "own", "mtkahypar"]
 PARTITIONERS: tuple[Partitioner, ...] = get_args(Partitioner)
 """How populations are cut: layers without geometry as hypergraphs too, none, or all of them."""
+RoutingRule = Literal["xy", "yx", "tree", "balanced"]
+ROUTINGS: tuple[RoutingRule, ...] = get_args(RoutingRule)
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class CompileOptions:
         semantics: "chip" takes the target's neurons; "lava" Lava's fixed-point LIF on the same
             chip, see ``snnc.compiler.legalize.lava``.
         wire_code: how counts cross the chip, see ``snnc.compiler.wire``.
-        routing: shapes of routes, see ``snnc.compiler.route.route``.
-        offsets: let cores begin a tick at different cycles, see ``snnc.compiler.stagger``.
         partitioner: which populations are cut as hypergraphs too, see
             ``snnc.compiler.partition``.
+        routing: shapes of routes, see ``snnc.compiler.route.route``.
+        offsets: let cores begin a tick at different cycles, see ``snnc.compiler.stagger``.
         calibration_samples: samples of the calibration data on which spikes are counted.
     """
 
@@ -116,19 +116,19 @@ class CompileOptions:
                 found=self.wire_code,
                 allowed=", ".join(PREFERENCES),
             )
-        if self.routing not in ROUTINGS:
-            raise OptionError(
-                "no such routing",
-                where="--routing",
-                found=self.routing,
-                allowed=", ".join(ROUTINGS),
-            )
         if self.partitioner not in PARTITIONERS:
             raise OptionError(
                 "no such partitioner",
                 where="--partitioner",
                 found=self.partitioner,
                 allowed=", ".join(PARTITIONERS),
+            )
+        if self.routing not in ROUTINGS:
+            raise OptionError(
+                "no such routing",
+                where="--routing",
+                found=self.routing,
+                allowed=", ".join(ROUTINGS),
             )
         if self.seed < 0:
             raise OptionError("must not be negative", where="--seed", found=self.seed)

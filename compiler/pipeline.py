@@ -201,7 +201,8 @@ class Compilation:
         if self.options.semantics == "lava":
             legal = lava_semantics(legal, self.target, self.timesteps)
         self.expansion = expand(legal)
-        if self.options.semantics == "lava" or not may_overflow(legal, self.expansion, self.target):
+        splits = self.options.semantics != "lava" and self.target.layers is None
+        if not (splits and may_overflow(legal, self.expansion, self.target)):
             return legal
         split = split_fan_in(legal, self.expansion, self.target, self.timesteps, self.wire_code)
         self.expansion, self.unsplit = split.expansion, split.refused
@@ -242,8 +243,8 @@ class Compilation:
         options = MapOptions(
             seed=self.options.seed,
             time_limit_s=self.options.time_limit_s,
-            routing=cast("RoutingRule", self.options.routing),
             partitioner=cast("Partitioner", self.options.partitioner),
+            routing=cast("RoutingRule", self.options.routing),
         )
         try:
             return map_network(

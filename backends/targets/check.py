@@ -203,7 +203,8 @@ def _asynchronous(target: Target) -> Iterator[str]:
     neuron = target.neuron
     if (
         neuron.leak != "none" or neuron.current or neuron.bias_bits is not None
-        or neuron.refractory_max or neuron.adaptation or neuron.emission
+        or neuron.refractory_max or neuron.adaptation or neuron.emission or neuron.recovery
+        or neuron.sigma_delta
     ):  # fmt: skip
         yield "neuron: leak, current, bias, refractory time, adaptation, emission need ticks"
     if set(target.spike.codes) - {"burst"}:

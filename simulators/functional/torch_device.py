@@ -37,8 +37,9 @@ class TorchDevice:
     Raises:
         MissingPackageError: PyTorch is not installed.
         OptionError: an unknown device, or one that this computer lacks.
-        UnsupportedError: naming a node that looks at later time steps, a population whose sums may
-            not be exact, or an operator that cannot be written as neurons and synapses.
+        UnsupportedError: naming a node that looks at later time steps, a population that sends
+            changes or whose threshold recovers, one whose sums may not be exact, or an operator
+            that cannot be written as neurons and synapses.
     """
 
     def __init__(self, network: IntegerNetwork, device: Device) -> None:
@@ -57,6 +58,7 @@ class TorchDevice:
         self._device = "cuda" if device == "cuda" else "cpu"
         whole = executable(network)
         _check_times(whole)
+        _check_neurons(whole)
         self.network, self._expansion = network, expand(whole)
         types = whole.types
         self._neurons = {n.name: _Population(self, n) for n in self._expansion.populations}
@@ -279,7 +281,10 @@ class _Population:
         if rule is None:
             return
         fired = c != 0
-        if rule.kind == "decay":
+        if rule.kind == "raise_decay":
+            raised = state.a + where(fired, self._gain, 0)
+            state.a = self._decayed(self._adapt_leak, rule.leak, raised)
+        elif rule.kind == "decay":
             kept = self._decayed(self._adapt_leak, rule.leak, state.a)
             state.a = kept + where(fired, self._gain, 0)
         else:
@@ -339,6 +344,17 @@ def _check_times(network: IntegerNetwork) -> None:
                 where=node.name,
                 found=type(node).__name__,
                 allowed="operators of one step and delays",
+                remedy="leave --device out",
+            )
+
+
+def _check_neurons(network: IntegerNetwork) -> None:
+    for node in network.populations:
+        if node.delta is not None or node.recovery is not None:
+            raise UnsupportedError(
+                "the torch device has no such neuron",
+                where=node.name,
+                found="sigma-delta" if node.delta is not None else "a relative refractory state",
                 remedy="leave --device out",
             )
 

@@ -222,14 +222,16 @@ class Simulator:
             )
         network = self.network = deployment.network
         self._noc = noc
-        self._device = None if device is None else _torch_device(network, backend, device)
         self.phases: PhaseRunner | None = None
         self._chip: tuple[Deployment, Loaded | Star] | None = None
         self._functional: functional.Functional | None = None
+        self._device: TorchDevice | None = None
         self._lava: OnLava | None = None
-        if backend == "reference" or self._device is not None:
+        if device is not None:
+            self._device = _torch_device(deployment, backend, device)
+        elif backend == "reference":
             return
-        if isinstance(deployment, PhasedDeployment):
+        elif isinstance(deployment, PhasedDeployment):
             check_run(deployment, backend)
             self.phases = PhaseRunner(deployment, backend, noc)
         elif backend == "functional":
@@ -273,7 +275,7 @@ class Simulator:
         return result.result, result
 
 
-def _torch_device(network: IntegerNetwork, backend: Backend, device: str) -> TorchDevice:
+def _torch_device(program: Program, backend: Backend, device: str) -> TorchDevice:
     from snnc.simulators.functional.torch_device import TorchDevice
 
     if backend != "functional":
@@ -283,8 +285,15 @@ def _torch_device(network: IntegerNetwork, backend: Backend, device: str) -> Tor
             found=f"{device} with --backend {backend}",
             allowed="--backend functional",
         )
+    if isinstance(program, PhasedDeployment):
+        raise OptionError(
+            "a program of several phases runs without a device",
+            where="--device",
+            found=device,
+            remedy="leave it out",
+        )
     chosen: Any = device
-    return TorchDevice(network, chosen)
+    return TorchDevice(program.network, chosen)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support.cli import Snnc, refused
 from support.random_networks import Options, random_inputs, random_network
@@ -16,6 +16,7 @@ from support.speed_networks import event_cnn
 
 from snnc.ir.errors import MissingPackageError, OptionError, UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.neuron import Leak, Recovery
 from snnc.ir.nodes import Input, Linear, Output
 from snnc.ir.types import BIN
 from snnc.ir.weights import Dense
@@ -38,6 +39,7 @@ def assert_equal(network: IntegerNetwork, inputs: dict[str, np.ndarray]) -> None
 def test_random_networks_equal_the_reference(seed: int, weight: int) -> None:
     pytest.importorskip("torch")
     network = random_network(seed, Options(weight=weight))
+    assume(all(n.delta is None and n.recovery is None for n in network.populations))
     assert_equal(network, random_inputs(network, seed, samples=3, steps=7))
 
 
@@ -71,6 +73,18 @@ def test_what_it_does_not_run_is_refused_by_name() -> None:
     if not torch.cuda.is_available():
         with pytest.raises(OptionError, match="no CUDA device"):
             TorchDevice(network, "cuda")
+    plain = next(n for n in network.populations if n.reset.kind == "subtract" or n.levels == 1)
+    tired = replace(
+        network,
+        nodes=tuple(
+            replace(n, thresholds=np.array([9]), negative_thresholds=np.zeros(0, np.int64),
+                    refractory=0, emission=None, recovery=Recovery(Leak(np.array(1), 1)))
+            if n is plain else n
+            for n in network.nodes
+        ),
+    )  # fmt: skip
+    with pytest.raises(UnsupportedError, match=rf"{plain.name}: .*no such neuron"):
+        TorchDevice(tired, "cpu-torch")
     neuron = network.populations[0]
     huge = IntegerNetwork(
         "huge",

@@ -103,6 +103,13 @@ WireCode = Annotated[
         help="How counts cross the chip: auto, unary, bitplane, graded.", show_default="auto"
     ),
 ]
+Partitioner = Annotated[
+    str | None,
+    typer.Option(
+        help="Which layers are also cut as hypergraphs: auto, tiles (none), own, mtkahypar (all).",
+        show_default="auto",
+    ),
+]
 Routing = Annotated[
     str | None,
     typer.Option(
@@ -116,13 +123,6 @@ Offsets = Annotated[
     typer.Option(
         "--offsets",
         help="Let cores begin a tick at different cycles to flatten bursts; needs --calibration.",
-    ),
-]
-Partitioner = Annotated[
-    str | None,
-    typer.Option(
-        help="Which layers are also cut as hypergraphs: auto, tiles (none), own, mtkahypar (all).",
-        show_default="auto",
     ),
 ]
 MaxSpikes = Annotated[
