@@ -13,7 +13,7 @@ from snnc.compiler.assemble import assemble
 from snnc.compiler.encode import encode, sent_pairs
 from snnc.compiler.layerwise import one_core_each, place_layers
 from snnc.compiler.mapping_report import Usage, mapping_report
-from snnc.compiler.options import PARTITIONERS, Partitioner
+from snnc.compiler.options import PARTITIONERS, ROUTINGS, Partitioner, RoutingRule
 from snnc.compiler.partition import partition
 from snnc.compiler.partition.limits import Limits
 from snnc.compiler.partition.meter import Meter
@@ -51,12 +51,14 @@ class MapOptions:
         time_limit_s: wall-clock limit of placement.
         effort: "low", "normal" (about a second for a chip) or "high".
         partitioner: which populations are also cut as hypergraphs, see ``partition``.
+        routing: see ``snnc.compiler.route.route``.
     """
 
     seed: int = 0
     time_limit_s: float = 5.0
     effort: Effort = "normal"
     partitioner: Partitioner = "auto"
+    routing: RoutingRule = "xy"
 
     def __post_init__(self) -> None:
         if self.effort not in ("low", "normal", "high"):
@@ -69,6 +71,13 @@ class MapOptions:
                 where="--partitioner",
                 found=self.partitioner,
                 allowed=", ".join(PARTITIONERS),
+            )
+        if self.routing not in ROUTINGS:
+            raise OptionError(
+                "no such routing",
+                where="--routing",
+                found=self.routing,
+                allowed=", ".join(ROUTINGS),
             )
         if not self.time_limit_s > 0:
             raise OptionError(
@@ -153,7 +162,7 @@ def map_network(
         problem = Problem.of(flow, sites, mesh.router(*target.topology.host_router))
         placement = place(problem, chosen.seed, chosen.effort, chosen.time_limit_s)
     clock.lap("place")
-    routing = route(flow, placement.router, target, mesh)
+    routing = route(flow, placement.router, target, mesh, chosen.routing, chosen.seed)
     clock.lap("route")
     tables = replace(tables, location=placement.location.astype(np.int32))
     report = mapping_report(wiring, tables, usage, division, placement, flow, routing, mesh)

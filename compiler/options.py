@@ -14,6 +14,8 @@ SEMANTICS = ("chip", "lava")
 Partitioner = Literal["auto", "tiles", "own", "mtkahypar"]
 PARTITIONERS: tuple[Partitioner, ...] = get_args(Partitioner)
 """How populations are cut: layers without geometry as hypergraphs too, none, or all of them."""
+RoutingRule = Literal["xy", "yx", "tree", "balanced"]
+ROUTINGS: tuple[RoutingRule, ...] = get_args(RoutingRule)
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class CompileOptions:
         wire_code: how counts cross the chip, see ``snnc.compiler.wire``.
         partitioner: which populations are cut as hypergraphs too, see
             ``snnc.compiler.partition``.
+        routing: shapes of routes, see ``snnc.compiler.route.route``.
+        offsets: let cores begin a tick at different cycles, see ``snnc.compiler.stagger``.
         calibration_samples: samples of the calibration data on which spikes are counted.
     """
 
@@ -73,6 +77,8 @@ class CompileOptions:
     percentile: float = 99.9
     levels: int | None = None
     wire_code: str = "auto"
+    routing: str = "xy"
+    offsets: bool = False
     semantics: str = "chip"
     max_spikes: int | None = None
     partitioner: str = "auto"
@@ -116,6 +122,13 @@ class CompileOptions:
                 where="--partitioner",
                 found=self.partitioner,
                 allowed=", ".join(PARTITIONERS),
+            )
+        if self.routing not in ROUTINGS:
+            raise OptionError(
+                "no such routing",
+                where="--routing",
+                found=self.routing,
+                allowed=", ".join(ROUTINGS),
             )
         if self.seed < 0:
             raise OptionError("must not be negative", where="--seed", found=self.seed)

@@ -33,8 +33,9 @@ from snnc.compiler.frontends import (
 )
 from snnc.compiler.legalize.lava import lava_registers, lava_semantics
 from snnc.compiler.map import MapOptions, map_network
-from snnc.compiler.options import CompileOptions, Partitioner
+from snnc.compiler.options import CompileOptions, Partitioner, RoutingRule
 from snnc.compiler.provenance import provenance
+from snnc.compiler.stagger import stagger
 from snnc.compiler.steps import sample_steps
 from snnc.compiler.summary import summarize
 from snnc.compiler.verify import verify
@@ -243,6 +244,7 @@ class Compilation:
             seed=self.options.seed,
             time_limit_s=self.options.time_limit_s,
             partitioner=cast("Partitioner", self.options.partitioner),
+            routing=cast("RoutingRule", self.options.routing),
         )
         try:
             return map_network(
@@ -273,6 +275,13 @@ class Compilation:
     def _deployment(self) -> Program:
         mapping = self.results["map"]
         if isinstance(mapping, phases.PhasedMapping):
+            if self.options.offsets:
+                raise OptionError(
+                    "a network that runs in phases has no injection offsets",
+                    where="--offsets",
+                    found=f"phases on {self.options.chips} chip(s)",
+                    remedy="leave --offsets out, or give more chips (--chips)",
+                )
             return phases.finish(
                 self.results["legalize"],
                 self._machine(MapOptions()),
@@ -292,8 +301,26 @@ class Compilation:
             provenance=self._provenance(),
             report={},
         )
+        offsets = None
+        if self.options.offsets:
+            draft, offsets = self._staggered(draft)
         checked = verify(draft).as_dict()
-        return summarize(draft, checked, self.results, self.rates, self._converted())
+        done = summarize(draft, checked, self.results, self.rates, self._converted())
+        if offsets is not None:
+            schedule = {**done.report["schedule"], "offsets": offsets}
+            done = replace(done, report={**done.report, "schedule": schedule})
+        return done
+
+    def _staggered(self, draft: Deployment) -> tuple[Deployment, dict[str, Any]]:
+        """Cores begin a tick at different cycles, by the measured rates."""
+        if self.rates is None:
+            raise OptionError(
+                "offsets are chosen by spike rates, which nobody measured",
+                where="--offsets",
+                remedy="add --calibration DATA",
+            )
+        start, found = stagger(draft, self.rates, self.options.seed)
+        return replace(draft, schedule=replace(draft.schedule, core_start=start)), found
 
     def _provenance(self) -> dict[str, Any]:
         return provenance(

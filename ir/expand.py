@@ -95,7 +95,7 @@ def each_projection(network: IntegerNetwork) -> Iterator[Projection]:
                 source,
                 neuron.name,
                 delay,
-                by_source.indptr.astype(np.int64),
+                by_source.indptr.astype(np.int64, copy=False),
                 by_source.indices.astype(np.int32, copy=False),
                 by_source.data.astype(np.int64, copy=False),
                 neuron.size,

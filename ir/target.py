@@ -19,6 +19,7 @@ Evidence = Literal[
 ]  # fmt: skip
 Encoding = Literal["dense", "sparse", "bitmask", "crossbar"]
 WireWord = Literal["burst", "unary", "bitplane"]
+RouteShape = Literal["xy", "yx", "minimal", "any"]
 TableKey = Literal[
     "decay", "current_decay", "refractory", "threshold", "reset", "weight_bits",
     "weight_exponent", "encoding", "delay_bits",
@@ -315,9 +316,25 @@ class Topology(Record):
 
 
 class Noc(Record):
-    """Network-on-chip: routing, buffering and speed.  Cycles are ``Execution.cycle_s``."""
+    """Network-on-chip: routing, buffering and speed.  Cycles are ``Execution.cycle_s``.
+
+    Attributes:
+        routing: how packets go unless the compiler is asked for something else.
+        route_shapes: what routers can be told for one net: along X then Y ("xy"), Y then X ("yx"),
+            any shortest path to each destination ("minimal"), any tree of links ("any").
+        virtual_channels: per link, each with ``buffer_packets`` places.
+        consumption: "always": a core accepts packets whatever it sends.  "after_sending": it
+            refuses them while its own packets wait for room in its injection queue.
+        table_entries: size of a router's multicast table of keys and masks, the first match wins;
+            None where routers have none (``docs/mapping.md``, routing tables).
+        key_bits: width of the key in a packet on such machines.
+    """
 
     routing: Literal["xy"] = "xy"
+    route_shapes: tuple[RouteShape, ...] = ("xy",)
+    consumption: Literal["always", "after_sending"] = "always"
+    table_entries: Quantity | None = None
+    key_bits: Annotated[int, Field(ge=1, le=48)] = 32
     multicast: bool
     buffer_packets: Quantity
     injection_packets: Quantity = Quantity(v=16, u="packet", ev="assumed")

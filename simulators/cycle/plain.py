@@ -47,7 +47,7 @@ class Plain(NamedTuple):
 
     Attributes:
         kind: [segments] row of the table of scalars, -1: the segment is not plain.
-        leaks: [segments] whether a membrane changes by itself.
+        leaks: [segments] whether any membrane changes by itself.
         multiplier, bias, threshold, amount: of the neuron normal form.
     """
 
@@ -122,14 +122,15 @@ def sweep_plain(
     lift = ((1 << leak_shift) - 1) * int(k[LEAK_ROUNDING] == TOWARD_ZERO)
     flag_bits = program.flag_bits
     leaks = plain.leaks[segment]
-    charged = leaks != 0 or flag_bits > 0
+    charged, unit = flag_bits > 0, 1 << leak_shift
     paid = 0
     for j in range(size):
         i = first + j
         heard, before, bias = arrived[i], v[i], plain.bias[i]
         arrived[i] = 0
-        kept = before
+        kept, moves = before, charged
         if leaks:
+            moves = charged or plain.multiplier[i] != unit
             product = plain.multiplier[i] * before
             kept = (product + (lift & (product >> 63))) >> leak_shift
         after = kept + ((heard >> flag_bits) << shift) + bias
@@ -137,7 +138,7 @@ def sweep_plain(
         fires = after >= plain.threshold[i]
         rest = after - plain.amount[i] if subtracts else plain.amount[i]
         v[i] = min(max(rest, low), high) if fires else after
-        needed = int((heard != 0) | (bias != 0) | ((before != 0) & charged) | fires)
+        needed = int((heard != 0) | (bias != 0) | ((before != 0) & moves) | fires)
         touched[i] = needed
         flags[j] = fires
         paid += needed

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,18 +99,24 @@ class Functional:
         needed = shown | set(self.program.readout.values())
         plan = self._plan(steps)
 
-        def work(chosen: range) -> list[Sample]:
-            worker = Worker(self.program, plan, needed)
-            return [worker.run([raster[s] for raster in rasters]) for s in chosen]
-
-        shares = [range(k, samples, threads) for k in range(min(threads, samples))]
         done: list[Any] = [None] * samples
-        if len(shares) == 1:
-            done = work(shares[0])
+        # Whoever is free takes the next sample: one thread may get less of the machine.
+        todo: SimpleQueue[int] = SimpleQueue()
+        for sample in range(samples):
+            todo.put(sample)
+
+        def work(_: int) -> None:
+            worker = Worker(self.program, plan, needed)
+            with suppress(Empty):
+                while True:
+                    sample = todo.get_nowait()
+                    done[sample] = worker.run([raster[sample] for raster in rasters])
+
+        if min(threads, samples) == 1:
+            work(0)
         else:
-            with ThreadPoolExecutor(len(shares)) as pool:
-                for share, results in zip(shares, pool.map(work, shares), strict=True):
-                    done[share.start :: threads] = results
+            with ThreadPoolExecutor(min(threads, samples)) as pool:
+                list(pool.map(work, range(min(threads, samples))))
         return self.result(done, shown, steps)
 
     def _plan(self, steps: int) -> Plan:

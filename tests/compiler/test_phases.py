@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 import numpy as np
@@ -251,7 +252,7 @@ def test_a_loop_that_fits_no_phase_is_named() -> None:
     with pytest.raises(CapacityError, match="a loop does not fit one phase") as caught:
         phased(nets.two_population_loop(), tiny_machine(4))
     assert caught.value.where == "a, b"
-    assert "--chips 2" in caught.value.remedy
+    assert re.match(r"--chips [2-9],", caught.value.remedy)
 
 
 def test_more_phases_than_allowed_are_refused() -> None:

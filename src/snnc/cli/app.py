@@ -59,6 +59,8 @@ def compile_command(
     phases: opt.Phases = None,
     wire_code: opt.WireCode = None,
     partitioner: opt.Partitioner = None,
+    routing: opt.Routing = None,
+    offsets: opt.Offsets = False,
     semantics: opt.Semantics = None,
     max_spikes: opt.MaxSpikes = None,
     seed: opt.MapperSeed = None,
@@ -104,6 +106,7 @@ def compile_command(
         "input_layer": input_layer, "spike_exponent": spike_exponent, "conversion": conversion,
         "percentile": percentile, "levels": levels, "wire_code": wire_code, "semantics": semantics,
         "partitioner": partitioner,
+        "routing": routing, "offsets": offsets or None,
         "constructor": constructor,
         "time_axis": time_axis,
         "max_spikes": max_spikes,
@@ -167,6 +170,10 @@ def run_command(
     noc: opt.Noc = "transaction",
     deadline: opt.Deadline = None,
     threads: opt.Threads = 1,
+    device: opt.Device = None,
+    checkpoint: opt.Checkpoint = None,
+    checkpoint_every: opt.SaveEvery = 100,
+    resume: opt.Resume = False,
     lava_python: opt.LavaPython = None,
     lava_timeout: opt.LavaTimeout = None,
     encode: opt.Encode = None,
@@ -181,7 +188,9 @@ def run_command(
     Exit code 1 when a sample misses the deadline.
     """
     from snnc.cli import running
+    from snnc.resuming import SaveOptions
 
+    saving = SaveOptions(checkpoint, checkpoint_every, resume)
     with running.progress(show=not as_json) as on_progress:
         result = api.run(
             artifact,
@@ -197,6 +206,8 @@ def run_command(
             threads=threads,
             lava=running.lava(backend, lava_python, lava_timeout),
             noc=running.noc(noc),
+            saving=saving,
+            device=device,
             on_progress=on_progress,
         )
     if as_json:

@@ -110,6 +110,21 @@ Partitioner = Annotated[
         show_default="auto",
     ),
 ]
+Routing = Annotated[
+    str | None,
+    typer.Option(
+        help="Routes: xy, yx, tree (multicast trees with few edges), balanced (least load on the "
+        "busiest link).",
+        show_default="xy",
+    ),
+]
+Offsets = Annotated[
+    bool,
+    typer.Option(
+        "--offsets",
+        help="Let cores begin a tick at different cycles to flatten bursts; needs --calibration.",
+    ),
+]
 MaxSpikes = Annotated[
     int | None,
     typer.Option(
@@ -449,6 +464,13 @@ Trace = Annotated[
 Threads = Annotated[
     int, typer.Option(help="Samples run at the same time (cycle and functional simulator).")
 ]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="Functional simulator on PyTorch, same integers: cuda, cpu-torch.",
+        show_default="compiled, without PyTorch",
+    ),
+]
 Deadline = Annotated[
     float | None,
     typer.Option(help="Seconds a sample may take on the chip; exit code 1 when one takes longer."),
@@ -483,6 +505,9 @@ Checkpoint = Annotated[
 ]
 CheckpointEvery = Annotated[
     int, typer.Option("--checkpoint-every", help="Steps between two checkpoints.")
+]
+SaveEvery = Annotated[
+    int, typer.Option("--checkpoint-every", help="Samples between two checkpoints.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")]
 

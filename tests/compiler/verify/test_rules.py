@@ -520,6 +520,7 @@ def test_a_detour_through_the_same_router_breaks_the_routes(loihi: Deployment) -
         branch_ptr=routes.branch_ptr + 2 * (np.arange(routes.nets + 1) > net),
         branch_router=np.insert(routes.branch_router, cut, path[1:]),
         branch_parent=np.insert(routes.branch_parent, cut, [0, 1]),
+        branch_lane=np.insert(routes.branch_lane, cut, [0, 0]),
         delivery_branch=np.where(
             np.arange(routes.delivery_branch.size) == routes.delivery_ptr[net],
             2,
@@ -611,6 +612,7 @@ def test_a_routing_that_can_deadlock_has_no_certificate() -> None:
         branch_ptr=np.arange(5) * 3,
         branch_router=np.array(ring).reshape(-1),
         branch_parent=np.tile([-1, 0, 1], 4),
+        branch_lane=np.zeros(12, np.int8),
         delivery_ptr=np.arange(5),
         delivery_branch=np.full(4, 2),
         delivery_core=np.zeros(4, int),
