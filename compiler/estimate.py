@@ -47,7 +47,7 @@ def rate_vector(deployment: Deployment, rates: Mapping[str, RealArray]) -> RealA
 def traffic(deployment: Deployment, rates: Mapping[str, RealArray]) -> Traffic:
     """Packets per channel and events per sample for given spikes per sample and source."""
     vector = rate_vector(deployment, rates)
-    packets = _packets_per_net(deployment, vector)
+    packets = packets_per_net(deployment, vector)
     channels, load = channel_loads(deployment.routes, packets, deployment.mesh.routers)
     channels, load = channels[load > 0], load[load > 0]
     return Traffic(channels, load, _counts(deployment, vector, packets, channels, load))
@@ -90,7 +90,8 @@ def _term(target: Target, event: str, count: float) -> dict[str, Any]:
     }
 
 
-def _packets_per_net(deployment: Deployment, vector: RealArray) -> RealArray:
+def packets_per_net(deployment: Deployment, vector: RealArray) -> RealArray:
+    """[nets] packets for so many spikes of every source."""
     routes = deployment.routes
     sender = np.repeat(np.arange(vector.size), np.diff(routes.send_ptr))
     return weighted(routes.send_net, vector[sender], routes.nets)

@@ -13,6 +13,7 @@ from snnc.compiler.assemble import assemble
 from snnc.compiler.encode import encode, sent_pairs
 from snnc.compiler.layerwise import one_core_each, place_layers
 from snnc.compiler.mapping_report import Usage, mapping_report
+from snnc.compiler.options import PARTITIONERS, ROUTINGS, Partitioner, RoutingRule
 from snnc.compiler.partition import partition
 from snnc.compiler.partition.limits import Limits
 from snnc.compiler.partition.meter import Meter
@@ -49,16 +50,34 @@ class MapOptions:
         seed: equal seeds give equal mappings, unless the time limit strikes.
         time_limit_s: wall-clock limit of placement.
         effort: "low", "normal" (about a second for a chip) or "high".
+        partitioner: which populations are also cut as hypergraphs, see ``partition``.
+        routing: see ``snnc.compiler.route.route``.
     """
 
     seed: int = 0
     time_limit_s: float = 5.0
     effort: Effort = "normal"
+    partitioner: Partitioner = "auto"
+    routing: RoutingRule = "xy"
 
     def __post_init__(self) -> None:
         if self.effort not in ("low", "normal", "high"):
             raise OptionError(
                 "unknown effort", where="effort", found=self.effort, allowed="low, normal, high"
+            )
+        if self.partitioner not in PARTITIONERS:
+            raise OptionError(
+                "no such partitioner",
+                where="--partitioner",
+                found=self.partitioner,
+                allowed=", ".join(PARTITIONERS),
+            )
+        if self.routing not in ROUTINGS:
+            raise OptionError(
+                "no such routing",
+                where="--routing",
+                found=self.routing,
+                allowed=", ".join(ROUTINGS),
             )
         if not self.time_limit_s > 0:
             raise OptionError(
@@ -126,7 +145,9 @@ def map_network(
     wiring = wire(parts, SourceSpace.of(network), retiming.extra_delay, rates, pairs)
     meter = Meter(wiring, Limits.of(target))
     whole = target.layers is not None
-    division = one_core_each(wiring) if whole else partition(meter, chips, chosen.seed)
+    division = (
+        one_core_each(wiring) if whole else partition(meter, chips, chosen.seed, chosen.partitioner)
+    )
     clock.lap("partition")
     encoded = encode(assemble(wiring, division), meter)
     tables = encoded.tables
@@ -141,7 +162,7 @@ def map_network(
         problem = Problem.of(flow, sites, mesh.router(*target.topology.host_router))
         placement = place(problem, chosen.seed, chosen.effort, chosen.time_limit_s)
     clock.lap("place")
-    routing = route(flow, placement.router, target, mesh)
+    routing = route(flow, placement.router, target, mesh, chosen.routing, chosen.seed)
     clock.lap("route")
     tables = replace(tables, location=placement.location.astype(np.int32))
     report = mapping_report(wiring, tables, usage, division, placement, flow, routing, mesh)

@@ -44,6 +44,7 @@ def mapping_report(
             "complete": placement.complete,
         },
         "traffic": _traffic(flow, routing, mesh),
+        "routing": routing.report,
         "unchecked": division.report["unchecked"],
     }
 

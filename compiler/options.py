@@ -5,12 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from snnc.compiler.wire import PREFERENCES
 from snnc.ir.errors import OptionError
 
 SEMANTICS = ("chip", "lava")
+Partitioner = Literal["auto", "tiles", "own", "mtkahypar"]
+PARTITIONERS: tuple[Partitioner, ...] = get_args(Partitioner)
+"""How populations are cut: layers without geometry as hypergraphs too, none, or all of them."""
+RoutingRule = Literal["xy", "yx", "tree", "balanced"]
+ROUTINGS: tuple[RoutingRule, ...] = get_args(RoutingRule)
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class CompileOptions:
         time_limit_s: of each exact solver run in the mapper.
         dialect, dt, reset, threshold, loop_delay, transpose_linear: what a ``.nir`` file does
             not say, see ``snnc.compiler.frontends.nir.NirOptions``.
-        input_layer: what the input layer of a ``.net`` file is fed, see
+        input_layer, spike_exponent: what a ``.net`` file does not say, see
             ``snnc.compiler.frontends.netx.NetxOptions``.
         constructor, time_axis: what a PyTorch file does not say, see
             ``snnc.compiler.frontends.torch.files.TorchOptions``.
@@ -41,6 +46,10 @@ class CompileOptions:
         semantics: "chip" takes the target's neurons; "lava" Lava's fixed-point LIF on the same
             chip, see ``snnc.compiler.legalize.lava``.
         wire_code: how counts cross the chip, see ``snnc.compiler.wire``.
+        partitioner: which populations are cut as hypergraphs too, see
+            ``snnc.compiler.partition``.
+        routing: shapes of routes, see ``snnc.compiler.route.route``.
+        offsets: let cores begin a tick at different cycles, see ``snnc.compiler.stagger``.
         calibration_samples: samples of the calibration data on which spikes are counted.
     """
 
@@ -61,14 +70,18 @@ class CompileOptions:
     loop_delay: str | None = None
     transpose_linear: bool = False
     input_layer: str = "values"
+    spike_exponent: int = 6
     constructor: str | None = None
     time_axis: str = "auto"
     conversion: str = "error"
     percentile: float = 99.9
     levels: int | None = None
     wire_code: str = "auto"
+    routing: str = "xy"
+    offsets: bool = False
     semantics: str = "chip"
     max_spikes: int | None = None
+    partitioner: str = "auto"
     calibration_samples: int = 8
 
     def __post_init__(self) -> None:
@@ -102,6 +115,20 @@ class CompileOptions:
                 where="--wire-code",
                 found=self.wire_code,
                 allowed=", ".join(PREFERENCES),
+            )
+        if self.partitioner not in PARTITIONERS:
+            raise OptionError(
+                "no such partitioner",
+                where="--partitioner",
+                found=self.partitioner,
+                allowed=", ".join(PARTITIONERS),
+            )
+        if self.routing not in ROUTINGS:
+            raise OptionError(
+                "no such routing",
+                where="--routing",
+                found=self.routing,
+                allowed=", ".join(ROUTINGS),
             )
         if self.seed < 0:
             raise OptionError("must not be negative", where="--seed", found=self.seed)

@@ -16,6 +16,7 @@ from typing import Any, cast
 from snnc.backends import targets
 from snnc.compiler import legalize, normalise, phases, quantize, retime
 from snnc.compiler.dump import dump_stage
+from snnc.compiler.fanin import may_overflow, split_fan_in, with_reason
 from snnc.compiler.frontends import (
     NetxOptions,
     NirOptions,
@@ -32,8 +33,9 @@ from snnc.compiler.frontends import (
 )
 from snnc.compiler.legalize.lava import lava_registers, lava_semantics
 from snnc.compiler.map import MapOptions, map_network
-from snnc.compiler.options import CompileOptions
+from snnc.compiler.options import CompileOptions, Partitioner, RoutingRule
 from snnc.compiler.provenance import provenance
+from snnc.compiler.stagger import stagger
 from snnc.compiler.steps import sample_steps
 from snnc.compiler.summary import summarize
 from snnc.compiler.verify import verify
@@ -49,6 +51,7 @@ from snnc.ir.target import Target
 from snnc.ir.wire import WireCode
 
 TORCH_OPTIONS = ("constructor", "time_axis")
+NETX_OPTIONS = ("input_layer", "spike_exponent")
 CONVERSION = ("conversion", "percentile", "levels")
 """Options of ANNs."""
 GRADED_LEVELS = 15
@@ -96,6 +99,7 @@ class Compilation:
         samples: static calibration samples, for the conversion of an ANN.
         results: by stage name.
         seconds: wall time by stage name.
+        unsplit: why the fan-in of a population could not be split, by name.
         on_stage: called with (stage, None) when a stage starts, (stage, seconds) when it ends.
     """
 
@@ -109,6 +113,7 @@ class Compilation:
     seconds: dict[str, float] = field(default_factory=dict)
     calibration: Calibration | None = None
     conversion: Mapping[str, Any] | None = None
+    unsplit: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, stop_after: str | None = None) -> Program | None:
         """Run all stages, or those up to and including ``stop_after``; None when stopped early.
@@ -194,12 +199,17 @@ class Compilation:
         network = self.results["quantize"].network
         legal = legalize.legalize(network, self.target, self.wire_code)
         if self.options.semantics == "lava":
-            return lava_semantics(legal, self.target, self.timesteps)
-        return legal
+            legal = lava_semantics(legal, self.target, self.timesteps)
+        self.expansion = expand(legal)
+        splits = self.options.semantics != "lava" and self.target.layers is None
+        if not (splits and may_overflow(legal, self.expansion, self.target)):
+            return legal
+        split = split_fan_in(legal, self.expansion, self.target, self.timesteps, self.wire_code)
+        self.expansion, self.unsplit = split.expansion, split.refused
+        return split.network
 
     def _retime(self) -> retime.Retiming:
         network = self.results["legalize"]
-        self.expansion = expand(network)
         codes = wire_codes(network, self.target, self.wire_code)
         return retime.retime(
             network, self.target, self.timesteps, expansion=self.expansion, codes=codes
@@ -230,7 +240,12 @@ class Compilation:
         self.rates = None
         if self.calibration is not None:
             self.rates = self.calibration.measure(network, self.target, codes)
-        options = MapOptions(seed=self.options.seed, time_limit_s=self.options.time_limit_s)
+        options = MapOptions(
+            seed=self.options.seed,
+            time_limit_s=self.options.time_limit_s,
+            partitioner=cast("Partitioner", self.options.partitioner),
+            routing=cast("RoutingRule", self.options.routing),
+        )
         try:
             return map_network(
                 network,
@@ -241,9 +256,9 @@ class Compilation:
                 options,
                 self.expansion,
             )
-        except CapacityError:
+        except CapacityError as error:
             if self.options.most_phases == 1:
-                raise
+                raise with_reason(error, self.unsplit) from None
         return phases.phase(
             network, self._machine(options), self.rates, self.options.most_phases, self._measure
         )
@@ -260,6 +275,13 @@ class Compilation:
     def _deployment(self) -> Program:
         mapping = self.results["map"]
         if isinstance(mapping, phases.PhasedMapping):
+            if self.options.offsets:
+                raise OptionError(
+                    "a network that runs in phases has no injection offsets",
+                    where="--offsets",
+                    found=f"phases on {self.options.chips} chip(s)",
+                    remedy="leave --offsets out, or give more chips (--chips)",
+                )
             return phases.finish(
                 self.results["legalize"],
                 self._machine(MapOptions()),
@@ -279,8 +301,26 @@ class Compilation:
             provenance=self._provenance(),
             report={},
         )
+        offsets = None
+        if self.options.offsets:
+            draft, offsets = self._staggered(draft)
         checked = verify(draft).as_dict()
-        return summarize(draft, checked, self.results, self.rates, self._converted())
+        done = summarize(draft, checked, self.results, self.rates, self._converted())
+        if offsets is not None:
+            schedule = {**done.report["schedule"], "offsets": offsets}
+            done = replace(done, report={**done.report, "schedule": schedule})
+        return done
+
+    def _staggered(self, draft: Deployment) -> tuple[Deployment, dict[str, Any]]:
+        """Cores begin a tick at different cycles, by the measured rates."""
+        if self.rates is None:
+            raise OptionError(
+                "offsets are chosen by spike rates, which nobody measured",
+                where="--offsets",
+                remedy="add --calibration DATA",
+            )
+        start, found = stagger(draft, self.rates, self.options.seed)
+        return replace(draft, schedule=replace(draft.schedule, core_start=start)), found
 
     def _provenance(self) -> dict[str, Any]:
         return provenance(
@@ -329,7 +369,7 @@ def nir_options(options: CompileOptions) -> NirOptions:
     Raises:
         OptionError: an option of other files was given.
     """
-    _only_for(options, ("input_layer",), ".net", "a NIR file's input is what its first node reads")
+    _only_for(options, NETX_OPTIONS, ".net", "a NIR file's input is what its first node reads")
     _only_for(options, TORCH_OPTIONS, "PyTorch", "a NIR file holds a whole network")
     _only_for(options, CONVERSION, ".onnx", "a NIR file's neurons have thresholds")
     named: dict[str, Any] = {f.name: getattr(options, f.name) for f in fields(NirOptions)}
@@ -353,7 +393,7 @@ def netx_options(options: CompileOptions) -> NetxOptions:
     _only_for(options, others, ".nir", "a .net file holds integers with one meaning")
     _only_for(options, TORCH_OPTIONS, "PyTorch", "a .net file holds a whole network")
     named: Any = options.input_layer
-    return NetxOptions(named)
+    return NetxOptions(named, options.spike_exponent)
 
 
 def torch_options(options: CompileOptions) -> TorchOptions:
@@ -364,9 +404,7 @@ def torch_options(options: CompileOptions) -> TorchOptions:
     """
     others = tuple(f.name for f in fields(NirOptions))
     _only_for(options, others, ".nir", "a PyTorch model says how its neurons behave")
-    _only_for(
-        options, ("input_layer",), ".net", "a PyTorch model's input is what it is called with"
-    )
+    _only_for(options, NETX_OPTIONS, ".net", "a PyTorch model's input is what it is called with")
     _only_for(options, CONVERSION, ".onnx", "a PyTorch model's neurons have thresholds")
     return TorchOptions(options.constructor, options.time_axis, options.timesteps)
 
@@ -381,7 +419,7 @@ def onnx_options(options: CompileOptions, target: Target | None = None) -> OnnxO
     """
     others = tuple(f.name for f in fields(NirOptions))
     _only_for(options, others, ".nir", "an ONNX file says what its operators do")
-    _only_for(options, ("input_layer",), ".net", "an ONNX file names its inputs")
+    _only_for(options, NETX_OPTIONS, ".net", "an ONNX file names its inputs")
     _only_for(options, TORCH_OPTIONS, "PyTorch", "an ONNX file holds a whole network")
     levels = options.levels
     if levels is None and target is not None and target.spike.payload_bits:

@@ -296,6 +296,7 @@ def _schedule(deployment: Deployment) -> dict[str, Any]:
         },
         "offset": {name: int(value) for name, value in schedule.offset.items()},
         "wire_codes": {name: dataclasses.asdict(code) for name, code in schedule.codes.items()},
+        "core_start": list(schedule.core_start),
     }
 
 

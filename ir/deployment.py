@@ -23,6 +23,9 @@ from snnc.ir.target import Target
 from snnc.ir.topology import Mesh, mesh_of
 from snnc.ir.wire import WireCode
 
+LATEST_START = 1 << 31
+"""Cycles; a core that begins its sweep so late is a damaged file."""
+
 
 @dataclass(frozen=True)
 class SourceSpace:
@@ -57,14 +60,24 @@ class Schedule:
 
     ``codes`` names the wire code of senders (inputs, populations); slot ``d`` of a count leaves
     ``d`` ticks after the update.  Without one, a count is as many packets as it takes, in one tick.
+
+    ``core_start`` [cores] is how many cycles after the beginning of a tick each core begins its
+    sweep; empty: all at once.  It moves packets within a tick, never from one to another.
     """
 
     timesteps: int
     period: int
     offset: Mapping[str, int]
     codes: Mapping[str, WireCode] = field(default_factory=dict)
+    core_start: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        if not all(type(at) is int and 0 <= at < LATEST_START for at in self.core_start):
+            raise ModelError(
+                "a core begins its sweep a whole number of cycles after the tick's beginning",
+                where="core_start",
+                allowed=f"0 to {LATEST_START - 1}",
+            )
         if self.timesteps < 1 or self.period < 1 or min(self.offset.values(), default=0) < 0:
             raise ModelError("timesteps and period are positive, offsets not negative", found=self)
         for name, code in self.codes.items():
@@ -136,6 +149,36 @@ class CoreTables:
 
 
 @dataclass(frozen=True, eq=False)
+class KeyTables:
+    """Tables of routers that look packets up by key; the first entry that matches decides.
+
+    A packet that matches no entry goes straight on, out of the side opposite to its arrival.
+
+    Attributes:
+        source_key: [sources] key that a source's packets carry, -1 for those that send none.
+        entry_ptr: [routers + 1] slice of the entries per router, in order.
+        entry_key, entry_mask: [entries] matches where ``key & mask == entry_key``.
+        entry_links: [entries] bits of the links to take: 1 for +x, 2 for -x, 4 for +y, 8 for -y.
+        core_ptr, entry_core: [entries + 1], [copies]: cores at this router that get a copy.
+    """
+
+    source_key: IntArray
+    entry_ptr: IntArray
+    entry_key: IntArray
+    entry_mask: IntArray
+    entry_links: IntArray
+    core_ptr: IntArray
+    entry_core: IntArray
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            array = frozen(getattr(self, name))
+            if array.dtype.kind not in "iu":
+                raise ModelError("key tables hold integers", where=name, found=array.dtype)
+            object.__setattr__(self, name, array)
+
+
+@dataclass(frozen=True, eq=False)
 class RouteTables:
     """Multicast trees ("nets") and who sends on which.
 
@@ -152,6 +195,10 @@ class RouteTables:
         delivery_core: [deliveries] core that receives it.
         send_ptr: [sources + 1] slice of ``send_net`` per source id.
         send_net: [sends] nets on which one spike of the source is sent, one packet each.
+        branch_lane: [branches] class of virtual channels of the link that leads to a tree node,
+            0 for roots.  With n classes in use, class c may take the c-th n-th of a link's virtual
+            channels; with one, any of them.
+        keys: the same trees as tables of the routers, where the target's routers have them.
     """
 
     net_core: IntArray
@@ -163,15 +210,27 @@ class RouteTables:
     delivery_core: IntArray
     send_ptr: IntArray
     send_net: IntArray
+    branch_lane: IntArray = field(default_factory=lambda: np.zeros(0, np.int8))
+    keys: KeyTables | None = None
 
     def __post_init__(self) -> None:
+        if not self.branch_lane.size:
+            object.__setattr__(self, "branch_lane", np.zeros(self.branch_router.size, np.int8))
         for name in self.__dataclass_fields__:
-            object.__setattr__(self, name, frozen(getattr(self, name)))
+            if name != "keys":
+                object.__setattr__(self, name, frozen(getattr(self, name)))
+        if self.keys is not None and not isinstance(self.keys, KeyTables):
+            raise ModelError("not a record of key tables", where="keys", found=type(self.keys))
 
     @property
     def nets(self) -> int:
         """Number of nets."""
         return int(self.net_core.size)
+
+    @property
+    def lanes(self) -> int:
+        """Classes of virtual channels in use, at least 1."""
+        return int(self.branch_lane.max(initial=0)) + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,8 +238,10 @@ class Certificate:
     """Proof that routing cannot deadlock: a topological order of the channel-dependency graph.
 
     Attributes:
-        channels: [channels, 3] from-router, to-router, virtual channel, in an order in which
-            every packet's path only ever goes forward (Dally & Seitz, IEEE ToC 36(5), 1987).
+        channels: [channels, 3] from-router, to-router, class of virtual channels, in an order in
+            which every packet's path only ever goes forward (Dally & Seitz, IEEE ToC 36(5),
+            1987).  Where cores may refuse packets (``Noc.consumption``) their ports are listed
+            too, as (router, router, 2 * core) into the core and 2 * core + 1 out of it.
         assumptions: facts about the machine the proof rests on.
     """
 

@@ -11,12 +11,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from snnc.ir.nodes import Rounding
+
 Evidence = Literal[
     "tool_code", "vendor_code", "vendor_doc", "paper", "paper_quoted", "abstract", "fitted",
     "derived", "assumed", "unverified", "unknown",
 ]  # fmt: skip
 Encoding = Literal["dense", "sparse", "bitmask", "crossbar"]
 WireWord = Literal["burst", "unary", "bitplane"]
+RouteShape = Literal["xy", "yx", "minimal", "any"]
 TableKey = Literal[
     "decay", "current_decay", "refractory", "threshold", "reset", "weight_bits",
     "weight_exponent", "encoding", "delay_bits",
@@ -204,6 +207,11 @@ class NeuronModel(Record):
         reset: kinds of ``ir.neuron.Reset`` with their cost; "zero" is value 0.
         levels: largest count in one step; None = unlimited.
         emission: whether what is sent may be looked up by the count (``ir.neuron`` emission).
+        other_roundings: further roundings of leaks that the neuron can be set to.
+        recovery: whether a relative refractory state may stand beside the threshold (ALIF of
+            lava-dl).
+        sigma_delta: whether the neuron can add up its input and send changes of an activation;
+            its registers are then those of current and state.
         refire_slots: a neuron with one threshold and reset by subtraction can go on firing in so
             many ticks, its update included, without leak, input and bias; 0 = it cannot.
         threshold_bits, bias_bits: width of the mantissa beside any sign; ``bias_bits`` None = no
@@ -217,7 +225,8 @@ class NeuronModel(Record):
     comparator: Literal[">", ">="]
     leak: Literal["none", "multiplicative", "linear"]
     leak_bits: int = 12
-    leak_rounding: Literal["floor", "toward_zero", "half_even"] = "toward_zero"
+    leak_rounding: Rounding = "toward_zero"
+    other_roundings: tuple[Rounding, ...] = ()
     leak_multiplier: tuple[int, int] | None = None
     current: bool = False
     current_multiplier: tuple[int, int] | None = None
@@ -233,6 +242,8 @@ class NeuronModel(Record):
     refractory_max: int = 0
     refractory_hold: bool = True
     adaptation: bool = False
+    recovery: bool = False
+    sigma_delta: bool = False
     state_bits: int
     state_overflow: Literal["saturate", "wrap"] = "saturate"
     current_bits: int = 24
@@ -243,6 +254,11 @@ class NeuronModel(Record):
     src: str = ""
     ev: Evidence = "unknown"
     note: str = ""
+
+    @property
+    def roundings(self) -> tuple[Rounding, ...]:
+        """All roundings of leaks."""
+        return (self.leak_rounding, *self.other_roundings)
 
 
 class Execution(Record):
@@ -300,9 +316,25 @@ class Topology(Record):
 
 
 class Noc(Record):
-    """Network-on-chip: routing, buffering and speed.  Cycles are ``Execution.cycle_s``."""
+    """Network-on-chip: routing, buffering and speed.  Cycles are ``Execution.cycle_s``.
+
+    Attributes:
+        routing: how packets go unless the compiler is asked for something else.
+        route_shapes: what routers can be told for one net: along X then Y ("xy"), Y then X ("yx"),
+            any shortest path to each destination ("minimal"), any tree of links ("any").
+        virtual_channels: per link, each with ``buffer_packets`` places.
+        consumption: "always": a core accepts packets whatever it sends.  "after_sending": it
+            refuses them while its own packets wait for room in its injection queue.
+        table_entries: size of a router's multicast table of keys and masks, the first match wins;
+            None where routers have none (``docs/mapping.md``, routing tables).
+        key_bits: width of the key in a packet on such machines.
+    """
 
     routing: Literal["xy"] = "xy"
+    route_shapes: tuple[RouteShape, ...] = ("xy",)
+    consumption: Literal["always", "after_sending"] = "always"
+    table_entries: Quantity | None = None
+    key_bits: Annotated[int, Field(ge=1, le=48)] = 32
     multicast: bool
     buffer_packets: Quantity
     injection_packets: Quantity = Quantity(v=16, u="packet", ev="assumed")

@@ -134,7 +134,9 @@ def _needs_time(neuron: Neuron) -> str:
         ("a bias", any(term.value.any() for term in neuron.bias)),
         ("a refractory time", neuron.refractory > 0),
         ("an adaptive threshold", neuron.adaptation is not None),
+        ("a relative refractory state", neuron.recovery is not None),
         ("an emission table", neuron.emission is not None),
+        ("changes that are sent", neuron.delta is not None),
         ("a potential that is read", neuron.emit == "state"),
     ):
         if there:

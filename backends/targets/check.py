@@ -46,6 +46,7 @@ def check_target(target: Target) -> list[str]:
         *_counting(target),
         *_costs(target),
         *_barrier(target),
+        *_routes(target),
         *_asynchronous(target),
         *_layers(target),
     ]
@@ -76,6 +77,8 @@ def _positive(target: Target) -> Iterator[tuple[str, Quantity]]:
     for name in ("buffer_packets", "injection_packets", "receive_packets", "packets_per_cycle"):
         yield f"noc.{name}", getattr(target.noc, name)
     yield "noc.chip_link_cycles", target.noc.chip_link_cycles
+    if target.noc.table_entries is not None:
+        yield "noc.table_entries", target.noc.table_entries
     yield "spike.packet_bits", target.spike.packet_bits
     yield "static_w_per_chip", target.static_w_per_chip
     for name, resource in target.core.resources.items():
@@ -179,6 +182,14 @@ def _barrier(target: Target) -> Iterator[str]:
         yield f"execution.barrier_s: {times} falls as more of the chip is used"
 
 
+def _routes(target: Target) -> Iterator[str]:
+    noc = target.noc
+    if not noc.route_shapes:
+        yield "noc.route_shapes: no shape of routes"
+    if noc.table_entries is not None and not noc.multicast:
+        yield "noc.table_entries: tables of keys and masks need noc.multicast"
+
+
 def _asynchronous(target: Target) -> Iterator[str]:
     """A machine without ticks has nothing to hold a packet for, and here one router."""
     if target.execution.sync != "async":
@@ -192,7 +203,8 @@ def _asynchronous(target: Target) -> Iterator[str]:
     neuron = target.neuron
     if (
         neuron.leak != "none" or neuron.current or neuron.bias_bits is not None
-        or neuron.refractory_max or neuron.adaptation or neuron.emission
+        or neuron.refractory_max or neuron.adaptation or neuron.emission or neuron.recovery
+        or neuron.sigma_delta
     ):  # fmt: skip
         yield "neuron: leak, current, bias, refractory time, adaptation, emission need ticks"
     if set(target.spike.codes) - {"burst"}:

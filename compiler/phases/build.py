@@ -22,6 +22,7 @@ from snnc.ir.arrays import RealArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import CapacityError, OptionError
 from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.nodes import Input
 from snnc.ir.phased import Member, PhasedDeployment
 from snnc.ir.subnetwork import replayed, subnetworks
 from snnc.ir.target import Target
@@ -97,8 +98,8 @@ def phase(
         try:
             for part, known in zip(networks, used, strict=True):
                 done.append(machine.map(part, known))
-        except CapacityError:
-            planner.refuse(plan, len(done))
+        except CapacityError as error:
+            planner.refuse(plan, len(done), error)
             continue
         retimings, mappings = zip(*done, strict=True)
         report = {"plan": dict(plan.report), "seconds": [m.report["seconds"] for m in mappings]}
@@ -123,8 +124,8 @@ def _rates(
     whole = wire_codes(network, machine.target, machine.wire_code)
     other = {p: codes[i] for i, p in played.items() if i in codes and codes[i] != whole.get(p)}
     sent = rates if not other or measure is None else measure({**whole, **other})
-    result = {name: np.asarray(sent[name]) for name in rates if name in part.node}
-    result |= {name: np.asarray(sent[population]) for name, population in played.items()}
+    inputs = [node.name for node in part.of_type(Input)]
+    result = {name: np.asarray(sent[played.get(name, name)]) for name in inputs}
     for member in members:
         shape = network.shapes[member.population]
         flat = np.asarray(rates[member.population]).reshape(-1)

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from snnc.compiler.phases.choose import Choice, Task, choose
+from snnc.compiler.phases.choose import Choice, Task, choose, first_fit
 from snnc.compiler.phases.sizes import Machine, Need, Sizer, needs
 from snnc.compiler.phases.streams import Stream, streams
 from snnc.compiler.phases.units import Block, Unit, blocks, members_of, units
@@ -28,6 +28,7 @@ PATIENCE = 12
 """Plans after which sizes may grow beyond what populations need alone."""
 TRIES = 4
 """Plans of one phase less that are measured before a plan is taken."""
+SPARE = (1.0, 1.2, 1.5, 2.0, 3.0)
 SLICES = 4
 """A population is cut so that about so many slices fill the machine."""
 MOST_SLICES = 64
@@ -68,10 +69,9 @@ class Planner:
         self.need, self.least_cores, self.binding = needs(network, machine)
         self.least = max(1, math.ceil(self.least_cores / machine.cores))
         self.scale = {block.name: 1.0 for block in self.blocks}
-        self.slices = {block.name: self._slices(block) for block in self.blocks}
         self.rounds = 0
         self.count = self.least
-        self._cut()
+        self.cut({block.name: self._slices(block) for block in self.blocks})
 
     def find(self) -> Plan:
         """The best plan known to fit.
@@ -81,18 +81,30 @@ class Planner:
                 allowed.
         """
         self._check_most(self.least, f"at least {self.least} phases, by {self.binding}")
-        while self.rounds < ROUNDS:
+        plan = None
+        while plan is None and self.rounds < ROUNDS:
             choice = self._choose()
             phases = self._measured(choice)
             if phases is not None:
                 plan = self._fewer(Plan(phases, self._report(choice, phases)))
-                count = len(plan.phases)
-                self._check_most(count, f"{count} phases found, at least {self.least} needed")
-                return plan
+        plan = plan or self._roomy()
+        count = len(plan.phases)
+        self._check_most(count, f"{count} phases found, at least {self.least} needed")
+        return plan
+
+    def _roomy(self) -> Plan:
+        """First fit with sizes that leave more and more room; for when learning did not end."""
+        for spare in SPARE:
+            alone = {unit: self.alone(self.blocks[unit.block]) for unit in self.units}
+            sizes = [spare * cores * unit.share for unit, cores in alone.items()]
+            choice = first_fit(self.task(sizes))
+            phases = self._measured(choice)
+            if phases is not None:
+                return Plan(phases, self._report(choice, phases))
         raise CapacityError(
             "no phases were found in which every group fits the machine",
             where=self.network.name,
-            found=f"{self.rounds} plans, the last with {self.count} phases",
+            found=f"{self.rounds} plans, the last with {len(choice.phases)} phases",
             allowed=f"{self.machine.cores} cores on {self.machine.target.id}",
             remedy="give more chips (--chips) or a larger target",
         )
@@ -105,12 +117,21 @@ class Planner:
             members_of(self.network, [self.units[u] for u in held]) for held in choice.phases
         )
         for held, members in zip(choice.phases, phases, strict=True):
-            cores = self.sizer.cores(members)
+            cores = self._cores(members, alone=len(held) == 1)
             if cores > self.machine.cores:
                 self._learn(held, cores)
             if self.slices is not slices:  # units have new numbers
                 return None
         return phases if len(self.never) == before else None
+
+    def _cores(self, members: tuple[Member, ...], *, alone: bool) -> int:
+        """Cores of a group; one that no number of cores would hold is only too large."""
+        try:
+            return self.sizer.cores(members)
+        except CapacityError:
+            if alone:
+                raise
+            return self.machine.cores + 1
 
     def _fewer(self, plan: Plan) -> Plan:
         """A plan of fewer phases if a few tries find one: sizes learnt in bad company shrink."""
@@ -128,7 +149,7 @@ class Planner:
     def _try(self, tries: int) -> Plan | None:
         slices = self.slices
         for _ in range(tries):
-            choice = choose(self._task(), self.count)
+            choice = choose(self.task(), self.count)
             phases = None if choice is None else self._measured(choice)
             if choice is None or self.slices is not slices:
                 return None
@@ -136,9 +157,11 @@ class Planner:
                 return Plan(phases, self._report(choice, phases))
         return None
 
-    def refuse(self, plan: Plan, phase: int) -> None:
-        """Tell that a phase of a plan could not be mapped after all."""
+    def refuse(self, plan: Plan, phase: int, error: CapacityError) -> None:
+        """Tell that a phase of a plan could not be mapped after all; raises if it cannot shrink."""
         held = [u for u, unit in enumerate(self.units) if _inside(unit, plan.phases[phase])]
+        if len(held) <= 1:
+            raise error
         self._learn(held, self.machine.cores + 1)
 
     def _slices(self, block: Block) -> int:
@@ -146,20 +169,22 @@ class Planner:
             return 1
         node = self.network.node[block.name]
         size = math.prod(self.network.shapes[node.name])
-        wanted = math.ceil(SLICES * self._alone(block) / self.machine.cores)
+        wanted = math.ceil(SLICES * self.alone(block) / self.machine.cores)
         return max(1, min(wanted, MOST_SLICES, size))
 
-    def _alone(self, block: Block) -> int:
+    def alone(self, block: Block) -> int:
+        """Cores that a block takes in a phase of its own."""
         return self.sizer.cores(tuple(Member(name) for name in block.populations))
 
-    def _cut(self) -> None:
-        """Number the units anew."""
+    def cut(self, slices: Mapping[str, int]) -> None:
+        """Cut blocks into so many slices; units get new numbers, what did not fit is forgotten."""
+        self.slices = dict(slices)
         self.units: list[Unit] = units(self.network, self.blocks, self.slices)
         self.never: list[frozenset[int]] = []
 
     def _choose(self) -> Choice:
         """A plan of the fewest phases that the sizes allow."""
-        task = self._task()
+        task = self.task()
         while True:  # every unit in a phase of its own is a plan
             choice = choose(task, self.count)
             if choice is not None:
@@ -176,7 +201,8 @@ class Planner:
                 remedy="--phases auto takes as many as needed; more chips (--chips) need fewer",
             )
 
-    def _task(self) -> Task:
+    def task(self, sizes: Sequence[float] | None = None) -> Task:
+        """What is to be chosen, with the sizes learnt so far or those given."""
         home: dict[str, list[int]] = {}
         for number, unit in enumerate(self.units):
             home.setdefault(self.blocks[unit.block].name, []).append(number)
@@ -195,7 +221,7 @@ class Planner:
         need: Mapping[str, Need] = self.need
         return Task(
             units=self.units,
-            sizes=[self._size(unit) for unit in self.units],
+            sizes=sizes or [self._size(unit) for unit in self.units],
             images=[
                 math.ceil(unit.share * sum(need[m.population].image for m in unit.members))
                 for unit in self.units
@@ -224,7 +250,7 @@ class Planner:
         for block in {self.blocks[self.units[u].block] for u in held}:
             least = sum(self.need[name].cores for name in block.populations)
             grown = self.scale[block.name] * cores / max(guess, 1e-9)
-            most = max(self.scale[block.name], beyond * self._alone(block) / max(least, 1e-9))
+            most = max(self.scale[block.name], beyond * self.alone(block) / max(least, 1e-9))
             self.scale[block.name] = min(max(self.scale[block.name], grown), most)
         self.never.append(frozenset(held))
 
@@ -235,8 +261,7 @@ class Planner:
         if block.loop or len(block.populations) > 1 or self.slices[block.name] >= math.prod(size):
             raise _too_large(block, cores, self.machine)
         finer = math.ceil(SLICES * cores / self.machine.cores * self.slices[block.name])
-        self.slices = {**self.slices, block.name: min(finer, math.prod(size))}
-        self._cut()
+        self.cut({**self.slices, block.name: min(finer, math.prod(size))})
 
     def _report(self, choice: Choice, phases: Phases) -> dict[str, Any]:
         return {

@@ -1,13 +1,18 @@
-"""Routing: XY trees over the joined mesh, channel loads, and the deadlock certificate."""
+"""Routing: trees over the joined mesh, link loads, virtual channels, the deadlock certificate."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from snnc.compiler.options import ROUTINGS, RoutingRule
+from snnc.compiler.route.bounds import bound, cut_bound
 from snnc.compiler.route.certificate import certify
-from snnc.compiler.route.trees import grow
+from snnc.compiler.route.keys import key_tables
+from snnc.compiler.route.links import Demand
+from snnc.compiler.route.shapes import Chosen, balanced, builders_of, dimension_order, short_trees
 from snnc.compiler.traffic import Traffic, channel_loads
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.deployment import Certificate, RouteTables
@@ -25,6 +30,7 @@ class Routing:
         load: [channels] expected packets per sample through it.
         hops: [nets] tree edges of every net.
         reach: [deliveries] hops from the sender to each destination.
+        report: what was chosen, and how busy the busiest link is; see docs/mapping.md.
     """
 
     tables: RouteTables
@@ -33,38 +39,111 @@ class Routing:
     load: RealArray
     hops: IntArray
     reach: IntArray
+    report: dict[str, Any]
 
 
-def route(traffic: Traffic, router: IntArray, target: Target, mesh: Mesh) -> Routing:
+def route(
+    traffic: Traffic,
+    router: IntArray,
+    target: Target,
+    mesh: Mesh,
+    rule: RoutingRule = "xy",
+    seed: int = 0,
+) -> Routing:
     """Route all nets.
 
     Args:
         traffic: nets between cores.
         router: [cores] router each core sits at.
-        target: whose routing rule applies.
+        target: whose routers say which shapes of routes they can be told.
         mesh: the joined mesh.
+        rule: "xy", "yx"; "tree": multicast trees with few edges; "balanced": shapes chosen net by
+            net so that the busiest link is least busy.
+        seed: of the exact solvers.
 
     Raises:
-        UnsupportedError: the target's routing rule is not XY.
-        VerificationError: the routes could deadlock (never for XY on a mesh).
+        UnsupportedError: the target's routers cannot be told this.
+        VerificationError: the routes could deadlock, whatever their virtual channels: only where
+            cores may refuse packets.
     """
-    if target.noc.routing != "xy":
-        raise UnsupportedError("unknown routing rule", where=target.id, found=target.noc.routing)
+    _check_rule(rule, target)
     host = mesh.router(*target.topology.host_router)
     root = np.where(traffic.net_core < 0, host, router[traffic.net_core])
-    parts = grow(root, traffic.dest_ptr, router[traffic.dest], mesh.width, mesh.routers)
-    branch_ptr, branch_router, branch_parent, delivery_branch, reach = parts
-    tables = RouteTables(
-        net_core=traffic.net_core,
-        branch_ptr=branch_ptr,
-        branch_router=branch_router,
-        branch_parent=branch_parent,
-        delivery_ptr=traffic.dest_ptr,
-        delivery_branch=delivery_branch,
-        delivery_core=traffic.dest,
-        send_ptr=traffic.send_ptr,
-        send_net=traffic.send_net,
-    )
+    demand = Demand.of(traffic, root, router, target, mesh)
+    if rule in ("xy", "yx"):
+        chosen = dimension_order(demand, traffic, router, target, rule, seed)
+    elif rule == "tree":
+        chosen = short_trees(demand, traffic, router, target, seed)
+    else:
+        chosen = balanced(demand, traffic, router, target, seed)
+    tables = chosen.tables
+    report = _report(demand, chosen, rule, target)
+    if target.noc.table_entries is not None:
+        keys, report["tables"] = key_tables(tables, target, mesh)
+        tables = replace(tables, keys=keys)
     channels, load = channel_loads(tables, traffic.rate, mesh.routers)
-    hops = np.diff(branch_ptr) - 1
-    return Routing(tables, certify(tables, mesh), channels, load, hops, reach)
+    refusing = router if target.noc.consumption == "after_sending" else None
+    return Routing(
+        tables,
+        certify(tables, mesh, refusing),
+        channels,
+        load,
+        np.diff(tables.branch_ptr) - 1,
+        _reach(tables),
+        report,
+    )
+
+
+def _check_rule(rule: RoutingRule, target: Target) -> None:
+    shapes = target.noc.route_shapes
+    possible = [name for name in ROUTINGS if name == "xy" or len(builders_of(target)) > 1]
+    if shapes == ("yx",):
+        possible = ["yx"]
+    if rule not in possible:
+        raise UnsupportedError(
+            "the routers of this target cannot be told such routes",
+            where=f"--routing on {target.id}",
+            found=rule,
+            allowed=f"{', '.join(possible)} (noc.route_shapes: {', '.join(shapes)})",
+            remedy="leave --routing out, or choose a target whose routers can be told more",
+        )
+
+
+def _reach(tables: RouteTables) -> IntArray:
+    """[deliveries] hops from the root; parents come before their children."""
+    net = np.repeat(np.arange(tables.nets), np.diff(tables.branch_ptr))
+    parent = np.where(
+        tables.branch_parent < 0, -1, tables.branch_ptr[net] + tables.branch_parent
+    ).astype(np.int64)
+    depth = np.zeros(parent.size, np.int64)
+    above = parent
+    while (above >= 0).any():
+        depth += above >= 0
+        above = np.where(above >= 0, parent[above], -1)
+    of = np.repeat(np.arange(tables.nets), np.diff(tables.delivery_ptr))
+    result: IntArray = depth[tables.branch_ptr[of] + tables.delivery_branch]
+    return result
+
+
+def _report(demand: Demand, chosen: Chosen, rule: RoutingRule, target: Target) -> dict[str, Any]:
+    """JSON values: the choice, the busiest link before and after, and what is proven."""
+    free = rule == "balanced"
+    least, by = bound(demand) if free else (cut_bound(demand), "cuts")
+    worst = chosen.worst
+    gap = (worst - least) / worst if worst > 0 else 0.0
+    return {
+        "rule": rule,
+        "shapes_allowed": list(target.noc.route_shapes),
+        "nets_by_shape": chosen.shapes,
+        "chosen_by": chosen.chosen_by,
+        "max_link_cycles": worst,
+        "max_link_cycles_xy": chosen.worst_xy,
+        "max_link_cycles_bound": least,
+        "bound_by": by,
+        "gap": max(0.0, gap),
+        "proven": bool(chosen.proven or gap <= 1e-9),
+        "virtual_channel_classes": chosen.tables.lanes,
+        "classes_fewest": chosen.fewest,
+        "classes_by": chosen.classes_by,
+        "notes": list(chosen.notes),
+    }

@@ -8,52 +8,87 @@ from __future__ import annotations
 
 import numpy as np
 
+from snnc.compiler.route.waits import waits
 from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import Certificate, RouteTables
 from snnc.ir.errors import VerificationError
 from snnc.ir.jit import lean_kernel as kernel
 from snnc.ir.topology import Mesh
 
-ASSUMPTIONS = (
+SINGLE_FLIT = (
     "a packet is a single flit: it occupies one channel buffer at a time",
     "branches of a multicast packet are served independently: a blocked branch holds no other",
-    "a core always accepts a packet that has arrived, within finite time and whatever it sends",
-    "channels are the directed links between neighbouring routers, one virtual channel (0) each",
 )
+ALWAYS = "a core always accepts a packet that has arrived, within finite time and whatever it sends"
+AFTER_SENDING = (
+    "a core accepts a packet that has arrived within finite time once its own packets have left; "
+    "this wait is in the order"
+)
+ONE_CLASS = "channels are the directed links between neighbouring routers, one virtual channel each"
+CLASSES = (
+    "channels are the directed links between neighbouring routers with {0} classes of virtual "
+    "channels each; a packet takes only channels of its class"
+)
+MOST_LANES = 16
 
 
-def certify(tables: RouteTables, mesh: Mesh) -> Certificate:
+def certify(tables: RouteTables, mesh: Mesh, refusing: IntArray | None = None) -> Certificate:
     """Order all used channels so that every path only goes forward.
 
+    Args:
+        tables: trees with their classes of virtual channels.
+        mesh: the joined mesh.
+        refusing: [cores] router of every core, where cores accept packets only while none of
+            their own waits to be sent; None where they always accept.
+
     Raises:
-        VerificationError: the channel-dependency graph has a cycle; the routers on it are named.
+        VerificationError: the channel-dependency graph has a cycle; what is on it is named.
     """
-    key, parent_key = _channel_keys(tables, mesh.routers)
-    channels, index = np.unique(key, return_inverse=True)
-    held = parent_key >= 0
-    before = np.searchsorted(channels, parent_key[held])
-    after = index.reshape(-1)[held]
-    waits = np.unique(before * max(channels.size, 1) + after)
-    before, after = waits // max(channels.size, 1), waits % max(channels.size, 1)
-    start = np.searchsorted(before, np.arange(channels.size + 1))
-    waiting, order = np.zeros(channels.size, np.int64), np.zeros(channels.size, np.int64)
+    found = waits(tables, mesh.routers, refusing is not None)
+    lane = tables.branch_lane.astype(np.int64)
+    held, wanted = found.before_branch, found.after_branch
+    before = found.before * MOST_LANES + np.where(held >= 0, lane[held], 0)
+    after = found.after * MOST_LANES + np.where(wanted >= 0, lane[wanted], 0)
+    used = found.place >= 0
+    own = found.place[used] * MOST_LANES + lane[used]
+    vertices = np.unique(np.concatenate([own, before, after]))
+    size = max(vertices.size, 1)
+    pairs = np.unique(np.searchsorted(vertices, before) * size + np.searchsorted(vertices, after))
+    before, after = pairs // size, pairs % size
+    start = np.searchsorted(before, np.arange(vertices.size + 1))
+    waiting, order = np.zeros(vertices.size, np.int64), np.zeros(vertices.size, np.int64)
     placed = _kahn(start, after, waiting, order)
-    if placed < channels.size:
-        raise _cycle(channels, start, after, order[:placed], mesh)
-    pairs = channels[order]
-    zero = np.zeros(pairs.size, np.int64)
-    rows = np.stack([pairs // mesh.routers, pairs % mesh.routers, zero], axis=1)
-    return Certificate(rows.astype(np.int32), ASSUMPTIONS)
+    if placed < vertices.size:
+        loop = _cycle(vertices.size, start, after, order[:placed])
+        raise _circular([_name(int(vertices[c]), mesh, tables.lanes) for c in loop])
+    assumptions = (
+        *SINGLE_FLIT,
+        ALWAYS if refusing is None else AFTER_SENDING,
+        ONE_CLASS if tables.lanes == 1 else CLASSES.format(tables.lanes),
+    )
+    rows = _rows(vertices[order], mesh.routers, refusing)
+    return Certificate(rows.astype(np.int32), assumptions)
 
 
-def _channel_keys(tables: RouteTables, routers: int) -> tuple[IntArray, IntArray]:
-    """(channel into a tree node, channel into its parent or -1) of every node but the roots."""
-    net = np.repeat(np.arange(tables.nets), np.diff(tables.branch_ptr))
-    parent = tables.branch_ptr[net] + tables.branch_parent
-    router = tables.branch_router.astype(np.int64)
-    inner = tables.branch_parent >= 0
-    into = np.where(inner, router[np.where(inner, parent, 0)] * routers + router, -1)
-    return into[inner], into[parent[inner]]
+def _rows(vertices: IntArray, routers: int, core_router: IntArray | None) -> IntArray:
+    """[vertices, 3] as in ``Certificate.channels``."""
+    place, lane = vertices // MOST_LANES, vertices % MOST_LANES
+    begin, end = place // routers, place % routers
+    if core_router is not None:
+        port = place >= routers * routers
+        number = place[port] - routers * routers
+        begin[port] = end[port] = core_router[number // 2]
+        lane[port] = number
+    return np.stack([begin, end, lane], axis=1)
+
+
+def _name(vertex: int, mesh: Mesh, lanes: int) -> str:
+    place, lane = divmod(vertex, MOST_LANES)
+    if place >= mesh.routers**2:
+        core, out = divmod(place - mesh.routers**2, 2)
+        return f"core {core} {'sending' if out else 'receiving'}"
+    link = f"{mesh.xy(place // mesh.routers)}->{mesh.xy(place % mesh.routers)}"
+    return link if lanes == 1 else f"{link} class {lane}"
 
 
 @kernel
@@ -82,14 +117,12 @@ def _kahn(start: IntArray, after: IntArray, waiting: IntArray, order: IntArray) 
     return placed
 
 
-def _cycle(
-    channels: IntArray, start: IntArray, after: IntArray, placed: IntArray, mesh: Mesh
-) -> VerificationError:
+def _cycle(size: int, start: IntArray, after: IntArray, placed: IntArray) -> list[int]:
     """Walk backwards among the channels that could not be ordered until one repeats."""
-    stuck = np.ones(channels.size, bool)
+    stuck = np.ones(size, bool)
     stuck[placed] = False
-    before = np.repeat(np.arange(channels.size), np.diff(start))
-    previous = np.full(channels.size, -1)
+    before = np.repeat(np.arange(size), np.diff(start))
+    previous = np.full(size, -1)
     inside = stuck[before] & stuck[after]
     previous[after[inside]] = before[inside]
     seen: list[int] = []
@@ -97,15 +130,18 @@ def _cycle(
     while here not in seen:
         seen.append(here)
         here = int(previous[here])
-    loop = [*seen[seen.index(here) :], here][::-1]
-    names = [
-        f"{mesh.xy(int(channels[c]) // mesh.routers)}->{mesh.xy(int(channels[c]) % mesh.routers)}"
-        for c in loop
-    ]
+    return [*seen[seen.index(here) :], here][::-1]
+
+
+def _circular(names: list[str]) -> VerificationError:
+    through_cores = any(name.startswith("core") for name in names)
     return VerificationError(
         "the routes can deadlock: channels wait for each other in a circle",
         where="channel-dependency graph",
         found=" waits for ".join(names),
         allowed="an acyclic graph",
-        remedy="route one of these nets in dimension order, or on another virtual channel",
+        remedy="choose a machine whose cores always accept packets (noc.consumption: always), or "
+        "a network without this loop between cores"
+        if through_cores
+        else "route one of these nets in dimension order, or on another virtual channel",
     )

@@ -1,4 +1,4 @@
-"""XY multicast trees: the union of the dimension-ordered paths to all destinations."""
+"""Multicast trees in dimension order: the union of the XY (or YX) paths to all destinations."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from snnc.ir.jit import lean_kernel as kernel
 
 
 def grow(
-    root: IntArray, dest_ptr: IntArray, dest_router: IntArray, width: int, routers: int
+    root: IntArray,
+    dest_ptr: IntArray,
+    dest_router: IntArray,
+    width: int,
+    routers: int,
+    y_first: bool = False,
 ) -> tuple[IntArray, IntArray, IntArray, IntArray, IntArray]:
     """Grow all trees.
 
-    The XY path from a root to any router is unique, so paths that meet again have never parted
-    and the union is a tree.
+    The path in dimension order from a root to any router is unique, so paths that meet again have
+    never parted and the union is a tree.
 
     Args:
         root: [nets] router a net starts at.
@@ -22,6 +27,7 @@ def grow(
         dest_router: [destinations] routers to reach.
         width: routers per row.
         routers: number of routers.
+        y_first: along Y, then X.
 
     Returns:
         ``branch_ptr``, ``branch_router``, ``branch_parent``, ``delivery_branch`` as in
@@ -37,7 +43,7 @@ def grow(
     reach = np.zeros(dest_router.size, np.int32)
     stamp, node = np.full(routers, -1, np.int64), np.zeros(routers, np.int64)
     size = _grow(
-        root, dest_ptr, dest_router, width, stamp, node,
+        root, dest_ptr, dest_router, width, int(y_first), stamp, node,
         branch_ptr, branch, parent, delivery, reach,
     )  # fmt: skip
     return branch_ptr, branch[:size].copy(), parent[:size].copy(), delivery, reach
@@ -49,6 +55,7 @@ def _grow(
     dest_ptr: IntArray,
     dest_router: IntArray,
     width: int,
+    y_first: int,
     stamp: IntArray,
     node: IntArray,
     branch_ptr: IntArray,
@@ -76,10 +83,11 @@ def _grow(
             hops = 0
             while here != goal:
                 dx = goal % width - here % width
-                if dx != 0:
+                dy = goal // width - here // width
+                if dx != 0 and (dy == 0 or not y_first):
                     step = here + (1 if dx > 0 else -1)
                 else:
-                    step = here + (width if goal > here else -width)
+                    step = here + (width if dy > 0 else -width)
                 if stamp[step] != net:
                     stamp[step] = net
                     node[step] = size - first

@@ -5,6 +5,7 @@ from __future__ import annotations
 from snnc.compiler.verify.capacities import check_capacity, check_delay, check_weights
 from snnc.compiler.verify.deadlock import check_deadlock
 from snnc.compiler.verify.function import check_function
+from snnc.compiler.verify.keys import check_keys
 from snnc.compiler.verify.layers import check_layers
 from snnc.compiler.verify.nets import check_delivery, check_routes
 from snnc.compiler.verify.neurons import check_neurons
@@ -68,6 +69,7 @@ def examine(deployment: Deployment) -> VerifyReport:
     check_layers(subject, findings)
     check_routes(subject, findings)
     check_delivery(subject, findings)
+    check_keys(subject, findings)
     check_deadlock(subject, findings)
     check_offsets(subject, findings)
     if "schedule" in findings.broken:

@@ -1,8 +1,10 @@
 """Rule "deadlock": the certificate is a topological order of the channel-dependency graph.
 
 Dally & Seitz (IEEE ToC 36(5), 1987): routing on channels that can be numbered so that every
-packet's path rises cannot deadlock.  The graph is rebuilt here from the stored trees; of a
-multicast branching, every output channel depends on the input channel.
+packet's path rises cannot deadlock.  The graph is rebuilt here from the stored trees: a channel is
+a link and a class of its virtual channels; of a multicast branching, every output channel depends
+on the input channel.  Where a core accepts packets only while none of its own waits, its two ports
+are channels too, and the one into it depends on the one out of it.
 """
 
 from __future__ import annotations
@@ -11,28 +13,60 @@ import numpy as np
 
 from snnc.compiler.verify.nets import parent_entry
 from snnc.compiler.verify.report import Findings, Violation
-from snnc.compiler.verify.subject import Subject, wide
+from snnc.compiler.verify.subject import Subject, owner, wide
 from snnc.ir.arrays import IntArray
 
 
 def check_deadlock(subject: Subject, findings: Findings) -> None:
     """Every channel in use is in the order, and every dependency goes forward in it."""
-    routers = subject.deployment.mesh.routers
+    channel, pairs = _graph(subject)
     rank = _ranks(subject, findings)
-    router = wide(subject.deployment.routes.branch_router)
-    parent = parent_entry(subject)
-    inner = np.flatnonzero(parent >= 0)
-    channel = np.full(router.size, -1, np.int64)
-    channel[inner] = router[parent[inner]] * routers + router[inner]
-    findings.count("deadlock", np.unique(channel[inner]).size)
-    missing = np.unique(channel[inner][rank[1][_find(rank, channel[inner])] < 0])
+    used = np.unique(np.concatenate([channel[channel >= 0], pairs.reshape(-1)]))
+    findings.count("deadlock", used.size)
+    missing = used[rank[1][_find(rank, used)] < 0]
     _report(subject, findings, missing, "a channel in use is not certified")
-    later = inner[channel[parent[inner]] >= 0]
-    pairs = np.unique(np.stack([channel[parent[later]], channel[later]], axis=1), axis=0)
     findings.count("deadlock", len(pairs))
     before, after = (rank[1][_find(rank, pairs[:, column])] for column in (0, 1))
     backward = pairs[(before >= 0) & (after >= 0) & (before >= after)]
     _report(subject, findings, backward[:, 0], "a path goes backward in the order")
+
+
+def _numbers(subject: Subject) -> int:
+    """More than any class of virtual channels, and than any number of a port."""
+    deployment = subject.deployment
+    entries = wide(deployment.certificate.channels)[:, 2]
+    largest = max(int(entries.max(initial=0)), int(deployment.routes.branch_lane.max(initial=0)))
+    return max(largest, 2 * deployment.cores.count) + 2
+
+
+def _graph(subject: Subject) -> tuple[IntArray, IntArray]:
+    """([branches] channel into a tree node or -1, [dependencies, 2] channels)."""
+    deployment = subject.deployment
+    routers, numbers = deployment.mesh.routers, _numbers(subject)
+    routes = deployment.routes
+    router, lane = wide(routes.branch_router), wide(routes.branch_lane)
+    parent = parent_entry(subject)
+    inner = np.flatnonzero(parent >= 0)
+    channel = np.full(router.size, -1, np.int64)
+    link = router[parent[inner]] * routers + router[inner]
+    channel[inner] = link * numbers + lane[inner]
+    later = inner[channel[parent[inner]] >= 0]
+    pairs = [np.stack([channel[parent[later]], channel[later]], axis=1)]
+    if deployment.target.noc.consumption == "after_sending":
+        port = (subject.router * routers + subject.router) * numbers
+        into = port + 2 * np.arange(deployment.cores.count)
+        # What packets of a net hold at its root: the sending core's output, or nothing.
+        net = owner(routes.branch_ptr)
+        sender = wide(routes.net_core)[net]
+        held = np.where(channel >= 0, channel, np.where(sender >= 0, into[sender] + 1, -1))
+        first = inner[(channel[parent[inner]] < 0) & (held[parent[inner]] >= 0)]
+        pairs.append(np.stack([held[parent[first]], channel[first]], axis=1))
+        leaving = wide(routes.branch_ptr)[owner(routes.delivery_ptr)] + wide(routes.delivery_branch)
+        arrived = np.stack([held[leaving], into[wide(routes.delivery_core)]], axis=1)
+        pairs.append(arrived[arrived[:, 0] >= 0])
+        busy = np.intersect1d(wide(routes.delivery_core), wide(routes.net_core))
+        pairs.append(np.stack([into[busy], into[busy] + 1], axis=1))
+    return channel, np.unique(np.concatenate(pairs), axis=0)
 
 
 Ranks = tuple[IntArray, IntArray]
@@ -46,33 +80,52 @@ def _find(rank: Ranks, channel: IntArray) -> IntArray:
 
 
 def _ranks(subject: Subject, findings: Findings) -> Ranks:
-    """The certificate's order; its entries must be distinct links of the mesh on channel 0."""
-    mesh = subject.deployment.mesh
+    """The certificate's order; its entries must be distinct channels of the machine."""
+    mesh, noc = subject.deployment.mesh, subject.deployment.target.noc
     table = wide(subject.deployment.certificate.channels)
     begin, end, virtual = table[:, 0], table[:, 1], table[:, 2]
     inside = ((table[:, :2] >= 0) & (table[:, :2] < mesh.routers)).all(axis=1)
     dx = np.abs(begin % mesh.width - end % mesh.width)
     dy = np.abs(begin // mesh.width - end // mesh.width)
-    for entry in np.flatnonzero(~inside | (dx + dy != 1))[:50]:
+    core = virtual // 2
+    port = inside & (begin == end) & (core >= 0) & (core < subject.router.size)
+    port &= subject.router[np.where(port, core, 0)] == begin
+    port &= noc.consumption == "after_sending"
+    for entry in np.flatnonzero(~port & (~inside | (dx + dy != 1)))[:50]:
         where = f"certificate entry {entry}"
         findings.add("deadlock", where, f"{begin[entry]} -> {end[entry]}", "a link of the mesh")
-    for entry in np.flatnonzero(virtual != 0)[:50]:
+    classes = subject.deployment.routes.lanes
+    offered = 1 if noc.virtual_channels.v is None else int(noc.virtual_channels.v)
+    if classes > offered:
+        found = f"{classes} classes of virtual channels"
+        findings.add("deadlock", "routes.branch_lane", found, f"{offered} per link")
+    real = (virtual >= 0) & (virtual < classes)
+    for entry in np.flatnonzero(~port & ~real)[:50]:
         where = f"certificate entry {entry}"
-        findings.add("deadlock", where, f"virtual channel {virtual[entry]}", "0: nets use no other")
-    good = np.flatnonzero(inside & (virtual == 0))
-    number = begin[good] * mesh.routers + end[good]
+        allowed = f"0 to {classes - 1}: nets use no other"
+        findings.add("deadlock", where, f"virtual channel {virtual[entry]}", allowed)
+    good = np.flatnonzero(port | (inside & real))
+    number = (begin[good] * mesh.routers + end[good]) * _numbers(subject) + virtual[good]
     unique, first, times = np.unique(number, return_index=True, return_counts=True)
     _report(subject, findings, unique[times > 1], "a channel is listed twice")
     return np.append(unique, -2), np.append(good[first], -1)
 
 
 def _report(subject: Subject, findings: Findings, channels: IntArray, found: str) -> None:
-    routers = subject.deployment.mesh.routers
+    numbers = _numbers(subject)
     findings.many(
         "deadlock",
         channels.size,
         (
-            Violation("deadlock", f"channel {c // routers} -> {c % routers}", found)
+            Violation("deadlock", _name(subject, *divmod(c, numbers)), found)
             for c in channels[:50].tolist()
         ),
     )
+
+
+def _name(subject: Subject, link: int, number: int) -> str:
+    begin, end = divmod(link, subject.deployment.mesh.routers)
+    if begin == end:
+        return f"core {number // 2} {'sending' if number % 2 else 'receiving'}"
+    one = subject.deployment.routes.lanes == 1
+    return f"channel {begin} -> {end}" + ("" if one else f" class {number}")

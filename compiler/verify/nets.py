@@ -8,6 +8,12 @@ from snnc.compiler.verify.report import Findings, Violation
 from snnc.compiler.verify.subject import Subject, owner, wide
 from snnc.ir.arrays import IntArray
 
+SHAPES = {
+    "xy": ("a turn from y back to x", "x first, then y"),
+    "yx": ("a turn from x back to y", "y first, then x"),
+    "minimal": ("a detour", "a shortest path to every destination"),
+}
+
 
 def parent_entry(subject: Subject) -> IntArray:
     """[branches] index of the parent in the branch tables, -1 for roots."""
@@ -47,7 +53,7 @@ def _roots(subject: Subject, findings: Findings) -> None:
 
 
 def _edges(subject: Subject, findings: Findings) -> None:
-    """Neighbours only; on an XY network nothing turns from y back to x."""
+    """Neighbours only, and every net in one of the shapes that the routers can be told."""
     routes, mesh = subject.deployment.routes, subject.deployment.mesh
     router = wide(routes.branch_router)
     x, y = router % mesh.width, router // mesh.width
@@ -57,8 +63,42 @@ def _edges(subject: Subject, findings: Findings) -> None:
     net = owner(routes.branch_ptr)
     apart = inner & (np.abs(dx) + np.abs(dy) != 1)
     _report(subject, findings, net[apart], "a hop between routers that are not neighbours", "")
-    turned = inner & (dx != 0) & (dy[parent] != 0)
-    _report(subject, findings, net[turned], "a turn from y back to x", "x first, then y")
+    allowed = subject.deployment.target.noc.route_shapes
+    if "any" in allowed:
+        return
+    broken = {
+        "xy": net[inner & (dx != 0) & (dy[parent] != 0)],
+        "yx": net[inner & (dy != 0) & (dx[parent] != 0)],
+    }
+    if "minimal" in allowed:
+        broken["minimal"] = _detours(subject, parent)
+    wrong = np.ones(routes.nets, np.bool_)
+    for shape in allowed:
+        fine = np.ones(routes.nets, np.bool_)
+        fine[broken[shape]] = False
+        wrong &= ~fine
+    found, rule = SHAPES[allowed[0]] if len(allowed) == 1 else ("a shape of its own", "")
+    _report(subject, findings, np.flatnonzero(wrong), found, rule or ", ".join(allowed))
+
+
+def _detours(subject: Subject, parent: IntArray) -> IntArray:
+    """Nets that reach one of their cores by more hops than the distance."""
+    routes, mesh = subject.deployment.routes, subject.deployment.mesh
+    depth = np.zeros(parent.size, np.int64)
+    # A parent comes before its child, so as many rounds as the deepest tree has levels settle.
+    while True:
+        deeper = np.where(parent >= 0, depth[parent] + 1, 0)
+        if np.array_equal(deeper, depth):
+            break
+        depth = deeper
+    router = wide(routes.branch_router)
+    net = owner(routes.delivery_ptr)
+    leaving = wide(routes.branch_ptr)[net] + wide(routes.delivery_branch)
+    begin, end = router[wide(routes.branch_ptr)[net]], router[leaving]
+    distance = np.abs(begin % mesh.width - end % mesh.width)
+    distance += np.abs(begin // mesh.width - end // mesh.width)
+    late: IntArray = net[depth[leaving] > distance]
+    return late
 
 
 def _revisits(subject: Subject, findings: Findings) -> None:

@@ -11,6 +11,9 @@ from snnc.compiler.verify.report import Findings
 from snnc.compiler.verify.subject import Subject, wide
 from snnc.ir.arrays import IntArray
 
+MOST_LANES = 16
+"""Classes of virtual channels that a table may name."""
+
 
 def check_structure(subject: Subject, findings: Findings) -> None:
     """Check all tables; stops at the first level that does not hold."""
@@ -46,6 +49,7 @@ def _pointers(subject: Subject, findings: Findings) -> None:
         ("cores.axon_sign", cores.axon_sign, cores.axon_source.size),
         ("cores.synapse_weight", cores.synapse_weight, cores.synapse_target.size),
         ("routes.branch_parent", routes.branch_parent, routes.branch_router.size),
+        ("routes.branch_lane", routes.branch_lane, routes.branch_router.size),
         ("routes.delivery_branch", routes.delivery_branch, routes.delivery_core.size),
     ):
         if array.shape != (length,):
@@ -70,6 +74,7 @@ def _indices(subject: Subject, findings: Findings) -> None:
         ("cores.synapse_target", cores.synapse_target, 0, target_limit),
         ("routes.net_core", routes.net_core, -1, cores.count),
         ("routes.branch_router", routes.branch_router, 0, routers),
+        ("routes.branch_lane", routes.branch_lane, 0, MOST_LANES),
         ("routes.delivery_branch", routes.delivery_branch, 0, delivery_limit),
         ("routes.delivery_core", routes.delivery_core, 0, cores.count),
         ("routes.send_net", routes.send_net, 0, routes.nets),
@@ -105,6 +110,10 @@ def _parents(subject: Subject, findings: Findings) -> None:
     parent = wide(routes.branch_parent)
     good = np.where(index == 0, parent == -1, (parent >= 0) & (parent < index))
     findings.count("structure", good.size)
+    astray = np.flatnonzero((index == 0) & (wide(routes.branch_lane) != 0))
+    for entry in astray[:10].tolist():
+        found = f"class {int(routes.branch_lane[entry])} of a root, to which no link leads"
+        findings.add("structure", f"routes.branch_lane[{entry}]", found, "0")
     for entry in np.flatnonzero(~good)[:10].tolist():
         net = int(np.searchsorted(ptr, entry, side="right")) - 1
         findings.add(

@@ -8,7 +8,8 @@ from snnc.ir.expand import Expansion, Projection
 
 
 def check_offsets(subject: Subject, findings: Findings) -> None:
-    """Every population has an offset, and no name is invented."""
+    """Every population has an offset, and no name is invented; cores begin within the tick."""
+    _check_starts(subject, findings)
     offset = subject.deployment.schedule.offset
     findings.count("schedule", len(subject.populations))
     for node in subject.populations:
@@ -16,6 +17,21 @@ def check_offsets(subject: Subject, findings: Findings) -> None:
             findings.add("schedule", node.name, "no offset", "one per population")
     for name in sorted(set(offset) - set(subject.sources.first)):
         findings.add("schedule", name, "an offset of something that does not exist")
+
+
+def _check_starts(subject: Subject, findings: Findings) -> None:
+    """One start per core, or none; a fixed tick is not over by then."""
+    deployment = subject.deployment
+    start, execution = deployment.schedule.core_start, deployment.target.execution
+    findings.count("schedule", len(start))
+    if len(start) not in (0, deployment.cores.count):
+        allowed = f"{deployment.cores.count}, or none"
+        findings.add("schedule", "core_start", f"{len(start)} starts", allowed)
+    if execution.sync == "fixed_tick" and execution.tick_s.v and execution.cycle_s.v:
+        cycles = execution.tick_s.v / execution.cycle_s.v
+        for core, at in enumerate(start):
+            if at >= cycles:
+                findings.add("schedule", f"core {core}", f"begins at cycle {at}", f"{cycles:g}")
 
 
 def check_schedule(subject: Subject, findings: Findings, expansion: Expansion) -> None:

@@ -12,6 +12,9 @@ from snnc.ir.deployment import Deployment
 from snnc.ir.errors import ArtifactError, UnsupportedError
 from snnc.simulators.cycle.program import senders_of_negative
 
+MOST_CLASSES = 16
+"""Classes of virtual channels."""
+
 
 def check_deployment(deployment: Deployment) -> None:
     """Raise unless the simulator can run these tables.
@@ -77,6 +80,8 @@ def _check_cores(deployment: Deployment) -> None:
     _require(bool(rising.all()), "axon_source", "sources that fall within a core")
     slots = np.diff(cores.neuron_ptr)[core_of_axon]
     _within("synapse_target", cores.synapse_target, 0, np.repeat(slots, np.diff(cores.synapse_ptr)))
+    start = deployment.schedule.core_start
+    _require(len(start) in (0, cores.count), "core_start", "one start per core, or none")
     _check_neurons(deployment)
 
 
@@ -108,6 +113,8 @@ def _check_routes(deployment: Deployment) -> None:
     net = np.repeat(np.arange(routes.nets), np.diff(routes.delivery_ptr))
     _require(routes.delivery_branch.size == deliveries, "delivery_branch", "one per delivery")
     _within("delivery_branch", routes.delivery_branch, 0, size[net])
+    _require(routes.branch_lane.size == nodes, "branch_lane", "one class per tree node")
+    _within("branch_lane", routes.branch_lane, 0, MOST_CLASSES)
     _check_geometry(deployment)
 
 

@@ -6,10 +6,10 @@ A packet is one flit.  In every cycle each router
    whose port is free and behind which there is a credit (room at the beginning of the cycle);
 2. grants each output to one of the queues that ask, round robin, and accepts the grants unless
    another virtual channel of the same input was faster (output-first allocation, one iteration);
-3. sends the flits, each into the emptiest virtual channel at the far end; it may be read there
-   after the hop's latency, and its own place is free from the next cycle on.
+3. sends the flits, each into the emptiest virtual channel of its class at the far end; it may be
+   read there after the hop's latency, and its own place is free from the next cycle on.
 
-Trees are the deployment's, so routing is along X, then Y.  Queues whose head is still on the wire
+Trees and classes of virtual channels are the deployment's.  Queues whose head is still on the wire
 sleep in a wheel of buckets, one per unit of time; stretches of time in which nothing can change
 are skipped.  When nothing can ever change and flits are left, the routing has deadlocked.
 """
@@ -48,7 +48,7 @@ from snnc.simulators.cycle.noc_tables import Float64, Int64, NocTables
 FILL, HEAD, ENTRIES, CAPACITY, LEFT, PLACE, LINK, RANK, INPUT = range(9)
 NODE, SEND, READY = range(3)
 FREE, LATENCY, SPACING, POINTER, CONTENDERS, ASKED, BEST, BEST_OUT, BEST_TURN = range(9)
-PORT, NEXT, DELIVERY = range(3)
+PORT, NEXT, DELIVERY, LANE = range(4)
 LAST_READ, LAST_QUEUE = range(2)
 ACTIVE, TOUCHED, ASLEEP = range(3)
 NEVER = 1 << 60
@@ -62,6 +62,7 @@ class FlitState(NamedTuple):
 
     Attributes:
         lanes: virtual channels per channel.
+        share: of those, how many a class of virtual channels has.
         queue: [queues, 9] flits inside; ring position of the head; first entry and capacity of
             its ring; outputs the head lacks; place among the active (-1: none); next queue in its
             bucket of the wheel; turn at its router; input it belongs to.
@@ -78,6 +79,7 @@ class FlitState(NamedTuple):
     """
 
     lanes: int
+    share: int
     heap: Int64
     queue: Int64
     sent: Int64
@@ -255,7 +257,7 @@ def _request(noc: NocTables, state: FlitState, now: int) -> int:
             port = state.port[number]
             if port[FREE] > now:
                 soonest = min(soonest, port[FREE])
-            elif has_room(noc, state, number):
+            elif has_room(noc, state, number, noc.out[out, LANE]):
                 turn = row[RANK] - port[POINTER]
                 if turn < 0:
                     turn += port[CONTENDERS]
@@ -280,11 +282,15 @@ def _again(noc: NocTables, state: FlitState, i: int, queue: int) -> int:
 
 
 @inner_kernel
-def has_room(noc: NocTables, state: FlitState, port: int) -> bool:
-    """Whether there is a credit for the port."""
+def has_room(noc: NocTables, state: FlitState, port: int, lane: int) -> bool:
+    """Whether there is a credit for this class of the port."""
     if port >= noc.channels:
-        return bool(state.core[port - noc.channels, CORE_FILL] < noc.receive_capacity)
-    for queue in range(port * state.lanes, (port + 1) * state.lanes):
+        core = port - noc.channels
+        if noc.refusing and state.sender[core, STALLED]:
+            return False
+        return bool(state.core[core, CORE_FILL] < noc.receive_capacity)
+    first = port * state.lanes + lane * state.share
+    for queue in range(first, first + state.share):
         if state.queue[queue, FILL] < state.queue[queue, CAPACITY]:
             return True
     return False
@@ -325,8 +331,9 @@ def _transmit(noc: NocTables, state: FlitState, port: int, out: int, send: int, 
         receive(noc, state, port - noc.channels, reach, now)
         return
     state.total[HOPS] += 1
-    queue = port * state.lanes
-    for other in range(queue + 1, (port + 1) * state.lanes):
+    first = port * state.lanes + noc.out[out, LANE] * state.share
+    queue = first
+    for other in range(first + 1, first + state.share):
         if state.queue[other, FILL] < state.queue[queue, FILL]:
             queue = other
     _enqueue(noc, state, queue, noc.out[out, NEXT], send, now + state.port[port, LATENCY], now)

@@ -43,7 +43,8 @@ def new_state(
         noc, buffers: sizes and speeds without virtual channels.
 
     Raises:
-        TargetError: ``noc.virtual_channels`` is not a whole number from 1 to 16.
+        TargetError: ``noc.virtual_channels`` is not a whole number from 1 to 16, or less than
+            the classes that the routes use.
     """
     lanes = _lanes(deployment)
     ports, senders = buffers.latency.size, machine.senders
@@ -61,6 +62,7 @@ def new_state(
     outputs = int(np.diff(noc.out_ptr).max(initial=1))
     state = FlitState(
         lanes=lanes,
+        share=lanes // noc.lanes,
         heap=zeros(len(queue) + senders + cores + 1),
         queue=queue,
         sent=zeros(len(queue), outputs),
@@ -92,6 +94,13 @@ def _lanes(deployment: Deployment) -> int:
             where="noc.virtual_channels",
             found=number,
             allowed=f"1 to {MOST_LANES}",
+        )
+    if number < deployment.routes.lanes:
+        raise TargetError(
+            "the routes need more virtual channels",
+            where="noc.virtual_channels",
+            found=number,
+            allowed=f"at least {deployment.routes.lanes}",
         )
     return int(number)
 

@@ -17,6 +17,7 @@ from snnc.simulators.cycle.program import (
 from snnc.simulators.neuron_kernel import (
     AMOUNT,
     BIASES,
+    DELTA,
     EMIT_STATE,
     HAS_CURRENT,
     HIGH,
@@ -304,7 +305,7 @@ def _is_silent(program: Sweeps, state: State, i: int) -> bool:
     """
     parameters = program.neurons
     k = parameters.table[parameters.kind[i]]
-    if k[EMIT_STATE]:
+    if k[EMIT_STATE] or k[DELTA]:
         return False
     ladder = parameters.row[i] + LADDERS + k[BIASES]
     if k[LEVELS] and state.v[i] >= parameters.values[ladder]:

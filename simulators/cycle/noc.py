@@ -1,10 +1,11 @@
 """Event-driven network-on-chip with finite buffers, in global time order.
 
-Every directed channel ends in an input queue of a router.  The packet at the head of a queue
-asks for all the outputs its multicast tree has at this router; each copy leaves on its own as
-soon as its port is free and there is room behind it, and the packet leaves the queue when the
-last copy has.  Room is counted when a packet is sent, so a queue can never overflow, and given
-back without delay.  Waiting queues are served in the order in which they asked.
+Every directed channel ends in an input queue of a router, or in one per lane.  The packet at the
+head of a queue asks for all the outputs its multicast tree has at this router; each copy leaves on
+its own as soon as its port is free and there is room behind it, and the packet leaves the queue
+when the last copy has.  Room is counted when a packet is sent, so a queue can never overflow, and
+given back without delay.  Waiting queues are served in the order in which they asked, but one whose
+lane has no room does not hold back those of other lanes.
 
 There are two kinds of events, at most one outstanding per place: the head of a queue is ready,
 and a port may send.  Equal times have one order, queues first, so a run is reproducible.  Events
@@ -23,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snnc.ir.jit import inlined, lean_kernel
+from snnc.ir.jit import inlined, inner_kernel, lean_kernel
 from snnc.simulators.cycle.ends import (
     ARRIVALS,
     COUNTERS,
@@ -97,7 +98,7 @@ class NocState(NamedTuple):
 FILL, HEAD, NEXT_READ, PENDING, ENTRIES, CAPACITY = range(6)
 NODE, SEND, READY = range(3)
 FREE, WAITING, WAIT_HEAD, SCHEDULED, WAITERS, WAIT_SIZE, LATENCY, SPACING = range(8)
-PORT, NEXT, DELIVERY = range(3)
+PORT, NEXT, DELIVERY, LANE = range(4)
 TIME, PLANNED, TODO, WAKES = range(4)
 AT, CODE, WOKEN = range(3)
 REACHED, GONE = range(2)
@@ -108,15 +109,18 @@ NEVER = 1 << 60
 
 def new_state(noc: NocTables, buffers: Buffers) -> NocState:
     """An empty network."""
-    queues, ports = buffers.capacity.size, buffers.latency.size
-    senders, cores = queues - noc.channels, ports - noc.channels
+    senders = buffers.capacity.size - noc.channels
+    copies = np.where(np.arange(buffers.capacity.size) < noc.channels, noc.lanes, 1)
+    capacity = np.repeat(buffers.capacity, copies)
+    queues, ports = capacity.size, buffers.latency.size
+    cores = ports - noc.channels
 
     def zeros(*shape: int) -> Int64:
         return np.zeros(shape, np.int64)
 
     queue, port = zeros(queues, 6), zeros(ports, 8)
-    queue[:, CAPACITY], port[:, WAIT_SIZE] = buffers.capacity, buffers.contenders
-    queue[noc.channels :, CAPACITY] = 1
+    queue[:, CAPACITY], port[:, WAIT_SIZE] = capacity, buffers.contenders
+    queue[noc.channels * noc.lanes :, CAPACITY] = 1
     queue[1:, ENTRIES] = np.cumsum(queue[:-1, CAPACITY])
     port[1:, WAITERS] = np.cumsum(buffers.contenders)[:-1]
     port[:, LATENCY], port[:, SPACING] = buffers.latency, buffers.spacing
@@ -155,7 +159,7 @@ def drain(noc: NocTables, state: NocState, releases: Releases) -> int:
     """
     _restart(noc, state, releases)
     queue, port, clock, total = state.queue, state.port, state.now, state.total
-    queues = len(queue)
+    queues, injection = len(queue), noc.channels * noc.lanes
     while _seek(noc, state):
         now = clock[TIME]
         bucket = now & (BUCKETS - 1)
@@ -171,6 +175,8 @@ def drain(noc: NocTables, state: NocState, releases: Releases) -> int:
             if served >= 0:  # the copy that has waited longest at this port
                 waits = port[np.uint64(served)]
                 waits[SCHEDULED] = 0
+                if noc.lanes > 1:
+                    _bring_forward(noc, state, served)
                 place = waits[WAITERS] + waits[WAIT_HEAD]
                 waits[WAIT_HEAD] = wrapped(waits[WAIT_HEAD] + 1, waits[WAIT_SIZE])
                 waits[WAITING] -= 1
@@ -179,7 +185,7 @@ def drain(noc: NocTables, state: NocState, releases: Releases) -> int:
                 last, left = first + 1, queue[here, PENDING] - 1
             elif queue[code, FILL] == 0:  # a sender begins
                 here, first, last, left = code, 0, 0, 1
-                _hand_over(noc, state, releases, code - noc.channels, now)
+                _hand_over(noc, state, releases, code - injection, now)
             else:  # all copies of a head
                 here, left = code, 0
                 node = state.entry[queue[code, ENTRIES] + queue[code, HEAD], NODE]
@@ -190,8 +196,9 @@ def drain(noc: NocTables, state: NocState, releases: Releases) -> int:
             for out in range(first, last):
                 number = noc.out[np.uint64(out), PORT]
                 way = port[np.uint64(number)]
-                free = way[FREE] <= now and (served >= 0 or way[WAITING] == 0)
-                if free and _has_room(noc, state, number, now):
+                # A port without an event has no waiter that could send.
+                free = way[FREE] <= now and (served >= 0 or way[SCHEDULED] == 0)
+                if free and _has_room(noc, state, number, noc.out[np.uint64(out), LANE], now):
                     _transmit(noc, state, out, number, head[SEND], now)
                 else:
                     place = way[WAITERS] + wrapped(way[WAIT_HEAD] + way[WAITING], way[WAIT_SIZE])
@@ -234,7 +241,7 @@ def _restart(noc: NocTables, state: NocState, releases: Releases) -> None:
         state.sender[sender, REACHED] = 0
         state.sender[sender, GONE] = 0
         if releases.ptr[sender] < releases.ptr[sender + 1]:
-            code = noc.channels + sender
+            code = noc.channels * noc.lanes + sender
             state.link[code] = state.wheel[0]
             state.wheel[0] = code
             state.now[PLANNED] += 1
@@ -305,10 +312,41 @@ def _note_event(state: NocState, time: int, code: int) -> None:
 
 
 @inlined
-def _has_room(noc: NocTables, state: NocState, port: int, now: int) -> bool:
+def _has_room(noc: NocTables, state: NocState, port: int, lane: int, now: int) -> bool:
     if port < noc.channels:
-        return bool(state.queue[port, FILL] < state.queue[port, CAPACITY])
+        queue = port * noc.lanes + lane
+        return bool(state.queue[queue, FILL] < state.queue[queue, CAPACITY])
     return _waiting(noc, state, port - noc.channels, now) < noc.receive_capacity
+
+
+@inner_kernel
+def _first_with_room(noc: NocTables, state: NocState, port: int) -> int:
+    """How many waiters of a channel come before the first whose lane has room; -1: none has."""
+    way = state.port[port]
+    waiting = way[WAITING] if noc.lanes > 1 else min(way[WAITING], 1)
+    for k in range(waiting):
+        out = state.waiter[way[WAITERS] + wrapped(way[WAIT_HEAD] + k, way[WAIT_SIZE]), 1]
+        queue = port * noc.lanes + noc.out[out, LANE]
+        if state.queue[queue, FILL] < state.queue[queue, CAPACITY]:
+            return k
+    return -1
+
+
+@inner_kernel
+def _bring_forward(noc: NocTables, state: NocState, port: int) -> None:
+    """Put the first waiter whose lane has room ahead of the others, which keep their order."""
+    if port >= noc.channels:
+        return
+    way = state.port[port]
+    k = _first_with_room(noc, state, port)
+    while k > 0:
+        here = way[WAITERS] + wrapped(way[WAIT_HEAD] + k, way[WAIT_SIZE])
+        ahead = way[WAITERS] + wrapped(way[WAIT_HEAD] + k - 1, way[WAIT_SIZE])
+        for column in range(2):
+            kept = state.waiter[here, column]
+            state.waiter[here, column] = state.waiter[ahead, column]
+            state.waiter[ahead, column] = kept
+        k -= 1
 
 
 @inlined
@@ -329,7 +367,10 @@ def _wake(noc: NocTables, state: NocState, port: int, now: int) -> None:
     """
     way = state.port[np.uint64(port)]
     at = max(now, way[FREE])
-    room = _has_room(noc, state, port, now)
+    if port < noc.channels:
+        room = _first_with_room(noc, state, port) >= 0
+    else:
+        room = _has_room(noc, state, port, int(np.int64(0)), now)
     if not room and port >= noc.channels:
         core = port - noc.channels
         at = max(at, state.begin[core, state.core[core, CORE_HEAD]])
@@ -350,8 +391,9 @@ def _transmit(noc: NocTables, state: NocState, out: int, port: int, send: int, n
         )
     else:
         total[HOPS] += 1
-        _enqueue(state, port, noc.out[out, NEXT], send, now + way[LATENCY])
-        total[PEAK_CHANNEL] = max(total[PEAK_CHANNEL], state.queue[port, FILL])
+        queue = port * noc.lanes + noc.out[out, LANE]
+        _enqueue(state, queue, noc.out[out, NEXT], send, now + way[LATENCY])
+        total[PEAK_CHANNEL] = max(total[PEAK_CHANNEL], state.queue[queue, FILL])
 
 
 @inlined
@@ -393,15 +435,15 @@ def _leave(noc: NocTables, state: NocState, releases: Releases, queue: int, now:
     row[HEAD] = wrapped(row[HEAD] + 1, row[CAPACITY])
     row[FILL] -= 1
     row[NEXT_READ] = now + noc.interval
-    if queue >= noc.channels:
-        sender = queue - noc.channels
+    if queue >= noc.channels * noc.lanes:
+        sender = queue - noc.channels * noc.lanes
         state.left[sender, (state.sender[sender, REACHED] - 1) % state.left.shape[1]] = now
         _hand_over(noc, state, releases, sender, now)
     else:
         if row[FILL] > 0:
             ready = state.entry[np.uint64(row[ENTRIES] + row[HEAD]), READY]
             _note_event(state, max(ready, row[NEXT_READ]), queue)
-        _note_wake(state, queue)
+        _note_wake(state, queue // noc.lanes)
 
 
 @inlined
@@ -427,7 +469,9 @@ def _hand_over(noc: NocTables, state: NocState, releases: Releases, sender: int,
         mine[REACHED] = number + 1
         state.total[INJECTED] += 1
         send = int(np.int64(releases.send[i]))
-        _enqueue(state, noc.channels + sender, noc.send[send, ROOT], send, max(ready, now))
+        _enqueue(
+            state, noc.channels * noc.lanes + sender, noc.send[send, ROOT], send, max(ready, now)
+        )
 
 
 def waits(noc: NocTables, state: NocState) -> dict[int, list[int]]:
@@ -437,7 +481,7 @@ def waits(noc: NocTables, state: NocState) -> dict[int, list[int]]:
         row = state.port[port]
         for k in range(int(row[WAITING])):
             place = row[WAITERS] + (row[WAIT_HEAD] + k) % row[WAIT_SIZE]
-            queue = int(state.waiter[place, 0])
-            if queue < noc.channels:
-                found.setdefault(queue, []).append(port)
+            channel = int(state.waiter[place, 0]) // noc.lanes
+            if channel < noc.channels:
+                found.setdefault(channel, []).append(port)
     return found

@@ -3,8 +3,10 @@
 A *port* is what a packet leaves a router through: first the directed mesh channels that some net
 uses, then one ejection port per used core.  A *queue* is where it waits: queue i < channels is
 the input queue at the far end of channel i; then one injection queue per *sender*, which is a
-core or a host port.  Times are in units of ``cycle / resolution``, so that a router that passes
-several packets per cycle still has whole times.
+core or a host port.  Where routes use several classes of virtual channels ("lanes"), every channel
+has one queue per lane: queue ``channel * lanes + lane``.  Times are in units of
+``cycle / resolution``, so that a router that passes several packets per cycle still has whole
+times.
 """
 
 from __future__ import annotations
@@ -34,18 +36,22 @@ class NocTables(NamedTuple):
 
     Attributes:
         channels: number of mesh channels used.
+        lanes: classes of virtual channels that the routes use.
+        refusing: 1 where a core refuses packets while its sender waits, else 0.
         bits: width of the event code in an event key.
         interval: units between two packets that leave one queue.
         receive_capacity: packets that fit in a core's receive queue.
         out_ptr: [tree nodes + 1] slice of the outputs of a tree node (numbered over all nets).
-        out: [outputs, 3] port, next tree node (-1 at a core), and position among the net's
-            deliveries (-1 on a channel).
+        out: [outputs, 4] port, next tree node (-1 at a core), position among the net's deliveries
+            (-1 on a channel), and lane.
         send: [sends, 2] root tree node of a send (``RouteTables.send_net``) and its first reach;
             a reach is one (send, delivery) pair.
         service: [reaches] units the receiving core needs for one packet.
     """
 
     channels: int
+    lanes: int
+    refusing: int
     bits: int
     interval: int
     receive_capacity: int
@@ -59,7 +65,7 @@ class Buffers(NamedTuple):
     """Sizes and speeds that an empty network starts from.
 
     Attributes:
-        capacity: [queues] packets that fit.
+        capacity: [channels, then senders] packets that fit in a queue.
         contenders: [ports] queues that can wait for the port.
         latency, spacing: [ports] units until arrival and until the port is free again.
     """
@@ -171,14 +177,18 @@ def build(deployment: Deployment, machine: Machine, service: Float64) -> tuple[N
     """
     routes, noc = deployment.routes, deployment.target.noc
     channels, cores = len(machine.channels), deployment.cores.count
-    queues = channels + machine.senders
-    capacity = np.full(queues, int(known(noc.buffer_packets, "noc.buffer_packets")), np.int64)
+    lanes, inputs = routes.lanes, channels + machine.senders
+    capacity = np.full(inputs, int(known(noc.buffer_packets, "noc.buffer_packets")), np.int64)
     capacity[channels:] = int(known(noc.injection_packets, "noc.injection_packets"))
     latency, spacing = _speeds(deployment.target, machine, cores)
     reach = _starts(np.diff(routes.delivery_ptr)[routes.send_net])
+    queues = channels * lanes + machine.senders
     codes = queues + channels + cores + machine.senders + cores
+    copies = np.where(np.arange(inputs) < channels, lanes, 1)
     tables = NocTables(
         channels,
+        lanes,
+        int(noc.consumption == "after_sending"),
         codes.bit_length(),
         int(spacing[-1]),
         int(known(noc.receive_packets, "noc.receive_packets")),
@@ -186,7 +196,7 @@ def build(deployment: Deployment, machine: Machine, service: Float64) -> tuple[N
         np.stack([routes.branch_ptr[routes.send_net], reach[:-1]], axis=1).astype(np.int64),
         service,
     )
-    return tables, Buffers(capacity, contenders(deployment, machine), latency, spacing)
+    return tables, Buffers(capacity, contenders(deployment, machine, copies), latency, spacing)
 
 
 def _starts(lengths: AnyArray) -> Int64:
@@ -207,9 +217,11 @@ def _outputs(routes: RouteTables, machine: Machine) -> tuple[Int64, Int64]:
     )
     following = np.concatenate([np.full(net.size, -1), child])
     delivery = np.concatenate([position, np.full(child.size, -1)])
+    lane = np.concatenate([np.zeros(net.size), routes.branch_lane[child]])
     order = np.argsort(node, kind="stable")
     counts = np.bincount(node, minlength=routes.branch_router.size)
-    return _starts(counts), np.stack([port, following, delivery], axis=1)[order].astype(np.int64)
+    rows = np.stack([port, following, delivery, lane], axis=1)
+    return _starts(counts), rows[order].astype(np.int64)
 
 
 def _speeds(target: Target, machine: Machine, cores: int) -> tuple[Int64, Int64]:
@@ -261,8 +273,8 @@ def port_routers(deployment: Deployment, machine: Machine) -> Int64:
     return np.concatenate([machine.channels[:, 0], core_router]).astype(np.int64)
 
 
-def contenders(deployment: Deployment, machine: Machine, copies: AnyArray | int = 1) -> Int64:
-    """[ports] queues that can wait for each port: ``copies`` of those that end at its router."""
+def contenders(deployment: Deployment, machine: Machine, copies: AnyArray) -> Int64:
+    """[ports] queues that can wait for each port: ``copies`` [inputs] of those at its router."""
     at_router = np.zeros(deployment.mesh.routers, np.int64)
     np.add.at(at_router, input_routers(deployment, machine), copies)
     counts: Int64 = at_router[port_routers(deployment, machine)]

@@ -39,13 +39,17 @@ class Pulses(NamedTuple):
 
 
 class SomaCost(NamedTuple):
-    """Units per event of a core's sweep, and per packet of the host."""
+    """Units per event of a core's sweep, and per packet of the host.
+
+    ``started`` is 1, or 0 when cores do not wait for their start (the load phase).
+    """
 
     access: float
     update: float
     spike: float
     message: float
     host: float
+    started: float
 
 
 class Senders(NamedTuple):
@@ -59,6 +63,7 @@ class Senders(NamedTuple):
         sends: [sources] nets per source.
         packet_limit: [sources] largest value one packet can carry.
         send_sender: [sends] core number, or cores + host port.
+        start: [cores] units after the tick's beginning at which the sweep begins.
     """
 
     core_ptr: Int64
@@ -68,10 +73,14 @@ class Senders(NamedTuple):
     sends: Int64
     packet_limit: Int64
     send_sender: Int32
+    start: Float64
 
 
-def senders_of(deployment: Deployment, program: Program, send_sender: Int32) -> Senders:
+def senders_of(
+    deployment: Deployment, program: Program, send_sender: Int32, resolution: int
+) -> Senders:
     """Tables of all cores."""
+    start = deployment.schedule.core_start or (0,) * deployment.cores.count
     parameters = program.neurons
     spikes = parameters.table[parameters.kind, EMIT_STATE] == 0
     return Senders(
@@ -82,6 +91,7 @@ def senders_of(deployment: Deployment, program: Program, send_sender: Int32) -> 
         program.sends,
         program.packet_limit,
         send_sender,
+        np.array(start, np.float64) * resolution,
     )
 
 
@@ -124,12 +134,13 @@ def plan_sweeps(
     pulse, packets = first, 0
     for core in range(senders.core_ptr.size - 1):
         begin, stop = senders.core_ptr[core], senders.core_ptr[core + 1]
+        start = cost.started * senders.start[core]
         releases.ptr[core] = packets
         before, spikes = packets, 0
         while pulse < last and pulses.neuron[pulse] < stop:
             neuron, source = pulses.neuron[pulse], pulses.source[pulse]
             spikes += senders.spikes[neuron]
-            now = cost.access * (neuron - begin + 1) + cost.update * pulses.updates[pulse]
+            now = start + cost.access * (neuron - begin + 1) + cost.update * pulses.updates[pulse]
             now += cost.spike * spikes
             copies = 0
             if senders.sends[source] > 0:  # a potential that only the host reads may be huge
@@ -140,7 +151,7 @@ def plan_sweeps(
                     packets += 1
                     releases.time[packets - 1] = now + cost.message * (packets - before)
             pulse += 1
-        sweep = cost.access * (stop - begin) + cost.update * core_updates[core]
+        sweep = start + cost.access * (stop - begin) + cost.update * core_updates[core]
         end[core] = sweep + cost.spike * spikes + cost.message * (packets - before)
     return packets
 

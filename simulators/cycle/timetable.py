@@ -138,6 +138,6 @@ def _note(
     for core in range(task.end.size):
         times[0] = max(times[0], task.end[core] + shift[core])
         times[1] = max(times[1], receive_end[core])
-        times[3] = max(times[3], task.end[core])
+        times[3] = max(times[3], task.end[core] - task.cost.started * task.senders.start[core])
         times[4] = max(times[4], work[core])
         times[5] += shift[core]

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from snnc.ir.deployment import Deployment
-from snnc.ir.errors import SimulationError, TargetError
+from snnc.ir.errors import SimulationError, TargetError, UnsupportedError
 from snnc.ir.target import Execution
 from snnc.ir.topology import Mesh
 from snnc.simulators.cycle import flit, noc
@@ -100,6 +100,14 @@ class Clock:
         self.fidelity = fidelity
         self.tables, buffers = build(deployment, machine, self._service(deployment, program))
         self.state: noc.NocState | flit.FlitState = noc.new_state(self.tables, buffers)
+        if fidelity == "transaction" and self.tables.refusing:
+            raise UnsupportedError(
+                "the event-driven network knows no cores that refuse packets",
+                where=f"noc.consumption of {deployment.target.id}",
+                found=deployment.target.noc.consumption,
+                allowed="always",
+                remedy="run with --noc flit",
+            )
         if fidelity == "flit":
             self.tables, self.state = new_state(deployment, machine, self.tables, buffers)
         self.barrier_s = barrier_seconds(execution, _tiles(deployment))
@@ -108,7 +116,7 @@ class Clock:
         )
         self.stall_cycles = 0.0
         self._mesh = deployment.mesh
-        self._senders = senders_of(deployment, program, machine.send_sender)
+        self._senders = senders_of(deployment, program, machine.send_sender, machine.resolution)
         self._cost = self._soma_cost(deployment)
         self._end = np.zeros(deployment.cores.count)
         ptr = np.zeros(machine.senders + 1, np.int64)
@@ -157,7 +165,7 @@ class Clock:
             room = np.zeros(2 * packets, np.int32), np.zeros(2 * packets)
             self._releases = Releases(self._releases.ptr, *room)
         times = np.zeros((len(work.pulse_ptr) - 1, len(TickTime._fields) + 1))
-        cost = self._cost if sweeps else SomaCost(0.0, 0.0, 0.0, 0.0, self._cost.host)
+        cost = self._cost if sweeps else SomaCost(0.0, 0.0, 0.0, 0.0, self._cost.host, 0.0)
         task = Task(self._senders, cost, work, self._releases, self._end, times)
         if isinstance(self.state, flit.FlitState):
             done = time_flits(self.tables, self.state, task)
@@ -205,7 +213,8 @@ class Clock:
 
     def _soma_cost(self, deployment: Deployment) -> SomaCost:
         kinds = ("neuron_access", "neuron_update", "spike_generate", "message_out", "host_in")
-        return SomaCost(*(self._units(latency_of(deployment.target, kind)) for kind in kinds))
+        costs = [self._units(latency_of(deployment.target, kind)) for kind in kinds]
+        return SomaCost._make([*costs, 1.0])
 
     def _service(self, deployment: Deployment, program: Program) -> Float64:
         """[reaches] units for one packet: look up its axons, then accumulate their rows."""
@@ -276,10 +285,11 @@ def deadlock(
     cycle = _cycle(waits)
     hops = [tuple(map(mesh.xy, pair)) for pair in machine.channels.tolist()]
     names = [f"({a[0]},{a[1]})->({b[0]},{b[1]})" for a, b in (hops[c] for c in cycle)]
+    ring = " waits for ".join([*names, *names[:1]])
     return SimulationError(
         "the network-on-chip is deadlocked: packets wait for each other in a ring of channels",
         where=where,
-        found=f"{in_flight} packets stuck; {' waits for '.join([*names, *names[:1]])}",
+        found=f"{in_flight} packets stuck; {ring or 'cores refuse packets until theirs have left'}",
         allowed="routes whose channel-dependency graph has no cycle",
         remedy="compile again; `snnc verify` checks the certificate of the routes",
     )

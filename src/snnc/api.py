@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from snnc.ir.integer_network import IntegerNetwork
     from snnc.ir.network import Network
     from snnc.ir.phased import Program
+    from snnc.resuming import SaveOptions
     from snnc.running import Backend, Progress
     from snnc.simulators.cycle.timing import Fidelity
     from snnc.streaming import StreamOptions, StreamReport
@@ -89,6 +90,8 @@ def compile(
     """
     from snnc.build_folder import BuildFolder
     from snnc.compiler.pipeline import STAGES, Compilation, check_stage
+    from snnc.offsetting import kept_if_good
+    from snnc.offsetting import sentence as offsets_sentence
     from snnc.semantics import measured, sentence
 
     options = options or CompileOptions()
@@ -123,6 +126,9 @@ def compile(
         raise
     if deployment is not None:
         deployment = _with_inputs(deployment, source)
+        data = source.data if options.offsets else None
+        if data is not None and not isinstance(deployment, PhasedDeployment):
+            deployment = kept_if_good(deployment, data)
         effect = measured(job, source.data)
         if effect is not None:
             report = {**deployment.report, "semantics": effect}
@@ -132,6 +138,8 @@ def compile(
     written = Path(output) if output is not None and deployment is not None else None
     last = [stage for stage in STAGES if stage in job.results][-1]
     told = () if effect is None else (sentence(effect),)
+    if options.offsets and deployment is not None:
+        told = (*told, offsets_sentence(dict(deployment.report)))
     result = CompileResult(deployment, written, job.seconds, last, (*source.notes, *told))
     if folder is not None:
         folder.write(label, options, result)
@@ -179,6 +187,8 @@ def run(
     threads: int = 1,
     lava: LavaOptions | None = None,
     noc: Fidelity = "transaction",
+    saving: SaveOptions | None = None,
+    device: str | None = None,
     on_progress: Progress = _silent,
 ) -> RunReport:
     """Run an artifact on data.
@@ -201,6 +211,10 @@ def run(
         lava: interpreter and patience of the Lava backend.
         noc: network-on-chip of the cycle simulator: "transaction" (event-driven), "flit" (cycle by
             cycle, slower) or "none" (takes no time).
+        saving: file that receives what was found every so many samples, and whether to go on from
+            it; not together with ``trace``.
+        device: "cuda" or "cpu-torch": the functional simulator on PyTorch, many samples at once;
+            None is the compiled one.
         on_progress: called as (samples done, samples in total).
 
     Raises:
@@ -214,11 +228,25 @@ def run(
     from snnc.traces import check_format
 
     check_threads(threads, backend)
+    if device is not None and threads > 1:
+        raise OptionError(
+            "a device runs all samples at once", where="--threads", found=f"{threads}, {device}",
+            remedy="leave one of the two out",
+        )  # fmt: skip
     if compare < 0:
         raise OptionError("must not be negative", where="--compare", found=compare)
     if trace is not None:
         _check_output(Path(trace), input, deployment)
         check_format(Path(trace), backend)
+        if saving is not None and saving.checkpoint is not None:
+            raise OptionError(
+                "a trace is written in one piece",
+                where="--trace",
+                found="--checkpoint",
+                remedy="leave one of the two out",
+            )
+    if saving is not None and saving.checkpoint is not None:
+        _check_output(saving.checkpoint, input, deployment)
     limit = Deadline.of(deadline, backend)
     program = _program(deployment)
     check_run(
@@ -227,13 +255,15 @@ def run(
         early_stop=early_stop,
         deadline=deadline,
         trace_suffix=None if trace is None else Path(trace).suffix.lower(),
+        checkpoint=saving is not None and saving.checkpoint is not None,
     )
     rules = Rules.of(program, decode, early_stop)
     data = _data(program, input, inputs or InputOptions(), samples)
     path = None if trace is None else Path(trace)
     return execute(
-        program, data, backend, compare, path, on_progress, rules, lava, noc, limit, threads
-    )
+        program, data, backend, compare, path, on_progress, rules, lava, noc, limit, threads,
+        saving, device,
+    )  # fmt: skip
 
 
 def stream(

@@ -156,7 +156,7 @@ def logical_events(
         sample, step, index = np.nonzero(flat)
         book(name, sample, step, index, flat[sample, step, index])
     for population in deployment.network.populations:
-        if population.emit == "count":
+        if population.emit != "state":
             e = result.spikes[population.name]
             book(population.name, e.sample, e.step, e.index, e.value)
     return Stopped(taken.astype(np.int64), spent, saved)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from snnc.ir.target import Target
 from snnc.ir.wire import WireCode, packet_limit
 from snnc.parallel import SharedProgress, in_order
 from snnc.results import RunReport, Verification
+from snnc.resuming import RunLog, SaveOptions, identity_of
 from snnc.running import (
     THREADS,
     Backend,
@@ -107,6 +109,79 @@ def _totals(events: Events, size: int, samples: int) -> IntArray:
     return total
 
 
+@dataclass
+class _Found:
+    """All that the report of a run is made of, so far.
+
+    Attributes:
+        done: samples run.
+        seconds: that the simulation took.
+    """
+
+    tally: Tally
+    decisions: Decisions
+    equality: _Equality
+    done: int = 0
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        equality = {name: getattr(self.equality, name) for name in _COUNTED}
+        return {
+            "done": self.done,
+            "seconds": self.seconds,
+            "spikes": self.tally.spikes,
+            "cycle": self.tally.cycle,
+            "predicted": self.decisions.predicted,
+            "ties": self.decisions.ties,
+            "stopped": self.decisions.stopped,
+            "equality": equality,
+        }
+
+    def restore(self, saved: Mapping[str, Any] | None) -> int | None:
+        """Take over what a checkpoint held; the sample at which the run goes on."""
+        if saved is None:
+            return None
+        self.done, self.seconds = saved["done"], saved["seconds"]
+        self.tally.spikes.update(saved["spikes"])
+        self.tally.cycle.extend(saved["cycle"])
+        self.decisions.predicted.update({n: list(p) for n, p in saved["predicted"].items()})
+        self.decisions.ties.update(saved["ties"])
+        self.decisions.stopped.extend(saved["stopped"])
+        for name in _COUNTED:
+            setattr(self.equality, name, saved["equality"][name])
+        return self.done
+
+
+_COUNTED = ("samples", "spikes", "mismatches", "moved", "counts")
+
+
+def _log(
+    deployment: Program,
+    data: Dataset,
+    saving: SaveOptions | None,
+    backend: Backend,
+    compared: int,
+    rules: Rules,
+    noc: Fidelity,
+    threads: int,
+) -> RunLog:
+    """The checkpoint of a run; without a file there is nothing to recognise."""
+    if saving is None or saving.checkpoint is None:
+        return RunLog(SaveOptions(), {})
+    assert isinstance(deployment, Deployment)  # in_phases.check_run
+    options = {
+        "backend": backend,
+        "compare": compared,
+        "decode": dict(rules.names),
+        "early_stop": None if rules.stop is None else rules.stop.margin,
+        "noc": noc,
+        "threads": threads,
+        "every": saving.every,
+    }
+    return RunLog(saving, identity_of(deployment, data, options))
+
+
 def execute(
     deployment: Program,
     data: Dataset,
@@ -119,24 +194,32 @@ def execute(
     noc: Fidelity = "transaction",
     deadline: Deadline | None = None,
     threads: int = 1,
+    saving: SaveOptions | None = None,
+    device: str | None = None,
 ) -> RunReport:
-    """Run all samples on one backend, comparing the first with the reference on the way."""
-    decisions = Decisions(rules)
-    tally, equality = (
+    """Run all samples on one backend, comparing the first with the reference on the way.
+
+    With ``saving`` it goes on where a run that was killed had been saved, if asked to.
+    """
+    found = _Found(
         Tally(),
+        Decisions(rules),
         _Equality(0 if backend == "reference" else compared, follows_order(deployment, backend)),
     )
+    tally, decisions, equality = found.tally, found.decisions, found.equality
+    log = _log(deployment, data, saving, backend, compared, rules, noc, threads)
+    resumed_at = found.restore(log.load())
     counting = rules.stop is not None and backend != "cycle"
     progress = SharedProgress(on_progress, data.samples)
     started = time.perf_counter()
-    simulator = Simulator(deployment, backend, lava, noc)
-    seconds = time.perf_counter() - started
-    on_progress(0, data.samples)
+    simulator = Simulator(deployment, backend, lava, noc, device)
+    found.seconds += time.perf_counter() - started
+    progress.of(-1)(found.done, found.done)
 
     def work(batch: Batch) -> tuple[RunResult, CycleResult | None]:
         everything = trace is not None or batch.first < equality.wanted or counting
         report = progress.of(batch.first)
-        found = simulator.run(
+        outcome = simulator.run(
             batch.inputs,
             None if everything else (),
             trace=trace is not None,
@@ -144,13 +227,20 @@ def execute(
             progress=report,
         )
         report(batch.samples, batch.samples)
-        return found
+        return outcome
 
     with trace_file(trace, deployment, backend) as recording:
-        parts = batches(deployment, data, threads=threads, traced=trace is not None)
+        parts = batches(
+            deployment,
+            data,
+            threads=threads,
+            traced=trace is not None,
+            first=found.done,
+            most=log.batch,
+        )
         started = time.perf_counter()
         for batch, (result, cycle) in in_order(work, parts, threads):
-            seconds += time.perf_counter() - started
+            found.seconds += time.perf_counter() - started
             tally.add(deployment, result, cycle)
             decisions.add(
                 deployment, batch.inputs, result, None if cycle is None else cycle.stopped
@@ -158,6 +248,8 @@ def execute(
             recording.add(result, cycle)
             if equality.open:
                 equality.add(deployment, batch.inputs, result)
+            found.done += batch.samples
+            log.save(found.as_dict())
             started = time.perf_counter()
         trace_notes = recording.close()
     return RunReport(
@@ -175,9 +267,10 @@ def execute(
         compared=_comparison(equality, backend, data.steps),
         cycle=tally.cycle_summary(deployment, data.steps),
         notes=(*data.notes, *_label_notes(deployment, data), *equality.notes(), *trace_notes),
-        seconds=seconds,
+        seconds=found.seconds,
         phases=None if simulator.phases is None else simulator.phases.summary(data.samples),
         deadline=None if deadline is None else deadline.verdict(tally.latencies(deployment)),
+        resumed_at=resumed_at,
     )
 
 

@@ -31,11 +31,13 @@ def check_run(
     early_stop: float | None = None,
     deadline: float | None = None,
     trace_suffix: str | None = None,
+    checkpoint: bool = False,
 ) -> None:
     """Raise where a run asks for what phases cannot do; a program of one phase can do all.
 
     Raises:
-        OptionError: Lava, early stopping, a chip's time series, or a deadline without known times.
+        OptionError: Lava, early stopping, a chip's time series, a checkpoint, or a deadline without
+            known times.
     """
     if not isinstance(program, PhasedDeployment):
         return
@@ -53,6 +55,14 @@ def check_run(
             "a sample cannot end early in phases: its first phases have run all steps before the "
             "output begins",
             where="--early-stop",
+            found=f"{count} phases",
+            allowed="programs of one phase",
+            remedy="leave it out, or compile for more chips",
+        )
+    if checkpoint:
+        raise OptionError(
+            "what a run has found is kept between samples, and phases take samples together",
+            where="--checkpoint",
             found=f"{count} phases",
             allowed="programs of one phase",
             remedy="leave it out, or compile for more chips",

@@ -80,6 +80,7 @@ class RunReport:
         seconds: wall time of the simulation on this computer, without the comparison.
         deadline: whether every sample was in time on the chip; None when not asked for.
         phases: time and energy by phase, with loading; None for programs of one phase.
+        resumed_at: sample at which a run that had been killed went on; None for one piece.
     """
 
     backend: str
@@ -99,6 +100,7 @@ class RunReport:
     seconds: float
     deadline: Mapping[str, Any] | None = None
     phases: Mapping[str, Any] | None = None
+    resumed_at: int | None = None
 
     @property
     def correct(self) -> int | None:
@@ -140,6 +142,7 @@ class RunReport:
             "cycle": None if self.cycle is None else dict(self.cycle),
             "deadline": None if self.deadline is None else dict(self.deadline),
             "phases": None if self.phases is None else dict(self.phases),
+            "resumed_at": self.resumed_at,
             "notes": list(self.notes),
             "seconds": round(self.seconds, 4),
         }

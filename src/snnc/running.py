@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -31,6 +31,9 @@ from snnc.simulators.cycle.timing import Fidelity
 from snnc.simulators.decoding import EarlyStop
 from snnc.simulators.reference import event_order
 from snnc.simulators.result import Events, RunResult
+
+if TYPE_CHECKING:
+    from snnc.simulators.functional.torch_device import TorchDevice
 
 Backend = Literal["cycle", "functional", "reference", "lava"]
 BACKENDS: tuple[Backend, ...] = ("cycle", "functional", "reference", "lava")
@@ -194,7 +197,8 @@ class Simulator:
         phases: what runs a program of several phases, else None.
 
     Raises:
-        OptionError: an unknown backend, or a network-on-chip for one without.
+        OptionError: an unknown backend, or a network-on-chip or device for one without.
+        MissingPackageError, UnsupportedError: as ``functional.torch_device.TorchDevice``.
     """
 
     def __init__(
@@ -203,6 +207,7 @@ class Simulator:
         backend: Backend,
         lava: LavaOptions | None = None,
         noc: Fidelity = "transaction",
+        device: str | None = None,
     ) -> None:
         if backend not in BACKENDS:
             raise OptionError(
@@ -220,10 +225,13 @@ class Simulator:
         self.phases: PhaseRunner | None = None
         self._chip: tuple[Deployment, Loaded | Star] | None = None
         self._functional: functional.Functional | None = None
+        self._device: TorchDevice | None = None
         self._lava: OnLava | None = None
-        if backend == "reference":
+        if device is not None:
+            self._device = _torch_device(deployment, backend, device)
+        elif backend == "reference":
             return
-        if isinstance(deployment, PhasedDeployment):
+        elif isinstance(deployment, PhasedDeployment):
             check_run(deployment, backend)
             self.phases = PhaseRunner(deployment, backend, noc)
         elif backend == "functional":
@@ -247,6 +255,8 @@ class Simulator:
             return self.phases.run(inputs, record, progress)
         if self._functional is not None:
             return self._functional.run(inputs, record), None
+        if self._device is not None:
+            return self._device.run(inputs, record), None
         if self._lava is not None:
             return self._lava.run(inputs, record, progress), None
         if self._chip is None:
@@ -265,6 +275,27 @@ class Simulator:
         return result.result, result
 
 
+def _torch_device(program: Program, backend: Backend, device: str) -> TorchDevice:
+    from snnc.simulators.functional.torch_device import TorchDevice
+
+    if backend != "functional":
+        raise OptionError(
+            "only the functional simulator runs on a device",
+            where="--device",
+            found=f"{device} with --backend {backend}",
+            allowed="--backend functional",
+        )
+    if isinstance(program, PhasedDeployment):
+        raise OptionError(
+            "a program of several phases runs without a device",
+            where="--device",
+            found=device,
+            remedy="leave it out",
+        )
+    chosen: Any = device
+    return TorchDevice(program.network, chosen)
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Integer inputs of successive samples, the first of them being number ``first``."""
@@ -279,16 +310,26 @@ class Batch:
 
 
 def batches(
-    deployment: Program, data: Dataset, *, threads: int = 1, traced: bool = False
+    deployment: Program,
+    data: Dataset,
+    *,
+    threads: int = 1,
+    traced: bool = False,
+    first: int = 0,
+    most: int | None = None,
 ) -> Iterator[Batch]:
-    """All samples, cut so that memory stays bounded and every thread has batches."""
+    """All samples from ``first`` on, cut so that memory stays bounded and threads have batches.
+
+    A batch has at most ``most`` samples; where it ends does not depend on ``first``.
+    """
     nodes = deployment.network.of_type(Input)
     bytes_each = 8 * data.steps * _elements(deployment)
     if traced and not isinstance(deployment, PhasedDeployment):
         bytes_each += TRACE_BYTES * deployment.schedule.ticks * deployment.cores.count
     share = data.samples if threads == 1 else -(-data.samples // (PARTS * threads))
     size = max(1, min(share, BATCH_BYTES // threads // bytes_each))
-    for start in range(0, data.samples, size):
+    size = size if most is None else min(size, most)
+    for start in range(first, data.samples, size):
         stop = min(data.samples, start + size)
         yield Batch(start, integer_batch(data.batch(start, stop), nodes))
 

@@ -206,7 +206,7 @@ def test_damaged_and_newer_artifacts_are_refused(
         for name in old.namelist():
             content = old.read(name)
             if name == "manifest.json":
-                content = content.replace(b'"version":1,"snnc":"', b'"version":2,"snnc":"9.')
+                content = content.replace(b'"version":1,"snnc":"', b'"version":3,"snnc":"9.')
             new.writestr(name, content)
     refused(snnc("report", bad), "newer format", "install snnc 9.")
 
@@ -214,7 +214,7 @@ def test_damaged_and_newer_artifacts_are_refused(
 def test_an_internal_error_is_short_and_reportable(
     snnc: Snnc, compiled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def explode(path: object) -> None:
+    def explode(path: object, **_: object) -> None:
         raise ZeroDivisionError("surprise")
 
     monkeypatch.setattr(api, "report", explode)
@@ -252,7 +252,7 @@ def test_comparing_on_no_samples_is_refused(snnc: Snnc, compiled: Path) -> None:
 def test_interruption_is_not_an_error_report(
     snnc: Snnc, compiled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(path: object) -> None:
+    def interrupt(path: object, **_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(api, "report", interrupt)

@@ -126,13 +126,13 @@ def test_threads_change_nothing(snnc: Snnc, phased: Path, tmp_path: Path) -> Non
 
 
 def test_a_deadline_counts_the_loading(snnc: Snnc, phased: Path, events: Path) -> None:
-    free = snnc("run", phased, "--input", events, "--json").json["phases"]
-    run = sum(row["seconds_per_sample"] for row in free["by_phase"])
-    assert run < free["reload"]["seconds"]
-    late = snnc("run", phased, "--input", events, "--deadline", 2 * run, "--json")
+    free = snnc("run", phased, "--input", events, "--json").json
+    slowest = free["cycle"]["timing"]["seconds_per_sample"]["max"]
+    tight = slowest + free["phases"]["reload"]["seconds"] / 2  # enough without loading
+    late = snnc("run", phased, "--input", events, "--deadline", tight, "--json")
     assert late.code == 1
-    assert late.json["deadline"]["missed"] == 5
-    wide = 2 * free["one_by_one"]["seconds_per_sample"]
+    assert late.json["deadline"]["missed"] > 0
+    wide = 2 * free["phases"]["one_by_one"]["seconds_per_sample"]
     assert snnc("run", phased, "--input", events, "--deadline", wide).code == 0
 
 
@@ -206,6 +206,7 @@ def test_a_trace_holds_the_spikes_of_all_phases(
     [
         (("--backend", "lava"), ("--backend", "one phase", "3 phases")),
         (("--early-stop", 1), ("--early-stop", "3 phases")),
+        (("--checkpoint", "c.npz"), ("--checkpoint", "3 phases")),
         (("--trace", "t.h5"), ("--trace", ".npz")),
         (("--trace", "t.json"), ("--trace", ".npz")),
     ],

@@ -58,6 +58,9 @@ def compile_command(
     chips: opt.Chips = None,
     phases: opt.Phases = None,
     wire_code: opt.WireCode = None,
+    partitioner: opt.Partitioner = None,
+    routing: opt.Routing = None,
+    offsets: opt.Offsets = False,
     semantics: opt.Semantics = None,
     max_spikes: opt.MaxSpikes = None,
     seed: opt.MapperSeed = None,
@@ -73,6 +76,7 @@ def compile_command(
     loop_delay: opt.LoopDelay = None,
     transpose_linear: opt.TransposeLinear = False,
     input_layer: opt.InputLayer = None,
+    spike_exponent: opt.SpikeExponent = None,
     constructor: opt.Constructor = None,
     time_axis: opt.TimeAxis = None,
     conversion: opt.Conversion = None,
@@ -99,8 +103,10 @@ def compile_command(
         "seed": seed, "time_limit_s": time_limit, "calibration_samples": calibration_samples,
         "dialect": dialect, "dt": dt, "reset": reset, "threshold": threshold,
         "loop_delay": loop_delay, "transpose_linear": transpose_linear or None,
-        "input_layer": input_layer, "conversion": conversion, "percentile": percentile,
-        "levels": levels, "wire_code": wire_code, "semantics": semantics,
+        "input_layer": input_layer, "spike_exponent": spike_exponent, "conversion": conversion,
+        "percentile": percentile, "levels": levels, "wire_code": wire_code, "semantics": semantics,
+        "partitioner": partitioner,
+        "routing": routing, "offsets": offsets or None,
         "constructor": constructor,
         "time_axis": time_axis,
         "max_spikes": max_spikes,
@@ -164,6 +170,10 @@ def run_command(
     noc: opt.Noc = "transaction",
     deadline: opt.Deadline = None,
     threads: opt.Threads = 1,
+    device: opt.Device = None,
+    checkpoint: opt.Checkpoint = None,
+    checkpoint_every: opt.SaveEvery = 100,
+    resume: opt.Resume = False,
     lava_python: opt.LavaPython = None,
     lava_timeout: opt.LavaTimeout = None,
     encode: opt.Encode = None,
@@ -178,7 +188,9 @@ def run_command(
     Exit code 1 when a sample misses the deadline.
     """
     from snnc.cli import running
+    from snnc.resuming import SaveOptions
 
+    saving = SaveOptions(checkpoint, checkpoint_every, resume)
     with running.progress(show=not as_json) as on_progress:
         result = api.run(
             artifact,
@@ -194,6 +206,8 @@ def run_command(
             threads=threads,
             lava=running.lava(backend, lava_python, lava_timeout),
             noc=running.noc(noc),
+            saving=saving,
+            device=device,
             on_progress=on_progress,
         )
     if as_json:
@@ -270,6 +284,7 @@ def check_command(
     loop_delay: opt.LoopDelay = None,
     transpose_linear: opt.TransposeLinear = False,
     input_layer: opt.InputLayer = None,
+    spike_exponent: opt.SpikeExponent = None,
     constructor: opt.Constructor = None,
     time_axis: opt.TimeAxis = None,
     as_json: opt.Json = False,
@@ -289,6 +304,7 @@ def check_command(
         loop_delay,
         transpose_linear,
         input_layer,
+        spike_exponent,
         constructor,
         time_axis,
     )
@@ -318,6 +334,7 @@ def inspect_command(
     loop_delay: opt.LoopDelay = None,
     transpose_linear: opt.TransposeLinear = False,
     input_layer: opt.InputLayer = None,
+    spike_exponent: opt.SpikeExponent = None,
     constructor: opt.Constructor = None,
     time_axis: opt.TimeAxis = None,
     as_json: opt.Json = False,
@@ -339,6 +356,7 @@ def inspect_command(
         loop_delay,
         transpose_linear,
         input_layer,
+        spike_exponent,
         constructor,
         time_axis,
     )
@@ -411,6 +429,7 @@ def export_command(
     loop_delay: opt.LoopDelay = None,
     transpose_linear: opt.TransposeLinear = False,
     input_layer: opt.InputLayer = None,
+    spike_exponent: opt.SpikeExponent = None,
     constructor: opt.Constructor = None,
     time_axis: opt.TimeAxis = None,
     as_json: opt.Json = False,
@@ -438,6 +457,7 @@ def export_command(
             loop_delay,
             transpose_linear,
             input_layer,
+            spike_exponent,
             constructor,
             time_axis,
         ),

@@ -103,6 +103,28 @@ WireCode = Annotated[
         help="How counts cross the chip: auto, unary, bitplane, graded.", show_default="auto"
     ),
 ]
+Partitioner = Annotated[
+    str | None,
+    typer.Option(
+        help="Which layers are also cut as hypergraphs: auto, tiles (none), own, mtkahypar (all).",
+        show_default="auto",
+    ),
+]
+Routing = Annotated[
+    str | None,
+    typer.Option(
+        help="Routes: xy, yx, tree (multicast trees with few edges), balanced (least load on the "
+        "busiest link).",
+        show_default="xy",
+    ),
+]
+Offsets = Annotated[
+    bool,
+    typer.Option(
+        "--offsets",
+        help="Let cores begin a tick at different cycles to flatten bursts; needs --calibration.",
+    ),
+]
 MaxSpikes = Annotated[
     int | None,
     typer.Option(
@@ -155,6 +177,14 @@ LoopDelay = Annotated[
     typer.Option(
         help="Where recurrent loops delay: before or after their weights.",
         show_default="by dialect",
+        rich_help_panel=_MODEL_PANEL,
+    ),
+]
+SpikeExponent = Annotated[
+    int | None,
+    typer.Option(
+        help="Exponent of the messages of sigma-delta neurons in a .net file: spike_exp of netx.",
+        show_default="6",
         rich_help_panel=_MODEL_PANEL,
     ),
 ]
@@ -434,6 +464,13 @@ Trace = Annotated[
 Threads = Annotated[
     int, typer.Option(help="Samples run at the same time (cycle and functional simulator).")
 ]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="Functional simulator on PyTorch, same integers: cuda, cpu-torch.",
+        show_default="compiled, without PyTorch",
+    ),
+]
 Deadline = Annotated[
     float | None,
     typer.Option(help="Seconds a sample may take on the chip; exit code 1 when one takes longer."),
@@ -469,6 +506,9 @@ Checkpoint = Annotated[
 CheckpointEvery = Annotated[
     int, typer.Option("--checkpoint-every", help="Steps between two checkpoints.")
 ]
+SaveEvery = Annotated[
+    int, typer.Option("--checkpoint-every", help="Samples between two checkpoints.")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")]
 
 
@@ -480,6 +520,7 @@ def model_options(
     loop_delay: str | None,
     transpose_linear: bool,
     input_layer: str | None,
+    spike_exponent: int | None = None,
     constructor: str | None = None,
     time_axis: str | None = None,
 ) -> CompileOptions:
@@ -492,6 +533,7 @@ def model_options(
         loop_delay=loop_delay,
         transpose_linear=transpose_linear,
         input_layer=input_layer or "values",
+        spike_exponent=6 if spike_exponent is None else spike_exponent,
         constructor=constructor,
         time_axis=time_axis or "auto",
     )

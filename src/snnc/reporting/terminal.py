@@ -61,6 +61,7 @@ def _summary(found: Report) -> Table:
         **_wire_codes(schedule.get("wire_codes", {})),
         "energy": _energy(report["traffic"]["energy"]),
         "placement": placement_quality(report["map"]["placement"]),
+        **_routing(report["map"].get("routing", {})),
         **_conversion(report["conversion"]),
         "deadlock": f"certified free over {report['certificate']['channels']} channels",
         "snnc": _versions(found.provenance),
@@ -68,6 +69,18 @@ def _summary(found: Report) -> Table:
     for label, value in rows.items():
         table.add_row(label, escape(value))
     return table
+
+
+def _routing(found: Mapping[str, Any]) -> dict[str, str]:
+    """The busiest link before and after a choice of routes; nothing where there was no choice."""
+    if found.get("rule", "xy") == "xy":
+        return {}
+    text = (
+        f"{found['rule']}: busiest link {found['max_link_cycles']:,.6g} cycles per sample, "
+        f"{found['max_link_cycles_xy']:,.6g} along x, then y; proven bound "
+        f"{found['max_link_cycles_bound']:,.6g}"
+    )
+    return {"routes": f"{text}; {found['virtual_channel_classes']} class(es) of virtual channels"}
 
 
 def _conversion(found: Mapping[str, Any] | None) -> dict[str, str]:

@@ -21,7 +21,7 @@ TABLES = [
        "axon_sign", "synapse_ptr", "synapse_target", "synapse_weight")),
     *(("routes", f"{name}") for name in
       ("net_core", "branch_ptr", "branch_router", "branch_parent", "delivery_ptr",
-       "delivery_branch", "delivery_core", "send_ptr", "send_net")),
+       "delivery_branch", "delivery_core", "send_ptr", "send_net", "branch_lane")),
     ("certificate", "channels"),
 ]  # fmt: skip
 

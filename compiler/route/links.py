@@ -1,0 +1,106 @@
+"""The directed links of a mesh, what a packet costs them, and nets between routers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from snnc.compiler.route.priced import Links, Nets, Scratch
+from snnc.compiler.traffic import Traffic
+from snnc.ir.arrays import IntArray, RealArray
+from snnc.ir.target import Target
+from snnc.ir.topology import Mesh
+
+
+@dataclass(frozen=True, eq=False)
+class Demand:
+    """What has to be carried where.
+
+    Attributes:
+        mesh: the joined mesh.
+        root: [nets] router where a net starts.
+        rate: [nets] packets per sample.
+        ptr, dest: [nets + 1], [destinations] routers to reach, distinct in a net, nearest first.
+        cycles: [4 * routers] cycles a packet occupies a link; infinite where the mesh ends.
+    """
+
+    mesh: Mesh
+    root: IntArray
+    rate: RealArray
+    ptr: IntArray
+    dest: IntArray
+    cycles: RealArray
+
+    @staticmethod
+    def of(flow: Traffic, root: IntArray, router: IntArray, target: Target, mesh: Mesh) -> Demand:
+        """The nets of a traffic whose cores sit at ``router`` [cores]."""
+        net = np.repeat(np.arange(flow.nets), np.diff(flow.dest_ptr))
+        key = np.unique(net * mesh.routers + router[flow.dest])
+        net, dest = key // mesh.routers, key % mesh.routers
+        start = root[net]
+        distance = np.abs(start % mesh.width - dest % mesh.width)
+        distance += np.abs(start // mesh.width - dest // mesh.width)
+        order = np.lexsort((dest, distance, net))
+        ptr = np.searchsorted(net, np.arange(flow.nets + 1))
+        cycles = link_cycles(target, mesh)
+        return Demand(mesh, root, flow.rate.astype(np.float64), ptr, dest[order], cycles)
+
+    @property
+    def distance(self) -> IntArray:
+        """[destinations] hops of a shortest path."""
+        start, width = np.repeat(self.root, np.diff(self.ptr)), self.mesh.width
+        along_x, along_y = start % width - self.dest % width, start // width - self.dest // width
+        result: IntArray = np.abs(along_x) + np.abs(along_y)
+        return result
+
+    def fresh(self) -> tuple[Links, Nets, Scratch]:
+        """Empty links, nets without trees, and scratch room."""
+        routers, nets = self.mesh.routers, self.root.size
+        walked = np.concatenate([[0], np.cumsum(self.distance)])
+        steps = np.diff(walked[self.ptr])
+        # A tree never visits a router twice.
+        room = np.concatenate([[0], np.cumsum(np.minimum(steps + 1, routers))])
+        longest = int(np.diff(room).max(initial=1))
+        links = Links(self.mesh.width, self.cycles, np.zeros(4 * routers), np.ones(4 * routers))
+        trees = Nets(
+            self.root.astype(np.int32), self.rate, self.ptr.astype(np.int64),
+            self.dest.astype(np.int32), room.astype(np.int64), np.zeros(nets, np.int64),
+            np.zeros(int(room[-1]), np.int32), np.zeros(int(room[-1]), np.int32),
+            np.zeros(nets, np.int64),
+        )  # fmt: skip
+        scratch = Scratch(
+            np.zeros(routers, np.int64), np.zeros(routers, np.int64), np.zeros(longest, np.int32),
+            np.zeros(longest, np.int32), np.zeros(routers), np.zeros(routers, np.int64),
+            np.zeros(2, np.int64),
+        )  # fmt: skip
+        return links, trees, scratch
+
+
+def link_cycles(target: Target, mesh: Mesh) -> RealArray:
+    """[4 * routers] cycles a packet occupies every link; infinite where the mesh ends.
+
+    A link between chips takes ``chip_link_cycles``, or as long as any other where nobody
+    published it, as in the cycle simulator.
+    """
+    rate = target.noc.packets_per_cycle.v or 1.0
+    router = np.arange(mesh.routers)
+    x, y = router % mesh.width, router // mesh.width
+    result = np.full((mesh.routers, 4), 1.0 / rate)
+    across = max(1.0 / rate, float(target.noc.chip_link_cycles.v or 0.0))
+    for direction, (dx, dy) in enumerate(((1, 0), (-1, 0), (0, 1), (0, -1))):
+        to_x, to_y = x + dx, y + dy
+        outside = (to_x < 0) | (to_x >= mesh.width) | (to_y < 0) | (to_y >= mesh.height)
+        other = (to_x // mesh.chip_width != x // mesh.chip_width) | (
+            to_y // mesh.chip_height != y // mesh.chip_height
+        )
+        result[other, direction] = across
+        result[outside, direction] = np.inf
+    return result.reshape(-1)
+
+
+def ends_of(mesh: Mesh, link: IntArray) -> tuple[IntArray, IntArray]:
+    """Routers at which links begin and end."""
+    step = np.array([1, -1, mesh.width, -mesh.width])
+    begin = link // 4
+    return begin, begin + step[link % 4]
