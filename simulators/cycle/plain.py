@@ -1,7 +1,8 @@
 """Segments whose neurons are simple enough for a sweep without a branch per neuron.
 
 A *plain* neuron integrates, leaks, fires at one threshold and resets: no current, adaptation,
-refractory time or recovery, ladder, table or sigma-delta, one tick per count, and its bias is always on.
+refractory time, recovery, ladder, table or sigma-delta, one tick per count, and its bias is always
+on.
 """
 
 from __future__ import annotations
