@@ -1,7 +1,8 @@
 """Segments whose neurons are simple enough for a sweep without a branch per neuron.
 
 A *plain* neuron integrates, leaks, fires at one threshold and resets: no current, adaptation,
-refractory time, ladder or table, one tick per count, and its bias is always on.
+refractory time, recovery, ladder, table or sigma-delta, one tick per count, and its bias is always
+on.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from snnc.simulators.neuron_kernel import (
     ADAPTATION,
     AMOUNT,
     BIASES,
+    DELTA,
     EMIT_STATE,
     HALF_EVEN,
     HAS_CURRENT,
@@ -33,6 +35,7 @@ from snnc.simulators.neuron_kernel import (
     NEGATIVE_LEVELS,
     NO_ADAPTATION,
     ONSETS,
+    RECOVERY,
     REFRACTORY,
     RESET,
     SUBTRACT,
@@ -68,7 +71,9 @@ def build(program: Sweeps) -> Plain:
     plain = (table[:, LEVELS] == 1) & (table[:, LEAK_ROUNDING] != HALF_EVEN)
     plain &= (table[:, RESET] == VALUE) | (table[:, RESET] == SUBTRACT)
     plain &= table[:, ADAPTATION] == NO_ADAPTATION
-    for column in (HAS_CURRENT, WRAP, NEGATIVE_LEVELS, EMIT_STATE, REFRACTORY, HAS_EMISSION):
+    for column in (
+        HAS_CURRENT, WRAP, NEGATIVE_LEVELS, EMIT_STATE, REFRACTORY, RECOVERY, DELTA, HAS_EMISSION,
+    ):  # fmt: skip
         plain &= table[:, column] == 0
     plain &= (codes[:, SLOTS] == 1) & (codes[:, WINDOW] == 1) & (codes[:, REFIRE] == 0)
     always = [
