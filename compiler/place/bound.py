@@ -10,15 +10,20 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from snnc.compiler.place.flows import Flows
 from snnc.compiler.place.problem import Problem
 from snnc.compiler.traffic import weighted
 from snnc.ir.arrays import IntArray, RealArray
+from snnc.ir.jit import kernel
 
-ASSIGNMENT_CORES = 400
+ASSIGNMENT_CORES = 400  # as an assignment problem
+NEAR_CORES = 4096  # with the true distances from each site
 
 
 def lower_bound(problem: Problem) -> float:
     """No placement has fewer weighted hops."""
+    if problem.cores > NEAR_CORES:
+        return bound_of_flows(Flows.of(problem))
     heavy, host_rate = _heaviest(problem)
     near = _nearest(problem, heavy.shape[1])
     charge: RealArray = 0.5 * heavy @ near.T
@@ -29,6 +34,46 @@ def lower_bound(problem: Problem) -> float:
     by_site = np.searchsorted(used, problem.sites.router)
     row, column = linear_sum_assignment(cost[:, by_site])
     return float(cost[row, by_site[column]].sum())
+
+
+def bound_of_flows(flows: Flows) -> float:
+    """As ``lower_bound`` for any number of cores, with every site in the middle of the mesh."""
+    slots = int(flows.sites.room.max(initial=1))
+    most = int(np.diff(flows.run_at[flows.run_ptr]).max(initial=0))
+    near = _rings(slots, most)
+    if flows.weight.size == 0:
+        return 0.0
+    arrays = flows.run_ptr, flows.run_at, flows.weight
+    total = _ideal(flows.cores, *arrays, near, np.zeros(most, np.float32))
+    return 0.5 * max(total, 0.0) * flows.unit
+
+
+def _rings(slots: int, count: int) -> RealArray:
+    """[count] distances to the other sites, nearest first, far from all edges of a mesh."""
+    near = [np.zeros(slots - 1)]
+    distance, known = 0, slots - 1
+    while known < count:
+        distance += 1
+        near.append(np.full(4 * distance * slots, float(distance)))
+        known += 4 * distance * slots
+    return np.concatenate(near)[:count]
+
+
+@kernel
+def _ideal(
+    cores: int, run_ptr: IntArray, run_at: IntArray, weight: RealArray, near: RealArray,
+    row: RealArray,
+) -> float:  # fmt: skip
+    """Sum over cores of their flows, heaviest first, over ever farther sites."""
+    total = 0.0
+    for a in range(cores):
+        begin, end = run_at[run_ptr[a]], run_at[run_ptr[a + 1]]
+        row[: end - begin] = weight[begin:end]
+        part = np.sort(row[: end - begin])
+        for k in range(end - begin):
+            # Weights were rounded by up to a half.
+            total += (np.float64(part[end - begin - 1 - k]) - 0.5) * near[k]
+    return total
 
 
 def _heaviest(problem: Problem) -> tuple[RealArray, RealArray]:
