@@ -41,6 +41,7 @@ def mapping_report(
             "gap": placement.gap,
             "engine": placement.engine,
             "complete": placement.complete,
+            "interrupted": placement.interrupted,
         },
         "traffic": _traffic(flow, routing, mesh),
         "unchecked": division.report["unchecked"],

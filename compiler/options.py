@@ -11,6 +11,7 @@ from snnc.compiler.wire import PREFERENCES
 from snnc.ir.errors import OptionError
 
 SEMANTICS = ("chip", "lava")
+EFFORTS = ("low", "normal", "high")
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class CompileOptions:
         leak: decays approximated as "shift" or "linear"; None keeps them or refuses.
         chips: chips joined into one mesh.
         seed: of the mapper's search.
-        time_limit_s: of each exact solver run in the mapper.
+        time_limit_s: of the placement search.
+        effort: of the placement search: "low", "normal" or "high".
         dialect, dt, reset, threshold, loop_delay, transpose_linear: what a ``.nir`` file does
             not say, see ``snnc.compiler.frontends.nir.NirOptions``.
         input_layer: what the input layer of a ``.net`` file is fed, see
@@ -51,6 +53,7 @@ class CompileOptions:
     chips: int = 1
     seed: int = 0
     time_limit_s: float = 5.0
+    effort: str = "normal"
     dialect: str = "auto"
     dt: float | None = None
     reset: str | None = None
@@ -81,6 +84,13 @@ class CompileOptions:
                 where="--semantics",
                 found=self.semantics,
                 allowed=", ".join(SEMANTICS),
+            )
+        if self.effort not in EFFORTS:
+            raise OptionError(
+                "not one of the choices",
+                where="--effort",
+                found=self.effort,
+                allowed=", ".join(EFFORTS),
             )
         if self.wire_code not in PREFERENCES:
             raise OptionError(

@@ -33,6 +33,7 @@ from snnc.compiler.frontends import (
 from snnc.compiler.legalize.lava import lava_registers, lava_semantics
 from snnc.compiler.map import MapOptions, map_network
 from snnc.compiler.options import CompileOptions
+from snnc.compiler.place import Effort, silent
 from snnc.compiler.provenance import provenance
 from snnc.compiler.steps import sample_steps
 from snnc.compiler.summary import summarize
@@ -96,6 +97,8 @@ class Compilation:
         results: by stage name.
         seconds: wall time by stage name.
         on_stage: called with (stage, None) when a stage starts, (stage, seconds) when it ends.
+        placement_start: [cores, 3] x, y, slot of a former placement, to be improved.
+        on_placement: called with (share of the placement search done, weighted hops now).
     """
 
     model: Path | Network | IntegerNetwork
@@ -104,6 +107,8 @@ class Compilation:
     samples: onnx.DataSource = onnx.no_data
     dump_to: Path | None = None
     on_stage: Callable[[str, float | None], None] = _quiet
+    placement_start: IntArray | None = None
+    on_placement: Callable[[float, float], None] = silent
     results: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     calibration: Calibration | None = None
@@ -228,7 +233,13 @@ class Compilation:
         self.rates = None
         if self.calibration is not None:
             self.rates = self.calibration.measure(network, self.target, codes)
-        options = MapOptions(seed=self.options.seed, time_limit_s=self.options.time_limit_s)
+        options = MapOptions(
+            seed=self.options.seed,
+            time_limit_s=self.options.time_limit_s,
+            effort=cast("Effort", self.options.effort),
+            start=self.placement_start,
+            progress=self.on_placement,
+        )
         return map_network(
             network,
             self.results["retime"],

@@ -29,13 +29,14 @@ SOLVER = {"low": 0.1, "normal": 0.4, "high": 20.0}
 SWAPS = {"low": 10_000_000, "normal": 100_000_000, "high": 10_000_000_000}  # looked at by tabu
 FEW_CORES = 64  # beyond, pairs of cores are annealed as flows
 SWEEPS = {"low": 1_000, "normal": 5_000, "high": 50_000}  # hot, over a few thousand cores
+JOINED = 10_000  # hot sweeps over groups of cores
 LAST = {"low": 10, "normal": 100, "high": 150}  # cold, over all cores
 FLOWS = {"low": 50_000_000, "normal": 1_000_000_000, "high": 10**13}  # looked at by all sweeps
 NODES = {"low": 2_000_000, "normal": 10_000_000, "high": 2_000_000_000}  # times sites
 
 __all__ = [
     "Assignment", "Effort", "Flows", "Placement", "Problem", "Progress", "Quadratic", "Sites",
-    "assign", "cost_of", "place", "silent", "sites_of",
+    "assign", "cost_of", "place", "silent", "sites_of", "start_of",
 ]  # fmt: skip
 
 
@@ -79,7 +80,7 @@ def assign(
         proof = prove(problem, site, NODES[effort] // m)
         site, cost, bound = proof.site, proof.cost, proof.bound
         engine = "tabu + branch and bound"
-    return Assignment(site, cost, bound, engine, found.complete)
+    return Assignment(site, cost, bound, engine, watch.complete)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +163,36 @@ def place(
     )  # fmt: skip
 
 
+def start_of(problem: Problem, location: IntArray) -> IntArray:
+    """[cores] sites of a former placement, given as [cores, 3] x, y, slot.
+
+    Raises:
+        OptionError: another number of cores, or a place that is no usable core.
+    """
+    sites = problem.sites
+    if location.shape != (problem.cores, 3):
+        raise OptionError(
+            "the former placement is of another network or partition",
+            where="--placement-start",
+            found=f"{len(location)} cores",
+            allowed=f"{problem.cores} cores",
+            remedy="leave it out, or compile with the options of the former artifact",
+        )
+    x, y, slot = (location[:, k].astype(np.int64) for k in range(3))
+    key = sites.router * sites.slots + sites.slot
+    wanted = (y * sites.width + x) * sites.slots + slot
+    site = np.minimum(np.searchsorted(key, wanted), sites.count - 1)
+    bad = np.flatnonzero((key[site] != wanted) | (x >= sites.width) | (slot >= sites.slots))
+    if bad.size:
+        raise OptionError(
+            "the former placement uses a place where this machine has no working core",
+            where="--placement-start",
+            found=f"core {bad[0]} at ({x[bad[0]]}, {y[bad[0]]}, {slot[bad[0]]})",
+            remedy="leave it out, or give the target and chips of the former artifact",
+        )
+    return site
+
+
 def _check_start(start: IntArray, problem: Problem | Flows) -> None:
     inside = start.size == 0 or 0 <= int(start.min()) <= int(start.max()) < problem.sites.count
     if start.shape != (problem.cores,) or not inside or np.unique(start).size != start.size:
@@ -180,6 +211,8 @@ def _spread(
     entries = max(flows.weight.size, flows.cores, 1)
     most = FLOWS[effort] // entries
     top = FLOWS[effort] // min(entries, 100 * TOP)
+    if flows.cores > TOP:
+        top = min(top, JOINED)  # what is won beyond is lost again when the groups are split
     work = Work(
         max(100, min(SWEEPS[effort], top)), max(2, min(LAST[effort], most)),
         max(2, min(LAST[effort], most)),

@@ -247,9 +247,8 @@ def anneal(
         watch: time limit and interrupt.
         start: [cores] a good placement that is annealed without heating it; None tries others.
     """
-    starts = [start]
-    if start is None:
-        starts = [row_major(problem), hilbert(problem), random_sites(problem, seed)]
+    fresh = (row_major(problem), hilbert(problem), random_sites(problem, seed))
+    starts = fresh if start is None else (start,)
     best = min((Placed(site, cost_of(problem, site)) for site in starts), key=lambda p: p.cost)
     moves = _budget(problem, effort) // len(starts)
     _Walk(problem, best.site, seed).sweep(0, 0.0, 1)  # compile before the clock starts

@@ -40,11 +40,12 @@ def bound_of_flows(flows: Flows) -> float:
     """As ``lower_bound`` for any number of cores, with every site in the middle of the mesh."""
     slots = int(flows.sites.room.max(initial=1))
     most = int(np.diff(flows.run_at[flows.run_ptr]).max(initial=0))
-    near = _rings(slots, most)
-    if flows.weight.size == 0:
+    if most == 0:
         return 0.0
-    arrays = flows.run_ptr, flows.run_at, flows.weight
-    total = _ideal(flows.cores, *arrays, near, np.zeros(most, np.float32))
+    near = _rings(slots, most)
+    arrays = flows.run_ptr, flows.run_first, flows.run_at, flows.weight
+    rounded = 0.0 if flows.unit == 1.0 else 1.0
+    total = _ideal(flows.cores, *arrays, near, np.zeros(most, np.float32), rounded)
     return 0.5 * max(total, 0.0) * flows.unit
 
 
@@ -61,18 +62,25 @@ def _rings(slots: int, count: int) -> RealArray:
 
 @kernel
 def _ideal(
-    cores: int, run_ptr: IntArray, run_at: IntArray, weight: RealArray, near: RealArray,
-    row: RealArray,
+    cores: int, run_ptr: IntArray, run_first: IntArray, run_at: IntArray, weight: RealArray,
+    near: RealArray, row: RealArray, rounded: float,
 ) -> float:  # fmt: skip
-    """Sum over cores of their flows, heaviest first, over ever farther sites."""
+    """Sum over cores of their flows to cores, heaviest first, over ever farther sites.
+
+    ``row`` is scratch.  Fixed points may be on a core's own router: they cost nothing here.
+    """
     total = 0.0
     for a in range(cores):
-        begin, end = run_at[run_ptr[a]], run_at[run_ptr[a + 1]]
-        row[: end - begin] = weight[begin:end]
-        part = np.sort(row[: end - begin])
-        for k in range(end - begin):
-            # Weights were rounded by up to a half.
-            total += (np.float64(part[end - begin - 1 - k]) - 0.5) * near[k]
+        count = 0
+        for r in range(run_ptr[a], run_ptr[a + 1]):
+            for k in range(run_at[r], run_at[r + 1]):
+                if run_first[r] + k - run_at[r] < cores:
+                    row[count] = weight[k]
+                    count += 1
+        part = np.sort(row[:count])
+        for k in range(count):
+            # Weights were rounded up by less than ``rounded``.
+            total += (np.float64(part[count - 1 - k]) - rounded) * near[k]
     return total
 
 

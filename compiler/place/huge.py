@@ -22,7 +22,7 @@ from snnc.compiler.place.coarsen import Level, bottom_blocks, coarsened
 from snnc.compiler.place.flows import Flows
 from snnc.compiler.place.swaps import sweep, total_cost
 from snnc.compiler.place.watch import Watch
-from snnc.ir.arrays import IntArray, RealArray
+from snnc.ir.arrays import IntArray
 
 TOP = 4096  # groups that are annealed hot
 LOOKS_PER_CALL = 20_000_000  # flows looked at before the watch is asked again, some 20 ms
@@ -107,9 +107,7 @@ class Walk:
         return accepted
 
 
-def anneal_level(
-    level: Level, site: IntArray, plan: Schedule, seed: int, watch: Watch
-) -> Spread:
+def anneal_level(level: Level, site: IntArray, plan: Schedule, seed: int, watch: Watch) -> Spread:
     """Anneal from ``site``; never worse than it."""
     walk = Walk(level, site, seed)
     before = walk.cost
@@ -188,8 +186,8 @@ def spread(
         start: [cores] sites to improve instead of searching for a start.
     """
     bottom = Level(flows, bottom_blocks(flows.sites), np.zeros(0, np.int64))
-    if flows.cores < 2:
-        return Spread(np.arange(flows.cores), 0.0)
+    if flows.cores == 0:
+        return Spread(np.zeros(0, np.int64), 0.0)
     side = max(flows.sites.width, flows.sites.routers // flows.sites.width)
     if start is not None:
         return anneal_level(bottom, start, Schedule(0.1, 0.02, 3, work.bottom), seed, watch)

@@ -23,7 +23,7 @@ def draw(state: IntArray, below: int) -> int:
     x ^= x >> np.uint64(27)
     state[0] = x
     high = (x * np.uint64(2685821657736338717)) >> np.uint64(33)
-    return np.int64((high * np.uint64(below)) >> np.uint64(31))
+    return int(np.int64((high * np.uint64(below)) >> np.uint64(31)))
 
 
 @summing
@@ -92,7 +92,6 @@ def sweep(
         (cost change, in units of 1 / scale; moves proposed; moves accepted).
     """
     change, proposed, accepted = 0.0, 0, 0
-    cores = site.size
     for s in range(first, last):
         a = occupant[s]
         if a < 0 or run_ptr[a] == run_ptr[a + 1]:
