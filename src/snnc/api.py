@@ -7,6 +7,7 @@ Heavy libraries (Numba, OR-Tools) are imported inside the functions that need th
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -129,6 +130,8 @@ def compile(
         raise
     if deployment is not None:
         deployment = _with_inputs(deployment, source)
+        if placement_start is not None:
+            deployment = _with_start(deployment, placement_start)
         effect = measured(job, source.data)
         if effect is not None:
             report = {**deployment.report, "semantics": effect}
@@ -517,6 +520,14 @@ def _check_output(output: Path, *sources: object) -> None:
     """Raise ``OutputError`` early where the output cannot be written or is one of the inputs."""
     check_writable(output)
     check_separate(output, *(Path(s) for s in sources if isinstance(s, str | Path)))
+
+
+def _with_start(deployment: Deployment, start: AnyPath | Deployment) -> Deployment:
+    """Record which places the placement started from."""
+    location = _deployment(start).cores.location.astype("<i8")
+    digest = hashlib.sha256(location.tobytes()).hexdigest()
+    known = {**deployment.provenance, "placement_start": digest}
+    return dataclasses.replace(deployment, provenance=known)
 
 
 def _former_placement(start: AnyPath | Deployment | None) -> IntArray | None:
