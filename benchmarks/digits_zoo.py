@@ -1,6 +1,6 @@
 """The zoo on handwritten digits: float, 8-bit and 4-bit accuracy, and exactness on a grid.
 
-Every network of ``tests/support/torch_zoo.py`` is trained in PyTorch for some seconds, imported,
+Every network of ``tests/support/torch_zoo`` is trained in PyTorch for some seconds, imported,
 quantized without fine-tuning (at 4 bits also with all corrections on calibration data), and run as
 integers on the 360 test images.  Then all its numbers are rounded to powers of two and the
 integers must equal PyTorch in float64: every logit, and every spike of every population of the
@@ -8,7 +8,9 @@ network::
 
     pip install '.[torch]' spikingjelly && python benchmarks/digits_zoo.py [NAME ...]
 
-The target is the toy mesh; one test image is 0.28 points.
+The target is the toy mesh; one test image is 0.28 points.  Training (30 epochs, half the batches
+shifted by at most a pixel) was chosen on a fifth of the training images, held out, for three of
+the networks, and is the same for all.
 """
 
 from __future__ import annotations
@@ -64,16 +66,24 @@ def split() -> Split:
     return Split(x, y, test_x, test_y)
 
 
+def shifted(images: Any) -> Any:
+    """Every image [n, 1, 8, 8] moved by -1, 0 or 1 pixels along both axes, zeros coming in."""
+    count = len(images)
+    padded = torch.nn.functional.pad(images, (1, 1, 1, 1))[:, 0]
+    row, column = torch.randint(0, 3, (2, count, 1, 1))
+    rows, columns = row + torch.arange(8).view(1, 8, 1), column + torch.arange(8).view(1, 1, 8)
+    return padded[torch.arange(count).view(-1, 1, 1), rows, columns].unsqueeze(1)
+
+
 def train(net: Any, data: Split, epochs: int, rate: float) -> float:
-    """Cross entropy with Adam; the accuracy on the test images."""
-    torch.manual_seed(0)
+    """Cross entropy with AdamW; the accuracy on the test images."""
     x, y = torch.from_numpy(data.x).float(), torch.from_numpy(data.y)
     model = net.model.float().train()
     optimizer = torch.optim.AdamW(model.parameters(), rate, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=epochs * 23)
     for _ in range(epochs):
         for batch in torch.randperm(1437).split(64):
-            result = model(x[batch])
+            result = model(shifted(x[batch]) if torch.rand(1) < 0.5 else x[batch])
             parts = list(result.values()) if isinstance(result, dict) else [result]
             loss = sum(torch.nn.functional.cross_entropy(part, y[batch]) for part in parts)
             optimizer.zero_grad()
@@ -119,7 +129,7 @@ def _grid(network: Any) -> Any:
 
 def exactness(net: Any, samples: int) -> tuple[bool, int, float]:
     """PyTorch = real network = integers on a grid: equal, spikes compared, logit difference."""
-    torch_zoo.snap(net)
+    torch_zoo.snap(net, fraction=5 if net.name == "repconv" else 6)  # as support.torch_gate
     network = torch_compare.imported(net)
     framework = torch_compare.compare(net, samples, network)
     inputs = torch_zoo.example(net, samples, seed=7)
@@ -135,10 +145,10 @@ def exactness(net: Any, samples: int) -> tuple[bool, int, float]:
     return off == 0 and difference == 0, count, difference
 
 
-def row(name: str, epochs: int, rate: float, samples: int) -> dict[str, Any]:
+def row(name: str, epochs: int, rate: float, samples: int, seed: int) -> dict[str, Any]:
     """One line of the table."""
     started = time.process_time()
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     net = torch_zoo.ZOO[name]()
     data = split()
     result: dict[str, Any] = {"net": name}
@@ -161,8 +171,9 @@ def main() -> None:
     """Print the table line by line; ``--json`` writes it as well."""
     parser = argparse.ArgumentParser(description="accuracy and exactness of the zoo on digits")
     parser.add_argument("names", nargs="*", default=[*TRAINED])
-    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--rate", type=float, default=1e-2, help="largest learning rate")
+    parser.add_argument("--seed", type=int, default=0, help="of initial weights and training")
     parser.add_argument("--samples", type=int, default=16, help="for the comparison on a grid")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -171,7 +182,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|")
     rows = []
     for name in options.names:
-        found = row(name, options.epochs, options.rate, options.samples)
+        found = row(name, options.epochs, options.rate, options.samples, options.seed)
         rows.append(found)
         shares = " | ".join(f"{found[k]:.4f}" if k in found else "-" for k in
                             ("float", "int8", "int4", "int4_corrected"))  # fmt: skip

@@ -397,7 +397,15 @@ def _made(folder: Path) -> Iterator[Path]:
     edges = [("input", "conv"), ("conv", "lif"), ("lif", "pool"), ("pool", "flat"), ("flat", "fc"),
              ("fc", "rec"), ("rec", "w"), ("w", "rec"), ("rec", "output")]  # fmt: skip
     yield nir_files.write(folder / "a.nir", nodes, edges)
-    neuron = netx_files.cuba()
+    neuron, changes = netx_files.cuba(), netx_files.sdnn()
+    yield netx_files.write(
+        folder / "s.net", netx_files.input_layer((4,), neuron=changes),
+        netx_files.dense(np.arange(12).reshape(3, 4), changes, bias=np.ones(3)),
+        netx_files.dense(np.ones((2, 3), int), netx_files.sdnn(sigma_output=True)),
+    )  # fmt: skip
+    yield netx_files.write(
+        folder / "l.net", netx_files.dense(np.ones((2, 3), int), netx_files.alif(), bias=np.ones(2))
+    )
     yield netx_files.write(
         folder / "a.net", netx_files.input_layer((4,)),
         netx_files.dense(np.arange(12).reshape(3, 4), neuron),

@@ -2,8 +2,9 @@
 
     python benchmarks/lava_equality.py [--networks 500] [--first 0] [--batch 25]
 
-Half of the random networks are of Lava's own neurons and synapses at the ends of their ranges, half
-use every feature of the neuron normal form, which runs on snnc's own Lava processes.  Prints what
+In turn, random networks of Lava's own neurons and synapses at the ends of their ranges, of every
+feature of the neuron normal form, which runs on snnc's own Lava processes, of sigma-delta neurons
+and of lava-dl's adaptive LIF.  Prints what
 was compared; at a disagreement network, layer, step, sample, neuron and both values, exit code 1.
 """
 
@@ -18,6 +19,7 @@ from pathlib import Path
 from snnc.backends.lava import run_on_lava
 from snnc.backends.lava.jobs import Job
 from snnc.backends.lava.lower import lower
+from snnc.ir.arrays import IntArray
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.on_lava import as_result
 from snnc.simulators import cycle, functional, reference
@@ -25,6 +27,7 @@ from snnc.simulators.compare import compare_runs
 from snnc.simulators.result import RunResult
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from support.lava_dl_networks import alif_network, random_values, sigma_delta_network
 from support.lava_networks import lif_network
 from support.random_networks import random_inputs, random_network
 from support.simple_mapping import simple_mapping
@@ -34,8 +37,15 @@ STEPS, SAMPLES = 10, 2
 
 
 def case(seed: int) -> IntegerNetwork:
-    """Even seeds: Lava's own processes; odd seeds: everything."""
-    return lif_network(seed) if seed % 2 == 0 else random_network(seed)
+    """A network of one of four kinds."""
+    kinds = (lif_network, random_network, lambda s: sigma_delta_network(s, None), alif_network)
+    return kinds[seed % 4](seed)
+
+
+def data(network: IntegerNetwork, seed: int) -> dict[str, IntArray]:
+    """Random inputs; those of sigma-delta networks stay for a while."""
+    graded = network.name.startswith(("sigma-delta", "alif"))
+    return (random_values if graded else random_inputs)(network, seed, SAMPLES, STEPS)
 
 
 def disagreements(name: str, backend: str, truth: RunResult, other: RunResult) -> int:
@@ -54,23 +64,23 @@ def disagreements(name: str, backend: str, truth: RunResult, other: RunResult) -
 def compare_batch(seeds: range, counts: Counter[str]) -> None:
     """Run a batch of networks on everything; Lava in one worker."""
     networks = {seed: case(seed) for seed in seeds}
-    inputs = {s: random_inputs(n, s, SAMPLES, STEPS) for s, n in networks.items()}
+    inputs = {s: data(n, s) for s, n in networks.items()}
     plans = {seed: lower(network, STEPS) for seed, network in networks.items()}
     runs = run_on_lava([Job(plans[seed], inputs[seed]) for seed in seeds])
     for seed, run in zip(seeds, runs, strict=True):
-        network, data, plan = networks[seed], inputs[seed], plans[seed]
-        truth = reference.run(network, data)
-        target = small_target(6, 6, 4, signed=True, payload_bits=16)
+        network, given, plan = networks[seed], inputs[seed], plans[seed]
+        truth = reference.run(network, given)
+        target = small_target(6, 6, 4, signed=True, payload_bits=40)
         deployment = simple_mapping(network, target, STEPS)
         others = {
             "lava": as_result(network, plan, run, SAMPLES),
-            "functional": functional.run(network, data),
-            "cycle": cycle.run(deployment, data, timing=False).result,
+            "functional": functional.run(network, given),
+            "cycle": cycle.run(deployment, given, timing=False).result,
         }
         for backend, other in others.items():
             counts[f"differing, {backend}"] += disagreements(network.name, backend, truth, other)
         counts["networks"] += 1
-        counts["spikes"] += sum(int(c.sum()) for c in truth.spike_counts.values())
+        counts["spikes"] += sum(events.index.size for events in truth.spikes.values())
         counts["entries"] += SAMPLES * STEPS * sum(p.size for p in network.populations)
         counts["Lava time steps"] += run.time_steps
         counts.update(f"{p.kind} processes" for p in plan.processes)

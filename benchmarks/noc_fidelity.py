@@ -35,8 +35,9 @@ from snnc.ir.nodes import Input
 from snnc.ir.target import Target
 from snnc.simulators import cycle
 from snnc.simulators.cycle import ends, flit, flit_tables, noc, noc_tables
-from snnc.simulators.cycle.timing import FIDELITIES
+from snnc.simulators.cycle.timing import Fidelity
 
+NETWORKS: tuple[Fidelity, ...] = ("transaction", "flit")
 LOADS = (0.01, 0.10, 0.20, 0.30, 0.35, 0.40)
 RECORDED = {4: (5.33, 5.59, 6.14, 7.69, 19.2, 1212.0), 16: (5.33, 5.59, 6.14, 7.60, 9.75, 23.7)}
 CYCLES = 20000
@@ -130,7 +131,7 @@ def curves() -> None:
 def errors(name: str, deployment: Deployment, inputs: dict[str, IntArray]) -> None:
     """Time per step of the two models; ``tick_cycles`` without load phases."""
     found, seconds = {}, {}
-    for fidelity in FIDELITIES:
+    for fidelity in NETWORKS:
         cycle.run(deployment, {n: v[:1] for n, v in inputs.items()}, (), noc=fidelity)
         start = time.process_time()
         found[fidelity] = cycle.run(deployment, inputs, (), noc=fidelity)

@@ -1,6 +1,6 @@
 """The zoo from PyTorch to the cores: what is compared, what differs, what it costs.
 
-Every network of ``tests/support/torch_zoo.py`` with its numbers rounded to powers of two: PyTorch
+Every network of ``tests/support/torch_zoo`` with its numbers rounded to powers of two: PyTorch
 in float64 = real network = integers = functional simulator = emulated toy mesh, logits and every
 spike train::
 

@@ -16,6 +16,7 @@ from snnc.ir.atomic import write_bytes
 from snnc.ir.codec import encode
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import OutputError
+from snnc.ir.phased import PhasedDeployment
 
 
 def dump_stage(folder: Path, stage: str, value: object) -> None:
@@ -46,13 +47,17 @@ def make_folder(folder: Path) -> None:
 
 def _encodable(value: object) -> Any:
     """The part of a stage result the codec knows; pass-internal records become mappings."""
-    if isinstance(value, Deployment):
+    if isinstance(value, Deployment | PhasedDeployment):
         return {"provenance": value.provenance, "report": value.report, "chips": value.chips}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         if type(value).__module__.startswith("snnc.ir."):
             return value
         fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
         return {name: _encodable(item) for name, item in fields.items()}
+    if isinstance(value, tuple):
+        return [_encodable(item) for item in value]
     if isinstance(value, Mapping) and any(isinstance(key, tuple) for key in value):
         return [[*key, item] for key, item in value.items()]
+    if isinstance(value, Mapping):
+        return {key: _encodable(item) for key, item in value.items()}
     return value

@@ -11,7 +11,9 @@ import numpy as np
 
 from snnc.compiler.assemble import assemble
 from snnc.compiler.encode import encode, sent_pairs
-from snnc.compiler.mapping_report import mapping_report
+from snnc.compiler.layerwise import one_core_each, place_layers
+from snnc.compiler.mapping_report import Usage, mapping_report
+from snnc.compiler.options import PARTITIONERS, Partitioner
 from snnc.compiler.partition import partition
 from snnc.compiler.partition.limits import Limits
 from snnc.compiler.partition.meter import Meter
@@ -58,6 +60,7 @@ class MapOptions:
         effort: "low", "normal" (about a second for a chip) or "high".
         start: [cores, 3] x, y, slot of a former placement, to be improved.
         progress: called with (share of the placement search done, weighted hops now).
+        partitioner: which populations are also cut as hypergraphs, see ``partition``.
     """
 
     seed: int = 0
@@ -65,11 +68,19 @@ class MapOptions:
     effort: Effort = "normal"
     start: IntArray | None = None
     progress: Progress = silent
+    partitioner: Partitioner = "auto"
 
     def __post_init__(self) -> None:
         if self.effort not in ("low", "normal", "high"):
             raise OptionError(
                 "unknown effort", where="effort", found=self.effort, allowed="low, normal, high"
+            )
+        if self.partitioner not in PARTITIONERS:
+            raise OptionError(
+                "no such partitioner",
+                where="--partitioner",
+                found=self.partitioner,
+                allowed=", ".join(PARTITIONERS),
             )
         if not self.time_limit_s > 0:
             raise OptionError(
@@ -136,22 +147,38 @@ def map_network(
     pairs = {name for name, code in retiming.schedule.codes.items() if code.pair}
     wiring = wire(parts, SourceSpace.of(network), retiming.extra_delay, rates, pairs)
     meter = Meter(wiring, Limits.of(target))
-    division = partition(meter, chips, chosen.seed)
+    whole = target.layers is not None
+    division = (
+        one_core_each(wiring) if whole else partition(meter, chips, chosen.seed, chosen.partitioner)
+    )
     clock.lap("partition")
     encoded = encode(assemble(wiring, division), meter)
     tables = encoded.tables
     flow = _flow(wiring, tables, target)
     clock.lap("assemble")
-    problem = Problem.of(flow, sites_of(target, mesh), mesh.router(*target.topology.host_router))
-    start = None if chosen.start is None else start_of(problem, chosen.start)
-    placement = place(
-        problem, chosen.seed, chosen.effort, chosen.time_limit_s, start, chosen.progress
-    )
+    usage: Usage = dict(encoded.usage)
+    if whole:
+        if chosen.start is not None:
+            raise OptionError(
+                "whole layers are assigned to the cores of this target exactly, without a start",
+                where="--placement-start",
+                found=target.id,
+                remedy="leave it out",
+            )
+        placement, memories = place_layers(network, target, wiring, chosen.seed)
+        usage |= memories
+    else:
+        sites = sites_of(target, mesh)
+        problem = Problem.of(flow, sites, mesh.router(*target.topology.host_router))
+        start = None if chosen.start is None else start_of(problem, chosen.start)
+        placement = place(
+            problem, chosen.seed, chosen.effort, chosen.time_limit_s, start, chosen.progress
+        )
     clock.lap("place")
     routing = route(flow, placement.router, target, mesh)
     clock.lap("route")
     tables = replace(tables, location=placement.location.astype(np.int32))
-    report = mapping_report(wiring, tables, encoded.usage, division, placement, flow, routing, mesh)
+    report = mapping_report(wiring, tables, usage, division, placement, flow, routing, mesh)
     report["synapse_storage"] = encoded.storage
     report["seconds"] = clock.seconds
     return Mapping(tables, routing.tables, routing.certificate, report)

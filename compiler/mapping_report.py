@@ -15,7 +15,8 @@ from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import CoreTables
 from snnc.ir.topology import Mesh
 
-Usage = dict[str, tuple[IntArray, int]]
+Usage = dict[str, tuple[IntArray, int | IntArray]]
+"""By resource: use of every core, and its capacity (one number, or one per core)."""
 
 
 def mapping_report(
@@ -62,7 +63,10 @@ def _cores(wiring: Wiring, tables: CoreTables, usage: Usage, mesh: Mesh) -> list
                 "location": [x, y, slot],
                 "chip": mesh.chip(mesh.router(x, y)),
                 "populations": {names[p]: int(size[p]) for p in np.flatnonzero(size)},
-                "use": {name: [int(used[core]), cap] for name, (used, cap) in usage.items()},
+                "use": {
+                    name: [int(used[core]), int(np.broadcast_to(cap, used.shape)[core])]
+                    for name, (used, cap) in usage.items()
+                },
             }
         )
     return rows
@@ -72,8 +76,8 @@ def _utilisation(usage: Usage) -> dict[str, dict[str, float]]:
     """Mean and largest fill of the used cores, per resource."""
     return {
         name: {
-            "mean": float(used.mean() / cap) if cap else 0.0,
-            "max": float(used.max(initial=0) / cap) if cap else 0.0,
+            "mean": float((used / np.maximum(cap, 1)).mean()),
+            "max": float((used / np.maximum(cap, 1)).max(initial=0)),
         }
         for name, (used, cap) in usage.items()
     }

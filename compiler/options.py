@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 from snnc.compiler.wire import PREFERENCES
 from snnc.ir.errors import OptionError
 
 SEMANTICS = ("chip", "lava")
 EFFORTS = ("low", "normal", "high")
+Partitioner = Literal["auto", "tiles", "own", "mtkahypar"]
+PARTITIONERS: tuple[Partitioner, ...] = get_args(Partitioner)
+"""How populations are cut: layers without geometry as hypergraphs too, none, or all of them."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,14 @@ class CompileOptions:
         correct: what calibration data corrects, of "rounding,bias,rates"; nothing by default.
         leak: decays approximated as "shift" or "linear"; None keeps them or refuses.
         chips: chips joined into one mesh.
+        phases: how a network may be larger than the chips: "never"; "auto", in as many groups that
+            take turns as it needs; or a number, in at most so many (docs/phases.md).
         seed: of the mapper's search.
         time_limit_s: of the placement search.
         effort: of the placement search: "low", "normal" or "high".
         dialect, dt, reset, threshold, loop_delay, transpose_linear: what a ``.nir`` file does
             not say, see ``snnc.compiler.frontends.nir.NirOptions``.
-        input_layer: what the input layer of a ``.net`` file is fed, see
+        input_layer, spike_exponent: what a ``.net`` file does not say, see
             ``snnc.compiler.frontends.netx.NetxOptions``.
         constructor, time_axis: what a PyTorch file does not say, see
             ``snnc.compiler.frontends.torch.files.TorchOptions``.
@@ -41,6 +46,8 @@ class CompileOptions:
         semantics: "chip" takes the target's neurons; "lava" Lava's fixed-point LIF on the same
             chip, see ``snnc.compiler.legalize.lava``.
         wire_code: how counts cross the chip, see ``snnc.compiler.wire``.
+        partitioner: which populations are cut as hypergraphs too, see
+            ``snnc.compiler.partition``.
         calibration_samples: samples of the calibration data on which spikes are counted.
     """
 
@@ -51,6 +58,7 @@ class CompileOptions:
     correct: str | None = None
     leak: str | None = None
     chips: int = 1
+    phases: int | str = "never"
     seed: int = 0
     time_limit_s: float = 5.0
     effort: str = "normal"
@@ -61,6 +69,7 @@ class CompileOptions:
     loop_delay: str | None = None
     transpose_linear: bool = False
     input_layer: str = "values"
+    spike_exponent: int = 6
     constructor: str | None = None
     time_axis: str = "auto"
     conversion: str = "error"
@@ -69,11 +78,23 @@ class CompileOptions:
     wire_code: str = "auto"
     semantics: str = "chip"
     max_spikes: int | None = None
+    partitioner: str = "auto"
     calibration_samples: int = 8
 
     def __post_init__(self) -> None:
         if isinstance(self.weight_bits, str) and self.weight_bits.isdigit():
             object.__setattr__(self, "weight_bits", int(self.weight_bits))
+        if isinstance(self.phases, str) and self.phases.isdigit():
+            object.__setattr__(self, "phases", int(self.phases))
+        if self.phases not in ("never", "auto") and not (
+            isinstance(self.phases, int) and self.phases >= 1
+        ):
+            raise OptionError(
+                "not one of the choices",
+                where="--phases",
+                found=self.phases,
+                allowed="never, auto, or a number from 1",
+            )
         for name in ("timesteps", "chips", "calibration_samples", "max_spikes"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -99,12 +120,26 @@ class CompileOptions:
                 found=self.wire_code,
                 allowed=", ".join(PREFERENCES),
             )
+        if self.partitioner not in PARTITIONERS:
+            raise OptionError(
+                "no such partitioner",
+                where="--partitioner",
+                found=self.partitioner,
+                allowed=", ".join(PARTITIONERS),
+            )
         if self.seed < 0:
             raise OptionError("must not be negative", where="--seed", found=self.seed)
         for name in ("time_limit_s", "dt", "memory_budget"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise OptionError("must be positive", where=_flag(name), found=value)
+
+    @property
+    def most_phases(self) -> int | None:
+        """Largest number of phases; None: as many as it takes."""
+        if isinstance(self.phases, int):
+            return self.phases
+        return 1 if self.phases == "never" else None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON object of all fields."""

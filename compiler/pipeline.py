@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from snnc.backends import targets
-from snnc.compiler import legalize, normalise, quantize, retime
+from snnc.compiler import legalize, normalise, phases, quantize, retime
 from snnc.compiler.dump import dump_stage
+from snnc.compiler.fanin import may_overflow, split_fan_in, with_reason
 from snnc.compiler.frontends import (
     NetxOptions,
     NirOptions,
@@ -32,7 +33,7 @@ from snnc.compiler.frontends import (
 )
 from snnc.compiler.legalize.lava import lava_registers, lava_semantics
 from snnc.compiler.map import MapOptions, map_network
-from snnc.compiler.options import CompileOptions
+from snnc.compiler.options import CompileOptions, Partitioner
 from snnc.compiler.place import Effort, silent
 from snnc.compiler.provenance import provenance
 from snnc.compiler.steps import sample_steps
@@ -41,14 +42,16 @@ from snnc.compiler.verify import verify
 from snnc.compiler.wire import Preference, wire_codes
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.deployment import Deployment
-from snnc.ir.errors import OptionError
+from snnc.ir.errors import CapacityError, OptionError
 from snnc.ir.expand import expand
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
+from snnc.ir.phased import Program
 from snnc.ir.target import Target
 from snnc.ir.wire import WireCode
 
 TORCH_OPTIONS = ("constructor", "time_axis")
+NETX_OPTIONS = ("input_layer", "spike_exponent")
 CONVERSION = ("conversion", "percentile", "levels")
 """Options of ANNs."""
 GRADED_LEVELS = 15
@@ -96,6 +99,7 @@ class Compilation:
         samples: static calibration samples, for the conversion of an ANN.
         results: by stage name.
         seconds: wall time by stage name.
+        unsplit: why the fan-in of a population could not be split, by name.
         on_stage: called with (stage, None) when a stage starts, (stage, seconds) when it ends.
         placement_start: [cores, 3] x, y, slot of a former placement, to be improved.
         on_placement: called with (share of the placement search done, weighted hops now).
@@ -113,8 +117,9 @@ class Compilation:
     seconds: dict[str, float] = field(default_factory=dict)
     calibration: Calibration | None = None
     conversion: Mapping[str, Any] | None = None
+    unsplit: Mapping[str, str] = field(default_factory=dict)
 
-    def run(self, stop_after: str | None = None) -> Deployment | None:
+    def run(self, stop_after: str | None = None) -> Program | None:
         """Run all stages, or those up to and including ``stop_after``; None when stopped early.
 
         Raises:
@@ -122,6 +127,7 @@ class Compilation:
         """
         check_stage(stop_after)
         self.target = targets.load_sound(self.options.target)
+        phases.check_target(self.target, self.options.most_phases)
         work = dict(zip(STAGES, (
             self._frontend, self._normalise, self._quantize, self._legalize, self._retime,
             self._map, self._deployment,
@@ -136,7 +142,7 @@ class Compilation:
             self.on_stage(stage, self.seconds[stage])
             if stage == stop_after:
                 break
-        deployment: Deployment | None = self.results.get("deployment")
+        deployment: Program | None = self.results.get("deployment")
         return deployment
 
     def _frontend(self) -> Network | IntegerNetwork:
@@ -166,8 +172,8 @@ class Compilation:
             bits,
             self.timesteps,
             layers,
-            # Lava's populations have one threshold, so one grid.
-            "layer" if self.options.semantics == "lava" else "channel",
+            # Lava's populations have one threshold, so one grid; so have cores that hold layers.
+            "layer" if self.options.semantics == "lava" or self.target.layers else "channel",
             max_spikes=self.options.max_spikes,
             memory_budget=self.options.memory_budget,
             leak=self.options.leak,
@@ -197,12 +203,16 @@ class Compilation:
         network = self.results["quantize"].network
         legal = legalize.legalize(network, self.target, self.wire_code)
         if self.options.semantics == "lava":
-            return lava_semantics(legal, self.target, self.timesteps)
-        return legal
+            legal = lava_semantics(legal, self.target, self.timesteps)
+        self.expansion = expand(legal)
+        if self.options.semantics == "lava" or not may_overflow(legal, self.expansion, self.target):
+            return legal
+        split = split_fan_in(legal, self.expansion, self.target, self.timesteps, self.wire_code)
+        self.expansion, self.unsplit = split.expansion, split.refused
+        return split.network
 
     def _retime(self) -> retime.Retiming:
         network = self.results["legalize"]
-        self.expansion = expand(network)
         codes = wire_codes(network, self.target, self.wire_code)
         return retime.retime(
             network, self.target, self.timesteps, expansion=self.expansion, codes=codes
@@ -239,19 +249,45 @@ class Compilation:
             effort=cast("Effort", self.options.effort),
             start=self.placement_start,
             progress=self.on_placement,
+            partitioner=cast("Partitioner", self.options.partitioner),
         )
-        return map_network(
-            network,
-            self.results["retime"],
-            self.target,
-            self.options.chips,
-            self.rates,
-            options,
-            self.expansion,
+        try:
+            return map_network(
+                network,
+                self.results["retime"],
+                self.target,
+                self.options.chips,
+                self.rates,
+                options,
+                self.expansion,
+            )
+        except CapacityError as error:
+            if self.options.most_phases == 1:
+                raise with_reason(error, self.unsplit) from None
+        return phases.phase(
+            network, self._machine(options), self.rates, self.options.most_phases, self._measure
         )
 
-    def _deployment(self) -> Deployment:
+    def _machine(self, options: MapOptions) -> phases.Machine:
+        return phases.Machine(
+            self.target, self.options.chips, self.timesteps, self.wire_code, options
+        )
+
+    def _measure(self, codes: Mapping[str, WireCode]) -> Mapping[str, RealArray]:
+        assert self.calibration is not None  # only known rates are measured again
+        return self.calibration.measure(self.results["legalize"], self.target, codes)
+
+    def _deployment(self) -> Program:
         mapping = self.results["map"]
+        if isinstance(mapping, phases.PhasedMapping):
+            return phases.finish(
+                self.results["legalize"],
+                self._machine(MapOptions()),
+                mapping,
+                self._provenance(),
+                self.results["quantize"].report,
+                self._converted(),
+            )
         draft = Deployment(
             network=self.results["legalize"],
             target=self.target,
@@ -260,13 +296,16 @@ class Compilation:
             cores=mapping.cores,
             routes=mapping.routes,
             certificate=mapping.certificate,
-            provenance=provenance(
-                self.model, self.options, self.target, self.results["frontend"], self.calibration
-            ),
+            provenance=self._provenance(),
             report={},
         )
         checked = verify(draft).as_dict()
         return summarize(draft, checked, self.results, self.rates, self._converted())
+
+    def _provenance(self) -> dict[str, Any]:
+        return provenance(
+            self.model, self.options, self.target, self.results["frontend"], self.calibration
+        )
 
     def _converted(self) -> Mapping[str, Any] | None:
         """What the conversion of an ANN cost, with the accuracy of the integers."""
@@ -310,7 +349,7 @@ def nir_options(options: CompileOptions) -> NirOptions:
     Raises:
         OptionError: an option of other files was given.
     """
-    _only_for(options, ("input_layer",), ".net", "a NIR file's input is what its first node reads")
+    _only_for(options, NETX_OPTIONS, ".net", "a NIR file's input is what its first node reads")
     _only_for(options, TORCH_OPTIONS, "PyTorch", "a NIR file holds a whole network")
     _only_for(options, CONVERSION, ".onnx", "a NIR file's neurons have thresholds")
     named: dict[str, Any] = {f.name: getattr(options, f.name) for f in fields(NirOptions)}
@@ -334,7 +373,7 @@ def netx_options(options: CompileOptions) -> NetxOptions:
     _only_for(options, others, ".nir", "a .net file holds integers with one meaning")
     _only_for(options, TORCH_OPTIONS, "PyTorch", "a .net file holds a whole network")
     named: Any = options.input_layer
-    return NetxOptions(named)
+    return NetxOptions(named, options.spike_exponent)
 
 
 def torch_options(options: CompileOptions) -> TorchOptions:
@@ -345,9 +384,7 @@ def torch_options(options: CompileOptions) -> TorchOptions:
     """
     others = tuple(f.name for f in fields(NirOptions))
     _only_for(options, others, ".nir", "a PyTorch model says how its neurons behave")
-    _only_for(
-        options, ("input_layer",), ".net", "a PyTorch model's input is what it is called with"
-    )
+    _only_for(options, NETX_OPTIONS, ".net", "a PyTorch model's input is what it is called with")
     _only_for(options, CONVERSION, ".onnx", "a PyTorch model's neurons have thresholds")
     return TorchOptions(options.constructor, options.time_axis, options.timesteps)
 
@@ -362,7 +399,7 @@ def onnx_options(options: CompileOptions, target: Target | None = None) -> OnnxO
     """
     others = tuple(f.name for f in fields(NirOptions))
     _only_for(options, others, ".nir", "an ONNX file says what its operators do")
-    _only_for(options, ("input_layer",), ".net", "an ONNX file names its inputs")
+    _only_for(options, NETX_OPTIONS, ".net", "an ONNX file names its inputs")
     _only_for(options, TORCH_OPTIONS, "PyTorch", "an ONNX file holds a whole network")
     levels = options.levels
     if levels is None and target is not None and target.spike.payload_bits:

@@ -38,7 +38,12 @@ def provenance(
     named = {**options.to_dict(), "target": target.id}  # a path would name the machine
     return {
         "versions": {"python": platform.python_version(), **{p: _version(p) for p in PACKAGES}},
-        "model": {"name": model.name, "sha256": _model_hash(model)},
+        "model": {
+            "name": model.name,
+            "sha256": _model_hash(model),
+            # Weights may lie in files beside the model: the network as it was read covers them.
+            "network_sha256": _model_hash(network),
+        },
         "target": {"id": target.id, "sha256": target_hash(target)},
         "calibration": None if data is None else {"sha256": _data_hash(data.values)},
         "options": named,

@@ -15,6 +15,7 @@ import numpy as np
 from snnc.compiler import estimate
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.deployment import Deployment
+from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.nodes import Input, Output
 
 SCHEMA = "snnc-report/1"
@@ -43,7 +44,10 @@ def summarize(
     kept = {name: value for name, value in mapped.items() if name not in ("seconds", "cores")}
     report = {
         "schema": SCHEMA,
-        "network": _network(draft),
+        "network": {
+            **describe_network(draft.network),
+            "synapses": int(draft.cores.synapse_target.size),
+        },
         "target": _target(draft),
         "assumptions": {**draft.network.assumptions, **_schedule_assumptions(draft)},
         "layers": _layers(draft, owner, rates),
@@ -54,7 +58,7 @@ def summarize(
         "retime": dict(stages["retime"].report),
         "map": kept,
         "check": dict(checked),
-        "approximations": _approximations(stages["quantize"].report),
+        "approximations": approximations(stages["quantize"].report),
         "unchecked": list(checked["unchecked"]),
         "traffic": _traffic(draft, rates),
         "certificate": {
@@ -89,7 +93,7 @@ def _schedule_assumptions(deployment: Deployment) -> dict[str, str]:
     return result
 
 
-def _approximations(quantized: Mapping[str, Any]) -> list[str]:
+def approximations(quantized: Mapping[str, Any]) -> list[str]:
     """Where the integers are not the trained numbers, in words."""
     lines = []
     for name, layer in quantized.get("layers", {}).items():
@@ -180,8 +184,8 @@ def _owners(deployment: Deployment) -> IntArray:
     return result
 
 
-def _network(deployment: Deployment) -> dict[str, Any]:
-    network, cores = deployment.network, deployment.cores
+def describe_network(network: IntegerNetwork) -> dict[str, Any]:
+    """Inputs, outputs and size of a network as JSON values."""
     return {
         "name": network.name,
         "inputs": [
@@ -198,8 +202,7 @@ def _network(deployment: Deployment) -> dict[str, Any]:
             for n in network.of_type(Output)
         ],
         "populations": len(network.populations),
-        "neurons": int(cores.neuron_source.size),
-        "synapses": int(cores.synapse_target.size),
+        "neurons": sum(population.size for population in network.populations),
     }
 
 

@@ -1,4 +1,4 @@
-"""The ``.snnc`` file: a ``Deployment`` as one ZIP (format in ``docs/artifact.md``).
+"""The ``.snnc`` file: a compiled program as one ZIP (format in ``docs/artifact.md``).
 
 Equal deployments give equal bytes: fixed timestamps, fixed member order, fixed compression.
 Reading trusts nothing: sizes are checked before decompression, every member against its sha256,
@@ -22,14 +22,18 @@ from snnc.ir.arrays import AnyArray
 from snnc.ir.atomic import atomic_file
 from snnc.ir.codec import decode, encode
 from snnc.ir.deployment import Certificate, CoreTables, Deployment, RouteTables, Schedule
-from snnc.ir.errors import ArtifactError
+from snnc.ir.errors import ArtifactError, ModelError, UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.npy import read_npy, write_npy
+from snnc.ir.phased import Member, PhasedDeployment, Phases, Program
 from snnc.ir.safezip import members, open_zip, read_member
+from snnc.ir.subnetwork import subnetworks
 from snnc.ir.target import Target
 
 FORMAT = "snnc-artifact"
 FORMAT_VERSION = 1
+PHASED_VERSION = 2
+"""Of programs of several phases; others stay readable by older versions."""
 SIZE_LIMIT = 8 << 30
 """Largest decompressed artifact read, in bytes."""
 _MANIFEST_LIMIT = 16 << 20
@@ -51,16 +55,17 @@ class ArtifactReport:
     manifest: Mapping[str, Any]
 
 
-def write(deployment: Deployment, path: Path) -> None:
+def write(program: Program, path: Path) -> None:
     """Write an artifact completely or not at all.
 
     Raises:
         OutputError: the path cannot be written.
     """
-    parts = _members(deployment)
+    parts = _members(program)
+    phased = isinstance(program, PhasedDeployment)
     manifest = {
         "format": FORMAT,
-        "version": FORMAT_VERSION,
+        "version": PHASED_VERSION if phased else FORMAT_VERSION,
         "snnc": _snnc_version(),
         "members": {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()},
     }
@@ -77,24 +82,108 @@ def read(path: Path) -> Deployment:
 
     Raises:
         ArtifactError: not an artifact, damaged, incomplete, or of a newer format.
+        UnsupportedError: a program of several phases; ``read_program`` reads those too.
+    """
+    program = read_program(path)
+    if isinstance(program, PhasedDeployment):
+        raise several_phases(program, str(path))
+    return program
+
+
+def several_phases(program: PhasedDeployment, where: str) -> UnsupportedError:
+    """What those say who cannot work with a program of several phases."""
+    return UnsupportedError(
+        "the program takes several phases, which this cannot do",
+        where=where,
+        found=f"{len(program.phases)} phases of {program.network.name}",
+        allowed="one phase: a network that fits the machine at once",
+        remedy="compile with --phases never, and more chips (--chips) or a larger target; "
+        "snnc run, verify, report, inspect and compare know phases",
+    )
+
+
+def read_program(path: Path) -> Program:
+    """Read a deployment, or phases, checking every member.
+
+    Raises:
+        ArtifactError: not an artifact, damaged, incomplete, or of a newer format.
     """
     with open_zip(path, "a .snnc artifact", ArtifactError) as archive:
         package = _Package(archive)
         arrays = package.arrays()
         network = _record(package.json("network.json"), arrays, IntegerNetwork, "network.json")
         tables = package.json("tables.json")
-        parts = {
-            name: _record(_field(tables, name, dict, "tables.json"), arrays, cls, name)
-            for name, cls in _TABLES.items()
-        }
+        target = _target(package.json("target.json"))
+        chips = _field(tables, "chips", int, "tables.json")
+        provenance, report = package.json("provenance.json"), package.json("report.json")
+        if package.version == PHASED_VERSION:
+            rows = _field(tables, "phases", list, "tables.json")
+            members = _all_members(rows, arrays)
+            phases = _phases(network, target, chips, rows, members, arrays)
+            try:
+                return PhasedDeployment(network, target, chips, members, phases, provenance, report)
+            except ModelError as error:
+                raise _bad_phases(error) from error
+        parts = _tables(tables, arrays, "tables.json")
         return Deployment(
             network=network,
-            target=_target(package.json("target.json")),
-            chips=_field(tables, "chips", int, "tables.json"),
-            provenance=package.json("provenance.json"),
-            report=package.json("report.json"),
+            target=target,
+            chips=chips,
+            provenance=provenance,
+            report=report,
             **parts,
         )
+
+
+def _tables(row: dict[str, Any], arrays: Mapping[str, AnyArray], where: str) -> dict[str, Any]:
+    """Schedule, core images, routes and certificate of one phase."""
+    return {
+        name: _record(_field(row, name, dict, where), arrays, cls, name)
+        for name, cls in _TABLES.items()
+    }
+
+
+def _all_members(rows: list[Any], arrays: Mapping[str, AnyArray]) -> Phases:
+    result = []
+    for number, row in enumerate(rows):
+        where = f"tables.json: phase {number + 1}"
+        if not isinstance(row, dict):
+            raise ArtifactError("a phase is not an object", where=where, found=type(row).__name__)
+        found = _field(row, "members", list, where)
+        result.append(tuple(_record(value, arrays, Member, where) for value in found))
+    return tuple(result)
+
+
+def _phases(
+    network: IntegerNetwork,
+    target: Target,
+    chips: int,
+    rows: list[Any],
+    members: Phases,
+    arrays: Mapping[str, AnyArray],
+) -> tuple[Deployment, ...]:
+    """Deployments of all phases; their networks are those that the members ask for."""
+    try:
+        networks = subnetworks(network, members)
+    except ModelError as error:
+        raise _bad_phases(error) from error
+    return tuple(
+        Deployment(
+            part, target, chips, provenance={}, report={},
+            **_tables(row, arrays, f"tables.json: phase {number + 1}"),
+        )
+        for number, (part, row) in enumerate(zip(networks, rows, strict=True))
+    )  # fmt: skip
+
+
+def _bad_phases(error: ModelError) -> ArtifactError:
+    return ArtifactError(
+        "the phases do not make up the network",
+        where=f"tables.json: {error.where}",
+        found=f"{error.problem}: {error.found}",
+        allowed=error.allowed,
+        remedy="the file was changed after snnc wrote it; compile the model again",
+    )
 
 
 def read_report(path: Path) -> ArtifactReport:
@@ -120,20 +209,31 @@ def dump_json(value: object) -> bytes:
     return (text + "\n").encode()
 
 
-def _members(deployment: Deployment) -> dict[str, bytes]:
+def _members(program: Program) -> dict[str, bytes]:
     """All members but the manifest, in file order."""
     arrays: dict[str, AnyArray] = {}
-    network = encode(deployment.network, arrays)
-    tables = {name: encode(getattr(deployment, name), arrays) for name in _TABLES}
-    target = deployment.target.model_dump(mode="json", by_alias=True)
+    network = encode(program.network, arrays)
+    tables: dict[str, Any]
+    if isinstance(program, PhasedDeployment):
+        tables = {"phases": [
+            {"members": encode(members, arrays), **_encoded(phase, arrays)}
+            for members, phase in zip(program.members, program.phases, strict=True)
+        ]}  # fmt: skip
+    else:
+        tables = _encoded(program, arrays)
+    target = program.target.model_dump(mode="json", by_alias=True)
     return {
-        "provenance.json": dump_json(deployment.provenance),
-        "report.json": dump_json(deployment.report),
+        "provenance.json": dump_json(program.provenance),
+        "report.json": dump_json(program.report),
         "target.json": dump_json(target),
         "network.json": dump_json(network),
-        "tables.json": dump_json({"chips": deployment.chips, **tables}),
+        "tables.json": dump_json({"chips": program.chips, **tables}),
         **{f"arrays/{name}.npy": write_npy(array) for name, array in arrays.items()},
     }
+
+
+def _encoded(deployment: Deployment, arrays: dict[str, AnyArray]) -> dict[str, Any]:
+    return {name: encode(getattr(deployment, name), arrays) for name in _TABLES}
 
 
 class _Package:
@@ -198,21 +298,23 @@ class _Package:
         manifest = _json_object(read_member(self._archive, info, ArtifactError), where)
         if manifest.get("format") != FORMAT:
             raise ArtifactError("not a .snnc artifact", where=where, allowed=f"format {FORMAT}")
-        _check_version(manifest, self._path)
+        self.version = _version(manifest, self._path)
         self._hashes: dict[str, Any] = _field(manifest, "members", dict, where)
         return manifest
 
 
-def _check_version(manifest: Mapping[str, Any], path: str) -> None:
-    found = _field(dict(manifest), "version", int, f"{path}:manifest.json")
-    if found != FORMAT_VERSION:
+def _version(manifest: Mapping[str, Any], path: str) -> int:
+    found: int = _field(dict(manifest), "version", int, f"{path}:manifest.json")
+    if found not in (FORMAT_VERSION, PHASED_VERSION):
         raise ArtifactError(
-            "the artifact has a newer format" if found > FORMAT_VERSION else "unknown format",
+            "the artifact has a newer format" if found > PHASED_VERSION else "unknown format",
             where=path,
             found=f"format version {found}, written by snnc {manifest.get('snnc', '?')}",
-            allowed=f"format version {FORMAT_VERSION} (this is snnc {_snnc_version()})",
+            allowed=f"format version {FORMAT_VERSION} or {PHASED_VERSION} "
+            f"(this is snnc {_snnc_version()})",
             remedy=f"install snnc {manifest.get('snnc', '?')} or newer, or compile again",
         )
+    return found
 
 
 def _json_object(data: bytes, where: str) -> dict[str, Any]:

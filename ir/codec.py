@@ -20,7 +20,16 @@ from snnc.ir.deployment import Certificate, CoreTables, RouteTables, Schedule
 from snnc.ir.errors import ArtifactError, SnncError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
-from snnc.ir.neuron import Adaptation, GatedBias, Leak, Neuron, Reset, StateRange
+from snnc.ir.neuron import (
+    Adaptation,
+    DeltaCode,
+    GatedBias,
+    Leak,
+    Neuron,
+    Recovery,
+    Reset,
+    StateRange,
+)
 from snnc.ir.nodes import (
     Add,
     Barrier,
@@ -38,6 +47,7 @@ from snnc.ir.nodes import (
     Rescale,
     Scale,
 )
+from snnc.ir.phased import Member
 from snnc.ir.real_neuron import RealNeuron
 from snnc.ir.types import ValueType
 from snnc.ir.weights import Conv, Dense, Sparse
@@ -47,18 +57,23 @@ _CLASSES: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
         Network, IntegerNetwork, Schedule, CoreTables, RouteTables, Certificate, Neuron, Leak,
-        StateRange, GatedBias, Reset, Adaptation, RealNeuron, ValueType, Dense, Conv, Sparse,
+        StateRange, GatedBias, Reset, Adaptation, Recovery, DeltaCode, RealNeuron, ValueType,
+        Dense, Conv, Sparse,
         Input, Output, Linear, Add, Mul, MatMul, Reduce, Pool, Index, Delay, Rescale, Lut, Scale,
-        Bias, Barrier, WireCode,
+        Bias, Barrier, WireCode, Member,
     )
 }  # fmt: skip
 
+Classes = Mapping[str, type[Any]]
 _SCALARS = (int, float, bool, str, NoneType)
 _WIDE = ("int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 
 
-def encode(value: object, arrays: dict[str, AnyArray]) -> Any:
-    """JSON form of a value; arrays are appended to ``arrays`` under running names."""
+def encode(value: object, arrays: dict[str, AnyArray], classes: Classes = _CLASSES) -> Any:
+    """JSON form of a value; arrays are appended to ``arrays`` under running names.
+
+    ``classes`` are the records that may occur; by default those of the artifact.
+    """
     if isinstance(value, np.ndarray):
         name = f"a{len(arrays)}"
         arrays[name] = narrow(value)
@@ -67,14 +82,15 @@ def encode(value: object, arrays: dict[str, AnyArray]) -> Any:
         return {"$array": name, "dtype": value.dtype.name}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         name = type(value).__name__
-        if _CLASSES.get(name) is not type(value):
+        if classes.get(name) is not type(value):
             raise TypeError(f"{name} is not a serializable class")
-        fields = {f.name: encode(getattr(value, f.name), arrays) for f in dataclasses.fields(value)}
-        return {"$": name, **fields}
+        fields = dataclasses.fields(value)
+        parts = {f.name: encode(getattr(value, f.name), arrays, classes) for f in fields}
+        return {"$": name, **parts}
     if isinstance(value, Mapping):
-        return {str(key): encode(item, arrays) for key, item in value.items()}
+        return {str(key): encode(item, arrays, classes) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [encode(item, arrays) for item in value]
+        return [encode(item, arrays, classes) for item in value]
     if isinstance(value, np.generic):
         return value.item()
     if value is None or isinstance(value, bool | int | float | str):
@@ -94,28 +110,28 @@ def narrow(array: AnyArray) -> AnyArray:
     return array.astype(np.int64)
 
 
-def decode(value: Any, arrays: Mapping[str, AnyArray]) -> Any:
+def decode(value: Any, arrays: Mapping[str, AnyArray], classes: Classes = _CLASSES) -> Any:
     """Inverse of ``encode``; lists become tuples.
 
     Raises:
         ArtifactError: an unknown class, a missing array, or fields a constructor refuses.
     """
     if isinstance(value, list):
-        return tuple(decode(item, arrays) for item in value)
+        return tuple(decode(item, arrays, classes) for item in value)
     if not isinstance(value, dict):
         return value
     if "$array" in value:
         return _array(value, arrays)
     if "$" not in value:
-        return {key: decode(item, arrays) for key, item in value.items()}
+        return {key: decode(item, arrays, classes) for key, item in value.items()}
     kind = value["$"]
-    cls = _CLASSES.get(kind) if isinstance(kind, str) else None
+    cls: Any = classes.get(kind) if isinstance(kind, str) else None
     if cls is None:
         raise ArtifactError(
             "unknown record class", where=str(kind), remedy="was it written by a newer snnc?"
         )
-    fields = {key: decode(item, arrays) for key, item in value.items() if key != "$"}
-    for key, allowed in _scalar_fields(kind).items():
+    fields = {key: decode(item, arrays, classes) for key, item in value.items() if key != "$"}
+    for key, allowed in _scalar_fields(cls).items():
         if key in fields and not any(_is_a(fields[key], kind) for kind in allowed):
             raise ArtifactError(
                 "a field has the wrong type",
@@ -133,10 +149,10 @@ def decode(value: Any, arrays: Mapping[str, AnyArray]) -> Any:
 
 
 @functools.cache
-def _scalar_fields(record: str) -> Mapping[str, tuple[Any, ...]]:
+def _scalar_fields(record: type[Any]) -> Mapping[str, tuple[Any, ...]]:
     """What a record's numbers, flags and words may be: types, and the words of a ``Literal``."""
     result = {}
-    for name, hint in get_type_hints(_CLASSES[record]).items():
+    for name, hint in get_type_hints(record).items():
         parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
         allowed = [w for part in parts for w in (get_args(part) if _is_literal(part) else [part])]
         if all(isinstance(kind, str) or kind in _SCALARS for kind in allowed):

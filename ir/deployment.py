@@ -210,6 +210,16 @@ class Deployment:
     provenance: Mapping[str, Any]
     report: Mapping[str, Any]
 
+    @property
+    def timesteps(self) -> int:
+        """Logical steps of a sample."""
+        return self.schedule.timesteps
+
+    @property
+    def ticks(self) -> int:
+        """Ticks of a sample."""
+        return self.schedule.ticks
+
     @cached_property
     def sources(self) -> SourceSpace:
         """Numbering of senders."""

@@ -7,8 +7,9 @@ linearity, and what both a chip and a fast simulator work with.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -16,6 +17,7 @@ from scipy import sparse
 from snnc.ir.arrays import IntArray, Shape, size_of
 from snnc.ir.errors import UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork, IntegerNode
+from snnc.ir.jit import lean_kernel
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Add, Barrier, Delay, Index, Input, Linear, Output, Pool
 from snnc.ir.weights import Conv, Dense, Weights
@@ -57,27 +59,18 @@ class Expansion:
     readout: dict[str, str]
 
 
+Terms = dict[tuple[str, int], sparse.csr_array | None]
+"""Matrices [elements of a node, elements of the source] by (source, delay); None: the identity."""
+
+
 def expand(network: IntegerNetwork) -> Expansion:
     """Expand a network; raises ``UnsupportedError`` at an operator that is not linear."""
-    cache: dict[str, dict[tuple[str, int], sparse.csr_array]] = {}
-    projections = []
-    for neuron in network.populations:
-        for (source, delay), matrix in sorted(_terms(network, neuron.inputs[0], cache).items()):
-            by_source = sparse.csr_array(matrix.T)
-            by_source.sum_duplicates()
-            by_source.eliminate_zeros()
-            by_source.sort_indices()
-            projections.append(
-                Projection(
-                    source,
-                    neuron.name,
-                    delay,
-                    by_source.indptr.astype(np.int64),
-                    by_source.indices.astype(np.int32),
-                    by_source.data.astype(np.int64),
-                    neuron.size,
-                )
-            )
+    outline = expand_outline(network)
+    return replace(outline, projections=tuple(each_projection(network)))
+
+
+def expand_outline(network: IntegerNetwork) -> Expansion:
+    """The expansion without projections; raises as ``expand``."""
     readout = {}
     for output in network.of_type(Output):
         source = output.inputs[0]
@@ -89,41 +82,98 @@ def expand(network: IntegerNetwork) -> Expansion:
                 remedy="the legalize stage inserts readout populations",
             )
         readout[output.name] = source
-    return Expansion(network.of_type(Input), network.populations, tuple(projections), readout)
+    return Expansion(network.of_type(Input), network.populations, (), readout)
+
+
+def each_projection(network: IntegerNetwork) -> Iterator[Projection]:
+    """The projections one at a time, population by population; raises as ``expand``."""
+    terms_of = _Terms(network)
+    for neuron in network.populations:
+        for source, delay, by_source in _rows(network, neuron, terms_of):
+            by_source.eliminate_zeros()
+            yield Projection(
+                source,
+                neuron.name,
+                delay,
+                by_source.indptr.astype(np.int64, copy=False),
+                by_source.indices.astype(np.int32, copy=False),
+                by_source.data.astype(np.int64, copy=False),
+                neuron.size,
+            )
+
+
+def _rows(
+    network: IntegerNetwork, neuron: Neuron, terms_of: _Terms
+) -> Iterator[tuple[str, int, sparse.csr_array]]:
+    """(source, delay, matrix [sources, targets]) of all that a population adds up."""
+    node = network.node[neuron.inputs[0]]
+    if isinstance(node, Linear) and isinstance(node.weights, Conv):
+        source = node.inputs[0]
+        if isinstance(network.node[source], Input | Neuron):  # the usual case, without detours
+            yield source, 0, _conv_matrix(node.weights, network.shapes[source], by_source=True)
+            return
+    terms = terms_of(node.name)
+    for source, delay in sorted(terms):
+        by_source = sparse.csr_array(_matrix(terms.pop((source, delay)), network, source).T)
+        by_source.sum_duplicates()
+        by_source.sort_indices()
+        yield source, delay, by_source
 
 
 def fan_in(network: IntegerNetwork, populations: Iterable[str]) -> dict[str, int]:
     """Synapses of every one of these populations, by name; raises as ``expand``."""
-    cache: dict[str, dict[tuple[str, int], sparse.csr_array]] = {}
+    terms_of = _Terms(network)
     result = {}
     for name in populations:
-        terms = _terms(network, network.node[name].inputs[0], cache)
-        result[name] = sum(int(np.count_nonzero(matrix.data)) for matrix in terms.values())
+        terms = terms_of(network.node[name].inputs[0])
+        result[name] = 0
+        for (source, _), matrix in terms.items():
+            whole = sparse.csr_array(_matrix(matrix, network, source), copy=True)
+            whole.sum_duplicates()
+            result[name] += int(np.count_nonzero(whole.data))
     return result
 
 
-def _terms(
-    network: IntegerNetwork,
-    name: str,
-    cache: dict[str, dict[tuple[str, int], sparse.csr_array]],
-) -> dict[tuple[str, int], sparse.csr_array]:
-    """Matrices [elements of ``name``, elements of source] by (source, delay)."""
-    if name in cache:
-        return cache[name]
-    node = network.node[name]
-    if isinstance(node, Input | Neuron):
-        return {(name, 0): sparse.eye_array(size_of(node.shape), dtype=np.int64, format="csr")}
-    operands = [_terms(network, source, cache) for source in node.inputs]
-    result: dict[tuple[str, int], sparse.csr_array] = {}
-    for position, terms in enumerate(operands):
-        matrix = operator_matrix(node, position, [network.shapes[s] for s in node.inputs])
-        late = _late(node)
-        for (source, delay), inner in terms.items():
-            product = inner if matrix is None else matrix @ inner
-            key = (source, delay + late)
-            result[key] = product if key not in result else result[key] + product
-    cache[name] = result
-    return result
+def _matrix(
+    matrix: sparse.csr_array | None, network: IntegerNetwork, source: str
+) -> sparse.csr_array:
+    if matrix is None:
+        return sparse.eye_array(size_of(network.shapes[source]), dtype=np.int64, format="csr")
+    return matrix
+
+
+class _Terms:
+    """Call with a node's name for its ``Terms``; what several nodes read is kept for the next."""
+
+    def __init__(self, network: IntegerNetwork) -> None:
+        self._network = network
+        self._readers = Counter(source for node in network.nodes for source in node.inputs)
+        self._kept: dict[str, Terms] = {}
+
+    def __call__(self, name: str) -> Terms:
+        if name in self._kept:
+            return dict(self._kept[name])
+        network = self._network
+        node = network.node[name]
+        if isinstance(node, Input | Neuron):
+            return {(name, 0): None}
+        operands = [self(source) for source in node.inputs]
+        result: Terms = {}
+        for position, terms in enumerate(operands):
+            operator = operator_matrix(node, position, [network.shapes[s] for s in node.inputs])
+            late = _late(node)
+            for (source, delay), inner in terms.items():
+                product = inner
+                if operator is not None:
+                    product = operator if inner is None else operator @ inner
+                key = (source, delay + late)
+                if key in result:
+                    left, right = result[key], product
+                    product = _matrix(left, network, source) + _matrix(right, network, source)
+                result[key] = product
+        if self._readers[name] > 1:
+            self._kept[name] = dict(result)
+        return result
 
 
 def _late(node: IntegerNode) -> int:
@@ -181,22 +231,75 @@ def weight_matrix(weights: Weights, shape: Shape) -> sparse.csr_array:
     return sparse.csr_array(triple, shape=(weights.row_ptr.size - 1, weights.inputs))
 
 
-def _conv_matrix(conv: Conv, shape: Shape) -> sparse.csr_array:
-    """Unroll a convolution: one entry per (output element, kernel tap inside the image)."""
+def _conv_matrix(conv: Conv, shape: Shape, *, by_source: bool = False) -> sparse.csr_array:
+    """Unroll a convolution: one entry per (output element, kernel tap inside the image).
+
+    Args:
+        conv: the operator.
+        shape: of its input.
+        by_source: return the transpose, [inputs, outputs], without the way over the matrix.
+    """
     out_shape = conv.output_shape("conv", shape)
     out_channels, in_per_group = conv.values.shape[:2]
-    extent, out_extent = shape[1:], out_shape[1:]
-    spatial_in, spatial_out = size_of(extent), size_of(out_extent)
-    rows, columns, taps = _window_pairs(conv, extent, out_extent)
+    spatial_in, spatial_out = size_of(shape[1:]), size_of(out_shape[1:])
+    output, source, taps = _window_pairs(conv, shape[1:], out_shape[1:])
     kernel = conv.values.reshape(out_channels, in_per_group, -1)
-    group_out = out_channels // conv.groups
-    o, i = np.meshgrid(np.arange(out_channels), np.arange(in_per_group), indexing="ij")
-    source_channel = (o // group_out) * in_per_group + i
-    row = (o[..., None] * spatial_out + rows).reshape(-1)
-    column = (source_channel[..., None] * spatial_in + columns).reshape(-1)
-    value = kernel[:, :, taps].reshape(-1)
-    size = (out_channels * spatial_out, shape[0] * spatial_in)
-    return sparse.csr_array((value, (row, column)), shape=size)
+    if not by_source:
+        return _unrolled(kernel, spatial_in, shape[0], (output, spatial_out), source, taps)
+    grouped = kernel.reshape(conv.groups, -1, in_per_group, kernel.shape[2])
+    turned = grouped.transpose(0, 2, 1, 3).reshape(shape[0], -1, kernel.shape[2])
+    order = np.lexsort((output, source))
+    rows = source[order], spatial_in
+    return _unrolled(turned, spatial_out, out_channels, rows, output[order], taps[order])
+
+
+def _unrolled(
+    kernel: IntArray, spatial: int, channels: int, rows: tuple[IntArray, int], column: IntArray,
+    taps: IntArray,
+) -> sparse.csr_array:  # fmt: skip
+    """Entries (channel x row position, channel x column position) of all pairs of positions.
+
+    Args:
+        kernel: [row channels, column channels of a group, taps].
+        spatial: positions of a column channel.
+        channels: column channels.
+        rows: [pairs] row position, rising; and the number of positions.
+        column: [pairs] column position, rising within a row.
+        taps: [pairs] kernel tap.
+    """
+    window = np.bincount(rows[0], minlength=rows[1])
+    pointers = np.zeros(kernel.shape[0] * rows[1] + 1, np.int64)
+    pointers[1:] = np.cumsum(np.tile(window * kernel.shape[1], kernel.shape[0]))
+    size = (pointers.size - 1, channels * spatial)
+    small = max(size[1], int(pointers[-1])) < 2**31
+    index = np.empty(pointers[-1], np.int32 if small else np.int64)
+    value = np.empty(pointers[-1], np.int64)
+    group = kernel.shape[0] * kernel.shape[1] // channels
+    _unroll(
+        np.ascontiguousarray(kernel), group, spatial, np.concatenate([[0], np.cumsum(window)]),
+        column, taps, index, value,
+    )  # fmt: skip
+    matrix = sparse.csr_array((value, index, pointers.astype(index.dtype)), shape=size)
+    matrix.has_canonical_format = True  # rows rise and repeat nothing
+    return matrix
+
+
+@lean_kernel
+def _unroll(
+    kernel: IntArray, group: int, spatial: int, window_ptr: IntArray, position: IntArray,
+    tap: IntArray, column: IntArray, value: IntArray,
+) -> None:  # fmt: skip
+    """Fill the rows, one after the other; ``group`` row channels meet the same columns."""
+    written = 0
+    for o in range(kernel.shape[0]):
+        first = (o // group) * kernel.shape[1]
+        for p in range(window_ptr.size - 1):
+            for i in range(kernel.shape[1]):
+                base = (first + i) * spatial
+                for k in range(window_ptr[p], window_ptr[p + 1]):
+                    column[written] = base + position[k]
+                    value[written] = kernel[o, i, tap[k]]
+                    written += 1
 
 
 def _window_pairs(

@@ -245,5 +245,7 @@ def _check_membrane(n: Neuron, x: ValueType) -> None:
     _check_bound(n.name, _largest(n.leak.multiplier) * kept + current + bias)
     if n.reset.kind == "multiply":
         _check_bound(n.name, max(abs(n.reset.up), abs(n.reset.down)) * kept)
+    if n.delta is not None:  # the difference of two states, and what is told of it
+        _check_bound(n.name, 2 * kept + (1 << n.delta.shift))
     levels = max(n.levels, n.negative_levels)
     _check_bound(n.name, kept + _largest(n.reset.amount) * levels)

@@ -5,14 +5,24 @@ One logical step ``t`` of one neuron, in this order (all integers, exact)::
     x   = (sum of inputs) << input_shift
     cur = range_c(round(cm * cur / 2^cs) + x)          only with ``current``; else cur = x
     v   = range_v(round(m * v / 2^s) + cur + sum of bias_k for which t >= onset_k)
-    T   = thresholds + ((beta * a) >> beta_shift)      a = 0 without ``adaptation``
+    B   = thresholds + ((beta * a) >> beta_shift)      a = 0 without ``adaptation``
+    T   = B + q with ``recovery``, else B
     c   = #{k : v >= T_k} - #{j : -v >= negative_thresholds_j}
     if q > 0:  c = 0, and v = reset value if ``refractory_hold``
     v   = v - R c | (c != 0 ? r : v) | v | (c > 0 ? rho+ v : c < 0 ? rho- v : v)
     v   = range_v(v)
-    a   = round(am * a / 2^as) + gain * [c != 0]  |  clip(a + (c != 0 ? up : -down), 0, max)
-    q   = c != 0 ? refractory : max(q - 1, 0)
+    a   = round(am * a / 2^as) + gain * [c != 0]  |  round(am * (a + gain * [c != 0]) / 2^as)
+          |  clip(a + (c != 0 ? up : -down), 0, max)
+    q   = c != 0 ? refractory : max(q - 1, 0)  |  round(rm * (q + factor * B_1 * [c != 0]) / 2^rs)
     emit c, or emission[c], or v when ``emit`` is "state"
+
+With ``delta`` (``emit`` is "delta") the lines from B on are, for a sigma-delta neuron::
+
+    y   = max(v, 0)  |  v
+    d   = range_v(y - a)
+    s   = |d| >= thresholds_1 ? clip(d >> shift) to the message's range : 0
+    a   = |d| >= thresholds_1 ? (y  |  range_v(a + (s << shift))) : a
+    emit s
 
 State starts at ``v = initial``, cur = a = q = 0 for every sample.  Comparison is always ``>=``;
 importers turn ``v > theta`` into ``v >= theta + 1`` (Fang et al., SpikingJelly, 2023, for the
@@ -114,10 +124,12 @@ class Adaptation:
     """Threshold offset driven by the neuron's own spikes.
 
     ``decay``: a = leak(a) + gain * [c != 0] (ALIF, Bellec et al. 2018).
+    ``raise_decay``: a = leak(a + gain * [c != 0]) (ALIF of lava-dl: the step that follows decays
+    first, what the spike has raised included).
     ``step``: a = clip(a + (c != 0 ? gain : -decrement), 0, maximum) (US11551074B2).
     """
 
-    kind: Literal["decay", "step"]
+    kind: Literal["decay", "raise_decay", "step"]
     gain: IntArray
     leak: Leak = NO_LEAK
     decrement: int = 0
@@ -130,6 +142,56 @@ class Adaptation:
 
 
 @dataclass(frozen=True, eq=False)
+class Recovery:
+    """Relative refractory state q: a spike raises it by ``factor`` times the threshold it met.
+
+    q = leak(q + factor * B_1 * [c != 0]), B_1 the lowest threshold with its adaptation and
+    without q; the membrane is compared with B + q (ALIF of lava-dl 0.6.0,
+    ``slayer/neuron/dynamics/adaptive_threshold.py``, factor 2).
+    """
+
+    leak: Leak
+    factor: int = 2
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.factor < 2**16:
+            raise ModelError("a recovery factor is 0..65535", found=self.factor)
+
+
+@dataclass(frozen=True)
+class DeltaCode:
+    """How a sigma-delta neuron sends changes of its activation (``lava.proc.sdn``, 0.10.0).
+
+    Attributes:
+        activation: "relu" for max(v, 0), "unit" for v.
+        shift: a change is sent in units of 2^shift, rounded toward minus infinity.
+        feedback: what counts as sent: the "change", though its message was rounded (Lava's
+            fixed-point model), or the "message", whose rounding is then made up for later
+            (Lava's corrected model).
+        message_bits: width of a message in two's complement without its lowest value, where it
+            clips; None: whatever the state's range asks for.
+    """
+
+    activation: Literal["relu", "unit"] = "relu"
+    shift: int = 0
+    feedback: Literal["change", "message"] = "change"
+    message_bits: int | None = None
+
+    def __post_init__(self) -> None:
+        bits = self.message_bits
+        if not 0 <= self.shift <= 30 or (bits is not None and not 2 <= bits <= 62):
+            raise ModelError(
+                "a message is shifted by 0..30 and has 2..62 bits",
+                found=f"{self.shift}, {self.message_bits}",
+            )
+
+    @property
+    def limit(self) -> int:
+        """Largest message; no limit is one that no state reaches."""
+        return 2**62 if self.message_bits is None else (1 << (self.message_bits - 1)) - 1
+
+
+@dataclass(frozen=True, eq=False)
 class Neuron:
     """A population of neurons in normal form (see the module's docstring).
 
@@ -137,7 +199,8 @@ class Neuron:
         shape: of the population, without batch and time.
         thresholds: [K, ...] rising ladder, K >= 0; each level broadcasts to ``shape``.
         negative_thresholds: [J, ...] rising ladder on -v.
-        emit: "count" sends c, "state" sends v (readouts; then both ladders are empty).
+        emit: "count" sends c, "state" sends v (readouts; then both ladders are empty), "delta"
+            sends changes (then the ladder is one threshold, and there is no reset).
         emission: [J + 1 + K] what is sent for the counts -J .. K, 0 for the count 0; None: the
             count itself.  The reset and all other states see the count, never its emission.
         grid: real value of one unit of v, one number or one per channel (first axis).
@@ -159,15 +222,19 @@ class Neuron:
     state_range: StateRange = WIDE
     current_range: StateRange = WIDE
     initial: IntArray = field(default_factory=_zero)
-    emit: Literal["count", "state"] = "count"
+    emit: Literal["count", "state", "delta"] = "count"
     grid: tuple[float, ...] = (1.0,)
     emission: IntArray | None = None
+    recovery: Recovery | None = None
+    delta: DeltaCode | None = None
 
     def __post_init__(self) -> None:
         for name in ("thresholds", "negative_thresholds", "initial"):
             object.__setattr__(self, name, integers(f"{self.name}.{name}", getattr(self, name)))
         self._check_ladders()
         self._check_emission()
+        self._check_recovery()
+        self._check_delta()
         for label, array in (
             ("leak", self.leak.multiplier),
             ("reset", self.reset.amount),
@@ -175,6 +242,7 @@ class Neuron:
             *((f"bias {k}", bias.value) for k, bias in enumerate(self.bias)),
             *((("current", self.current.multiplier),) if self.current else ()),
             *((("adaptation", self.adaptation.gain),) if self.adaptation else ()),
+            *((("recovery", self.recovery.leak.multiplier),) if self.recovery else ()),
         ):
             check_broadcast(f"{self.name}.{label}", array, self.shape)
         if not 0 <= self.input_shift <= 30 or self.refractory < 0:
@@ -222,12 +290,66 @@ class Neuron:
                 allowed=f"({wanted},), for counts {-self.negative_levels} to {self.levels}",
             )
 
+    def _check_recovery(self) -> None:
+        if self.recovery is not None and (
+            self.emit != "count" or self.levels != 1 or self.negative_levels or self.refractory
+        ):
+            raise ModelError(
+                "a relative refractory state goes with one threshold, spikes, and no refractory "
+                "time",
+                where=self.name,
+                found=f"{self.levels} thresholds, {self.negative_levels} negative ones, "
+                f"refractory {self.refractory}, emit {self.emit}",
+            )
+
+    def _check_delta(self) -> None:
+        if (self.delta is not None) != (self.emit == "delta"):
+            raise ModelError(
+                'emit "delta" and a delta code go together', where=self.name, found=self.emit
+            )
+        if self.delta is None:
+            return
+        if self.levels != 1 or self.negative_levels or self.thresholds.min() < 0:
+            raise ModelError(
+                "a sigma-delta neuron has one threshold, which is not negative, for changes in "
+                "both directions",
+                where=self.name,
+                found=f"{self.levels} and {self.negative_levels} negative ones",
+            )
+        if (
+            self.reset.kind != "none"
+            or self.refractory
+            or self.adaptation
+            or (self.emission is not None)
+        ):
+            raise ModelError(
+                "a sigma-delta neuron has no reset, refractory time, adaptation or emission table",
+                where=self.name,
+                found=f"reset {self.reset.kind}, refractory {self.refractory}",
+            )
+
     @property
     def emitted(self) -> tuple[int, int]:
         """Smallest and largest integer a spiking population sends."""
+        if self.delta is not None:
+            bounds, limit = self.state_range, self.delta.limit
+            low, high = bounds.low >> self.delta.shift, bounds.high >> self.delta.shift
+            return max(low, -limit), min(high, limit)
         if self.emission is None:
             return -self.negative_levels, self.levels
         return int(self.emission.min()), int(self.emission.max())
+
+    @property
+    def accumulates(self) -> bool:
+        """Whether the potential shows the sum of all input so far: the sigma of lava.proc.sdn."""
+        keeps = self.current is not None and self.current.is_identity
+        return keeps and not self.leak.multiplier.any()
+
+    @property
+    def has_sdn_states(self) -> bool:
+        """Whether its states are a sigma, or none as those of a delta encoder."""
+        encodes = self.delta is not None and self.current is None
+        return self.accumulates or (encodes and not self.leak.multiplier.any())
 
     @property
     def size(self) -> int:
@@ -236,7 +358,7 @@ class Neuron:
 
     @property
     def levels(self) -> int:
-        """Largest count the neuron emits."""
+        """Largest count the neuron emits; 1 for a sigma-delta neuron."""
         return int(self.thresholds.shape[0])
 
     @property

@@ -11,6 +11,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from snnc.ir.nodes import Rounding
+
 Evidence = Literal[
     "tool_code", "vendor_code", "vendor_doc", "paper", "paper_quoted", "abstract", "fitted",
     "derived", "assumed", "unverified", "unknown",
@@ -127,6 +129,62 @@ class Core(Record):
         return self
 
 
+class LayerResource(Record):
+    """One memory of cores that hold a layer each; ``capacity`` by slot of the core on its chip.
+
+    ``use`` is an expression over the layer's sizes: c_in, c_out, k_h, k_w (kernel), in_h, in_w,
+    out_h, out_w.  A dense layer is a convolution whose kernel is its whole input.
+    """
+
+    capacity: tuple[int, ...]
+    u: str
+    use: str
+    src: str = ""
+    ev: Evidence = "unknown"
+    note: str = ""
+
+
+class LayerLimits(Record):
+    """Sizes of a layer that the hardware can address; None = nobody says.
+
+    Attributes:
+        input_extent, output_extent: largest height and width.
+        channels: most channels in or out.
+        kernel: largest extent of a kernel; ``square_kernel``: both are equal.
+        strides, pools: allowed numbers; a sum pool stands before the kernel, with stride = size.
+        padding: most rows or columns.
+    """
+
+    input_extent: int | None = None
+    output_extent: int | None = None
+    channels: int | None = None
+    kernel: int | None = None
+    square_kernel: bool = False
+    strides: tuple[int, ...] = (1,)
+    padding: int | None = None
+    pools: tuple[int, ...] = (1,)
+    src: str = ""
+    ev: Evidence = "unknown"
+
+
+class Layers(Record):
+    """A machine on which every core holds one whole layer, and the cores differ.
+
+    Attributes:
+        resources: memories by name.
+        limits: of one layer.
+        max_destinations: layers that may hear one layer.
+        synops_per_s: synaptic operations a core can do, by its slot; empty = nobody says.
+    """
+
+    resources: dict[str, LayerResource]
+    limits: LayerLimits
+    max_destinations: Quantity
+    synops_per_s: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    synops_src: str = ""
+    synops_ev: Evidence = "unknown"
+
+
 class ResetCost(Record):
     """Compartments one neuron needs for a reset rule, and who says so."""
 
@@ -148,18 +206,26 @@ class NeuronModel(Record):
         reset: kinds of ``ir.neuron.Reset`` with their cost; "zero" is value 0.
         levels: largest count in one step; None = unlimited.
         emission: whether what is sent may be looked up by the count (``ir.neuron`` emission).
+        other_roundings: further roundings of leaks that the neuron can be set to.
+        recovery: whether a relative refractory state may stand beside the threshold (ALIF of
+            lava-dl).
+        sigma_delta: whether the neuron can add up its input and send changes of an activation;
+            its registers are then those of current and state.
         refire_slots: a neuron with one threshold and reset by subtraction can go on firing in so
             many ticks, its update included, without leak, input and bias; 0 = it cannot.
         threshold_bits, bias_bits: width of the mantissa beside any sign; ``bias_bits`` None = no
             bias.
         state_bits, current_bits, accumulator_bits: widths in two's complement, sign included;
             the accumulator holds the summed input after ``input_shift``.
+        update_when: what makes a core pay for an update: "changing", when anything can change the
+            neuron or make it fire; "nonzero", also whenever its membrane is not zero.
     """
 
     comparator: Literal[">", ">="]
     leak: Literal["none", "multiplicative", "linear"]
     leak_bits: int = 12
-    leak_rounding: Literal["floor", "toward_zero", "half_even"] = "toward_zero"
+    leak_rounding: Rounding = "toward_zero"
+    other_roundings: tuple[Rounding, ...] = ()
     leak_multiplier: tuple[int, int] | None = None
     current: bool = False
     current_multiplier: tuple[int, int] | None = None
@@ -175,28 +241,42 @@ class NeuronModel(Record):
     refractory_max: int = 0
     refractory_hold: bool = True
     adaptation: bool = False
+    recovery: bool = False
+    sigma_delta: bool = False
     state_bits: int
     state_overflow: Literal["saturate", "wrap"] = "saturate"
     current_bits: int = 24
     current_overflow: Literal["saturate", "wrap"] = "wrap"
     accumulator_bits: int | None = None
     input_shift: tuple[int, int] = (0, 0)
+    update_when: Literal["changing", "nonzero"] = "changing"
     src: str = ""
     ev: Evidence = "unknown"
     note: str = ""
+
+    @property
+    def roundings(self) -> tuple[Rounding, ...]:
+        """All roundings of leaks."""
+        return (self.leak_rounding, *self.other_roundings)
 
 
 class Execution(Record):
     """How time advances.
 
-    ``barrier_s`` maps cores-or-tiles in use to seconds (log-linear between entries);
-    ``cycle_s`` is the time unit of the cycle-level simulator.
+    ``barrier_s`` maps cores-or-tiles in use to seconds; between two entries it is linear in the
+    logarithm of their number, or (``barrier_between: step``) the smaller entry's.
+    ``cycle_s`` is the time unit of the cycle-level simulator.  An ``async`` machine has neither:
+    every packet is worked on when it arrives.  Its ``tick_s`` are the seconds from the input of one
+    logical step to that of the next, and ``overflow`` says what happens to a packet for a full
+    queue: the sender waits, or the packet is lost.
     """
 
-    sync: Literal["barrier", "fixed_tick"]
+    sync: Literal["barrier", "fixed_tick", "async"]
+    overflow: Literal["stall", "drop"] = "stall"
     cycle_s: Quantity
     tick_s: Quantity = Quantity(v=None, u="s", ev="unknown")
     barrier_s: dict[int, float] = {}
+    barrier_between: Literal["log", "step"] = "log"
     barrier_src: str = ""
     barrier_ev: Evidence = "unknown"
     min_delay: int = 1
@@ -268,11 +348,13 @@ class CostTable(Record):
     """Costs of one evidence family.
 
     ``per_term`` prices single events; ``all_in`` prices a synaptic event with everything in it;
-    the two never add.  ``unpriced`` prints counts and no joule.
+    the two never add.  ``unpriced`` prints counts and no joule.  ``load_byte`` prices a byte of
+    core memory that is written before a program runs, in any scope.
     """
 
     scope: Literal["per_term", "all_in", "unpriced"]
     events: dict[EventKind, Cost] = {}
+    load_byte: Cost = Cost()
     note: str = ""
 
 
@@ -293,6 +375,7 @@ class Target(Record):
     noc: Noc
     cost_sets: dict[str, CostTable]
     default_cost: str
+    layers: Layers | None = None
     static_w_per_chip: Quantity = Quantity(v=None, u="W", ev="unknown")
     errata: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()

@@ -31,19 +31,25 @@ from snnc.ir.neuron import NO_LEAK, Leak, Neuron
     RESET, UP, DOWN, REFRACTORY, HOLD,
     ADAPTATION, ADAPT_SHIFT, ADAPT_ROUNDING, DECREMENT, MAXIMUM, BETA, BETA_SHIFT,
     HAS_EMISSION, EMISSION,
+    RECOVERY, RECOVERY_SHIFT, RECOVERY_ROUNDING, DELTA, DELTA_SHIFT, DELTA_LIMIT, DELTA_EXACT,
     COLUMNS,
-) = range(32)  # fmt: skip
+) = range(39)  # fmt: skip
 
 # Offsets in a row of ``values``; biases, thresholds and negative thresholds follow LADDERS.
-MULTIPLIER, CURRENT_MULTIPLIER, AMOUNT, ADAPT_MULTIPLIER, GAIN, INITIAL, LADDERS = range(7)
+(
+    MULTIPLIER, CURRENT_MULTIPLIER, AMOUNT, ADAPT_MULTIPLIER, GAIN, INITIAL, RECOVERY_MULTIPLIER,
+    LADDERS,
+) = range(8)  # fmt: skip
 
 FLOOR, TOWARD_ZERO, HALF_EVEN = range(3)
 SUBTRACT, VALUE, NONE, MULTIPLY = range(4)
-NO_ADAPTATION, DECAY, STEP = range(3)
+NO_ADAPTATION, DECAY, STEP, RAISE_DECAY = range(4)
+NO_DELTA, RELU, UNIT = range(3)
 
 _ROUNDINGS = {"floor": FLOOR, "toward_zero": TOWARD_ZERO, "half_even": HALF_EVEN}
 _RESETS = {"subtract": SUBTRACT, "value": VALUE, "none": NONE, "multiply": MULTIPLY}
-_ADAPTATIONS = {"decay": DECAY, "step": STEP}
+_ADAPTATIONS = {"decay": DECAY, "step": STEP, "raise_decay": RAISE_DECAY}
+_ACTIVATIONS = {"relu": RELU, "unit": UNIT}
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -131,6 +137,7 @@ def _value_rows(neuron: Neuron) -> tuple[Int64, Int64]:
         (adaptation.leak if adaptation else NO_LEAK).multiplier,
         adaptation.gain if adaptation else 0,
         neuron.initial,
+        (neuron.recovery.leak if neuron.recovery else NO_LEAK).multiplier,
         *(bias.value for bias in neuron.bias),
         *neuron.thresholds,
         *neuron.negative_thresholds,
@@ -164,6 +171,12 @@ def _scalars(n: Neuron, first_onset: int, first_emission: int) -> list[int]:
         row[ADAPT_SHIFT], row[ADAPT_ROUNDING] = _leak_scalars(n.adaptation.leak)
         row[DECREMENT], row[MAXIMUM] = n.adaptation.decrement, n.adaptation.maximum
         row[BETA], row[BETA_SHIFT] = n.adaptation.beta, n.adaptation.beta_shift
+    if n.recovery is not None:
+        row[RECOVERY] = n.recovery.factor + 1  # 0: none
+        row[RECOVERY_SHIFT], row[RECOVERY_ROUNDING] = _leak_scalars(n.recovery.leak)
+    if n.delta is not None:
+        row[DELTA], row[DELTA_SHIFT] = _ACTIVATIONS[n.delta.activation], n.delta.shift
+        row[DELTA_LIMIT], row[DELTA_EXACT] = n.delta.limit, n.delta.feedback == "message"
     row[HAS_EMISSION] = n.emission is not None
     row[EMISSION] = first_emission + n.negative_levels
     return row
@@ -230,9 +243,14 @@ def update(packed: PackedNeurons, state: State, i: int, inputs: int, t: int) -> 
     if k[EMIT_STATE]:
         state.v[i] = v
         return v
+    if k[DELTA]:
+        state.v[i] = v
+        return _change(k, p[r + LADDERS + k[BIASES]], v, state, i)
 
     c = 0
-    if state.q[i] <= 0:
+    if k[RECOVERY]:
+        c = _recovered(k, p, r, v, state, i)
+    elif state.q[i] <= 0:
         c = _count(k, p, r + LADDERS + k[BIASES], v, state.a[i])
     elif k[HOLD]:
         v = p[r + AMOUNT] if k[RESET] == VALUE else 0
@@ -242,6 +260,38 @@ def update(packed: PackedNeurons, state: State, i: int, inputs: int, t: int) -> 
     if k[REFRACTORY]:
         state.q[i] = k[REFRACTORY] if c != 0 else max(state.q[i] - 1, 0)
     return packed.emissions[k[EMISSION] + c] if k[HAS_EMISSION] else c
+
+
+@inlined
+def _change(k: Any, threshold: int, v: int, state: State, i: int) -> int:
+    """What a sigma-delta neuron sends; ``a`` is what its receivers have been told."""
+    y = max(v, 0) if k[DELTA] == RELU else v
+    d = bounded(y - state.a[i], k[LOW], k[HIGH], k[WRAP])
+    if abs(d) < threshold:
+        return 0
+    limit: int = k[DELTA_LIMIT]
+    message: int = min(max(d >> k[DELTA_SHIFT], -limit), limit)
+    if k[DELTA_EXACT]:
+        y = bounded(state.a[i] + (message << k[DELTA_SHIFT]), k[LOW], k[HIGH], k[WRAP])
+    state.a[i] = y
+    return message
+
+
+@inlined
+def _recovered(k: Any, p: Any, r: int, v: int, state: State, i: int) -> int:
+    """Compare with the threshold and the relative refractory state, and move the latter."""
+    level = p[r + LADDERS + k[BIASES]]
+    if k[ADAPTATION] != NO_ADAPTATION:
+        level += (k[BETA] * state.a[i]) >> k[BETA_SHIFT]
+    q = state.q[i]
+    c = 0
+    if v >= level + q:
+        c = 1
+        q += (k[RECOVERY] - 1) * level
+    state.q[i] = round_shift(
+        p[r + RECOVERY_MULTIPLIER] * q, k[RECOVERY_SHIFT], k[RECOVERY_ROUNDING]
+    )
+    return c
 
 
 @kernel
@@ -303,6 +353,9 @@ def _after(k: Any, amount: int, v: int, c: int) -> int:
 @inlined
 def _adapted(k: Any, p: Any, r: int, a: int, c: int) -> int:
     """The threshold state after a step with count ``c``."""
+    if k[ADAPTATION] == RAISE_DECAY:
+        raised = a + p[r + GAIN] if c != 0 else a
+        return round_shift(p[r + ADAPT_MULTIPLIER] * raised, k[ADAPT_SHIFT], k[ADAPT_ROUNDING])
     if k[ADAPTATION] == DECAY:
         kept = round_shift(p[r + ADAPT_MULTIPLIER] * a, k[ADAPT_SHIFT], k[ADAPT_ROUNDING])
         return kept + p[r + GAIN] if c != 0 else kept

@@ -160,5 +160,5 @@ def test_importing_snnc_and_its_command_line_stays_light() -> None:
 
 def test_the_extras_are_the_documented_ones() -> None:
     assert set(PROJECT["project"]["optional-dependencies"]) == {
-        "torch", "torch-test", "lava", "onnx", "viz", "test", "dev",
+        "torch", "torch-test", "lava", "onnx", "events", "partition", "viz", "test", "dev",
     }  # fmt: skip

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from snnc.backends.lava.alif import Alif, alif_process, as_alif
 from snnc.backends.lava.natives import Lif, NotLifError, as_lif
 from snnc.backends.lava.neurons import integer_neuron, lif_processes
 from snnc.backends.lava.operators import operator_process
 from snnc.backends.lava.plan import Connection, Plan, Process, Through
+from snnc.backends.lava.sigma_delta import Sdn, as_sdn, sdn_process
 from snnc.backends.lava.synapses import conv_process, matrix_processes, scaled, wide_process
 from snnc.backends.lava.terms import Key, Term, is_source, terms
 from snnc.backends.lava.timing import Edge, extra, windows
@@ -58,7 +60,7 @@ class _Lowering:
         ]
         names = [node.name for node in targets]
         self.windows = windows(list(inputs), names, edges, self.timesteps)
-        self.lifs = self._lifs()
+        self.known = self._known()
         for node in targets:
             self._target(node)
         for (name, port), found in self.terms.items():
@@ -86,26 +88,38 @@ class _Lowering:
                     remedy="`snnc compile` inserts readout populations",
                 )
 
-    def _lifs(self) -> dict[str, Lif]:
-        """The populations that are Lava's own, and why the others are not."""
-        found = {}
+    def _known(self) -> dict[str, Lif | Sdn | Alif]:
+        """The populations with a process of their own kind, and why the others have none."""
+        found: dict[str, Lif | Sdn | Alif] = {}
         for neuron in self.network.populations:
             try:
                 if self.windows[neuron.name].period > 1:
                     raise NotLifError("a loop is shorter than its synapses, so steps are stretched")
-                bound = self.network.types[neuron.inputs[0]].magnitude
-                found[neuron.name] = as_lif(neuron, bound, self.timesteps)
+                found[neuron.name] = self._kind(neuron)
             except NotLifError as reason:
                 self.notes[neuron.name] = f"snnc's IntegerNeuron: {reason}"
+            else:
+                if isinstance(found[neuron.name], Alif):
+                    self.notes[neuron.name] = "snnc's ALIF: Lava has no adaptive LIF"
         return found
 
+    def _kind(self, neuron: Neuron) -> Lif | Sdn | Alif:
+        bound = self.network.types[neuron.inputs[0]].magnitude
+        if neuron.delta is not None or neuron.accumulates:
+            return as_sdn(neuron, bound, self.timesteps)
+        if neuron.recovery is not None:
+            return as_alif(neuron)
+        return as_lif(neuron, bound, self.timesteps)
+
     def _target(self, node: IntegerNode) -> None:
-        window = self.windows[node.name]
-        lif = self.lifs.get(node.name)
-        if lif is not None:
-            self.processes += lif_processes(
-                node.name, size_of(self.network.shapes[node.name]), lif, window
-            )
+        window, size = self.windows[node.name], size_of(self.network.shapes[node.name])
+        known = self.known.get(node.name)
+        if isinstance(known, Lif):
+            self.processes += lif_processes(node.name, size, known, window)
+        elif isinstance(known, Sdn):
+            self.processes.append(sdn_process(node.name, size, known, window))
+        elif isinstance(known, Alif):
+            self.processes.append(alif_process(node.name, size, known, window))
         elif isinstance(node, Neuron):
             self.processes.append(integer_neuron(node, window))
         else:
@@ -118,12 +132,12 @@ class _Lowering:
         bound, binary = value.magnitude, value.low == 0 and value.high == 1
         late = extra(Edge(source, target, delay), self.windows)
         name = f"{target}.{port}.{source}.{delay}"
-        lif = self.lifs.get(target)
-        factor = 1 << (lif.input_shift if lif else 0)
+        known = self.known.get(target)
+        factor = 1 << (known.input_shift if known else 0)
         layer = term.layer(self.network, size_of(self.network.shapes[source]))
         if layer is not None and isinstance(layer[0], Conv):
             weights = scaled(layer[0], factor)
-            conv = conv_process(name, weights, layer[1], bound, binary, lif is not None)
+            conv = conv_process(name, weights, layer[1], bound, binary, isinstance(known, Lif))
             if conv is not None:
                 sender = self._axon(source, name, late, delay)
                 self._convolution(sender, conv, target, port)
@@ -136,7 +150,7 @@ class _Lowering:
         if found is None:
             sender = self._axon(source, name, late, delay)
             found = matrix_processes(name, matrix, bound, binary, 0)
-        for process in found or [wide_process(name, matrix)]:
+        for process in found or [wide_process(name, matrix, isinstance(known, Sdn))]:
             self.processes.append(process)
             self.connections += [
                 Connection(sender, "s_out", (), process.name, "s_in"),
@@ -162,7 +176,7 @@ class _Lowering:
     def _must_gate(self, source: str, delay: int) -> bool:
         """Whether what the source sends outside its samples could reach one through the delay."""
         node = self.network.node[source]
-        silent = isinstance(node, Input) or (isinstance(node, Neuron) and source not in self.lifs)
+        silent = isinstance(node, Input) or (isinstance(node, Neuron) and source not in self.known)
         return delay > 0 and not silent
 
     def _axon(self, source: str, name: str, late: int, delay: int) -> str:

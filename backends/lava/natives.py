@@ -45,7 +45,7 @@ class Lif:
 
 
 class NotLifError(Exception):
-    """Why a population is not Lava's LIF."""
+    """Why a population is none of Lava's own neurons."""
 
 
 def as_lif(neuron: Neuron, input_bound: int, timesteps: int) -> Lif:
@@ -73,7 +73,7 @@ def as_lif(neuron: Neuron, input_bound: int, timesteps: int) -> Lif:
 
 def _check_form(n: Neuron) -> None:
     if n.emit != "count":
-        raise NotLifError("its potential is read")
+        raise NotLifError("its potential is read" if n.emit == "state" else "it sends changes")
     if n.emission is not None:
         raise NotLifError("it sends looked-up values")
     if n.levels != 1 or n.negative_levels > 1:
@@ -84,7 +84,7 @@ def _check_form(n: Neuron) -> None:
         raise NotLifError("an emission table")
     if n.reset.kind != "value" or n.reset.amount.any():
         raise NotLifError(f"reset {n.reset.kind} {int(n.reset.amount.max())}, not to zero")
-    if n.refractory or n.adaptation is not None or n.initial.any():
+    if n.refractory or n.adaptation is not None or n.initial.any() or n.recovery is not None:
         raise NotLifError("refractory time, adaptation or an initial potential")
     if n.input_shift < STATE_SHIFT:
         raise NotLifError(f"its input is shifted by {n.input_shift}, in Lava by {STATE_SHIFT}")

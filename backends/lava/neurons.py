@@ -18,6 +18,7 @@ _KNOWN = {
     "name", "inputs", "shape", "thresholds", "reset", "leak", "current", "input_shift", "bias",
     "negative_thresholds", "refractory", "refractory_hold", "adaptation", "state_range",
     "current_range", "initial", "emit", "grid", "emission",
+    "recovery", "delta",
 }  # fmt: skip
 
 
@@ -94,6 +95,16 @@ def integer_neuron(neuron: Neuron, window: Window) -> Process:
             "a_maximum": rule.maximum,
             "beta": rule.beta,
             "beta_shift": rule.beta_shift,
+        }
+    if neuron.recovery is not None:
+        settings["recovery"] = neuron.recovery.factor
+        _leak(neuron, "q", neuron.recovery.leak, settings, arrays)
+    if neuron.delta is not None:
+        settings["delta"] = {
+            "relu": neuron.delta.activation == "relu",
+            "shift": neuron.delta.shift,
+            "exact": neuron.delta.feedback == "message",
+            "limit": neuron.delta.limit,
         }
     parameters = {"shape": [neuron.size], "neuron": settings, "window": window.as_dict()}
     named = {f"neuron.{label}": array for label, array in arrays.items()}

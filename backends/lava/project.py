@@ -1,8 +1,8 @@
 """A network as a Python project for Lava that needs no snnc: what ``snnc export --to lava`` writes.
 
 ``network.py`` builds it process by process, ``weights.npz`` holds the numbers, ``run.py`` runs it;
-``lava_import.py`` and ``snnc_processes.py`` are copies.  Names of a model are written as string
-literals only.
+``lava_import.py`` and ``snnc_*.py`` are copies.  Names of a model are
+written as string literals only.
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ from snnc.backends.lava.plan import Connection, Plan, Process
 from snnc.ir.arrays import AnyArray, IntArray
 from snnc.ir.errors import OutputError
 
-COPIED = ("lava_import.py", "snnc_processes.py")
+COPIED = ("lava_import.py", "snnc_processes.py", "snnc_alif.py", "snnc_sigma_delta.py")
 TEMPLATE = STANDALONE / "project" / "run.py"
-CPU_ONLY = ("IntegerNeuron", "Axon", "WideSparse", "Operator", "EventRecorder")
-_CLASSES = {"LIF": "LIFReset"}
+CPU_ONLY = ("IntegerNeuron", "ALIF", "Axon", "WideSparse", "Sparse32", "Operator", "EventRecorder")
+_CLASSES = {
+    "LIF": "LIFReset", "SigmaDelta": "SigmaDeltaReset", "Delta": "DeltaReset",
+    "Sigma": "SigmaReset",
+}  # fmt: skip
 _HEAD = '''"""{name} as Lava processes, written by snnc.  The numbers are in weights.npz."""
 
 from lava.magma.core.process.process import AbstractProcess
@@ -36,7 +39,9 @@ from lava.proc.lif.process import LIFReset, TernaryLIF
 from lava.proc.sparse.process import Sparse
 from lava.utils.weightutils import SignMode
 from scipy.sparse import csr_matrix
-from snnc_processes import Axon, IntegerNeuron, Operator, WideSparse
+from snnc_alif import ALIF
+from snnc_processes import Axon, IntegerNeuron, Operator, Sparse32, WideSparse
+from snnc_sigma_delta import DeltaReset, SigmaDeltaReset, SigmaReset
 
 INPUTS = {inputs!r}
 """Size of every input."""
@@ -72,7 +77,8 @@ Written by snnc {version}.  Needs lava-nc 0.10.0, NumPy and SciPy, not snnc; on 
 | `weights.npz` | weights, thresholds, biases |
 | `run.py` | runs it; `HARDWARE` at its top is the one switch for a chip |
 | `check.npz` | input and spikes to compare with |
-| `snnc_processes.py`, `lava_import.py` | processes Lava lacks; import on newer Pythons |
+| `snnc_processes.py`, `snnc_alif.py`, `snnc_sigma_delta.py` | processes Lava lacks |
+| `lava_import.py` | import on newer Pythons |
 
 ## On a chip
 

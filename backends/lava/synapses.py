@@ -175,10 +175,10 @@ def _conv_weights(values: AnyArray, even: bool) -> bool:
     return -256 <= low <= high <= 255 and not (mixed and even and (values & 1).any())
 
 
-def wide_process(name: str, matrix: Any) -> Process:
-    """Any matrix as snnc's own synapses of 64 bits."""
+def wide_process(name: str, matrix: Any, wraps: bool) -> Process:
+    """Any matrix as snnc's own synapses, with sums of 64 bits or of 32 that wrap."""
     stored = Matrix(matrix.data, matrix.indices, matrix.indptr, matrix.shape)
-    return Process(name, "WideSparse", matrices={"weights": stored})
+    return Process(name, "Sparse32" if wraps else "WideSparse", matrices={"weights": stored})
 
 
 def scaled(conv: Conv, factor: int) -> Conv:

@@ -2,7 +2,8 @@
 
 Lava 0.10.0 checks none of them: it truncates floats, clips weights, wraps biases, and an error
 inside a process usually hangs the run.  Sources: the docstrings of ``proc/lif/models.py`` (u12
-decays, s13 bias mantissa, u3 exponent, u17 threshold), ``utils/weightutils.py`` (weights),
+decays, s13 bias mantissa, u3 exponent, u17 threshold), ``proc/sdn/models.py`` (24 bits, u3
+exponents), ``utils/weightutils.py`` (weights),
 ``proc/dense/models.py`` (delays), ``proc/conv/models.py`` (8-bit window parameters).
 """
 
@@ -18,15 +19,26 @@ from snnc.ir.arrays import AnyArray
 
 _U12, _U17 = (0, 4095), (0, (1 << 17) - 1)
 _INT8, _INT32 = (0, 127), (-(2**31), 2**31 - 1)
+_RESET = {"reset_interval": (1, _INT32[1]), "reset_offset": (0, _INT32[1])}
 LIMITS: dict[str, dict[str, tuple[int, int]]] = {
     "Source": {"data": _INT32},
     "LIF": {
         "du": _U12, "dv": _U12, "vth": _U17, "bias_mant": (-4096, 4095), "bias_exp": (0, 7),
-        "reset_interval": (1, _INT32[1]), "reset_offset": (0, _INT32[1]),
+        **_RESET,
     },
     "TernaryLIF": {
         "du": _U12, "dv": _U12, "vth_hi": _U17, "vth_lo": (-_U17[1], 0),
         "bias_mant": (-4096, 4095), "bias_exp": (0, 7),
+    },
+    "SigmaDelta": {
+        "vth": (0, (1 << 24) - 1), "bias": (-(1 << 15), (1 << 15) - 1), "spike_exp": (0, 7),
+        "state_exp": (0, 7), **_RESET,
+    },
+    "Delta": {"vth": (0, (1 << 24) - 1), "spike_exp": (0, 7), "state_exp": (0, 7), **_RESET},
+    "Sigma": _RESET,
+    "ALIF": {
+        **dict.fromkeys(("du", "dv", "dth", "dref"), (0, 4096)), "vth": (0, _INT32[1] >> 6),
+        "vth_step": (0, _INT32[1] >> 6), **_RESET,
     },
     "Conv": {
         "weight": (-256, 255), "padding": _INT8, "stride": _INT8, "dilation": _INT8,

@@ -14,13 +14,15 @@ CORE_NAMES = frozenset({
     "max_targets_per_neuron", "weight_bits", "state_bytes",
 })  # fmt: skip
 AXON_NAMES = frozenset({"f", "span", "weight_bits", "delay_bits", "index_bits"})
+LAYER_NAMES = frozenset({"c_in", "c_out", "k_h", "k_w", "in_h", "in_w", "out_h", "out_w"})
 # Evidence that is nothing without the document it comes from.
 _CITED = frozenset({
     "tool_code", "vendor_code", "vendor_doc", "paper", "paper_quoted", "abstract", "fitted",
 })  # fmt: skip
 # PyYAML wants a dot and a signed exponent; it reads other numbers as text.
 _TEXT_NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+")
-_EVIDENCED = ("core.weight", "neuron", "topology")
+_EVIDENCED = ("core.weight", "neuron", "topology", "layers.limits")
+_EVIDENCED_IN = ("neuron.reset.", "layers.resources.")
 MAX_DEPTH = 20
 
 
@@ -58,7 +60,7 @@ def _text_problems(path: str, value: str) -> list[str]:
 
 def _evidence_problems(path: str, record: dict[str, Any], known: set[str]) -> list[str]:
     problems = []
-    for src, ev in (("src", "ev"), ("barrier_src", "barrier_ev")):
+    for src, ev in (("src", "ev"), ("barrier_src", "barrier_ev"), ("synops_src", "synops_ev")):
         source, evidence = record.get(src), record.get(ev)
         if source and source not in known:
             listed = ", ".join(sorted(known)) or "none"
@@ -67,12 +69,14 @@ def _evidence_problems(path: str, record: dict[str, Any], known: set[str]) -> li
             problems.append(f"{path}.{src}: evidence {evidence!r} needs a source")
     if "v" in record:
         problems += _quantity_problems(path, record)
-    elif (path in _EVIDENCED or path.startswith("neuron.reset.")) and not record.get("ev"):
+    elif (path in _EVIDENCED or path.startswith(_EVIDENCED_IN)) and not record.get("ev"):
         problems.append(f"{path}.ev: missing evidence class")
     elif {"energy", "latency"} & set(record):
         priced = any(record.get(term) is not None for term in ("energy", "latency"))
         if priced == (record.get("ev", "unknown") == "unknown"):
             problems.append(f"{path}.ev: a price has evidence, a missing price is 'unknown'")
+    if record.get("synops_per_s") and not record.get("synops_ev"):
+        problems.append(f"{path}.synops_ev: missing evidence class")
     if record.get("barrier_s") and not record.get("barrier_ev"):
         problems.append(f"{path}.barrier_ev: missing evidence class")
     return problems
@@ -90,6 +94,11 @@ def _quantity_problems(path: str, record: dict[str, Any]) -> list[str]:
 
 
 def _expression_problems(data: dict[str, Any]) -> Iterator[str]:
+    layers = data.get("layers")
+    memories = layers.get("resources") if isinstance(layers, dict) else None
+    for name, memory in memories.items() if isinstance(memories, dict) else ():
+        if isinstance(memory, dict):
+            yield from _check(f"layers.resources.{name}.use", memory.get("use"), LAYER_NAMES)
     core = data.get("core")
     resources = core.get("resources") if isinstance(core, dict) else None
     for name, resource in resources.items() if isinstance(resources, dict) else ():

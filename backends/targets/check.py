@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from snnc.backends.targets.audit import AXON_NAMES, CORE_NAMES
+from snnc.backends.targets.audit import AXON_NAMES, CORE_NAMES, LAYER_NAMES
 from snnc.backends.targets.expression import evaluate
 from snnc.backends.targets.loader import MAX_PROBLEMS, load
 from snnc.ir.errors import TargetError
@@ -46,6 +46,8 @@ def check_target(target: Target) -> list[str]:
         *_counting(target),
         *_costs(target),
         *_barrier(target),
+        *_asynchronous(target),
+        *_layers(target),
     ]
 
 
@@ -159,6 +161,7 @@ def _costs(target: Target) -> Iterator[str]:
                 yield f"{path}: per-term and all-in costs never share a set"
             if table.scope == "unpriced" and cost.energy is not None:
                 yield f"{path}.energy: a price in an unpriced set"
+        yield from _cost(f"cost_sets.{name}.load_byte", table.load_byte)
 
 
 def _cost(path: str, cost: Cost) -> Iterator[str]:
@@ -174,3 +177,40 @@ def _barrier(target: Target) -> Iterator[str]:
         yield "execution.barrier_s: keys count cores or tiles, from 1"
     if any(time < 0 for time in times) or sorted(times) != times:
         yield f"execution.barrier_s: {times} falls as more of the chip is used"
+
+
+def _asynchronous(target: Target) -> Iterator[str]:
+    """A machine without ticks has nothing to hold a packet for, and here one router."""
+    if target.execution.sync != "async":
+        return
+    if target.topology.grid != (1, 1) or target.topology.max_chips.v != 1:
+        yield "topology: an asynchronous machine is one chip with one router (a star)"
+    if target.execution.min_delay or target.core.max_delay.v != 0:
+        yield "execution.min_delay, core.max_delay: without ticks both are 0"
+    if target.execution.tick_s.v is None:
+        yield "execution.tick_s: an asynchronous machine needs the time of one step of its input"
+    neuron = target.neuron
+    if (
+        neuron.leak != "none" or neuron.current or neuron.bias_bits is not None
+        or neuron.refractory_max or neuron.adaptation or neuron.emission
+    ):  # fmt: skip
+        yield "neuron: leak, current, bias, refractory time, adaptation, emission need ticks"
+    if set(target.spike.codes) - {"burst"}:
+        yield f"spike.codes: {target.spike.codes} need ticks; an asynchronous machine has bursts"
+
+
+def _layers(target: Target) -> Iterator[str]:
+    layers = target.layers
+    if layers is None:
+        return
+    slots = target.topology.cores_per_router
+    if target.topology.grid != (1, 1):
+        yield "topology.grid: cores that hold layers stand at one router"
+    for name, resource in layers.resources.items():
+        if len(resource.capacity) != slots or min(resource.capacity, default=0) < 1:
+            yield f"layers.resources.{name}.capacity: not a positive number for each of {slots}"
+        yield from _growing(f"layers.resources.{name}.use", resource.use, LAYER_NAMES)
+    if layers.synops_per_s and len(layers.synops_per_s) != slots:
+        yield f"layers.synops_per_s: not a number for each of the {slots} cores"
+    if not layers.limits.pools or not layers.limits.strides:
+        yield "layers.limits: no stride or no pool is allowed at all"

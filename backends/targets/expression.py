@@ -1,8 +1,8 @@
 """Arithmetic written in target files: a whitelisted expression language over integers.
 
 Allowed are numbers, variable names, ``+ - * // %``, comparisons, ``a if c else b`` and the
-functions ``ceil_div(a, b)``, ``max``, ``min``, ``ceil_log2(n)``.  Everything else is refused
-before anything runs, so that a target file from the internet can at worst be wrong.
+functions ``ceil_div(a, b)``, ``max``, ``min``, ``ceil_log2(n)``, ``pow2_ceil(n)``.  Everything else
+is refused before anything runs, so that a target file from the internet can at worst be wrong.
 Variables may be NumPy arrays; then every operation is elementwise (and both branches of a
 conditional are computed).
 """
@@ -34,6 +34,13 @@ def _ceil_log2(n: Value) -> Value:
     if not isinstance(n, np.ndarray):
         return max(int(n) - 1, 0).bit_length()
     return np.frexp(np.maximum(n, 1) - 1)[1].astype(np.int64)
+
+
+def _pow2_ceil(n: Value) -> Value:
+    """Smallest power of two that is at least n; exact for n <= 2^53."""
+    if isinstance(n, np.ndarray):
+        return np.left_shift(np.int64(1), _ceil_log2(n))
+    return 1 << _ceil_log2(n)
 
 
 def _largest(*values: Value) -> Value:
@@ -75,6 +82,7 @@ def _vector(*values: Value) -> bool:
 _FUNCTIONS: dict[str, tuple[Callable[..., Value], tuple[int, int]]] = {
     "ceil_div": (_ceil_div, (2, 2)),
     "ceil_log2": (_ceil_log2, (1, 1)),
+    "pow2_ceil": (_pow2_ceil, (1, 1)),
     "max": (_largest, (2, 8)),
     "min": (_smallest, (2, 8)),
 }

@@ -10,9 +10,11 @@ from collections.abc import Iterable
 
 from snnc.compiler.legalize.findings import Finding
 from snnc.compiler.legalize.integer import integer_neuron
+from snnc.compiler.legalize.layers import layer_findings
 from snnc.compiler.legalize.readouts import add_readouts, forgetful
 from snnc.compiler.legalize.real import real_neuron
 from snnc.compiler.legalize.rewrites import rewrites, to_be_rewritten, wired
+from snnc.compiler.legalize.sigma_delta import fit, fitted_findings
 from snnc.compiler.legalize.synapses import packets
 from snnc.compiler.wire import Preference
 from snnc.ir.errors import UnsupportedError
@@ -44,6 +46,10 @@ def verdicts(
 ) -> tuple[Finding, ...]:
     """Only the findings that say more than ``ok``."""
     result: list[Finding] = []
+    if isinstance(network, IntegerNetwork):
+        fitted = fit(network, target)
+        result.extend(fitted_findings(network, fitted))
+        network = fitted
     heard = {name for node in network.nodes if not isinstance(node, Output) for name in node.inputs}
     for node in network.order:
         if isinstance(node, RealNeuron):
@@ -51,7 +57,8 @@ def verdicts(
         elif isinstance(node, Neuron):
             assert isinstance(network, IntegerNetwork)
             result.extend(integer_neuron(node, target))
-            if node.name in heard:
+            known = node.delta is None or target.neuron.sigma_delta
+            if node.name in heard and known:
                 result.extend(packets(node, network.types[node.name], target, wire_code))
         elif isinstance(node, Input):
             result.extend(packets(node, node.type, target, wire_code))
@@ -65,6 +72,7 @@ def verdicts(
         result.extend(rewrites(network, lowered, target))
         if not any(f.kind == "refused" for f in result):
             result.extend(wired(lowered, target))
+        result.extend(layer_findings(network, target))
     return tuple(result)
 
 
@@ -91,6 +99,7 @@ def legalize(
     Raises:
         UnsupportedError: naming all nodes that the target cannot express.
     """
+    network = fit(network, target)
     lowered = lower(network, limits_of(target))
     if lowered.refusals:
         require(verdicts(network, target, wire_code), target)

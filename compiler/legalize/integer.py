@@ -8,6 +8,7 @@ import numpy as np
 
 from snnc.compiler.legalize.findings import Finding, assumed, refused
 from snnc.compiler.legalize.readouts import forgetful
+from snnc.compiler.legalize.sigma_delta import sigma_delta
 from snnc.compiler.wire import counts_by_refiring, refire_problem
 from snnc.ir.neuron import Leak, Neuron, Reset
 from snnc.ir.target import NeuronModel, Target
@@ -16,7 +17,24 @@ from snnc.ir.target import NeuronModel, Target
 def integer_neuron(node: Neuron, target: Target) -> Iterator[Finding]:
     """All that a population asks of its neurons and they lack."""
     model = target.neuron
-    yield from _leaks(node, target)
+    if node.delta is not None and not model.sigma_delta:
+        yield refused(
+            node,
+            f"a sigma-delta neuron, and neurons of {target.id} send spikes, not changes",
+            "choose a target with sigma-delta neurons, or train spiking neurons",
+        )
+        return
+    if node.recovery is not None and not model.recovery:
+        yield refused(
+            node, "a relative refractory state beside the threshold (ALIF)",
+            "train LIF neurons, or choose another target",
+        )  # fmt: skip
+        return
+    if not (node.has_sdn_states and model.sigma_delta):
+        yield from _leaks(node, target)
+    if node.delta is not None:
+        yield from sigma_delta(node, model)
+        return
     problem = refire_problem(node, target) if counts_by_refiring(node, target) else ""
     if problem:
         yield refused(
@@ -80,7 +98,7 @@ def _multiplier(
 ) -> Iterator[Finding]:
     low, high = allowed or (0, 1 << model.leak_bits)
     scaled = leak.multiplier << (model.leak_bits - min(leak.shift, model.leak_bits))
-    rounds = bool(np.any(leak.multiplier)) and leak.rounding != model.leak_rounding
+    rounds = bool(np.any(leak.multiplier)) and leak.rounding not in model.roundings
     if leak.shift > model.leak_bits or scaled.min() < low or scaled.max() > high or rounds:
         yield refused(
             node,
@@ -94,7 +112,7 @@ def _multiplier(
 def _registers(node: Neuron, target: Target) -> Iterator[Finding]:
     model = target.neuron
     low, high = model.input_shift
-    if not low <= node.input_shift <= high:
+    if not low <= node.input_shift <= high and not (node.has_sdn_states and model.sigma_delta):
         yield refused(
             node, f"input shift {node.input_shift}, the target has {low} to {high}",
             "quantize for this target",

@@ -8,13 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from snnc.compiler.options import Partitioner
 from snnc.compiler.partition import explain
 from snnc.compiler.partition.bounds import core_bound
+from snnc.compiler.partition.hypergraph import Engine
+from snnc.compiler.partition.irregular import blocks, worth_trying
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.pack import Packing, pack
 from snnc.compiler.partition.select import Selection, select
 from snnc.compiler.partition.tiling import Tiling, candidates
+from snnc.compiler.partition.tiny import MOST_NEURONS, cover
 from snnc.ir.arrays import IntArray
+from snnc.ir.errors import CapacityError
 
 REPAIR_ROUNDS = 4
 
@@ -36,29 +41,84 @@ class Partition:
     report: dict[str, Any]
 
 
-def partition(meter: Meter, chips: int = 1, seed: int = 0) -> Partition:
+def partition(
+    meter: Meter, chips: int = 1, seed: int = 0, partitioner: Partitioner = "auto"
+) -> Partition:
     """Cut populations into clusters and share cores between small ones.
 
     Args:
         meter: of the expanded network on a target.
         chips: chips available.
         seed: of the solvers.
+        partitioner: which populations are also cut as hypergraphs: "auto" (those without
+            geometry, by the own engine), "tiles" (none), or all by the engine named.
 
     Raises:
         CapacityError: a neuron fits no core, output axons cannot suffice, or cores run out.
+        MissingPackageError: the engine named is not installed.
     """
-    selection = _choose(meter, seed)
-    everything = range(len(meter.wiring.populations))
-    bound, binding = core_bound(meter, everything)
+    available = explain.cores_per_chip(meter.limits.target) * chips
+    try:
+        return _by_tilings(meter, chips, seed, partitioner)
+    except CapacityError as error:
+        if meter.wiring.neurons > MOST_NEURONS:
+            raise
+        exact = _exactly(meter, seed)
+        if exact is not None and exact.cores <= available:
+            return exact
+        remedy = f"every partition was tried: {error.remedy}"
+        raise CapacityError(
+            error.problem,
+            where=error.where,
+            found=error.found if exact is None else f"{exact.cores} cores at least",
+            allowed=error.allowed if exact is None else f"{available} cores",
+            remedy=remedy,
+        ) from None
+
+
+def _by_tilings(meter: Meter, chips: int, seed: int, partitioner: Partitioner) -> Partition:
+    selection = _choose(meter, seed, partitioner)
+    bound, binding = core_bound(meter, range(len(meter.wiring.populations)))
     packing = pack(meter, selection.tilings, bound, seed)
     core = _renumber(_neuron_core(selection.tilings, packing))
     report = _report(meter, selection, packing, bound, binding)
     target = meter.limits.target
     if packing.cores > explain.cores_per_chip(target) * chips:
         raise explain.too_many(
-            target, packing.cores, chips, _largest(report), _fullest(meter, selection.tilings)
-        )
+            target, packing.cores, bound, chips, _largest(report),
+            _fullest(meter, selection.tilings),
+        )  # fmt: skip
     return Partition(core, _rank(selection.tilings), packing.cores, report)
+
+
+def _exactly(meter: Meter, seed: int) -> Partition | None:
+    """The partition with the fewest cores of all, for a few neurons; None: there is none."""
+    core = cover(meter, seed)
+    if core is None:
+        return None
+    core = _renumber(core)
+    cores = int(core.max()) + 1
+    populations: list[dict[str, Any]] = [
+        {
+            "name": node.name,
+            "shape": list(node.shape),
+            "clusters": int(np.unique(core[first : first + node.size]).size),
+            "blocks": [],
+            "method": "exact",
+        }
+        for node, first in zip(meter.wiring.populations, meter.first[:-1], strict=True)
+    ]
+    report = {
+        "cores": cores,
+        "cores_lower_bound": cores,
+        "cores_bound_by": "all partitions",
+        "clusters": sum(p["clusters"] for p in populations),
+        "selection": "optimal",
+        "packing": "optimal",
+        "populations": populations,
+        "unchecked": list(meter.limits.unchecked),
+    }
+    return Partition(core, np.arange(core.size), cores, report)
 
 
 def _rank(tilings: Sequence[Tiling]) -> IntArray:
@@ -73,9 +133,10 @@ def _rank(tilings: Sequence[Tiling]) -> IntArray:
     return np.concatenate(parts)
 
 
-def _choose(meter: Meter, seed: int) -> Selection:
+def _choose(meter: Meter, seed: int, partitioner: Partitioner) -> Selection:
     """One tiling per population; finer ones are added while output axons do not suffice."""
-    options = [_options(meter, p) for p in range(len(meter.wiring.populations))]
+    populations = range(len(meter.wiring.populations))
+    options = [_options(meter, p, seed, partitioner) for p in populations]
     for _ in range(REPAIR_ROUNDS):
         selection = select(meter, options, seed)
         if selection is not None:
@@ -87,10 +148,15 @@ def _choose(meter: Meter, seed: int) -> Selection:
     raise explain.outputs(meter, [min(t, key=lambda x: x.clusters) for t in options])
 
 
-def _options(meter: Meter, population: int) -> list[Tiling]:
+def _options(meter: Meter, population: int, seed: int, partitioner: Partitioner) -> list[Tiling]:
     least, _ = core_bound(meter, range(population, population + 1))
     least = min(least, meter.wiring.populations[population].size)
     tilings = candidates(meter, population, least)
+    smallest = min((t.clusters for t in tilings), default=0)
+    if worth_trying(meter, population, partitioner, smallest):
+        engine: Engine = "mtkahypar" if partitioner == "mtkahypar" else "own"
+        other = blocks(meter, population, least, seed, engine)
+        tilings += [] if other is None else [other]
     if not tilings:
         raise explain.lonely(meter, population)
     return tilings
@@ -125,6 +191,7 @@ def _report(
                 "shape": list(meter.wiring.populations[t.population].shape),
                 "clusters": t.clusters,
                 "blocks": list(t.blocks),
+                "method": t.method,
             }
             for t in selection.tilings
         ],

@@ -55,4 +55,12 @@ def _need(meter: Meter, wall: Limit, totals: Mapping[str, IntArray], populations
         return 0.0
     if wall.names <= ADDITIVE or wall.expression.strip() == "n_axons_in":
         return float(meter.limits.use(wall, totals)[0])
+    if wall.names <= ADDITIVE | {"weight_bits"}:
+        # Each population in its own width; a shared core takes the widest, so never less.  What
+        # rounding up adds per population is taken off again.
+        parts = [
+            {**_totals(meter, range(p, p + 1)), "weight_bits": np.array([meter.bits[p]])}
+            for p in populations
+        ]
+        return float(sum(meter.limits.use(wall, part)[0] - 1 for part in parts))
     return 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from snnc.compiler.partition.alone import lone
 from snnc.compiler.partition.limits import Counts, Limits
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.select import neuron_reach
@@ -18,14 +19,28 @@ def lonely(meter: Meter, population: int) -> CapacityError:
     alone = measure(meter, population, (node.size,), np.arange(node.size))
     name, need, limit, unit = _worst(meter.limits, alone.counts)
     fan_in = int(meter.fan_in[meter.first[population] : meter.first[population + 1]].max())
+    most = _largest_fan_in(meter, population, fan_in)
     return CapacityError(
         f"a single neuron does not fit a core of {meter.limits.target.id}",
         where=node.name,
         found=f"{name}: {need:,}{unit} for one neuron with {fan_in:,} inputs",
         allowed=f"{limit:,}{unit} per core: {need - limit:,}{unit} too many",
-        remedy="no number of chips would do: cut the layer's fan-in (prune, pool or split it) "
-        "or choose a target with larger cores",
+        remedy="no number of chips would do: "
+        + (
+            f"cut the layer's fan-in to {most:,} (prune, pool or split it) or choose a target "
+            "with larger cores"
+            if most
+            else "not even one input fits; choose a target with larger cores"
+        ),
     )
+
+
+def _largest_fan_in(meter: Meter, population: int, fan_in: int) -> int:
+    """Most inputs with which a neuron of the population fits a core of its own; 0: none fit."""
+    inputs = np.arange(1, fan_in + 1)
+    counts = lone(meter, population, inputs)
+    good = np.flatnonzero(meter.limits.fits(counts))
+    return int(inputs[good[-1]]) if good.size else 0
 
 
 def _worst(limits: Limits, counts: Counts) -> tuple[str, int, int, str]:
@@ -40,7 +55,11 @@ def _worst(limits: Limits, counts: Counts) -> tuple[str, int, int, str]:
 
 
 def outputs(meter: Meter, finest: list[Tiling]) -> CapacityError:
-    """No combination of tilings leaves some neurons enough output axons or targets."""
+    """No combination of tilings leaves some neurons enough output axons or targets.
+
+    Args:
+        finest: one tiling per population.
+    """
     worst, name = 0, ""
     for producer in finest:
         reach = sum(neuron_reach(meter, producer.population, consumer) for consumer in finest)
@@ -56,18 +75,20 @@ def outputs(meter: Meter, finest: list[Tiling]) -> CapacityError:
         where=name,
         found=f"{resource}: a neuron of {name} reaches {worst} cores",
         allowed=f"{limit} per {'neuron' if most is not None else 'core'}",
-        remedy="no number of chips would do: make the layers it feeds smaller so that they take "
-        "fewer cores, or choose a target with more output axons",
+        remedy="more chips do not help: make the layers it feeds smaller so that they take fewer "
+        "cores, or choose a target with more output axons",
     )
 
 
 def too_many(
-    target: Target, need: int, chips: int, largest: tuple[str, int], binding: tuple[str, float]
-) -> CapacityError:
+    target: Target, need: int, least: int, chips: int, largest: tuple[str, int],
+    binding: tuple[str, float],
+) -> CapacityError:  # fmt: skip
     """More clusters than cores.
 
     Args:
-        need: cores needed.
+        need: cores of the best partition found.
+        least: cores that every partition needs, by the bound.
         largest: the population with most cores, and how many.
         binding: the fullest resource of the used cores, and its mean fill (0 to 1).
     """
@@ -79,12 +100,19 @@ def too_many(
     remedy = f"--chips {enough} would do" if possible else (
         f"no number of chips would do: {enough} are needed, {limit:g} can be joined"
     )  # fmt: skip
+    if least == need:
+        known = "no partition needs fewer"
+    else:
+        known = f"no partition needs fewer than {least}" + (
+            "" if least > available else ", so that a better one may fit"
+        )
     return CapacityError(
         f"the network needs more cores than {chips} chip{'s' * (chips > 1)} of {target.id} offer",
         where=f"{largest[0]} ({largest[1]} of {need} cores)",
-        found=f"{need} cores; binding resource {binding[0]}, {binding[1]:.0%} full on average",
+        found=f"{need} cores; binding resource {binding[0]}, {binding[1]:.0%} full on average; "
+        f"{known}",
         allowed=f"{available} cores: {need - available} too many",
-        remedy=remedy,
+        remedy=f"{remedy}; or --phases auto: in groups that take turns on the machine",
     )
 
 

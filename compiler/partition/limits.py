@@ -105,7 +105,7 @@ def compartments(target: Target, neuron: Neuron) -> int:
     Raises:
         UnsupportedError: the target does not offer the reset rule.
     """
-    if neuron.emit == "state":
+    if neuron.emit != "count":
         return 1
     offered = target.neuron.reset
     cost = offered.get(neuron.reset.kind)

@@ -33,7 +33,7 @@ class Packing:
 
 
 @dataclass(frozen=True, eq=False)
-class _Clusters:
+class Clusters:
     """All clusters of all chosen tilings as rows of flat tables."""
 
     meter: Meter
@@ -43,7 +43,8 @@ class _Clusters:
     counts: dict[str, IntArray]
 
     @staticmethod
-    def of(meter: Meter, tilings: Sequence[Tiling]) -> _Clusters:
+    def of(meter: Meter, tilings: Sequence[Tiling]) -> Clusters:
+        """The clusters of these tilings, with the output axons they need towards each other."""
         population = np.concatenate([np.full(t.clusters, t.population) for t in tilings])
         number = np.concatenate([np.arange(t.clusters) for t in tilings])
         names = tilings[0].counts
@@ -52,16 +53,21 @@ class _Clusters:
             [sum((pairs_sent(meter, t, c) for c in tilings), np.zeros(t.clusters, np.int64))
              for t in tilings]
         )  # fmt: skip
-        return _Clusters(meter, tilings, population, number, counts)
+        return Clusters(meter, tilings, population, number, counts)
 
     @property
     def size(self) -> int:
+        """Number of clusters."""
         return int(self.population.size)
 
     def usage(self) -> IntArray:
         """[clusters, walls]."""
         columns = self.meter.limits.usage(self.counts).values()
         return np.stack(list(columns), axis=1) if columns else np.zeros((self.size, 0), np.int64)
+
+    def one_exponent(self, members: Sequence[int]) -> bool:
+        """Whether the clusters may share a core: one weight exponent per row."""
+        return np.unique(_compatible(self)[list(members)]).size == 1
 
     def rows(self, cluster: int) -> tuple[IntArray, Pieces, int]:
         """(axon keys, rows, input shift) of one cluster."""
@@ -130,7 +136,7 @@ def pack(meter: Meter, tilings: Sequence[Tiling], bound: int, seed: int) -> Pack
     Args:
         bound: cores that are needed at least; reaching it proves the packing optimal.
     """
-    clusters = _Clusters.of(meter, tilings)
+    clusters = Clusters.of(meter, tilings)
     core = _first_fit(clusters)
     cores = int(core.max(initial=-1)) + 1
     if cores <= bound:
@@ -140,7 +146,7 @@ def pack(meter: Meter, tilings: Sequence[Tiling], bound: int, seed: int) -> Pack
     return _solve(clusters, core, bound, seed)
 
 
-def _compatible(clusters: _Clusters) -> IntArray:
+def _compatible(clusters: Clusters) -> IntArray:
     """[clusters] classes that may share a core: one weight exponent per row."""
     exponents = any("weight_exponent" in w.table for w in clusters.meter.limits.walls)
     if not exponents:
@@ -149,7 +155,7 @@ def _compatible(clusters: _Clusters) -> IntArray:
     return shift[clusters.population]
 
 
-def _first_fit(clusters: _Clusters) -> IntArray:
+def _first_fit(clusters: Clusters) -> IntArray:
     """Largest clusters first, each into the fullest core that takes it."""
     limits = clusters.meter.limits
     capacity = np.array([w.capacity for w in limits.walls], np.float64)
@@ -181,7 +187,7 @@ def _first_fit(clusters: _Clusters) -> IntArray:
     return core
 
 
-def _solve(clusters: _Clusters, start: IntArray, bound: int, seed: int) -> Packing:
+def _solve(clusters: Clusters, start: IntArray, bound: int, seed: int) -> Packing:
     """Bin packing with all capacities, additive; a solution is accepted when it measures well."""
     used = int(start.max()) + 1
     proven = True
@@ -193,7 +199,7 @@ def _solve(clusters: _Clusters, start: IntArray, bound: int, seed: int) -> Packi
     return Packing(start, used, "optimal for these clusters" if proven else "first fit")
 
 
-def _halves(clusters: _Clusters) -> int:
+def _halves(clusters: Clusters) -> int:
     """No two clusters that fill more than half of a resource share a core."""
     walls = clusters.meter.limits.walls
     capacity = np.array([w.capacity for w in walls], np.int64)
@@ -202,7 +208,7 @@ def _halves(clusters: _Clusters) -> int:
     return int((large & summed).sum(axis=0).max(initial=1))
 
 
-def _pack_into(clusters: _Clusters, cores: int, seed: int) -> tuple[IntArray | None, int]:
+def _pack_into(clusters: Clusters, cores: int, seed: int) -> tuple[IntArray | None, int]:
     model = cp_model.CpModel()
     size = clusters.size
     at = [[model.new_bool_var("") for _ in range(cores)] for _ in range(size)]
@@ -231,7 +237,7 @@ def _pack_into(clusters: _Clusters, cores: int, seed: int) -> tuple[IntArray | N
     return np.argmax(np.array(values), axis=1), int(status)
 
 
-def _legal(clusters: _Clusters, core: IntArray) -> bool:
+def _legal(clusters: Clusters, core: IntArray) -> bool:
     limits = clusters.meter.limits
     groups = [np.flatnonzero(core == c).tolist() for c in np.unique(core)]
     return all(limits.fits(clusters.together(g)).all() for g in groups)

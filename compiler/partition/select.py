@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from ortools.sat.python import cp_model
 
+from snnc.compiler.partition.limits import Counts
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.tiling import Tiling
 from snnc.compiler.solver import new_solver
@@ -77,7 +78,7 @@ def _limit_outputs(
     active: Any,
 ) -> None:
     """If ``producer`` is chosen, its consumers' tilings leave every cluster enough axons."""
-    room = output_room(meter, producer)
+    room = output_limit(meter, producer.counts)
     if room is None:
         return
     terms = [
@@ -105,17 +106,18 @@ def neuron_reach(meter: Meter, population: int, consumer: Tiling) -> IntArray:
     return consumer.reach[first[population] : first[population + 1]]
 
 
-def output_room(meter: Meter, tiling: Tiling) -> IntArray | None:
+def output_limit(meter: Meter, counts: Counts) -> IntArray | None:
     """[clusters] largest n_axons_out that breaks no wall; None when nothing limits it."""
     walls = [w for w in meter.limits.walls if "n_axons_out" in w.names]
     if not walls:
         return None
-    low = np.full(tiling.clusters, -1, np.int64)
-    high = np.full(tiling.clusters, 2**40, np.int64)
+    clusters = counts["n_neurons"].size
+    low = np.full(clusters, -1, np.int64)
+    high = np.full(clusters, 2**40, np.int64)
     while (high - low > 1).any():
         middle = (low + high) // 2
-        counts = {**tiling.counts, "n_axons_out": middle}
-        good = np.all([meter.limits.use(w, counts) <= w.capacity for w in walls], axis=0)
+        trial = {**counts, "n_axons_out": middle}
+        good = np.all([meter.limits.use(w, trial) <= w.capacity for w in walls], axis=0)
         low, high = np.where(good, middle, low), np.where(good, high, middle)
     return low
 

@@ -30,6 +30,7 @@ class Tiling:
         counts: every count but the output side, [clusters] each.
         pieces: rows cut at the cluster borders.
         reach: [sources] number of clusters each source id has an axon in.
+        method: "tiles", or the hypergraph partitioner the blocks are from.
     """
 
     population: int
@@ -40,9 +41,12 @@ class Tiling:
     counts: Counts
     pieces: Pieces
     reach: IntArray
+    method: str = "tiles"
 
 
-def measure(meter: Meter, population: int, blocks: Shape, label: IntArray) -> Tiling:
+def measure(
+    meter: Meter, population: int, blocks: Shape, label: IntArray, method: str = "tiles"
+) -> Tiling:
     """Measure one labelling exactly, with the slot order that makes its rows cheapest."""
     clusters = int(label.max(initial=0)) + 1
     fanin = meter.wiring.fanin[population]
@@ -57,7 +61,7 @@ def measure(meter: Meter, population: int, blocks: Shape, label: IntArray) -> Ti
     once = meter.wiring.signs == 1 and not _delays_differ(fanin.delay)
     pairs = source if once else _unique_pairs(source, pieces.cluster)
     reach = meter.wiring.axons * np.bincount(pairs, minlength=meter.wiring.sources.total)
-    return Tiling(population, blocks, label, rank, clusters, counts, pieces, reach)
+    return Tiling(population, blocks, label, rank, clusters, counts, pieces, reach, method)
 
 
 def slot_ranks(meter: Meter, population: int) -> IntArray:

@@ -170,4 +170,7 @@ def _fanin(
 
 
 def _join(parts: Sequence[IntArray], dtype: type) -> IntArray:
-    return np.concatenate(parts).astype(dtype, copy=False) if parts else np.zeros(0, dtype)
+    if not parts:
+        return np.zeros(0, dtype)
+    whole = parts[0] if len(parts) == 1 else np.concatenate(parts)  # one part is not copied
+    return whole.astype(dtype, copy=False)

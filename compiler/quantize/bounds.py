@@ -72,7 +72,11 @@ def _mirrored(neuron: Neuron) -> Neuron:
         negative_thresholds=neuron.thresholds,
         reset=reset,
         initial=-neuron.initial,
-        emission=None,  # what is sent does not matter to the membrane
+        # What is sent, and when, does not matter to the membrane.
+        emission=None,
+        recovery=None,
+        delta=None,
+        emit="count" if neuron.delta is not None else neuron.emit,
     )
 
 
@@ -112,7 +116,8 @@ def _highest(neuron: Neuron, step: float, timesteps: int | None) -> float:
     factor = max(1, abs(neuron.reset.up), abs(neuron.reset.down)) if multiplies else 1
     free = _grown(step, neuron.leak, timesteps, factor) + start * factor
     caught = neuron.levels and neuron.reset.kind in ("value", "subtract")
-    if not caught or neuron.adaptation or (neuron.refractory and not neuron.refractory_hold):
+    waits = neuron.recovery or (neuron.refractory and not neuron.refractory_hold)
+    if not caught or neuron.adaptation or waits:
         return free
     top = float(neuron.thresholds[-1].max())
     if neuron.reset.kind == "subtract":

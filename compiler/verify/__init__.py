@@ -4,6 +4,15 @@ It recounts everything from the deployment's tables and shares no code with the 
 """
 
 from snnc.compiler.verify.checker import examine, verify
+from snnc.compiler.verify.phased import examine_phased, verify_phased
 from snnc.compiler.verify.report import RULES, VerifyReport, Violation
 
-__all__ = ["RULES", "VerifyReport", "Violation", "examine", "verify"]
+__all__ = [
+    "RULES",
+    "VerifyReport",
+    "Violation",
+    "examine",
+    "examine_phased",
+    "verify",
+    "verify_phased",
+]

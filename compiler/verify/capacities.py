@@ -78,7 +78,7 @@ def compartments(target: Target, neuron: Neuron) -> int:
     kinds = (neuron.reset.kind,)
     if neuron.reset.kind == "value" and not neuron.reset.amount.any():
         kinds = ("zero", *kinds)  # type: ignore[assignment]
-    if neuron.emit == "state":
+    if neuron.emit != "count":
         return 1
     costs: Mapping[str, int] = {k: cost.compartments for k, cost in target.neuron.reset.items()}
     return next((costs[kind] for kind in kinds if kind in costs), 1)

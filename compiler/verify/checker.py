@@ -5,6 +5,7 @@ from __future__ import annotations
 from snnc.compiler.verify.capacities import check_capacity, check_delay, check_weights
 from snnc.compiler.verify.deadlock import check_deadlock
 from snnc.compiler.verify.function import check_function
+from snnc.compiler.verify.layers import check_layers
 from snnc.compiler.verify.nets import check_delivery, check_routes
 from snnc.compiler.verify.neurons import check_neurons
 from snnc.compiler.verify.placing import check_location, check_placement
@@ -30,7 +31,11 @@ def verify(deployment: Deployment) -> VerifyReport:
         VerificationError: at least one rule is broken; the first violations are listed.
         UnsupportedError: the network holds an operator that no core computes.
     """
-    report = examine(deployment)
+    return require(examine(deployment), deployment.network.name)
+
+
+def require(report: VerifyReport, name: str) -> VerifyReport:
+    """The report, unless it found something; raises as ``verify``."""
     if report.ok:
         return report
     total = sum(report.broken.values())
@@ -39,7 +44,7 @@ def verify(deployment: Deployment) -> VerifyReport:
         shown.append(f"and {total - len(shown)} more")
     raise VerificationError(
         f"the deployment breaks {total} fact(s) of {len(report.broken)} rule(s)",
-        where=deployment.network.name,
+        where=name,
         found="\n    ".join(["", *shown]),
         allowed="; ".join(RULES[rule] for rule in report.broken),
         remedy="a compiled file that was not altered never breaks a rule: report it as a bug",
@@ -60,6 +65,7 @@ def examine(deployment: Deployment) -> VerifyReport:
     check_capacity(subject, findings)
     check_weights(subject, findings)
     check_delay(subject, findings)
+    check_layers(subject, findings)
     check_routes(subject, findings)
     check_delivery(subject, findings)
     check_deadlock(subject, findings)

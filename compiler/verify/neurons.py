@@ -48,12 +48,17 @@ def model_problems(
         yield from _refiring(neuron, model, code)
     else:
         yield from _levels(neuron, model)
+    sums = neuron.has_sdn_states and model.sigma_delta
+    if not sums:
+        yield from _leaks(neuron, model)
+    if neuron.delta is not None:
+        yield from _sigma_delta(neuron, model)
+        return
     yield from _thresholds(neuron, model)
-    yield from _leaks(neuron, model)
     yield from _reset(neuron, model)
     yield from _bias(neuron, model)
     low, high = model.input_shift
-    if not low <= neuron.input_shift <= high:
+    if not low <= neuron.input_shift <= high and not sums:
         yield "input_shift", neuron.input_shift, f"{low} to {high}"
     if neuron.refractory > model.refractory_max:
         yield "refractory", neuron.refractory, f"at most {model.refractory_max}"
@@ -61,6 +66,19 @@ def model_problems(
         yield "refractory_hold", neuron.refractory_hold, model.refractory_hold
     if neuron.adaptation is not None and not model.adaptation:
         yield "adaptation", neuron.adaptation.kind, "none"
+    if neuron.recovery is not None and not model.recovery:
+        yield "recovery", f"factor {neuron.recovery.factor}", "none"
+
+
+def _sigma_delta(neuron: Neuron, model: NeuronModel) -> Iterator[Problem]:
+    """Threshold and bias share the width of the state they are compared with."""
+    if not model.sigma_delta:
+        yield "delta", "changes of an activation", "spikes"
+    top = (1 << (model.state_bits - 1)) - 1
+    bias = sum((np.abs(term.value) for term in neuron.bias), start=np.zeros(1, np.int64))
+    for name, value in (("thresholds", neuron.thresholds), ("bias", bias)):
+        if value.max() > top:
+            yield name, int(value.max()), f"at most {top}"
 
 
 def _levels(neuron: Neuron, model: NeuronModel) -> Iterator[Problem]:
@@ -131,12 +149,12 @@ def _leak(
         found = f"{int(leak.multiplier[bad].flat[0])} / 2^{leak.shift}"
         yield part, found, f"{low} to {high} of 2^{model.leak_bits}"
     exact = (leak.multiplier == 0) | (leak.multiplier == 1 << leak.shift)
-    if not exact.all() and leak.rounding != model.leak_rounding:
-        yield f"{part} rounding", leak.rounding, model.leak_rounding
+    if not exact.all() and leak.rounding not in model.roundings:
+        yield f"{part} rounding", leak.rounding, ", ".join(model.roundings)
 
 
 def _reset(neuron: Neuron, model: NeuronModel) -> Iterator[Problem]:
-    if neuron.emit == "state":
+    if neuron.emit != "count":
         return
     kind = neuron.reset.kind
     zero = kind == "value" and not neuron.reset.amount.any() and "zero" in model.reset
@@ -173,7 +191,9 @@ def _range_problems(
     neuron: Neuron, model: NeuronModel, drive: Drive, timesteps: int
 ) -> Iterator[Problem]:
     """States saturate or wrap as the core does, or provably never get that far."""
-    if model.accumulator_bits is not None:
+    # What only adds up and wraps is the same modulo its width, however the input came together.
+    modular = neuron.accumulates and neuron.current_range.overflow == "wrap"
+    if model.accumulator_bits is not None and not modular:
         limit = 1 << (model.accumulator_bits - 1)
         low, high = drive.low << neuron.input_shift, drive.high << neuron.input_shift
         if low < -limit or high >= limit:

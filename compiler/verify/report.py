@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 Rule = Literal[
     "structure", "placement", "location", "capacity", "profiles", "weights", "delay", "neuron",
-    "wires", "schedule", "function", "routes", "delivery", "deadlock",
+    "wires", "schedule", "function", "routes", "delivery", "deadlock", "layers", "phases",
 ]  # fmt: skip
 RULES: dict[Rule, str] = {
     "structure": "every table has its shape and every index points inside",
@@ -25,6 +25,8 @@ RULES: dict[Rule, str] = {
     "routes": "every net is a tree of neighbouring routers, routed as the network-on-chip routes",
     "delivery": "every spike reaches exactly the cores that listen to it, once",
     "deadlock": "the certificate orders all channels so that every path goes forward",
+    "layers": "where a core holds one layer, the layer is whole and fits its core",
+    "phases": "phases hold the whole network between them and read only what has run",
 }
 KEPT_PER_RULE = 50
 

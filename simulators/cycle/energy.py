@@ -11,13 +11,16 @@ added.  An event without a price keeps its count and is listed as unpriced.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from snnc.ir.arrays import AnyArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.target import CostTable, EventKind, Target
 from snnc.simulators.cycle.noc_tables import HOP_KINDS, Machine
@@ -25,10 +28,12 @@ from snnc.simulators.cycle.program import Layout, Program
 from snnc.simulators.cycle.result import Unpriced
 from snnc.simulators.neuron_kernel import EMIT_STATE
 
+Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
 
 KINDS: tuple[EventKind, ...] = get_args(EventKind)
+SYNAPSES_AT_ONCE = 1 << 18
 ROW_KINDS: tuple[EventKind, ...] = ("synapse_op_dense", "synapse_op_sparse", "synapse_op_bitmask")
 ALL_IN: EventKind = "all_in_synaptic_event"
 _AT: dict[str, int] = {kind: number for number, kind in enumerate(KINDS)}
@@ -100,6 +105,48 @@ class Counter:
         self._synapses(activity.packets, by_layer, by_core)
         return Counts(by_layer.sum(axis=1), by_layer, by_core)
 
+    def count_ticks(self, ptr: Int64, source: Int32, value: Int64, from_core: bool) -> Int64:
+        """[ticks, kinds] events of what was sent in single ticks, without accesses and updates.
+
+        Args:
+            ptr: [ticks + 1] slice of what was sent in each tick.
+            source, value: who sent what.
+            from_core: whether cores sent it; else the host did.
+        """
+        limit = self.program.packet_limit[source]
+        packets = (np.abs(value) - 1) // limit + 1
+        shape = (ptr.size - 1, self.source_core.size)
+        result: Int64 = sparse.csr_array((packets, source, ptr), shape=shape) @ self.per_packet
+        if from_core:
+            until = np.concatenate([[0], np.cumsum(self.fires[source])])
+            result[:, _AT["spike_generate"]] = np.diff(until[ptr])
+        return result
+
+    @cached_property
+    def fires(self) -> Int64:
+        """[sources] 1 where what is sent are spikes, not states."""
+        result = np.zeros(self.source_core.size, np.int64)
+        neurons = self.program.neurons
+        result[self.program.neuron_source] = neurons.table[neurons.kind, EMIT_STATE] == 0
+        return result
+
+    @cached_property
+    def per_packet(self) -> Int64:
+        """[sources, kinds] events of one packet on every net of the source."""
+        result = np.zeros((self.source_core.size, len(KINDS)), np.int64)
+        host = self.source_core == self.cores
+        result[:, _AT["message_out"]] = np.where(host, 0, self.program.sends)
+        result[:, _AT["host_in"]] = np.where(host, self.program.sends, 0)
+        result[:, _AT["message_in"]] = self.deliveries.sum(axis=1)
+        for number, kind in enumerate(HOP_KINDS):
+            result[:, _AT[kind]] = self.hops[number]
+        for kind, rows in zip(ROW_KINDS, self.rows, strict=True):
+            until = np.concatenate([[0], np.cumsum(rows.sum(axis=1))])
+            read = until[self.program.reach_last] - until[self.program.reach_first]
+            np.add.at(result[:, _AT[kind]], self.reach_source, read)
+            result[:, _AT[ALL_IN]] += result[:, _AT[kind]]
+        return result
+
     def _soma(self, activity: Activity, by_layer: Int64, by_core: Int64) -> None:
         counts_spikes = self.program.neurons.table[:, EMIT_STATE] == 0
         population = self.layout.segment_owner - self.layout.inputs
@@ -129,7 +176,7 @@ class Counter:
         )
 
     def _synapses(self, packets: Int64, by_layer: Int64, by_core: Int64) -> None:
-        change = np.zeros(self.program.axon_delay.size + 1, np.int64)
+        change = np.zeros(self.program.axon_sign.size + 1, np.int64)
         np.add.at(change, self.program.reach_first, packets[self.reach_source])
         np.subtract.at(change, self.program.reach_last, packets[self.reach_source])
         reads = np.cumsum(change[:-1])
@@ -191,19 +238,25 @@ def _rows(deployment: Deployment, program: Program, layout: Layout) -> tuple[spa
 
     A packet reads one row of a pair of axons; both are equally long, and the positive one counts.
     """
-    population = layout.owner[program.neuron_source] - layout.inputs
-    column = population[program.synapse_target]
-    axons = program.axon_delay.size
-    populations = len(layout.names) - layout.inputs
-    axon = np.repeat(np.arange(axons), np.diff(program.synapse_ptr))
-    stored = row_kinds(deployment)[axon]
-    read = program.axon_sign[axon] >= 0
+    population = (layout.owner[program.neuron_source] - layout.inputs).astype(np.int32)
+    axons, kinds = program.axon_sign.size, row_kinds(deployment)
+    shape = (axons, len(layout.names) - layout.inputs)
+    # A block of axons at a time: there may be many millions of synapses.
+    blocks = -(-int(program.synapse_ptr[-1]) // SYNAPSES_AT_ONCE)
+    cuts = np.searchsorted(program.synapse_ptr, np.arange(1, blocks) * SYNAPSES_AT_ONCE)
+    parts: list[list[AnyArray]] = [[] for _ in ROW_KINDS]
+    for first, last in itertools.pairwise([0, *cuts.tolist(), axons]):
+        ptr = program.synapse_ptr[first : last + 1]
+        column = population[program.synapse_target[ptr[0] : ptr[-1]]]
+        row = np.repeat(np.arange(first, last, dtype=np.int32), np.diff(ptr))
+        for number, part in enumerate(parts):
+            chosen = ((kinds == number) & (program.axon_sign >= 0))[row]
+            place = row[chosen].astype(np.int64) * shape[1] + column[chosen]
+            part.append(np.stack(np.unique(place, return_counts=True)))
     result = []
-    for number in range(len(ROW_KINDS)):
-        chosen = read & (stored == number)
-        place = (axon[chosen], column[chosen])
-        ones = np.ones(place[0].size, np.int64)
-        result.append(sparse.csr_array((ones, place), shape=(axons, populations)))
+    for part in parts:
+        place, count = np.concatenate([np.zeros((2, 0), np.int64), *part], axis=1)
+        result.append(sparse.csr_array((count, np.divmod(place, shape[1])), shape=shape))
     return tuple(result)
 
 

@@ -10,7 +10,6 @@ from snnc.simulators.cycle.program import (
     REFIRE,
     SLOTS,
     WINDOW,
-    Axons,
     Int32,
     Int64,
     Sweeps,
@@ -18,6 +17,7 @@ from snnc.simulators.cycle.program import (
 from snnc.simulators.neuron_kernel import (
     AMOUNT,
     BIASES,
+    DELTA,
     EMIT_STATE,
     HAS_CURRENT,
     HIGH,
@@ -35,53 +35,18 @@ from snnc.simulators.neuron_kernel import (
 )
 
 
-@inner_kernel
-def packets_of(value: int, limit: int) -> int:
-    """Packets that say ``value``."""
-    return (abs(value) + limit - 1) // limit
-
-
-@inlined
-def send(axons: Axons, ring: Int64, source: int, value: int, tick: int) -> None:
-    """Accumulate a source's value on every axon it reaches.
-
-    ``ring`` is [depth, neurons]; row ``t % depth`` collects what is integrated in tick t.  The
-    axon's own delay comes on top of ``tick``.  Of a pair of axons the one of the value's sign
-    adds the magnitude: its row holds the weights with that sign.
-    """
-    depth = ring.shape[0]
-    for reach in range(axons.reach_ptr[source], axons.reach_ptr[source + 1]):
-        for axon in range(axons.reach_first[reach], axons.reach_last[reach]):
-            sign = axons.axon_sign[axon]
-            if sign * value < 0:
-                continue
-            pulse = abs(value) if sign != 0 else value
-            row = ring[(tick + axons.axon_delay[axon]) % depth]
-            for i in range(axons.synapse_ptr[axon], axons.synapse_ptr[axon + 1]):
-                row[axons.synapse_target[i]] += axons.synapse_weight[i] * pulse
-
-
-@lean_kernel
-def send_all(
-    axons: Axons, ring: Int64, source: Int32, value: Int64, tick: int, packets: Int64
-) -> None:
-    """Send the values of many sources and count their packets per source."""
-    for i in range(source.size):
-        send(axons, ring, source[i], value[i], tick)
-        if axons.sends[source[i]] > 0:
-            packets[source[i]] += packets_of(value[i], axons.packet_limit[source[i]])
-
-
 class Wires(NamedTuple):
     """What cores keep between the ticks of one logical step; [neurons] each.
 
     Attributes:
         held: input that arrived before the tick of the update.
         sending: count whose slots are being sent; of a neuron that fires again, whether it did.
+        heard: whether something arrived before the tick of the update, where that costs.
     """
 
     held: Int64
     sending: Int64
+    heard: Int64
 
 
 class Emission(NamedTuple):
@@ -130,56 +95,86 @@ def sweep(
     """
     emitted, pulses, stray = 0, 0, 0
     for segment in range(program.segment_offset.size):
-        first, last = program.segment_ptr[segment], program.segment_ptr[segment + 1]
-        code = program.segment_code[segment]
-        since = tick - program.segment_offset[segment]
-        step = since // program.period
-        phase = since - step * program.period
-        sent = pulses
-        if phase != 0 or step < 0 or step >= steps:
-            early = program.period - phase < code[WINDOW]
-            if early and 0 <= step + 1 < steps:
-                _hold(wires, arrived, touched, first, last)
-            else:
-                counts = step < steps and not (early and step + 1 >= steps)
-                stray += _discard(arrived, touched, first, last, counts)
-            if 0 <= step < steps and 0 < phase < code[SLOTS]:
-                if code[REFIRE]:
-                    emitted, pulses, again = _fire_again(
-                        program, state, wires, touched, first, last, emission, emitted, pulses
-                    )
-                    updated[segment] += again
-                else:
-                    pulses = _next_slot(
-                        program, wires, code[PLANES], phase, first, last, emission, pulses
-                    )
-            fired[segment] += pulses - sent
-            continue
-        for i in range(first, last):
-            inputs = arrived[i] + wires.held[i]
-            arrived[i] = 0
-            wires.held[i] = 0
-            wires.sending[i] = 0
-            needed = _needs_update(program, state, i, inputs, step)
-            if not needed and step > 0 and _is_silent(program, state, i):
-                touched[i] = 0
-                continue
-            out = update(program.neurons, state, i, inputs, step)
-            if out != 0:
-                emission.source[emitted] = program.neuron_source[i]
-                emission.value[emitted] = out
-                emitted += 1
-                needed = True
-                wires.sending[i] = out
-                pulse = out if code[SLOTS] == 1 else _pulse(out, 0, code[PLANES])
-                if pulse != 0:
-                    emission.pulse_source[pulses] = program.neuron_source[i]
-                    emission.pulse_value[pulses] = pulse
-                    pulses += 1
-            touched[i] = needed
-            updated[segment] += needed
-        fired[segment] += pulses - sent
+        emitted, sent, lost, paid = sweep_segment(
+            program, state, wires, arrived, tick, steps, segment, touched, emission, emitted, pulses
+        )
+        updated[segment] += paid
+        fired[segment] += sent - pulses
+        stray += lost
+        pulses = sent
     return emitted, pulses, stray
+
+
+@inner_kernel
+def sweep_segment(
+    program: Sweeps,
+    state: State,
+    wires: Wires,
+    arrived: Int64,
+    tick: int,
+    steps: int,
+    segment: int,
+    touched: Int32,
+    emission: Emission,
+    emitted: int,
+    pulses: int,
+) -> tuple[int, int, int, int]:
+    """One segment of ``sweep``, which explains the arguments.
+
+    Returns:
+        Number of emissions and of pulses there are then; neurons that lost input; neurons that
+        needed an update.
+    """
+    first, last = program.segment_ptr[segment], program.segment_ptr[segment + 1]
+    code = program.segment_code[segment]
+    since = tick - program.segment_offset[segment]
+    step = since // program.period
+    phase = since - step * program.period
+    paid = 0
+    if phase != 0 or step < 0 or step >= steps:
+        stray = 0
+        early = program.period - phase < code[WINDOW]
+        if early and 0 <= step + 1 < steps:
+            _hold(wires, arrived, touched, first, last, program.flag_bits)
+        else:
+            counts = step < steps and not (early and step + 1 >= steps)
+            stray = _discard(arrived, touched, first, last, counts, program.flag_bits)
+        if 0 <= step < steps and 0 < phase < code[SLOTS]:
+            if code[REFIRE]:
+                emitted, pulses, paid = _fire_again(
+                    program, state, wires, touched, first, last, emission, emitted, pulses
+                )
+            else:
+                pulses = _next_slot(
+                    program, wires, code[PLANES], phase, first, last, emission, pulses
+                )
+        return emitted, pulses, stray, paid
+    for i in range(first, last):
+        inputs = (arrived[i] >> program.flag_bits) + wires.held[i]
+        heard = wires.heard[i] + (arrived[i] & ((1 << program.flag_bits) - 1))
+        arrived[i] = 0
+        wires.held[i] = 0
+        wires.sending[i] = 0
+        wires.heard[i] = 0
+        needed = heard != 0 or _needs_update(program, state, i, inputs, step)
+        if not needed and step > 0 and _is_silent(program, state, i):
+            touched[i] = 0
+            continue
+        out = update(program.neurons, state, i, inputs, step)
+        if out != 0:
+            emission.source[emitted] = program.neuron_source[i]
+            emission.value[emitted] = out
+            emitted += 1
+            needed = True
+            wires.sending[i] = out
+            pulse = out if code[SLOTS] == 1 else _pulse(out, 0, code[PLANES])
+            if pulse != 0:
+                emission.pulse_source[pulses] = program.neuron_source[i]
+                emission.pulse_value[pulses] = pulse
+                pulses += 1
+        touched[i] = needed
+        paid += needed
+    return emitted, pulses, 0, paid
 
 
 @inlined
@@ -251,23 +246,27 @@ def _fire_again(
 
 
 @inlined
-def _hold(wires: Wires, arrived: Int64, touched: Int32, first: int, last: int) -> None:
+def _hold(
+    wires: Wires, arrived: Int64, touched: Int32, first: int, last: int, flag_bits: int
+) -> None:
     """Add what arrived to what waits for the next update."""
     for i in range(first, last):
         touched[i] = 0
-        wires.held[i] += arrived[i]
+        wires.held[i] += arrived[i] >> flag_bits
+        wires.heard[i] += arrived[i] & ((1 << flag_bits) - 1)
         arrived[i] = 0
 
 
 @inlined
-def _discard(arrived: Int64, touched: Int32, first: int, last: int, counts: bool) -> int:
+def _discard(
+    arrived: Int64, touched: Int32, first: int, last: int, counts: bool, flag_bits: int
+) -> int:
     """Forget what arrived at neurons that do not update in this tick."""
     stray = 0
     for i in range(first, last):
         touched[i] = 0
-        if arrived[i] != 0:
-            arrived[i] = 0
-            stray += counts
+        stray += counts and arrived[i] >> flag_bits != 0
+        arrived[i] = 0
     return stray
 
 
@@ -277,7 +276,10 @@ def _needs_update(program: Sweeps, state: State, i: int, inputs: int, step: int)
 
     It has when input arrived, a bias is active, or a state is not at rest: a current, a
     refractory counter or an adaptation that is not zero, a membrane that leaks and is not zero.
+    Some cores also do more for every membrane that is not zero.
     """
+    if program.flag_bits > 0 and state.v[i] != 0:
+        return True
     if inputs != 0 or state.q[i] != 0 or state.a[i] != 0:
         return True
     parameters = program.neurons
@@ -303,7 +305,7 @@ def _is_silent(program: Sweeps, state: State, i: int) -> bool:
     """
     parameters = program.neurons
     k = parameters.table[parameters.kind[i]]
-    if k[EMIT_STATE]:
+    if k[EMIT_STATE] or k[DELTA]:
         return False
     ladder = parameters.row[i] + LADDERS + k[BIASES]
     if k[LEVELS] and state.v[i] >= parameters.values[ladder]:

@@ -15,8 +15,8 @@ from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Output
 from snnc.ir.wire import WireCode
 from snnc.simulators.cycle.noc_tables import Int32, Int64
+from snnc.simulators.cycle.planning import Spikes
 from snnc.simulators.cycle.program import Layout
-from snnc.simulators.cycle.timing import Spikes
 from snnc.simulators.decoding import EarlyStop
 from snnc.simulators.result import Events, RunResult
 
@@ -76,6 +76,14 @@ class Logbook:
         if source.size:
             where = np.full(source.size, sample), np.full(source.size, tick)
             self._parts.append((*where, source.copy(), value.copy()))
+
+    def write_ticks(self, sample: int, first: int, ptr: Int64, source: Int32, value: Int64) -> None:
+        """Note ticks from ``first`` on, whose emissions are the slices of ``ptr``; copied."""
+        tick = first + np.repeat(np.arange(ptr.size - 1), np.diff(ptr))
+        if tick.size:
+            end = int(ptr[-1])
+            where = np.full(end, sample), tick
+            self._parts.append((*where, source[:end].copy(), value[:end].copy()))
 
     def result(self, recorded: frozenset[str]) -> RunResult:
         """Everything noted so far."""

@@ -6,38 +6,40 @@ soon as its port is free and there is room behind it, and the packet leaves the 
 last copy has.  Room is counted when a packet is sent, so a queue can never overflow, and given
 back without delay.  Waiting queues are served in the order in which they asked.
 
-At most one event per kind and place is outstanding: the head of a queue is ready; a port may
-send; a sender's next packet is ready; a core has finished a packet (see ``ends``).
+There are two kinds of events, at most one outstanding per place: the head of a queue is ready,
+and a port may send.  Equal times have one order, queues first, so a run is reproducible.  Events
+lie in a wheel of buckets, one per unit of time; those too far ahead wait in a heap.
+
+Senders and receivers need no events, because both are served first come, first served.  When a
+packet gets to the head of an injection queue, it is known when all before it left, so also when
+there was room for it and how long its sender had to wait.  When a packet enters a core, it is
+known when the core will begin with it, and give back its place.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
-from snnc.ir.jit import inlined, inner_kernel, lean_kernel
+from snnc.ir.jit import inlined, lean_kernel
 from snnc.simulators.cycle.ends import (
-    CORE_FILL,
+    ARRIVALS,
     COUNTERS,
+    DELIVERED,
     EVENTS,
     HOPS,
     INJECTED,
     LAST,
     PEAK_CHANNEL,
     PEAK_INJECTION,
+    PEAK_RECEIVE,
     REACH,
-    RELEASED,
     ROOT,
-    STALLED,
     Releases,
-    finish,
     pop,
-    receive,
-    restart_ends,
-    schedule,
-    schedule_release,
-    unsent,
+    push,
     wrapped,
 )
 from snnc.simulators.cycle.noc_tables import Buffers, Float64, Int64, NocTables
@@ -48,32 +50,44 @@ class NocState(NamedTuple):
     of a kernel's argument costs compile time.
 
     Attributes:
-        heap: event keys; ``heap[0]`` is how many follow.
+        heap: keys of events beyond the wheel, ``time << bits | code``; ``heap[0]`` is how many.
+        wheel: [buckets] first event of this unit of time, -1: none.
+        link: [queues + ports] next event of the bucket, by code.
+        now: time; events in the wheel; how many are in ``todo``, of events and of ports.
+        todo: [copies of one packet + 4, 3] events to plan (time, code); ports to wake.
         queue: [queues, 6] packets inside, ring position of the head, when the next head may be
-            read, copies of the head that still wait; first entry and capacity of its ring.
+            read, copies of the head that still wait; first entry and capacity of its ring.  Of an
+            injection queue only the head is inside.
         entry: [entries, 3] tree node, send, time from which it may be read.
         port: [ports, 8] time from which it is free, waiters, ring position, whether an event is
             outstanding; first waiter and capacity of its ring; latency, spacing.
         waiter: [waiters, 2] queue and output that wait.
-        sender: [senders, 2] packets handed over, whether the next one waits.
+        sender: [senders, 2] packets that got to the head, and how many of them had left when the
+            last one was handed over.
+        left: [senders, injection capacity] when the last packets left their injection queue.
         shift: [senders] units lost by waiting.
-        core: [cores, 3] packets in the receive queue, ring position, whether one is being served.
-        received: [cores * receive capacity, 2] reach and time of arrival.
+        core: [cores, 2] packets in the receive queue, ring position.
+        begin: [cores, receive capacity] when the core begins with each of them.
         receive_end: [cores] units until the core is done.
         work: [cores] units the core was looking up and accumulating.
         load: [ports] packets sent since the beginning of the run.
-        total: counters by the constants above.
+        total: counters by the constants of ``ends``.
     """
 
     heap: Int64
+    wheel: Int64
+    link: Int64
+    now: Int64
+    todo: Int64
     queue: Int64
     entry: Int64
     port: Int64
     waiter: Int64
     sender: Int64
+    left: Int64
     shift: Float64
     core: Int64
-    received: Int64
+    begin: Int64
     receive_end: Float64
     work: Float64
     load: Int64
@@ -84,6 +98,12 @@ FILL, HEAD, NEXT_READ, PENDING, ENTRIES, CAPACITY = range(6)
 NODE, SEND, READY = range(3)
 FREE, WAITING, WAIT_HEAD, SCHEDULED, WAITERS, WAIT_SIZE, LATENCY, SPACING = range(8)
 PORT, NEXT, DELIVERY = range(3)
+TIME, PLANNED, TODO, WAKES = range(4)
+AT, CODE, WOKEN = range(3)
+REACHED, GONE = range(2)
+CORE_FILL, CORE_HEAD = range(2)
+BUCKETS = 1024
+NEVER = 1 << 60
 
 
 def new_state(noc: NocTables, buffers: Buffers) -> NocState:
@@ -96,19 +116,25 @@ def new_state(noc: NocTables, buffers: Buffers) -> NocState:
 
     queue, port = zeros(queues, 6), zeros(ports, 8)
     queue[:, CAPACITY], port[:, WAIT_SIZE] = buffers.capacity, buffers.contenders
-    queue[1:, ENTRIES] = np.cumsum(buffers.capacity)[:-1]
+    queue[noc.channels :, CAPACITY] = 1
+    queue[1:, ENTRIES] = np.cumsum(queue[:-1, CAPACITY])
     port[1:, WAITERS] = np.cumsum(buffers.contenders)[:-1]
     port[:, LATENCY], port[:, SPACING] = buffers.latency, buffers.spacing
     return NocState(
-        heap=zeros(queues + ports + senders + cores + 1),
+        heap=zeros(queues + ports + 1),
+        wheel=np.full(BUCKETS, -1, np.int64),
+        link=zeros(queues + ports),
+        now=zeros(4),
+        todo=zeros(int(np.diff(noc.out_ptr).max(initial=1)) + 4, 3),
         queue=queue,
-        entry=zeros(int(buffers.capacity.sum()), 3),
+        entry=zeros(int(queue[:, CAPACITY].sum()), 3),
         port=port,
         waiter=zeros(int(buffers.contenders.sum()), 2),
         sender=zeros(senders, 2),
+        left=zeros(senders, int(buffers.capacity[noc.channels :].max(initial=1))),
         shift=np.zeros(senders),
-        core=zeros(cores, 3),
-        received=zeros(cores * noc.receive_capacity, 2),
+        core=zeros(cores, 2),
+        begin=zeros(cores, noc.receive_capacity),
         receive_end=np.zeros(cores),
         work=np.zeros(cores),
         load=zeros(ports),
@@ -120,183 +146,288 @@ def new_state(noc: NocTables, buffers: Buffers) -> NocState:
 def drain(noc: NocTables, state: NocState, releases: Releases) -> int:
     """Move all packets of one tick from an empty network to an empty network.
 
+    One function with its parts inlined: a call with a state of so many arrays costs more than an
+    event.
+
     Returns:
         Units until the last packet has entered its last core's receive queue, or -1 when packets
         are left but nothing can move any more.
     """
-    queues, ports, senders = len(state.queue), len(state.port), len(state.sender)
-    _restart(state, releases)
-    for sender in range(senders):
-        schedule_release(noc, state, releases, sender, int(np.int64(0)))
-    mask = (1 << noc.bits) - 1
-    while state.heap[0] > 0:
-        key = pop(state.heap)
-        now, code = key >> noc.bits, key & mask
-        state.total[EVENTS] += 1
-        if code < queues:
-            _head(noc, state, releases, code, now)
-        elif code < queues + ports:
-            _port(noc, state, releases, code - queues, now)
-        elif code < queues + ports + senders:
-            _release(noc, state, releases, code - queues - ports, now)
-        else:
-            _finish(noc, state, code - queues - ports - senders, now)
-    if releases.send.size and _stuck(state, releases):
-        return -1
-    return int(state.total[LAST])
+    _restart(noc, state, releases)
+    queue, port, clock, total = state.queue, state.port, state.now, state.total
+    queues = len(queue)
+    while _seek(noc, state):
+        now = clock[TIME]
+        bucket = now & (BUCKETS - 1)
+        while state.wheel[bucket] >= 0:
+            code = state.wheel[bucket]
+            state.wheel[bucket] = state.link[code]
+            clock[PLANNED] -= 1
+            total[EVENTS] += 1
+            # What this event plans, and the ports that may have to be woken.
+            clock[TODO] = 0
+            clock[WAKES] = 0
+            served = code - queues
+            if served >= 0:  # the copy that has waited longest at this port
+                waits = port[np.uint64(served)]
+                waits[SCHEDULED] = 0
+                place = waits[WAITERS] + waits[WAIT_HEAD]
+                waits[WAIT_HEAD] = wrapped(waits[WAIT_HEAD] + 1, waits[WAIT_SIZE])
+                waits[WAITING] -= 1
+                waiter = state.waiter[np.uint64(place)]
+                here, first = waiter[0], waiter[1]
+                last, left = first + 1, queue[here, PENDING] - 1
+            elif queue[code, FILL] == 0:  # a sender begins
+                here, first, last, left = code, 0, 0, 1
+                _hand_over(noc, state, releases, code - noc.channels, now)
+            else:  # all copies of a head
+                here, left = code, 0
+                node = state.entry[queue[code, ENTRIES] + queue[code, HEAD], NODE]
+                first, last = noc.out_ptr[node], noc.out_ptr[node + 1]
+            # Unsigned numbers spare the test for indices that count from the end.
+            row = queue[np.uint64(here)]
+            head = state.entry[np.uint64(row[ENTRIES] + row[HEAD])]
+            for out in range(first, last):
+                number = noc.out[np.uint64(out), PORT]
+                way = port[np.uint64(number)]
+                free = way[FREE] <= now and (served >= 0 or way[WAITING] == 0)
+                if free and _has_room(noc, state, number, now):
+                    _transmit(noc, state, out, number, head[SEND], now)
+                else:
+                    place = way[WAITERS] + wrapped(way[WAIT_HEAD] + way[WAITING], way[WAIT_SIZE])
+                    waiter = state.waiter[np.uint64(place)]
+                    waiter[0] = here
+                    waiter[1] = out
+                    way[WAITING] += 1
+                    left += 1
+                    _note_wake(state, number)
+            if last > first:
+                row[PENDING] = left
+            if served >= 0:
+                _note_wake(state, served)
+            if left == 0:
+                _leave(noc, state, releases, here, now)
+            for i in range(clock[WAKES]):
+                _wake(noc, state, state.todo[i, WOKEN], now)
+            for i in range(clock[TODO]):
+                _plan(noc, state, state.todo[i, AT], state.todo[i, CODE])
+        clock[TIME] = now + 1
+    return -1 if _stuck(state) else int(total[LAST])
 
 
 @inlined
-def _restart(state: NocState, releases: Releases) -> None:
-    """Begin a tick; see ``restart_ends``."""
+def _restart(noc: NocTables, state: NocState, releases: Releases) -> None:
+    """Begin a tick: forget the times of the one before; senders with packets begin."""
+    # Loops, because an assignment to a slice takes Numba much longer to compile.
+    state.now[TIME] = 0
+    state.total[LAST] = 0
     for port in range(len(state.port)):
         state.port[port, FREE] = 0
     for queue in range(len(state.queue)):
         state.queue[queue, NEXT_READ] = 0
-    restart_ends(state, releases)
+    for core in range(state.receive_end.size):
+        state.receive_end[core] = 0.0
+        state.work[core] = 0.0
+        state.core[core, CORE_FILL] = 0
+    for sender in range(len(state.sender) - 1, -1, -1):
+        state.shift[sender] = 0.0
+        state.sender[sender, REACHED] = 0
+        state.sender[sender, GONE] = 0
+        if releases.ptr[sender] < releases.ptr[sender + 1]:
+            code = noc.channels + sender
+            state.link[code] = state.wheel[0]
+            state.wheel[0] = code
+            state.now[PLANNED] += 1
 
 
 @inlined
-def _stuck(state: NocState, releases: Releases) -> bool:
+def _stuck(state: NocState) -> bool:
+    """Whether packets are left; of an injection queue the head is, as long as it has any."""
     inside = 0
     for queue in range(len(state.queue)):
         inside += state.queue[queue, FILL]
-    return inside > 0 or unsent(state, releases)
+    return inside > 0
 
 
 @inlined
-def _has_room(noc: NocTables, state: NocState, port: int) -> bool:
+def _seek(noc: NocTables, state: NocState) -> bool:
+    """Go to the time of the next events; False when there are none."""
+    clock, heap, wheel = state.now, state.heap, state.wheel
+    far = heap[1] >> noc.bits if heap[0] > 0 else NEVER
+    now = clock[TIME]
+    if clock[PLANNED] == 0:
+        now = far
+    while now < far and wheel[now & (BUCKETS - 1)] < 0:
+        now += 1
+    clock[TIME] = now
+    mask = (1 << noc.bits) - 1
+    while heap[0] > 0 and heap[1] >> noc.bits == now:
+        key = pop(heap)
+        _plan(noc, state, now, key & mask)
+    return bool(now < NEVER)
+
+
+@inlined
+def _plan(noc: NocTables, state: NocState, time: int, code: int) -> None:
+    """Put an event into its bucket, behind those with lower codes; or into the heap."""
+    link = state.link
+    if time - state.now[TIME] >= BUCKETS:
+        push(state.heap, (time << noc.bits) | code)
+    else:
+        bucket = np.uint64(time & (BUCKETS - 1))
+        state.now[PLANNED] += 1
+        following = state.wheel[bucket]
+        if following < 0 or following > code:
+            state.wheel[bucket] = code
+            link[code] = following
+        else:
+            before = following
+            while link[before] >= 0 and link[before] < code:
+                before = link[before]
+            link[code] = link[before]
+            link[before] = code
+
+
+@inlined
+def _note_wake(state: NocState, port: int) -> None:
+    """Someone may wait at this port, and may go on."""
+    way = state.port[np.uint64(port)]
+    if way[WAITING] > 0 and not way[SCHEDULED]:
+        state.todo[state.now[WAKES], WOKEN] = port
+        state.now[WAKES] += 1
+
+
+@inlined
+def _note_event(state: NocState, time: int, code: int) -> None:
+    state.todo[state.now[TODO], AT] = time
+    state.todo[state.now[TODO], CODE] = code
+    state.now[TODO] += 1
+
+
+@inlined
+def _has_room(noc: NocTables, state: NocState, port: int, now: int) -> bool:
     if port < noc.channels:
         return bool(state.queue[port, FILL] < state.queue[port, CAPACITY])
-    return bool(state.core[port - noc.channels, CORE_FILL] < noc.receive_capacity)
-
-
-@inner_kernel
-def _wake(noc: NocTables, state: NocState, port: int, now: int) -> None:
-    """Let the port serve its first waiter as soon as it can, unless that is already planned."""
-    if (
-        state.port[port, WAITING] > 0
-        and not state.port[port, SCHEDULED]
-        and _has_room(noc, state, port)
-    ):
-        state.port[port, SCHEDULED] = 1
-        schedule(noc, state, max(now, state.port[port, FREE]), len(state.queue) + port)
-
-
-@inner_kernel
-def _head(noc: NocTables, state: NocState, releases: Releases, queue: int, now: int) -> None:
-    """The packet at the head of a queue asks for all its outputs."""
-    slot = state.queue[queue, ENTRIES] + state.queue[queue, HEAD]
-    node, send = state.entry[slot, NODE], state.entry[slot, SEND]
-    blocked = 0
-    for out in range(noc.out_ptr[node], noc.out_ptr[node + 1]):
-        port = noc.out[out, PORT]
-        free = state.port[port, FREE] <= now and state.port[port, WAITING] == 0
-        if free and _has_room(noc, state, port):
-            _transmit(noc, state, out, send, now)
-        else:
-            first, size = state.port[port, WAITERS], state.port[port, WAIT_SIZE]
-            place = first + wrapped(state.port[port, WAIT_HEAD] + state.port[port, WAITING], size)
-            state.waiter[place, 0] = queue
-            state.waiter[place, 1] = out
-            state.port[port, WAITING] += 1
-            blocked += 1
-            _wake(noc, state, port, now)
-    state.queue[queue, PENDING] = blocked
-    if blocked == 0:
-        _leave(noc, state, releases, queue, now)
+    return _waiting(noc, state, port - noc.channels, now) < noc.receive_capacity
 
 
 @inlined
-def _port(noc: NocTables, state: NocState, releases: Releases, port: int, now: int) -> None:
-    """A port that is free and has room sends the copy that has waited longest."""
-    state.port[port, SCHEDULED] = 0
-    first = state.port[port, WAITERS]
-    place = first + state.port[port, WAIT_HEAD]
-    queue, out = state.waiter[place, 0], state.waiter[place, 1]
-    state.port[port, WAIT_HEAD] = wrapped(
-        state.port[port, WAIT_HEAD] + 1, state.port[port, WAIT_SIZE]
-    )
-    state.port[port, WAITING] -= 1
-    send = state.entry[state.queue[queue, ENTRIES] + state.queue[queue, HEAD], SEND]
-    _transmit(noc, state, out, send, now)
-    state.queue[queue, PENDING] -= 1
-    if state.queue[queue, PENDING] == 0:
-        _leave(noc, state, releases, queue, now)
-    _wake(noc, state, port, now)
+def _waiting(noc: NocTables, state: NocState, core: int, now: int) -> int:
+    """Packets in the receive queue: those the core has not begun with."""
+    row, begin = state.core[np.uint64(core)], state.begin[np.uint64(core)]
+    while row[CORE_FILL] > 0 and begin[np.uint64(row[CORE_HEAD])] <= now:
+        row[CORE_FILL] -= 1
+        row[CORE_HEAD] = wrapped(row[CORE_HEAD] + 1, noc.receive_capacity)
+    return int(row[CORE_FILL])
 
 
-@inner_kernel
-def _transmit(noc: NocTables, state: NocState, out: int, send: int, now: int) -> None:
+@inlined
+def _wake(noc: NocTables, state: NocState, port: int, now: int) -> None:
+    """Let the port serve its first waiter as soon as it can, unless that is already planned.
+
+    When a core will have room is known now; a queue will tell.
+    """
+    way = state.port[np.uint64(port)]
+    at = max(now, way[FREE])
+    room = _has_room(noc, state, port, now)
+    if not room and port >= noc.channels:
+        core = port - noc.channels
+        at = max(at, state.begin[core, state.core[core, CORE_HEAD]])
+    if (room or port >= noc.channels) and not way[SCHEDULED]:
+        way[SCHEDULED] = 1
+        _note_event(state, at, len(state.queue) + port)
+
+
+@inlined
+def _transmit(noc: NocTables, state: NocState, out: int, port: int, send: int, now: int) -> None:
     """Send one copy through its port."""
-    port = noc.out[out, PORT]
-    state.port[port, FREE] = now + state.port[port, SPACING]
+    way, total = state.port[np.uint64(port)], state.total
+    way[FREE] = now + way[SPACING]
     state.load[port] += 1
     if port >= noc.channels:
-        reach = noc.send[send, REACH] + noc.out[out, DELIVERY]
-        receive(noc, state, port - noc.channels, reach, now)
-        return
-    state.total[HOPS] += 1
-    ready = now + state.port[port, LATENCY]
-    _enqueue(noc, state, port, noc.out[out, NEXT], send, ready)
-    state.total[PEAK_CHANNEL] = max(state.total[PEAK_CHANNEL], state.queue[port, FILL])
+        _receive(
+            noc, state, port - noc.channels, noc.send[send, REACH] + noc.out[out, DELIVERY], now
+        )
+    else:
+        total[HOPS] += 1
+        _enqueue(state, port, noc.out[out, NEXT], send, now + way[LATENCY])
+        total[PEAK_CHANNEL] = max(total[PEAK_CHANNEL], state.queue[port, FILL])
 
 
-@inner_kernel
-def _enqueue(noc: NocTables, state: NocState, queue: int, node: int, send: int, ready: int) -> None:
+@inlined
+def _receive(noc: NocTables, state: NocState, core: int, reach: int, now: int) -> None:
+    """A packet enters a core with room: the core begins with it when all before it are done."""
+    total, service = state.total, noc.service[reach]
+    total[DELIVERED] += 1
+    total[LAST] = max(total[LAST], now)
+    total[ARRIVALS] += now
+    begin = max(state.receive_end[core], float(now))
+    state.receive_end[core] = begin + service
+    state.work[core] += service
+    if begin > now:
+        row = state.core[core]
+        fill = _waiting(noc, state, core, now)
+        state.begin[core, wrapped(row[CORE_HEAD] + fill, noc.receive_capacity)] = math.ceil(begin)
+        row[CORE_FILL] = fill + 1
+        total[PEAK_RECEIVE] = max(total[PEAK_RECEIVE], fill + 1)
+
+
+@inlined
+def _enqueue(state: NocState, queue: int, node: int, send: int, ready: int) -> None:
     """Put a packet into a queue with room; it may be read from ``ready`` on."""
-    place = wrapped(
-        state.queue[queue, HEAD] + state.queue[queue, FILL], state.queue[queue, CAPACITY]
-    )
-    slot = state.queue[queue, ENTRIES] + place
-    state.entry[slot, NODE] = node
-    state.entry[slot, SEND] = send
-    state.entry[slot, READY] = ready
-    if state.queue[queue, FILL] == 0:
-        schedule(noc, state, max(ready, state.queue[queue, NEXT_READ]), queue)
-    state.queue[queue, FILL] += 1
+    row = state.queue[np.uint64(queue)]
+    slot = row[ENTRIES] + wrapped(row[HEAD] + row[FILL], row[CAPACITY])
+    entry = state.entry[np.uint64(slot)]
+    entry[NODE] = node
+    entry[SEND] = send
+    entry[READY] = ready
+    if row[FILL] == 0:
+        _note_event(state, max(ready, row[NEXT_READ]), queue)
+    row[FILL] += 1
 
 
-@inner_kernel
+@inlined
 def _leave(noc: NocTables, state: NocState, releases: Releases, queue: int, now: int) -> None:
     """All copies of the head are on their way: free its place and tell who waits for it."""
-    state.queue[queue, HEAD] = wrapped(state.queue[queue, HEAD] + 1, state.queue[queue, CAPACITY])
-    state.queue[queue, FILL] -= 1
-    state.queue[queue, NEXT_READ] = now + noc.interval
-    if state.queue[queue, FILL] > 0:
-        ready = state.entry[state.queue[queue, ENTRIES] + state.queue[queue, HEAD], READY]
-        schedule(noc, state, max(ready, state.queue[queue, NEXT_READ]), queue)
-    if queue < noc.channels:
-        _wake(noc, state, queue, now)
-        return
-    sender = queue - noc.channels
-    if state.sender[sender, STALLED]:
-        state.sender[sender, STALLED] = 0
-        planned = releases.time[state.sender[sender, RELEASED]] + state.shift[sender]
-        state.shift[sender] += max(0.0, now - planned)
-        schedule_release(noc, state, releases, sender, now)
+    row = state.queue[np.uint64(queue)]
+    row[HEAD] = wrapped(row[HEAD] + 1, row[CAPACITY])
+    row[FILL] -= 1
+    row[NEXT_READ] = now + noc.interval
+    if queue >= noc.channels:
+        sender = queue - noc.channels
+        state.left[sender, (state.sender[sender, REACHED] - 1) % state.left.shape[1]] = now
+        _hand_over(noc, state, releases, sender, now)
+    else:
+        if row[FILL] > 0:
+            ready = state.entry[np.uint64(row[ENTRIES] + row[HEAD]), READY]
+            _note_event(state, max(ready, row[NEXT_READ]), queue)
+        _note_wake(state, queue)
 
 
 @inlined
-def _release(noc: NocTables, state: NocState, releases: Releases, sender: int, now: int) -> None:
-    """Hand the sender's next packet to its injection queue, or stall the sender."""
-    queue = noc.channels + sender
-    if state.queue[queue, FILL] >= state.queue[queue, CAPACITY]:
-        state.sender[sender, STALLED] = 1
-        return
-    send = int(np.int64(releases.send[state.sender[sender, RELEASED]]))
-    state.sender[sender, RELEASED] += 1
-    state.total[INJECTED] += 1
-    _enqueue(noc, state, queue, noc.send[send, ROOT], send, now)
-    state.total[PEAK_INJECTION] = max(state.total[PEAK_INJECTION], state.queue[queue, FILL])
-    schedule_release(noc, state, releases, sender, now)
+def _hand_over(noc: NocTables, state: NocState, releases: Releases, sender: int, now: int) -> None:
+    """The sender's next packet gets to the head of its injection queue, if there is one.
 
-
-@inlined
-def _finish(noc: NocTables, state: NocState, core: int, now: int) -> None:
-    """A core has accumulated a packet; the next one leaves room in its receive queue."""
-    if finish(noc, state, core):
-        _wake(noc, state, noc.channels + core, now)
+    It was handed over when it was ready and there was room: the packet that had been the first of
+    a full queue had left.  The sender waited in between, and all it does later is late by that.
+    """
+    mine, left = state.sender[sender], state.left[sender]
+    number, capacity = mine[REACHED], state.left.shape[1]
+    i = releases.ptr[sender] + number
+    if i < releases.ptr[sender + 1]:
+        planned = releases.time[i] + state.shift[sender]
+        ready = math.ceil(planned)
+        room = left[number % capacity] if number >= capacity else 0
+        if room > ready:
+            ready = room
+            state.shift[sender] += room - planned
+        while mine[GONE] < number and left[mine[GONE] % capacity] <= ready:
+            mine[GONE] += 1
+        state.total[PEAK_INJECTION] = max(state.total[PEAK_INJECTION], number - mine[GONE] + 1)
+        mine[REACHED] = number + 1
+        state.total[INJECTED] += 1
+        send = int(np.int64(releases.send[i]))
+        _enqueue(state, noc.channels + sender, noc.send[send, ROOT], send, max(ready, now))
 
 
 def waits(noc: NocTables, state: NocState) -> dict[int, list[int]]:

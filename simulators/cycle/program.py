@@ -16,6 +16,8 @@ from snnc.ir.deployment import Deployment, Schedule
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input
 from snnc.ir.wire import packet_limit
+from snnc.simulators.cycle import axons
+from snnc.simulators.cycle.axons import Axons
 from snnc.simulators.neuron_kernel import PackedNeurons, pack
 
 # Columns of ``Program.segment_code``.  SLOTS: ticks over which a count is sent.  PLANES: slots are
@@ -28,21 +30,6 @@ Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
 
-class Axons(NamedTuple):
-    """The part of a ``Program`` that spikes pass; its attributes have the same names."""
-
-    reach_ptr: Int64
-    reach_first: Int64
-    reach_last: Int64
-    axon_delay: Int64
-    axon_sign: Int64
-    synapse_ptr: Int64
-    synapse_target: Int32
-    synapse_weight: Int32
-    sends: Int64
-    packet_limit: Int64
-
-
 class Sweeps(NamedTuple):
     """The part of a ``Program`` that updates neurons; its attributes have the same names."""
 
@@ -52,6 +39,7 @@ class Sweeps(NamedTuple):
     segment_offset: Int64
     segment_code: Int64
     period: int
+    flag_bits: int
 
 
 class Program(NamedTuple):
@@ -69,13 +57,15 @@ class Program(NamedTuple):
             update its inputs may arrive.
         reach_ptr, reach_first, reach_last: [sources + 1], [reaches]: the input axons that hear a
             source, one range of axons per core reached.
-        axon_delay, axon_sign, synapse_ptr: as in ``CoreTables``.
+        axons: the same rows and their delays as spikes pass them.
+        axon_sign, synapse_ptr: as in ``CoreTables``.
         synapse_target: [synapses] neuron in sweep order.
-        synapse_weight: [synapses].
         sends: [sources] nets per source.
         packet_limit: [sources] largest value one packet can carry; unlimited for the pulses of a
             slotted wire code, which are one packet each.
         min_delay, period: ticks.
+        flag_bits: as in ``Axons``; not 0 where everything that arrives costs an update, and every
+            membrane that is not zero.
     """
 
     neurons: PackedNeurons
@@ -86,20 +76,15 @@ class Program(NamedTuple):
     reach_ptr: Int64
     reach_first: Int64
     reach_last: Int64
-    axon_delay: Int64
+    axons: Axons
     axon_sign: Int64
     synapse_ptr: Int64
     synapse_target: Int32
-    synapse_weight: Int32
     sends: Int64
     packet_limit: Int64
     min_delay: int
     period: int
-
-    @property
-    def axons(self) -> Axons:
-        """The tables for spikes; kernels of few arrays compile faster."""
-        return Axons(*(getattr(self, name) for name in Axons._fields))
+    flag_bits: int
 
     @property
     def sweeps(self) -> Sweeps:
@@ -154,8 +139,13 @@ def build(deployment: Deployment) -> tuple[Program, Layout]:
     reach_count = np.bincount(reach_source, minlength=sources.total)
 
     core_of_axon = np.repeat(np.arange(cores.count), np.diff(cores.axon_ptr))
-    base = np.repeat(cores.neuron_ptr[core_of_axon], np.diff(cores.synapse_ptr))
+    first_neuron_of_axon = cores.neuron_ptr.astype(np.int32)[core_of_axon]
+    base = np.repeat(first_neuron_of_axon, np.diff(cores.synapse_ptr))
     min_delay = deployment.target.execution.min_delay
+    reach_ptr = np.concatenate([[0], np.cumsum(reach_count)]).astype(np.int64)
+    limits = packet_limits(deployment)[owner]
+    charged = deployment.target.neuron.update_when == "nonzero"
+    packed = axons.build(cores, axons.Reaches(reach_ptr, first, last), sends, limits, charged)
     program = Program(
         pack([_as_run(p, schedule) for p in network.populations]).take(
             cores.neuron_source - first_neuron
@@ -164,18 +154,18 @@ def build(deployment: Deployment) -> tuple[Program, Layout]:
         np.concatenate([starts, [core_of_neuron.size]]).astype(np.int64),
         offsets[segment_owner],
         _codes(deployment, names)[segment_owner],
-        np.concatenate([[0], np.cumsum(reach_count)]).astype(np.int64),
+        reach_ptr,
         first,
         last,
-        cores.axon_delay.astype(np.int64),
+        packed,
         cores.axon_sign.astype(np.int64),
         cores.synapse_ptr.astype(np.int64),
         (base + cores.synapse_target).astype(np.int32),
-        cores.synapse_weight.astype(np.int32),
         sends,
-        packet_limits(deployment)[owner],
+        limits,
         min_delay,
         schedule.period,
+        packed.flag_bits,
     )
     layout = Layout(
         names,
@@ -237,6 +227,8 @@ def _codes(deployment: Deployment, names: tuple[str, ...]) -> Int64:
         row[PLANES] = code is not None and code.kind == "bitplane"
         row[REFIRE] = code is not None and code.refire
     result[:, WINDOW] = 1
+    if (result[:, SLOTS] == 1).all():
+        return result
     owner = np.repeat(np.arange(len(names)), [deployment.sources.size[name] for name in names])
     cores = deployment.cores
     axon = np.repeat(np.arange(cores.axon_source.size), np.diff(cores.synapse_ptr))

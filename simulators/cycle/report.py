@@ -43,6 +43,7 @@ class Timeline:
     stray: int = 0
     misses: int = 0
     stopped: list[tuple[int, int]] = field(default_factory=list)
+    by_tick: Int64 | None = None
     recorder: Recorder | None = None
 
     @staticmethod
@@ -79,6 +80,16 @@ class Timeline:
             self.misses += 1
         if self.recorder is not None:
             self.recorder.note_time(sample, tick, clock, time)
+
+    def note_ticks(self, sample: int, first: int, clock: Clock, times: Float64) -> None:
+        """Lengths of the ticks from ``first`` on: [ticks, fields of ``TickTime``]."""
+        rows = slice(first + 1, first + 1 + len(times))
+        self.parts[sample, rows] = times[:, : len(PARTS)]
+        self.demand[sample, rows] = times[:, len(PARTS) :]
+        for row in times.tolist():
+            time = TickTime(*row)
+            self.seconds[sample] += clock.seconds(time)
+            self.misses += clock.tick_s is not None and time.cycles * clock.cycle_s > clock.tick_s
 
     def note_sample(
         self, sample: int, counts: Counts, packets: Int64, stray: int, ticks: int
@@ -135,6 +146,7 @@ def collect(
         (*timeline.machine.notes, *_notes(deployment, clock)),
         None if timeline.recorder is None else timeline.recorder.trace(timeline.tick_cycles),
         _stopped(timeline),
+        timeline.by_tick,
     )
 
 

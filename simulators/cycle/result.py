@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.ir.arrays import AnyArray
+from snnc.simulators.cycle.asynchronous.report import AsyncReport
 from snnc.simulators.result import RunResult
 
 Int64 = npt.NDArray[np.int64]
@@ -213,6 +214,8 @@ class CycleResult:
         notes: what the target leaves open and what was assumed.
         trace: only on request.
         stopped: only when the run could stop early; then counts, time and energy end there.
+        counts_by_tick: int64 [samples, ticks, kinds] in the order of ``counts``; only on request.
+        asynchronous: load of the cores; only of machines without time steps.
     """
 
     result: RunResult
@@ -233,6 +236,8 @@ class CycleResult:
     notes: tuple[str, ...]
     trace: Trace | None
     stopped: Stopped | None = None
+    counts_by_tick: Int64 | None = None
+    asynchronous: AsyncReport | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Everything but spikes and trace as JSON values; see ``docs/cycle-simulator.md``."""
@@ -256,6 +261,7 @@ class CycleResult:
                 "dynamic_j_by_core": energy.by_core.tolist(),
             },
             "timing": self.timing and self.timing.as_dict(),
+            "asynchronous": self.asynchronous and self.asynchronous.as_dict(),
             "stray_inputs": self.stray_inputs,
             "unpriced": [asdict(entry) for entry in self.unpriced],
             "notes": list(self.notes),

@@ -7,8 +7,8 @@ of a population with channels are ordered channel last; ``Program.order`` leads 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,50 +18,52 @@ from snnc.ir.expand import Expansion, Projection
 from snnc.ir.jit import lean_kernel as kernel
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input
-from snnc.simulators import neuron_kernel
 from snnc.simulators.functional.layouts import (
     RUNS,
     WIDE,
-    WORDS,
     channels_last,
     choose,
     reorder,
     runs,
     words,
 )
-from snnc.simulators.neuron_kernel import Int32, Int64, PackedNeurons
+from snnc.simulators.neuron_kernel import Int32, Int64
 
-# Columns of ``sources``.  UNIT: every emitted value is 1.  DEPTH: steps of spikes kept.  LAG:
-# steps by which the source comes after the inputs (``IntegerNetwork.lags``).
+# Columns of ``sources``.  UNIT: every emitted value is 1.  DEPTH: steps of spikes kept, a power of
+# two.  LAG: steps by which the source comes after the inputs (``IntegerNetwork.lags``).
 SIZE, UNIT, DEPTH, RING, SLOT, LAG, SOURCE_COLUMNS = range(7)
-# Columns of ``projections``.  POPULATION: the one it reaches; ROW: first of its row pointers;
-# COUNT: first of its rows in ``fan_out``.
-SOURCE, POPULATION, DELAY, LAYOUT, ROW, COUNT, PROJECTION_COLUMNS = range(7)
+# Columns of ``projections``.  POPULATION: the one it reaches; ROW: first of its sources in
+# ``row_ptr``, or in ``base`` and ``shape`` if LAYOUT is RUNS.
+SOURCE, POPULATION, DELAY, LAYOUT, ROW, PROJECTION_COLUMNS = range(6)
 
 
 class Synapses(NamedTuple):
     """Rows of all projections one after the other, each in its layout.
 
     Attributes:
-        row_ptr: int64, to words, to ``target`` and ``weight``, or to runs, as LAYOUT says.
-        fan_out: int32, number of synapses of each row.
-        words: int32, all projections in the layout WORDS.
+        row_ptr: int64, to words, or to ``target`` and ``weight``, as LAYOUT says.
+        words: int32, all projections in the layouts WORDS and SINGLE.
         target, weight: int32 and int32 or int64, all in the layout WIDE.
-        run_start, run_first, run_weight: all in the layout RUNS, see ``RunTable``.
+        base, shape, shape_ptr, shape_events, run_offset, run_first, run_length, run_weight: all
+            in the layout RUNS, see ``RunTable``.
     """
 
     row_ptr: Int64
-    fan_out: Int32
     words: Int32
     target: Int32
     weight: Int64
-    run_start: Int32
+    base: Int32
+    shape: Int32
+    shape_ptr: Int32
+    shape_events: Int32
+    run_offset: Int32
     run_first: Int64
+    run_length: Int32
     run_weight: Any
 
 
 class Network(NamedTuple):
-    """Topology, synapses and neurons; independent of the number of steps.
+    """Topology and synapses; independent of the number of steps.
 
     Attributes:
         sources: int64 [inputs + populations, SOURCE_COLUMNS].
@@ -80,29 +82,22 @@ class Program:
 
     Attributes:
         network: arrays for the kernels.
-        packed: parameters of all neurons in normal form.
         inputs, populations: the nodes behind the sources, in order.
         readout: population read by each output.
         input_bound: int per population, largest possible |sum of inputs| of one neuron.
+        synapses: number of stored synapses.
         order: per population, natural index of its neurons in internal order; None: the same.
-        first: int64 [populations + 1], first neuron of each population, and of none.
         lags: steps by which each population comes after the inputs.
     """
 
     network: Network
-    packed: PackedNeurons
     inputs: tuple[Input, ...]
     populations: tuple[Neuron, ...]
     readout: dict[str, str]
     input_bound: tuple[int, ...]
+    synapses: int
     order: tuple[Int64 | None, ...]
-    first: Int64
     lags: tuple[int, ...]
-
-    @property
-    def neurons(self) -> int:
-        """Number of neurons."""
-        return int(self.first[-1])
 
     @property
     def largest(self) -> int:
@@ -110,52 +105,49 @@ class Program:
         return max((n.size for n in self.populations), default=0)
 
 
-def build(expansion: Expansion, lags: Mapping[str, int] | None = None) -> Program:
+def build(
+    expansion: Expansion,
+    lags: Mapping[str, int] | None = None,
+    projections: Iterable[Projection] | None = None,
+) -> Program:
     """Pack an expanded network; ``lags`` by source name as in ``IntegerNetwork.lags``, or all 0.
 
     A projection that crosses a barrier has a negative delay; counted from the inputs' steps on,
     with the lags of both ends, every delay is one into the past.
+
+    Args:
+        expansion: populations, and projections unless these are given.
+        lags: see above.
+        projections: one at a time, population by population in order: large networks need not
+            be in memory as they are here and as they will be at the same time.
     """
     lags = lags or dict.fromkeys(_names(expansion), 0)
-    late = [replace(p, delay=p.delay + lags[p.population] - lags[p.source])
-            for p in expansion.projections]  # fmt: skip
-    expansion = replace(expansion, projections=tuple(late))
     number = {name: k for k, name in enumerate(_names(expansion))}
-    projections = sorted(
-        expansion.projections, key=lambda p: (number[p.population], number[p.source])
-    )
     order = {n.name: channels_last(n.shape) for n in expansion.populations}
-    first = np.cumsum([0, *(n.size for n in expansion.populations)])
     magnitudes = _magnitudes(expansion)
-    network = Network(
-        _sources(expansion, projections, lags),
-        *_synapses(projections, order, number, len(expansion.inputs)),
-    )
+    bounds = {n.name: np.zeros(n.size) for n in expansion.populations}
+    store, rows = _Store(), list[tuple[int, ...]]()
+    synapses = 0
+    for p in expansion.projections if projections is None else projections:
+        delay = p.delay + lags[p.population] - lags[p.source]
+        _add_magnitudes(bounds[p.population], p.target, p.weight, float(magnitudes[p.source]))
+        q = reorder(p, order.get(p.source), order[p.population])
+        layout = choose(q)
+        row = store.runs(q) if layout == RUNS else store.rows(q, layout)
+        target = number[p.population] - len(expansion.inputs)
+        rows.append((number[p.source], target, delay, layout, row))
+        synapses += p.synapses
+    rows.sort(key=lambda row: (row[POPULATION], row[SOURCE]))
+    table = np.array(rows, np.int64).reshape(-1, PROJECTION_COLUMNS)
     return Program(
-        network,
-        _neurons(expansion, order),
+        Network(_sources(expansion, table, lags), table, store.joined()),
         expansion.inputs,
         expansion.populations,
         expansion.readout,
-        tuple(_input_bound(n, projections, magnitudes) for n in expansion.populations),
+        tuple(_input_bound(bounds[n.name]) for n in expansion.populations),
+        synapses,
         tuple(order.values()),
-        first,
         tuple(lags[n.name] for n in expansion.populations),
-    )
-
-
-def _neurons(expansion: Expansion, order: Mapping[str, Int64 | None]) -> PackedNeurons:
-    """All neurons in internal order."""
-    packed = neuron_kernel.pack(expansion.populations)
-    whole, first = [np.zeros(0, np.int64)], 0
-    for neuron in expansion.populations:
-        mine = order[neuron.name]
-        whole.append(first + (np.arange(neuron.size) if mine is None else mine))
-        first += neuron.size
-    return (
-        packed.take(np.concatenate(whole))
-        if any(mine is not None for mine in order.values())
-        else packed
     )
 
 
@@ -175,10 +167,8 @@ def _magnitudes(expansion: Expansion) -> dict[str, int]:
     return result
 
 
-def _sources(
-    expansion: Expansion, projections: Sequence[Projection], lags: Mapping[str, int]
-) -> Int64:
-    """Row per source; the spikes of step t lie in slot t % DEPTH of its ring."""
+def _sources(expansion: Expansion, projections: Int64, lags: Mapping[str, int]) -> Int64:
+    """Row per source; the spikes of step t lie in slot t & (DEPTH - 1) of its ring."""
     sizes = [size_of(n.shape) for n in expansion.inputs] + [n.size for n in expansion.populations]
     unit = [n.type.kind == "bin" for n in expansion.inputs]
     unit += [
@@ -188,8 +178,8 @@ def _sources(
     table = np.zeros((len(sizes), SOURCE_COLUMNS), np.int64)
     table[:, SIZE], table[:, UNIT], table[:, DEPTH] = sizes, unit, 1
     for k, name in enumerate(_names(expansion)):
-        delays = (p.delay for p in projections if p.source == name)
-        table[k, DEPTH] = 1 + max(delays, default=0)
+        longest = int(projections[projections[:, SOURCE] == k, DELAY].max(initial=0))
+        table[k, DEPTH] = 1 << longest.bit_length()
         table[k, LAG] = lags[name]
     room = table[:, SIZE] * table[:, DEPTH]
     table[:, RING] = np.cumsum(room) - room
@@ -197,74 +187,67 @@ def _sources(
     return table
 
 
-def _synapses(
-    projections: Sequence[Projection],
-    order: Mapping[str, Int64 | None],
-    number: Mapping[str, int],
-    inputs: int,
-) -> tuple[Int64, Synapses]:
-    """Table of projections and their rows."""
-    table = np.zeros((len(projections), PROJECTION_COLUMNS), np.int64)
-    parts: dict[str, list[IntArray]] = {name: [] for name in Synapses._fields}
-    stored = {WIDE: 0, WORDS: 0, RUNS: 0}
-    row = 0
-    for k, natural in enumerate(projections):
-        p = reorder(natural, order.get(natural.source), order[natural.population])
-        layout = choose(p)
-        source, target = number[p.source], number[p.population] - inputs
-        table[k] = source, target, p.delay, layout, row + k, row
-        row += p.row_ptr.size - 1
-        pointers, size = _store(p, layout, parts)
-        parts["row_ptr"].append(pointers + stored[layout])
-        parts["fan_out"].append(np.diff(p.row_ptr).astype(np.int32))
-        stored[layout] += size
-    weight = _joined(parts["weight"], np.int64)
-    if np.abs(weight).max(initial=0) < 2**31:
-        weight = weight.astype(np.int32)
-    lengths = _joined(parts["run_first"], np.int64)
-    return table, Synapses(
-        _joined(parts["row_ptr"], np.int64),
-        _joined(parts["fan_out"], np.int32),
-        _joined(parts["words"], np.int32),
-        _joined(parts["target"], np.int32),
-        weight,
-        _joined(parts["run_start"], np.int32),
-        np.concatenate([[0], np.cumsum(lengths)]),
-        _joined(parts["run_weight"], np.int8),
-    )
+class _Store:
+    """The arrays of ``Synapses`` in parts, and how long each is so far."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[IntArray]] = {name: [] for name in Synapses._fields}
+        self._size = dict.fromkeys(Synapses._fields, 0)
+
+    def _add(self, name: str, part: IntArray) -> None:
+        self._parts[name].append(part)
+        self._size[name] += part.size
+
+    def rows(self, p: Projection, layout: int) -> int:
+        """Append a projection in one of the layouts with row pointers; returns its first row."""
+        row, size = self._size["row_ptr"], self._size
+        self._add("row_ptr", p.row_ptr + (size["target"] if layout == WIDE else size["words"]))
+        if layout == WIDE:
+            self._add("target", p.target)
+            self._add("weight", p.weight)
+        else:
+            self._add("words", words(p))
+        return row
+
+    def runs(self, p: Projection) -> int:
+        """Append a projection in the layout RUNS; returns its first row."""
+        table, row, size = runs(p), self._size["base"], dict(self._size)
+        self._add("base", table.base)
+        self._add("shape", table.shape + size["shape_events"])
+        # Pointers of all projections share their ends: the last one closes the last shape.
+        self._add("shape_ptr", table.shape_ptr[:-1] + size["run_offset"])
+        self._add("shape_events", table.events)
+        self._add("run_offset", table.offset)
+        self._add("run_first", table.first + size["run_weight"])
+        self._add("run_length", table.length)
+        self._add("run_weight", table.weight)
+        return row
+
+    def joined(self) -> Synapses:
+        """All arrays."""
+        self._add("shape_ptr", np.array([self._size["run_offset"]]))
+        wide = {"row_ptr": np.int64, "run_first": np.int64, "run_weight": np.int8}
+        if any(np.abs(part).max(initial=0) >= 2**31 for part in self._parts["weight"]):
+            wide["weight"] = np.int64
+        return Synapses(*(self._joined(name, wide.get(name, np.int32)) for name in self._parts))
+
+    def _joined(self, name: str, dtype: type) -> Any:
+        """The parts of an array as one, given up one by one to save memory."""
+        whole: IntArray = np.empty(self._size[name], dtype)
+        first = 0
+        for k, part in enumerate(self._parts[name]):
+            whole[first : first + part.size] = part
+            first += part.size
+            self._parts[name][k] = part[:0].copy()
+            del part
+        return whole
 
 
-def _store(p: Projection, layout: int, parts: dict[str, list[IntArray]]) -> tuple[IntArray, int]:
-    """Append a projection to its layout's arrays; return row pointers and entries added."""
-    if layout == RUNS:
-        table = runs(p)
-        parts["run_start"].append(table.start)
-        parts["run_first"].append(np.diff(table.first))
-        parts["run_weight"].append(table.weight)
-        return table.row_ptr, table.start.size
-    if layout == WORDS:
-        parts["words"].append(words(p))
-    else:
-        parts["target"].append(p.target)
-        parts["weight"].append(p.weight)
-    return p.row_ptr, p.synapses
+def _input_bound(total: RealArray) -> int:
+    """Largest |sum of weight x value| that can reach one neuron of the population in a step.
 
-
-def _joined(parts: Sequence[IntArray], dtype: type) -> Any:
-    """Concatenation; the single part itself when there is only one, to save memory."""
-    if len(parts) == 1:
-        return parts[0].astype(dtype, copy=False)
-    return np.concatenate([np.zeros(0, dtype), *parts])
-
-
-def _input_bound(
-    neuron: Neuron, projections: Sequence[Projection], magnitude: dict[str, int]
-) -> int:
-    """Largest |sum of weight x value| that can reach one neuron of the population in a step."""
-    total = np.zeros(neuron.size)
-    for p in projections:
-        if p.population == neuron.name:
-            _add_magnitudes(total, p.target, p.weight, float(magnitude[p.source]))
+    ``total`` is that of every neuron, as far as float64 holds it.
+    """
     # Sums of float64 are exact below 2^53; above, the margin keeps the bound a bound.
     largest = float(total.max(initial=0))
     return int(largest) if largest < 2**50 else int(largest * 1.01)

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from snnc.ir.arrays import IntArray
+from snnc.ir.arrays import IntArray, size_of
 from snnc.ir.errors import OptionError
-from snnc.ir.expand import expand
+from snnc.ir.expand import each_projection, expand_outline
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.lower import executable
 from snnc.simulators import neuron_kernel
@@ -19,28 +19,18 @@ from snnc.simulators.functional.kernels import (
     EVENTS,
     STEP,
     STORED,
-    Arriving,
-    Fast,
     General,
     Recording,
     Workspace,
     advance,
 )
-from snnc.simulators.functional.plan import (
-    BIASED,
-    FIRST,
-    GENERAL,
-    MODE,
-    PENDING,
-    FastParameters,
-    Plan,
-    fast_parameters,
-    make_plan,
-)
+from snnc.simulators.functional.membranes import Fast
+from snnc.simulators.functional.plan import CHUNK, CURRENT, PENDING, Plan, make_plan
 from snnc.simulators.functional.program import DEPTH, SIZE, Program, build
-from snnc.simulators.functional.sparsify import sparsify
+from snnc.simulators.functional.sparsify import Feed
+from snnc.simulators.functional.vector import LANES
 from snnc.simulators.inputs import check_inputs
-from snnc.simulators.neuron_kernel import BIASES, LADDERS, ONSETS, Int32, Int64
+from snnc.simulators.neuron_kernel import Int32, Int64
 from snnc.simulators.result import Events, RunResult
 
 
@@ -79,8 +69,8 @@ class Functional:
     def __init__(self, network: IntegerNetwork) -> None:
         whole = executable(network)
         self.network = network
-        self.program = build(expand(whole), whole.lags)
-        self._plans: dict[int, tuple[Plan, FastParameters]] = {}
+        self.program = build(expand_outline(whole), whole.lags, each_projection(whole))
+        self._plans: dict[int, Plan] = {}
 
     def run(
         self,
@@ -108,7 +98,7 @@ class Functional:
         plan = self._plan(steps)
 
         def work(chosen: range) -> list[Sample]:
-            worker = Worker(self.program, *plan, needed)
+            worker = Worker(self.program, plan, needed)
             return [worker.run([raster[s] for raster in rasters]) for s in chosen]
 
         shares = [range(k, samples, threads) for k in range(min(threads, samples))]
@@ -121,10 +111,9 @@ class Functional:
                     done[share.start :: threads] = results
         return self.result(done, shown, steps)
 
-    def _plan(self, steps: int) -> tuple[Plan, FastParameters]:
+    def _plan(self, steps: int) -> Plan:
         if steps not in self._plans:
-            plan = make_plan(self.program, steps)
-            self._plans = {steps: (plan, fast_parameters(self.program, plan))}
+            self._plans = {steps: make_plan(self.program, steps)}
         return self._plans[steps]
 
     def _recorded(self, record: Collection[str] | None) -> set[str]:
@@ -196,30 +185,29 @@ def pick(sample: Sample, p: int, order: Int64 | None) -> tuple[Int64, Int64, Int
 class Worker:
     """One thread's arrays, reused from sample to sample."""
 
-    def __init__(
-        self, program: Program, plan: Plan, parameters: FastParameters, recorded: set[str]
-    ) -> None:
+    def __init__(self, program: Program, plan: Plan, recorded: set[str]) -> None:
         self.network, self.plan = program.network, plan.table
         self.recorded = np.array([n.name in recorded for n in program.populations], np.int64)
-        size, kind = program.neurons, plan.dtype
+        kind, size = plan.dtype, plan.initial.size
         sources = program.network.sources
         room = int((sources[:, SIZE] * sources[:, DEPTH]).sum())
         fast = Fast(
             np.zeros(size, kind),
-            parameters.threshold,
-            parameters.added,
-            parameters.multiplier,
-            np.zeros(size, kind),
+            np.zeros(size if plan.table[:, CURRENT].any() else 0, kind),
+            plan.threshold,
+            plan.added,
+            plan.multiplier,
+            plan.current_multiplier,
+            np.zeros_like(plan.threshold),
         )
-        self.initial = parameters.initial
+        self.initial, self.gates = plan.initial, plan.gates
         self.general = None
-        if (plan.table[:-1, MODE] == GENERAL).any():
-            self.general = General(program.packed, neuron_kernel.new_state(program.packed))
-        self.gates = _gates(program, plan.table)
+        if plan.general is not None:
+            self.general = General(plan.general, neuron_kernel.new_state(plan.general))
         self.waiting = max(program.lags, default=0)
-        fired = np.zeros(program.largest + 8 & -8, np.uint8)
+        fired = np.zeros(CHUNK + 8, np.uint8)
         self.workspace = Workspace(
-            np.zeros(program.largest, kind),
+            np.zeros(program.largest + LANES, kind),
             fired,
             fired.view(np.uint64),
             fast,
@@ -229,23 +217,31 @@ class Worker:
             np.zeros(int(sources[:, DEPTH].sum()), np.int64),
         )
         sizes = np.array([n.size for n in program.populations], np.int64)
+        self.feed = Feed([size_of(node.shape) for node in program.inputs])
         self.room = int((sizes * self.recorded).sum())
         self.kept = _empty(2 * self.room)
 
     def run(self, rasters: list[IntArray]) -> Sample:
         """Run one sample from its reset state."""
-        arriving = sparsify(rasters)
-        shape = arriving.pointer.shape[1] - 1 + self.waiting, self.recorded.size
-        kept, total = np.zeros(shape, np.int64), np.zeros(shape[1], np.int64)
-        progress = np.zeros(3, np.int64)
         self.reset()
-        for until in sorted({t for t in self.gates if t < shape[0]} | {shape[0]}):
+        steps = len(rasters[0]) + self.waiting
+        return self.play(rasters, steps, {t for t in self.gates if t < steps})
+
+    def play(self, rasters: list[IntArray], steps: int, stops: set[int], before: int = 0) -> Sample:
+        """Go on for some steps, numbered from 0 after ``before`` others.
+
+        Biases begin in the moments ``stops``; those of the first are open already.
+        """
+        kept = np.zeros((steps, self.recorded.size), np.int64)
+        total, progress = np.zeros(self.recorded.size, np.int64), np.zeros(3, np.int64)
+        self.feed.begin(rasters)
+        for until in sorted(stops | {steps}):
             while progress[STEP] < until:
                 self.ensure_room(progress[STORED])
-                self.advance(
-                    arriving, Recording(self.recorded, kept, total, *self.kept, progress), until
-                )
-            self.open_gates(until)
+                recording = Recording(self.recorded, kept, total, *self.kept, progress)
+                tables = self.network, self.plan, self.workspace, self.general
+                advance(*tables, self.feed.at(progress[STEP]), recording, until, self.room)
+            self.open_gates(before + until)
         (spike, value), stored = self.kept, progress[STORED]
         return Sample(
             spike[:stored].copy(), value[:stored].copy(), kept, total, int(progress[EVENTS])
@@ -256,11 +252,6 @@ class Worker:
         for place, bias in self.gates.get(moment, ()):
             self.workspace.fast.bias[place] += bias
 
-    def advance(self, arriving: Arriving, recording: Recording, until: int) -> None:
-        """Run to moment ``until``, or as long as there is room for the spikes of a step."""
-        tables = self.network, self.plan, self.workspace, self.general
-        advance(*tables, arriving, recording, until, self.room)
-
     def ensure_room(self, stored: int) -> None:
         """Make place for all spikes of one more step."""
         if stored + self.room > self.kept[0].size:
@@ -270,26 +261,12 @@ class Worker:
     def reset(self) -> None:
         """Forget everything."""
         work = self.workspace
-        for zeroed in (work.ring_count, work.sums, work.fast.bias):
+        for zeroed in (work.ring_count, work.sums, work.fast.current, work.fast.bias):
             zeroed[:] = 0
         work.fast.v[:] = self.initial
         work.pending[:] = self.plan[:-1, PENDING]
         if self.general is not None:
             neuron_kernel.reset(*self.general)
-
-
-def _gates(program: Program, plan: Int64) -> dict[int, list[tuple[slice, Int64]]]:
-    """By moment, the (neurons, biases) of fast populations that begin in it."""
-    gates: dict[int, list[tuple[slice, Int64]]] = {}
-    packed = program.packed
-    for p in np.flatnonzero(plan[:-1, BIASED]):
-        place = slice(plan[p, FIRST], plan[p + 1, FIRST])
-        k = packed.table[packed.kind[place.start]]
-        for b in range(k[BIASES]):
-            bias = packed.values[packed.row[place] + LADDERS + b]
-            onset = int(packed.onsets[k[ONSETS] + b]) + program.lags[p]
-            gates.setdefault(onset, []).append((place, bias))
-    return gates
 
 
 def _empty(size: int) -> tuple[Int32, Int64]:

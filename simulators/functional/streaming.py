@@ -14,11 +14,9 @@ import numpy as np
 from snnc.ir.arrays import AnyArray, IntArray
 from snnc.ir.errors import InputError, UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork
-from snnc.simulators.functional.kernels import Recording
-from snnc.simulators.functional.plan import fast_parameters, make_plan
+from snnc.simulators.functional.plan import make_plan
 from snnc.simulators.functional.program import DEPTH, RING, SIZE, SLOT
 from snnc.simulators.functional.simulator import Functional, FunctionalResult, Sample, Worker
-from snnc.simulators.functional.sparsify import sparsify
 from snnc.simulators.inputs import check_inputs
 
 HORIZON = 1 << 40
@@ -50,12 +48,12 @@ class Stream:
         self._program = program
         self._names = {n.name for n in network.populations}
         needed = self._names | set(program.readout.values())
-        plan = make_plan(program, HORIZON)
-        self._worker = Worker(program, plan, fast_parameters(program, plan), needed)
+        self._worker = Worker(program, make_plan(program, HORIZON), needed)
         self._worker.reset()
-        self._onsets = program.packed.onsets
         if self._worker.general is not None:
-            own = program.packed._replace(onsets=self._onsets.copy())
+            neurons = self._worker.general.neurons
+            self._onsets = neurons.onsets
+            own = neurons._replace(onsets=self._onsets.copy())
             self._worker.general = self._worker.general._replace(neurons=own)
         self.step = 0
 
@@ -82,22 +80,10 @@ class Stream:
         worker = self._worker
         if worker.general is not None:  # its biases begin so many steps of this window later
             worker.general.neurons.onsets[:] = self._onsets - self.step
-        arriving = sparsify(rasters)
-        populations = worker.recorded.size
-        kept, total = np.zeros((steps, populations), np.int64), np.zeros(populations, np.int64)
-        progress = np.zeros(3, np.int64)
         ends = {t - self.step for t in worker.gates if self.step < t < self.step + steps}
         if self.step == 0:
             worker.open_gates(0)
-        for until in sorted(ends | {steps}):
-            while progress[0] < until:
-                worker.ensure_room(int(progress[1]))
-                recording = Recording(worker.recorded, kept, total, *worker.kept, progress)
-                worker.advance(arriving, recording, until)
-            worker.open_gates(self.step + until)
-        stored = progress[1]
-        spike, value = worker.kept
-        return Sample(spike[:stored].copy(), value[:stored].copy(), kept, total, int(progress[2]))
+        return worker.play(rasters, steps, ends, self.step)
 
     def _turn_rings(self, steps: int) -> None:
         """Move the spikes of moment t to where the next window looks for moment t - steps."""
@@ -118,6 +104,7 @@ class Stream:
         work = self._worker.workspace
         found: dict[str, AnyArray] = {
             "v": work.fast.v,
+            "current": work.fast.current,
             "bias": work.fast.bias,
             "pending": work.pending,
             "ring_index": work.ring_index,

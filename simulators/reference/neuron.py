@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from snnc.ir.neuron import Leak, Neuron, StateRange
+from snnc.ir.neuron import DeltaCode, Leak, Neuron, StateRange
 from snnc.simulators.reference.operators import round_shift
 
 
@@ -31,23 +31,44 @@ class PopulationState:
         if n.emit == "state":
             self.v = v
             return v
+        if n.delta is not None:
+            self.v = v
+            return self._change(n.delta, v)
 
         adaptation = n.adaptation
         offset = (adaptation.beta * self.a >> adaptation.beta_shift) if adaptation else 0
+        recovering = self.q if n.recovery is not None else 0
         c = np.zeros_like(v)
         for threshold in n.thresholds:
-            c += v >= threshold + offset
+            c += v >= threshold + offset + recovering
         for threshold in n.negative_thresholds:
             c -= -v >= threshold
-        silent = self.q > 0
+        silent = (self.q > 0) & (n.recovery is None)
         c = np.where(silent, 0, c)
         if n.refractory_hold:
             v = np.where(silent, n.reset.amount if n.reset.kind == "value" else 0, v)
 
         self.v = _bounded(self._reset(v, c), n.state_range)
         self._adapt(c)
-        self.q = np.where(c != 0, n.refractory, np.maximum(self.q - 1, 0))
+        if n.recovery is not None:
+            met = n.recovery.factor * (n.thresholds[0] + offset)
+            self.q = _leak(n.recovery.leak, self.q + met * (c != 0))
+        else:
+            self.q = np.where(c != 0, n.refractory, np.maximum(self.q - 1, 0))
         return c if n.emission is None else n.emission[c + n.negative_levels]
+
+    def _change(self, code: DeltaCode, v: Any) -> Any:
+        """What a sigma-delta neuron sends; ``a`` is what its receivers have been told."""
+        bounds = self.neuron.state_range
+        y = np.maximum(v, 0) if code.activation == "relu" else v
+        d = _bounded(y - self.a, bounds)
+        sends = np.abs(d) >= self.neuron.thresholds[0]
+        message = np.clip(np.where(sends, d >> code.shift, 0), -code.limit, code.limit)
+        told = (
+            y if code.feedback == "change" else _bounded(self.a + (message << code.shift), bounds)
+        )
+        self.a = np.where(sends, told, self.a)
+        return message
 
     def _reset(self, v: Any, c: Any) -> Any:
         reset = self.neuron.reset
@@ -65,6 +86,8 @@ class PopulationState:
             return
         if rule.kind == "decay":
             self.a = _leak(rule.leak, self.a) + rule.gain * (c != 0)
+        elif rule.kind == "raise_decay":
+            self.a = _leak(rule.leak, self.a + rule.gain * (c != 0))
         else:
             moved = self.a + np.where(c != 0, rule.gain, -rule.decrement)
             self.a = np.clip(moved, 0, rule.maximum)

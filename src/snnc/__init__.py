@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         check,
         compare,
         compile,
+        convert_trace,
         demo,
         doctor,
         export,
@@ -41,12 +42,14 @@ if TYPE_CHECKING:
     from snnc.compiler.options import CompileOptions
     from snnc.inputs import InputOptions
     from snnc.ir.errors import SnncError
+    from snnc.resuming import SaveOptions
     from snnc.streaming import StreamOptions
 
 __all__ = [
     "AnalysisOptions",
     "CompileOptions",
     "InputOptions",
+    "SaveOptions",
     "SnncError",
     "StreamOptions",
     "__version__",
@@ -54,6 +57,7 @@ __all__ = [
     "check_neuron",
     "compare",
     "compile",
+    "convert_trace",
     "demo",
     "doctor",
     "export",
@@ -76,6 +80,7 @@ _HOME = {
     "AnalysisOptions": "snnc.analysing",
     "CompileOptions": "snnc.compiler.options",
     "InputOptions": "snnc.inputs",
+    "SaveOptions": "snnc.resuming",
     "SnncError": "snnc.ir.errors",
     "StreamOptions": "snnc.streaming",
     "export_torch": "snnc.compiler.frontends.torch",

@@ -20,6 +20,7 @@ from snnc.ir import artifact
 from snnc.ir.atomic import check_separate, check_writable
 from snnc.ir.errors import ArtifactError, OptionError, SnncError
 from snnc.ir.nodes import Input
+from snnc.ir.phased import PhasedDeployment
 from snnc.results import (
     CheckReport,
     CompareReport,
@@ -29,6 +30,7 @@ from snnc.results import (
     Inspection,
     Report,
     RunReport,
+    TraceResult,
     Verification,
 )
 
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from snnc.ir.deployment import Deployment
     from snnc.ir.integer_network import IntegerNetwork
     from snnc.ir.network import Network
+    from snnc.ir.phased import Program
+    from snnc.resuming import SaveOptions
     from snnc.running import Backend, Progress
     from snnc.simulators.cycle.timing import Fidelity
     from snnc.streaming import StreamOptions, StreamReport
@@ -50,6 +54,7 @@ OnStage = Callable[[str, float | None], None]
 COMPARED = 2
 """Samples that ``run`` compares with the reference unless told otherwise."""
 REPORT_SCHEMA = "snnc-report/1"
+PHASED_SCHEMA = "snnc-phased-report/1"
 
 
 def _silent(*_: object) -> None:
@@ -147,26 +152,34 @@ def compile(
     return result
 
 
-def report(path: AnyPath) -> Report:
+def report(path: AnyPath, *, phase: int | None = None) -> Report:
     """Read the report of an artifact, in milliseconds.
+
+    Args:
+        path: the ``.snnc`` file.
+        phase: of a program of several phases, the report of one of them, counted from 1.
 
     Raises:
         ArtifactError: not an artifact, damaged, or of a newer format.
+        OptionError: there is no such phase.
     """
     found = artifact.read_report(Path(path))
-    if found.report.get("schema") != REPORT_SCHEMA:
+    schema = found.report.get("schema")
+    if phase is not None:
+        return Report(Path(path).name, _of_phase(found.report, phase), found.provenance)
+    if schema not in (REPORT_SCHEMA, PHASED_SCHEMA):
         raise ArtifactError(
             "the artifact's report is of another kind",
             where=f"{path}:report.json",
-            found=found.report.get("schema"),
-            allowed=REPORT_SCHEMA,
+            found=schema,
+            allowed=f"{REPORT_SCHEMA}, {PHASED_SCHEMA}",
             remedy="compile the model again",
         )
     return Report(Path(path).name, found.report, found.provenance)
 
 
 def run(
-    deployment: AnyPath | Deployment,
+    deployment: AnyPath | Program,
     input: AnyPath,
     *,
     backend: Backend = "cycle",
@@ -180,12 +193,14 @@ def run(
     threads: int = 1,
     lava: LavaOptions | None = None,
     noc: Fidelity = "transaction",
+    saving: SaveOptions | None = None,
+    device: str | None = None,
     on_progress: Progress = _silent,
 ) -> RunReport:
     """Run an artifact on data.
 
     Args:
-        deployment: ``.snnc`` file, or a deployment in memory.
+        deployment: ``.snnc`` file, or a program in memory.
         input: ``.npz``, N-MNIST recording, or a folder or zip of recordings.
         backend: "cycle" (time and energy), "functional" (fast), "reference" (the definition) or
             "lava" (Intel's framework, in a process of its own; see docs/lava.md).
@@ -200,8 +215,12 @@ def run(
             whether they sufficed.
         threads: samples run at the same time, by the cycle or functional simulator.
         lava: interpreter and patience of the Lava backend.
-        noc: network-on-chip of the cycle simulator: "transaction" (event-driven) or "flit" (cycle
-            by cycle, slower).
+        noc: network-on-chip of the cycle simulator: "transaction" (event-driven), "flit" (cycle by
+            cycle, slower) or "none" (takes no time).
+        saving: file that receives what was found every so many samples, and whether to go on from
+            it; not together with ``trace``.
+        device: "cuda" or "cpu-torch": the functional simulator on PyTorch, many samples at once;
+            None is the compiled one.
         on_progress: called as (samples done, samples in total).
 
     Raises:
@@ -210,23 +229,47 @@ def run(
     from snnc.deadline import Deadline
     from snnc.deciding import Rules
     from snnc.execution import execute
+    from snnc.in_phases import check_run
     from snnc.parallel import check_threads
     from snnc.traces import check_format
 
     check_threads(threads, backend)
+    if device is not None and threads > 1:
+        raise OptionError(
+            "a device runs all samples at once", where="--threads", found=f"{threads}, {device}",
+            remedy="leave one of the two out",
+        )  # fmt: skip
     if compare < 0:
         raise OptionError("must not be negative", where="--compare", found=compare)
     if trace is not None:
         _check_output(Path(trace), input, deployment)
         check_format(Path(trace), backend)
+        if saving is not None and saving.checkpoint is not None:
+            raise OptionError(
+                "a trace is written in one piece",
+                where="--trace",
+                found="--checkpoint",
+                remedy="leave one of the two out",
+            )
+    if saving is not None and saving.checkpoint is not None:
+        _check_output(saving.checkpoint, input, deployment)
     limit = Deadline.of(deadline, backend)
-    program = _deployment(deployment)
+    program = _program(deployment)
+    check_run(
+        program,
+        backend,
+        early_stop=early_stop,
+        deadline=deadline,
+        trace_suffix=None if trace is None else Path(trace).suffix.lower(),
+        checkpoint=saving is not None and saving.checkpoint is not None,
+    )
     rules = Rules.of(program, decode, early_stop)
     data = _data(program, input, inputs or InputOptions(), samples)
     path = None if trace is None else Path(trace)
     return execute(
-        program, data, backend, compare, path, on_progress, rules, lava, noc, limit, threads
-    )
+        program, data, backend, compare, path, on_progress, rules, lava, noc, limit, threads,
+        saving, device,
+    )  # fmt: skip
 
 
 def stream(
@@ -260,7 +303,7 @@ def stream(
 
 
 def verify(
-    deployment: AnyPath | Deployment,
+    deployment: AnyPath | Program,
     input: AnyPath | None = None,
     *,
     samples: int = COMPARED,
@@ -281,7 +324,7 @@ def verify(
         raise OptionError("must be at least 1", where="--samples", found=samples)
     if seed < 0:
         raise OptionError("must not be negative", where="--seed", found=seed)
-    program = _deployment(deployment)
+    program = _program(deployment)
     data = None
     if input is not None:
         data = _data(program, input, inputs or InputOptions(), samples)
@@ -415,6 +458,22 @@ def export(
     return exporting.export(source, to, Path(output), options)
 
 
+def convert_trace(trace: AnyPath, to: str, output: AnyPath) -> TraceResult:
+    """Write a trace that ``run`` recorded (``.h5``) in another format.
+
+    Args:
+        trace: recorded by the cycle simulator.
+        to: "perfetto", for ui.perfetto.dev and chrome://tracing.
+        output: the file to write.
+
+    Raises:
+        SnncError: no such trace, a damaged one, or an output that cannot be written.
+    """
+    from snnc.recorded_traces import convert
+
+    return convert(Path(trace), to, Path(output))
+
+
 def export_nir(
     network: AnyPath | Network,
     path: AnyPath,
@@ -522,7 +581,7 @@ def _check_output(output: Path, *sources: object) -> None:
     check_separate(output, *(Path(s) for s in sources if isinstance(s, str | Path)))
 
 
-def _with_start(deployment: Deployment, start: AnyPath | Deployment) -> Deployment:
+def _with_start(deployment: Program, start: AnyPath | Deployment) -> Program:
     """Record which places the placement started from."""
     location = _deployment(start).cores.location.astype("<i8")
     digest = hashlib.sha256(location.tobytes()).hexdigest()
@@ -540,7 +599,7 @@ def _dump_folder(dump_ir: AnyPath | None, folder: BuildFolder | None) -> Path | 
     return None if folder is None else folder.ir
 
 
-def _with_inputs(deployment: Deployment, source: CalibrationSource) -> Deployment:
+def _with_inputs(deployment: Program, source: CalibrationSource) -> Program:
     """Record how the calibration data was encoded, so that ``run`` can do the same."""
     used = None
     if source.path is not None:
@@ -552,16 +611,38 @@ def _with_inputs(deployment: Deployment, source: CalibrationSource) -> Deploymen
 
 
 def _deployment(deployment: AnyPath | Deployment) -> Deployment:
+    """A program of one phase."""
     if isinstance(deployment, str | Path):
         return artifact.read(Path(deployment))
+    if isinstance(deployment, PhasedDeployment):
+        raise artifact.several_phases(deployment, deployment.network.name)
     return deployment
 
 
-def _data(
-    deployment: Deployment, path: AnyPath, inputs: InputOptions, samples: int | None
-) -> Dataset:
+def _program(deployment: AnyPath | Program) -> Program:
+    if isinstance(deployment, str | Path):
+        return artifact.read_program(Path(deployment))
+    return deployment
+
+
+def _of_phase(report: Mapping[str, Any], phase: int) -> Mapping[str, Any]:
+    """The report of one phase."""
+    rows = report.get("phases")
+    if not isinstance(rows, Sequence) or not 1 <= phase <= len(rows):
+        count = len(rows) if isinstance(rows, Sequence) else 1
+        raise OptionError(
+            "no such phase",
+            where="--phase",
+            found=phase,
+            allowed=f"1 to {count}" if count > 1 else "the program has one phase: leave it out",
+        )
+    found: Mapping[str, Any] = rows[phase - 1]["report"]
+    return found
+
+
+def _data(deployment: Program, path: AnyPath, inputs: InputOptions, samples: int | None) -> Dataset:
     """Load data as the network was compiled for, where the options leave it open."""
-    steps = deployment.schedule.timesteps
+    steps = deployment.timesteps
     if inputs.timesteps not in (None, steps):
         raise OptionError(
             "the artifact runs a fixed number of time steps",
@@ -574,7 +655,7 @@ def _data(
     return load(Path(path), deployment.network.of_type(Input), chosen, samples)
 
 
-def _as_compiled(deployment: Deployment, inputs: InputOptions) -> InputOptions:
+def _as_compiled(deployment: Program, inputs: InputOptions) -> InputOptions:
     """What the options leave open is as the network was compiled."""
     recorded = deployment.provenance.get("inputs")
     compiled_for: Mapping[str, Any] = recorded if isinstance(recorded, Mapping) else {}

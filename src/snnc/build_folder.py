@@ -15,6 +15,7 @@ from snnc.compiler.dump import make_folder
 from snnc.compiler.options import CompileOptions
 from snnc.ir.atomic import write_bytes
 from snnc.ir.errors import OptionError, SnncError
+from snnc.ir.phased import PhasedDeployment
 from snnc.reporting.html import write_html
 from snnc.results import CompileResult, Report
 
@@ -45,7 +46,12 @@ class BuildFolder:
             deployment = result.deployment
             report = Report(model.name, deployment.report, deployment.provenance)
             self._json("report.json", report.as_dict())
-            write_html(report, self.path / "report.html")
+            if not isinstance(deployment, PhasedDeployment):
+                write_html(report, self.path / "report.html")
+                return
+            for number, row in enumerate(deployment.report["phases"]):
+                phase = Report(model.name, row["report"], deployment.provenance)
+                write_html(phase, self.path / f"report-phase-{number + 1}.html")
 
     def write_failure(
         self, model: Path, options: CompileOptions, seconds: Mapping[str, float], error: SnncError

@@ -87,8 +87,8 @@ def _inspect_artifact(
     path: Path, options: CompileOptions, wanted: AnalysisOptions, target: Target | None
 ) -> Inspection:
     """The integer network inside a compiled file, against the chip it was compiled for."""
-    deployment = artifact.read(path)
-    steps = wanted.timesteps or deployment.schedule.timesteps
+    deployment = artifact.read_program(path)
+    steps = wanted.timesteps or deployment.timesteps
     chosen = dataclasses.replace(wanted, timesteps=steps)
     analysis = analyse_model(deployment.network, target or deployment.target, chosen, options)
     return _inspection(path.name, deployment.network, analysis)

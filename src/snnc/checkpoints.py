@@ -1,4 +1,4 @@
-"""Checkpoints of a stream: its state and its tallies in one ``.npz``, nothing pickled."""
+"""Checkpoints of a stream or a run: its state and its tallies in one ``.npz``, nothing pickled."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _ABOUT = "about"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a stream stands.
+    """Where a stream or a run stands.
 
     Attributes:
         identity: what must be the same to go on: network, recording, bins, windows.
         progress: position in the recording and what was counted, as JSON values.
-        state: arrays of ``functional.streaming.Stream``.
+        state: arrays of ``functional.streaming.Stream``, or those that ``progress`` names.
     """
 
     identity: Mapping[str, Any]
@@ -41,7 +41,7 @@ class Checkpoint:
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Replace the file, whole or not at all; raises ``OutputError``."""
     about = {"schema": SCHEMA, "identity": checkpoint.identity, "progress": checkpoint.progress,
-             "sha256": _digest(checkpoint.state)}  # fmt: skip
+             "sha256": _whole(checkpoint.progress, checkpoint.state)}  # fmt: skip
     text = np.frombuffer(json.dumps(about).encode(), np.uint8)
     arrays: dict[str, Any] = {f"state.{k}": v for k, v in checkpoint.state.items()}
     buffer = io.BytesIO()
@@ -58,7 +58,7 @@ def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
     arrays = read_npz(path, npz_keys(path))
     about = _about(arrays.pop(_ABOUT, None), path)
     state = {name.removeprefix("state."): array for name, array in arrays.items()}
-    if about.get("sha256") != _digest(state):
+    if about.get("sha256") != _whole(about.get("progress"), state):
         raise InputError("the checkpoint is damaged", where=str(path), remedy="start anew")
     found = about.get("identity")
     differs = [
@@ -96,6 +96,12 @@ def _about(array: AnyArray | None, path: Path) -> dict[str, Any]:
             remedy="start without --resume",
         )
     return about
+
+
+def _whole(progress: Any, state: Mapping[str, AnyArray]) -> str:
+    """sha256 of everything that a run goes on from."""
+    told = json.dumps(progress, sort_keys=True) + _digest(state)
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def _digest(arrays: Mapping[str, AnyArray]) -> str:

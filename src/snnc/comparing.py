@@ -12,9 +12,9 @@ import numpy as np
 
 from snnc.inputs import Dataset, InputOptions, load
 from snnc.ir.arrays import AnyArray, Shape, size_of
-from snnc.ir.deployment import Deployment
 from snnc.ir.errors import InputError, OptionError
 from snnc.ir.nodes import Input, Output
+from snnc.ir.phased import Program
 from snnc.probing import Probe
 from snnc.results import CompareReport
 from snnc.running import BATCH_BYTES, Progress
@@ -194,7 +194,7 @@ def _assumptions(side: Side) -> Mapping[str, str]:
     if side.network is None:
         return {"recorded": "spikes of another run"}
     own = dict(side.network.assumptions)
-    if isinstance(side.program, Deployment):
+    if isinstance(side.program, Program):
         own["computes"] = f"integers for {side.program.target.id}, {side.options.backend} simulator"
     elif side.options.integers:
         own["computes"] = f"integers for {side.reading.target}, {side.options.backend} simulator"
@@ -250,7 +250,7 @@ def _data(
 def _as_compiled(sides: tuple[Side, Side], options: InputOptions) -> tuple[Any, int]:
     """Coding and bin width an artifact was compiled with."""
     for side in sides:
-        if isinstance(side.program, Deployment):
+        if isinstance(side.program, Program):
             used = side.program.provenance.get("inputs")
             if isinstance(used, Mapping):
                 return used.get("encode"), used.get("bin_us") or options.usual_bin_us

@@ -13,6 +13,7 @@ from snnc.ir.deployment import Deployment
 from snnc.ir.errors import OptionError
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Output
+from snnc.ir.phased import Program
 from snnc.ir.wire import WireCode, packet_limit
 from snnc.simulators.cycle.result import Stopped, spread
 from snnc.simulators.decoding import OF_SPIKES, Decoder, EarlyStop, classes, tied
@@ -34,7 +35,7 @@ class Rules:
     stop: EarlyStop | None
 
     @staticmethod
-    def of(deployment: Deployment, decode: str | None, early_stop: float | None) -> Rules:
+    def of(deployment: Program, decode: str | None, early_stop: float | None) -> Rules:
         """The rules of a run.
 
         Raises:
@@ -83,7 +84,7 @@ class Decisions:
 
     def add(
         self,
-        deployment: Deployment,
+        deployment: Program,
         inputs: Mapping[str, IntArray],
         result: RunResult,
         stopped: Stopped | None,
@@ -92,6 +93,7 @@ class Decisions:
         stop, taken = self.rules.stop, None
         if stop is not None:
             taken = stop.steps(result.outputs[stop.output])
+            assert isinstance(deployment, Deployment)  # phases do not stop early
             self.stopped.append(stopped or logical_events(deployment, inputs, result, taken))
         for name, decoder in self.rules.decoders.items():
             score = _scores(decoder, result.outputs[name], taken)
@@ -154,7 +156,7 @@ def logical_events(
         sample, step, index = np.nonzero(flat)
         book(name, sample, step, index, flat[sample, step, index])
     for population in deployment.network.populations:
-        if population.emit == "count":
+        if population.emit != "state":
             e = result.spikes[population.name]
             book(population.name, e.sample, e.step, e.index, e.value)
     return Stopped(taken.astype(np.int64), spent, saved)

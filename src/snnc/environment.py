@@ -19,6 +19,7 @@ REQUIRED = (
 OPTIONAL = {
     "torch": "PyTorch models: pip install 'snnc[torch]'",
     "onnx": "models in ONNX: pip install 'snnc[onnx]'",
+    "mtkahypar": "the stronger hypergraph partitioner: pip install 'snnc[partition]'",
     "matplotlib": "plots of traces: pip install 'snnc[viz]'",
 }
 

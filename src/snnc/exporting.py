@@ -17,6 +17,7 @@ from snnc.ir.deployment import Deployment
 from snnc.ir.errors import OptionError, UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
+from snnc.ir.phased import PhasedDeployment, Program
 from snnc.ir.real_neuron import RealNeuron
 from snnc.results import ExportResult
 
@@ -32,12 +33,14 @@ class Source:
         options: how a model file is read.
     """
 
-    given: Path | Network | IntegerNetwork | Deployment
+    given: Path | Network | IntegerNetwork | Program
     options: CompileOptions = field(default_factory=CompileOptions)
 
     @cached_property
     def content(self) -> Network | IntegerNetwork | Deployment:
         """The record, read from its file if need be."""
+        if isinstance(self.given, PhasedDeployment):
+            raise artifact.several_phases(self.given, self.given.network.name)
         if not isinstance(self.given, Path):
             return self.given
         if self.given.suffix.lower() == ARTIFACT_SUFFIX:

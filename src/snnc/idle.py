@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from snnc.ir.deployment import Deployment
+from snnc.in_phases import PhaseRunner
+from snnc.ir.arrays import IntArray
 from snnc.ir.nodes import Input
+from snnc.ir.phased import PhasedDeployment, Program
 from snnc.simulators import cycle
 from snnc.simulators.cycle.result import CycleResult
 
 
-def idle_energy(deployment: Deployment, steps: int, runs: list[CycleResult]) -> dict[str, Any]:
+def idle_energy(program: Program, steps: int, runs: list[CycleResult]) -> dict[str, Any]:
     """One sample without input beside the mean of the samples run, of the same cost table.
 
     Every step of the silent sample runs, also where the others stopped early.
@@ -21,11 +24,11 @@ def idle_energy(deployment: Deployment, steps: int, runs: list[CycleResult]) -> 
         The field ``idle`` of ``energy``, see docs/report.md; its energies are null where the
         target has no prices, and all of it where an input cannot be silent.
     """
-    inputs = deployment.network.of_type(Input)
+    inputs = program.network.of_type(Input)
     if any(not node.type.low <= 0 <= node.type.high for node in inputs):
         return {"idle": None}
     zeros = {node.name: np.zeros((1, steps, *node.shape), np.int64) for node in inputs}
-    still = cycle.run(deployment, zeros, ())
+    still = _run(program, zeros)
     energy, timing = still.energy, still.timing
     priced = energy.scope != "unpriced"
     dynamic = float(energy.dynamic[0])
@@ -43,3 +46,11 @@ def idle_energy(deployment: Deployment, steps: int, runs: list[CycleResult]) -> 
             "unpriced": [entry.kind for entry in still.unpriced if entry.quantity == "energy"],
         }
     }
+
+
+def _run(program: Program, inputs: Mapping[str, IntArray]) -> CycleResult:
+    if not isinstance(program, PhasedDeployment):
+        return cycle.run(program, inputs, ())
+    _, result = PhaseRunner(program, "cycle").run(inputs, ())
+    assert result is not None  # of the emulated chip
+    return result

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
@@ -24,6 +25,24 @@ SWEEP, RECEIVE = 1, 2
 Event = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Scene:
+    """The machine of a trace: its name, seconds per cycle, routers per row, places of the cores."""
+
+    target: str
+    cycle_s: float | None
+    width: int
+    cores: tuple[tuple[int, int, int], ...]
+
+    @staticmethod
+    def of(deployment: Deployment) -> Scene:
+        """The machine of a deployment."""
+        cycle_s = deployment.target.execution.cycle_s.v
+        places = tuple((int(x), int(y), int(k)) for x, y, k in deployment.cores.location)
+        known = None if cycle_s is None else float(cycle_s)
+        return Scene(deployment.target.id, known, deployment.mesh.width, places)
+
+
 class PerfettoWriter:
     """Writes samples one after the other on one time axis.
 
@@ -31,17 +50,16 @@ class PerfettoWriter:
         samples, left_out: samples written, and those beyond ``EVENT_LIMIT``.
     """
 
-    def __init__(self, file: IO[bytes], deployment: Deployment, limit: int = EVENT_LIMIT) -> None:
+    def __init__(self, file: IO[bytes], scene: Scene, limit: int = EVENT_LIMIT) -> None:
         self.samples = self.left_out = 0
-        self._file, self._mesh, self._limit = file, deployment.mesh, limit
+        self._file, self._width, self._limit = file, scene.width, limit
         self._events = 0
         self._origin = 0.0
-        cycle_s = deployment.target.execution.cycle_s.v
         about = {"schema": "snnc-perfetto/1", "time_unit": "1 us shown is 1 cycle",
-                 "cycle_s": cycle_s, "target": deployment.target.id}  # fmt: skip
+                 "cycle_s": scene.cycle_s, "target": scene.target}  # fmt: skip
         self._file.write(b'{"displayTimeUnit":"ns","otherData":')
         self._file.write(json.dumps(about).encode() + b',"traceEvents":[')
-        for event in _names(deployment):
+        for event in _names(scene):
             self._put(event)
 
     def add(self, trace: Trace, barrier_cycles: float) -> None:
@@ -84,8 +102,8 @@ class PerfettoWriter:
         yield from spikes.at(self._origin, list(trace.populations), [0] * len(trace.populations))
 
     def _link(self, source: int, target: int) -> str:
-        a, b = self._mesh.xy(source), self._mesh.xy(target)
-        return f"({a[0]},{a[1]})->({b[0]},{b[1]})"
+        a, b = divmod(source, self._width), divmod(target, self._width)
+        return f"({a[1]},{a[0]})->({b[1]},{b[0]})"
 
 
 class _Changes:
@@ -121,11 +139,11 @@ def _slice(process: int, thread: int, name: str, start: float, length: float) ->
     return {"ph": "X", "pid": process, "tid": thread, "name": name, "ts": start, "dur": length}
 
 
-def _names(deployment: Deployment) -> Iterator[Event]:
+def _names(scene: Scene) -> Iterator[Event]:
     """Names and order of all tracks."""
     processes = [(CHIP, "chip", ("ticks", "barrier")), (NETWORK, "packets per channel", ()),
                  (SPIKES, "spikes per population", ())]  # fmt: skip
-    for core, (x, y, slot) in enumerate(deployment.cores.location.tolist()):
+    for core, (x, y, slot) in enumerate(scene.cores):
         processes.append((FIRST_CORE + core, f"core {core} at ({x},{y}) slot {slot}",
                           ("sweep", "receive")))  # fmt: skip
     for process, name, threads in processes:

@@ -31,7 +31,7 @@ class Probe:
 
     Attributes:
         input: weighted sum that reaches it.
-        potential: before the spike decision.
+        potential: before the spike decision; of a sigma-delta neuron the size of the change.
         threshold: the lowest, with adaptation.
         comparator: of potential and threshold.
     """
@@ -106,13 +106,21 @@ def _integer(neuron: Neuron, x: AnyArray, index: int) -> Probe:
         state.step(np.full((1, 1), value), t)
     none = np.zeros(0, np.int64)
     before = PopulationState(
-        replace(one, thresholds=none, negative_thresholds=none, emit="state"), 1
+        replace(
+            one, thresholds=none, negative_thresholds=none, emit="state", recovery=None, delta=None
+        ),
+        1,
     )
     before.v, before.current = state.v, state.current
     potential = before.step(np.full((1, 1), x[-1]), len(x) - 1)
+    if one.delta is not None:  # it compares how far its activation is from what it has told
+        y = np.maximum(potential, 0) if one.delta.activation == "relu" else potential
+        potential = np.abs(y - state.a)
     level = one.thresholds[0] if one.levels else -one.negative_thresholds[0]
     if one.adaptation is not None:
         level = level + (one.adaptation.beta * state.a >> one.adaptation.beta_shift)
+    if one.recovery is not None:
+        level = level + state.q
     return Probe(float(x[-1]), float(potential.flat[0]), float(np.ravel(level)[0]), ">=")
 
 

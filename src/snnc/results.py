@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # imports cost time that `snnc --help` need not spend
-    from snnc.ir.deployment import Deployment
+    from snnc.ir.phased import Program
     from snnc.probing import Probe
     from snnc.running import Comparison
     from snnc.simulators.compare import LayerDifference, RunDifference
@@ -29,7 +29,7 @@ class CompileResult:
         notes: what happened to the calibration data.
     """
 
-    deployment: Deployment | None
+    deployment: Program | None
     artifact: Path | None
     seconds: Mapping[str, float]
     stopped_after: str
@@ -79,6 +79,8 @@ class RunReport:
         notes: what was cut, converted or assumed about the data.
         seconds: wall time of the simulation on this computer, without the comparison.
         deadline: whether every sample was in time on the chip; None when not asked for.
+        phases: time and energy by phase, with loading; None for programs of one phase.
+        resumed_at: sample at which a run that had been killed went on; None for one piece.
     """
 
     backend: str
@@ -97,6 +99,8 @@ class RunReport:
     notes: tuple[str, ...]
     seconds: float
     deadline: Mapping[str, Any] | None = None
+    phases: Mapping[str, Any] | None = None
+    resumed_at: int | None = None
 
     @property
     def correct(self) -> int | None:
@@ -137,6 +141,8 @@ class RunReport:
             "compared": None if self.compared is None else self.compared.as_dict(),
             "cycle": None if self.cycle is None else dict(self.cycle),
             "deadline": None if self.deadline is None else dict(self.deadline),
+            "phases": None if self.phases is None else dict(self.phases),
+            "resumed_at": self.resumed_at,
             "notes": list(self.notes),
             "seconds": round(self.seconds, 4),
         }
@@ -264,6 +270,26 @@ class ExportResult:
             "details": dict(self.details),
             "notes": list(self.notes),
             "approximations": list(self.approximations),
+        }
+
+
+@dataclass(frozen=True)
+class TraceResult:
+    """Outcome of ``snnc.convert_trace``; ``left_out`` are samples that the format cannot take."""
+
+    format: str
+    path: Path
+    samples: int
+    left_out: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON object ``snnc-trace-converted/1``."""
+        return {
+            "schema": "snnc-trace-converted/1",
+            "format": self.format,
+            "output": str(self.path),
+            "samples": self.samples,
+            "left_out": self.left_out,
         }
 
 

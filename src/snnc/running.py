@@ -6,25 +6,34 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from snnc.backends.lava import LavaOptions
 from snnc.idle import idle_energy
+from snnc.in_phases import PhaseRunner, check_run, reload_seconds
 from snnc.inputs import Dataset, integer_batch
 from snnc.ir.arrays import AnyArray, IntArray, RealArray, size_of
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import OptionError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.nodes import Input
+from snnc.ir.phased import PhasedDeployment, Program
 from snnc.on_lava import OnLava
 from snnc.parallel import PARTS
 from snnc.simulators import cycle, functional, reference
+from snnc.simulators.cycle.asynchronous.report import joined
+from snnc.simulators.cycle.asynchronous.run import Star
+from snnc.simulators.cycle.chip import Loaded
 from snnc.simulators.cycle.result import CycleResult, distribution, spread
 from snnc.simulators.cycle.timing import Fidelity
 from snnc.simulators.decoding import EarlyStop
+from snnc.simulators.reference import event_order
 from snnc.simulators.result import Events, RunResult
+
+if TYPE_CHECKING:
+    from snnc.simulators.functional.torch_device import TorchDevice
 
 Backend = Literal["cycle", "functional", "reference", "lava"]
 BACKENDS: tuple[Backend, ...] = ("cycle", "functional", "reference", "lava")
@@ -51,14 +60,14 @@ class Tally:
     spikes: dict[str, int] = field(default_factory=dict)
     cycle: list[CycleResult] = field(default_factory=list)
 
-    def add(self, deployment: Deployment, result: RunResult, cycle: CycleResult | None) -> None:
+    def add(self, deployment: Program, result: RunResult, cycle: CycleResult | None) -> None:
         """Take over what a batch adds to the report."""
         if cycle is not None:  # spikes and series of all batches would not fit in memory
             self.cycle.append(dataclasses.replace(cycle, result=RunResult({}, {}, {}), trace=None))
         for name, spikes in spikes_of(deployment.network, result).items():
             self.spikes[name] = self.spikes.get(name, 0) + spikes
 
-    def cycle_summary(self, deployment: Deployment, steps: int) -> dict[str, Any] | None:
+    def cycle_summary(self, deployment: Program, steps: int) -> dict[str, Any] | None:
         """Time, energy and traffic of all batches together; None without a cycle simulation."""
         if not self.cycle:
             return None
@@ -66,10 +75,10 @@ class Tally:
         summary["energy"] |= idle_energy(deployment, steps, self.cycle)
         return summary
 
-    def latencies(self) -> RealArray:
-        """[samples] seconds on the chip."""
+    def latencies(self, deployment: Program) -> RealArray:
+        """[samples] seconds on the chip, with the loading of phases for every sample."""
         found = [r.timing.seconds for r in self.cycle if r.timing is not None]
-        return np.concatenate([np.zeros(0), *found])
+        return np.concatenate([np.zeros(0), *found]) + reload_seconds(deployment)
 
 
 def spikes_of(network: IntegerNetwork, result: RunResult) -> dict[str, int]:
@@ -84,6 +93,7 @@ def merge(results: Sequence[CycleResult]) -> dict[str, Any]:
     scope = results[0].energy.scope
     dynamic = np.concatenate([r.energy.dynamic for r in results])
     unpriced: dict[tuple[str, str], int] = {}
+    ordered = joined([r.asynchronous for r in results if r.asynchronous is not None])
     for entry in (entry for r in results for entry in r.unpriced):
         key = (entry.kind, entry.quantity)
         unpriced[key] = unpriced.get(key, 0) + entry.count
@@ -91,6 +101,7 @@ def merge(results: Sequence[CycleResult]) -> dict[str, Any]:
         "samples": samples,
         "ticks_per_sample": results[0].ticks,
         "timing": _timing(results),
+        "asynchronous": ordered and ordered.as_dict(),
         "energy": {
             "scope": scope,
             "dynamic_j_per_sample": None if scope == "unpriced" else spread(dynamic),
@@ -108,7 +119,7 @@ def merge(results: Sequence[CycleResult]) -> dict[str, Any]:
             {"kind": kind, "quantity": quantity, "count": count}
             for (kind, quantity), count in unpriced.items()
         ],
-        "notes": list(results[0].notes),
+        "notes": list(results[0].notes if ordered is None else ordered.notes()),
     }
 
 
@@ -171,19 +182,32 @@ def head(result: RunResult, samples: int) -> RunResult:
     )
 
 
+def follows_order(deployment: Program, backend: Backend) -> bool:
+    """Whether a backend follows the order of events instead of the network's time steps.
+
+    Its definition is then ``simulators.reference.event_order``.
+    """
+    return backend == "cycle" and deployment.target.execution.sync == "async"
+
+
 class Simulator:
-    """One backend prepared for a deployment; ``run`` may be called for batch after batch.
+    """One backend prepared for a program; ``run`` may be called for batch after batch.
+
+    Attributes:
+        phases: what runs a program of several phases, else None.
 
     Raises:
-        OptionError: an unknown backend, or a network-on-chip for one without.
+        OptionError: an unknown backend, or a network-on-chip or device for one without.
+        MissingPackageError, UnsupportedError: as ``functional.torch_device.TorchDevice``.
     """
 
     def __init__(
         self,
-        deployment: Deployment,
+        deployment: Program,
         backend: Backend,
         lava: LavaOptions | None = None,
         noc: Fidelity = "transaction",
+        device: str | None = None,
     ) -> None:
         if backend not in BACKENDS:
             raise OptionError(
@@ -196,12 +220,24 @@ class Simulator:
                 found=f"{noc} with --backend {backend}",
                 allowed="--backend cycle",
             )
-        self.deployment, self.backend, self._noc = deployment, backend, noc
-        network = deployment.network
-        self._functional = functional.Functional(network) if backend == "functional" else None
-        self._loaded = cycle.load(deployment) if backend == "cycle" else None
-        steps = deployment.schedule.timesteps
-        self._lava = OnLava(network, steps, lava) if backend == "lava" else None
+        network = self.network = deployment.network
+        self._noc = noc
+        self._device = None if device is None else _torch_device(network, backend, device)
+        self.phases: PhaseRunner | None = None
+        self._chip: tuple[Deployment, Loaded | Star] | None = None
+        self._functional: functional.Functional | None = None
+        self._lava: OnLava | None = None
+        if backend == "reference" or self._device is not None:
+            return
+        if isinstance(deployment, PhasedDeployment):
+            check_run(deployment, backend)
+            self.phases = PhaseRunner(deployment, backend, noc)
+        elif backend == "functional":
+            self._functional = functional.Functional(network)
+        elif backend == "cycle":
+            self._chip = deployment, cycle.load(deployment)
+        else:
+            self._lava = OnLava(network, deployment.timesteps, lava)
 
     def run(
         self,
@@ -213,23 +249,42 @@ class Simulator:
         progress: Progress | None = None,
     ) -> tuple[RunResult, CycleResult | None]:
         """Run one batch; the second value comes only from the cycle simulator."""
+        if self.phases is not None:
+            return self.phases.run(inputs, record, progress)
         if self._functional is not None:
             return self._functional.run(inputs, record), None
+        if self._device is not None:
+            return self._device.run(inputs, record), None
         if self._lava is not None:
             return self._lava.run(inputs, record, progress), None
-        if self.backend == "reference":
-            return reference.run(self.deployment.network, inputs, record), None
+        if self._chip is None:
+            return reference.run(self.network, inputs, record), None
+        deployment, loaded = self._chip
         result = cycle.run(
-            self.deployment,
+            deployment,
             inputs,
             record,
             noc=self._noc,
             trace=trace,
             stop=stop,
             progress=progress,
-            loaded=self._loaded,
+            loaded=loaded,
         )
         return result.result, result
+
+
+def _torch_device(network: IntegerNetwork, backend: Backend, device: str) -> TorchDevice:
+    from snnc.simulators.functional.torch_device import TorchDevice
+
+    if backend != "functional":
+        raise OptionError(
+            "only the functional simulator runs on a device",
+            where="--device",
+            found=f"{device} with --backend {backend}",
+            allowed="--backend functional",
+        )
+    chosen: Any = device
+    return TorchDevice(network, chosen)
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,18 +301,38 @@ class Batch:
 
 
 def batches(
-    deployment: Deployment, data: Dataset, *, threads: int = 1, traced: bool = False
+    deployment: Program,
+    data: Dataset,
+    *,
+    threads: int = 1,
+    traced: bool = False,
+    first: int = 0,
+    most: int | None = None,
 ) -> Iterator[Batch]:
-    """All samples, cut so that memory stays bounded and every thread has batches."""
+    """All samples from ``first`` on, cut so that memory stays bounded and threads have batches.
+
+    A batch has at most ``most`` samples; where it ends does not depend on ``first``.
+    """
     nodes = deployment.network.of_type(Input)
-    bytes_each = 8 * data.steps * sum(size_of(node.shape) for node in nodes)
-    if traced:
+    bytes_each = 8 * data.steps * _elements(deployment)
+    if traced and not isinstance(deployment, PhasedDeployment):
         bytes_each += TRACE_BYTES * deployment.schedule.ticks * deployment.cores.count
     share = data.samples if threads == 1 else -(-data.samples // (PARTS * threads))
     size = max(1, min(share, BATCH_BYTES // threads // bytes_each))
-    for start in range(0, data.samples, size):
+    size = size if most is None else min(size, most)
+    for start in range(first, data.samples, size):
         stop = min(data.samples, start + size)
         yield Batch(start, integer_batch(data.batch(start, stop), nodes))
+
+
+def _elements(deployment: Program) -> int:
+    """Values per step of a sample that are held at a time: inputs, and what phases keep."""
+    inputs = sum(size_of(node.shape) for node in deployment.network.of_type(Input))
+    if not isinstance(deployment, PhasedDeployment):
+        return inputs
+    played = {node.name: size_of(node.shape) for phase in deployment.phases
+              for node in phase.network.of_type(Input)}  # fmt: skip
+    return max(inputs, sum(played.values()))
 
 
 @dataclass(frozen=True)
@@ -289,17 +364,23 @@ class Comparison:
 
 
 def compare(
-    deployment: Deployment,
+    deployment: Program,
     inputs: Mapping[str, AnyArray],
     backends: tuple[Backend, ...],
     description: str,
 ) -> Comparison:
-    """Run the reference and other backends on the same inputs and count what differs."""
-    truth, _ = Simulator(deployment, "reference").run(inputs, None)
+    """Run the reference and other backends on the same inputs and count what differs.
+
+    The truth of an emulated asynchronous chip is ``reference.event_order``.
+    """
+    truth = reference.run(deployment.network, inputs)
     mismatches: dict[str, int] = {}
     for backend in backends:
+        wanted = truth
+        if follows_order(deployment, backend) and isinstance(deployment, Deployment):
+            wanted = event_order.run(deployment, inputs)
         other, _ = Simulator(deployment, backend).run(inputs, None)
-        mismatches[backend] = differences(truth, other)
+        mismatches[backend] = differences(wanted, other)
     samples, steps = next(iter(inputs.values())).shape[:2]
     spikes = sum(spikes_of(deployment.network, truth).values())
     return Comparison(
@@ -307,10 +388,10 @@ def compare(
     )
 
 
-def random_inputs(deployment: Deployment, samples: int, seed: int) -> dict[str, IntArray]:
+def random_inputs(deployment: Program, samples: int, seed: int) -> dict[str, IntArray]:
     """Legal random inputs: event inputs a tenth full, others uniform over their type."""
     random = np.random.default_rng(seed)
-    steps = deployment.schedule.timesteps
+    steps = deployment.timesteps
     inputs: dict[str, IntArray] = {}
     for node in deployment.network.of_type(Input):
         shape = (samples, steps, *node.shape)

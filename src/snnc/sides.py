@@ -17,11 +17,11 @@ from snnc.inputs import Dataset, integer_batch, typical_and_extreme
 from snnc.inputs.npz import npz_keys, read_npz
 from snnc.ir import artifact
 from snnc.ir.arrays import AnyArray, Shape
-from snnc.ir.deployment import Deployment
 from snnc.ir.errors import InputError, ModelFileError, OptionError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
 from snnc.ir.nodes import Input, Output
+from snnc.ir.phased import Program
 from snnc.ir.real_neuron import RealNeuron
 from snnc.probing import Probe, probe
 from snnc.running import BACKENDS, Backend, Simulator
@@ -86,7 +86,7 @@ class Side:
     """
 
     name: str
-    program: Network | IntegerNetwork | Deployment | None
+    program: Network | IntegerNetwork | Program | None
     recorded: RunResult | None = None
     path: Path | None = None
     reading: CompileOptions = field(default_factory=CompileOptions)
@@ -95,7 +95,7 @@ class Side:
     @property
     def network(self) -> Network | IntegerNetwork | None:
         """The network that runs."""
-        return self.program.network if isinstance(self.program, Deployment) else self.program
+        return self.program.network if isinstance(self.program, Program) else self.program
 
     @property
     def inputs(self) -> dict[str, Shape]:
@@ -126,8 +126,8 @@ class Side:
     @property
     def steps(self) -> int | None:
         """Time steps per sample, where the side knows only one number."""
-        if isinstance(self.program, Deployment):
-            return self.program.schedule.timesteps
+        if isinstance(self.program, Program):
+            return self.program.timesteps
         if self.recorded is not None and self.recorded.outputs:
             return int(next(iter(self.recorded.outputs.values())).shape[1])
         return None
@@ -179,7 +179,7 @@ class Side:
         assert isinstance(network, IntegerNetwork)
         integers = integer_batch(batch, network.of_type(Input))
         backend = self.options.backend
-        if isinstance(program, Deployment):
+        if isinstance(program, Program):
             result, _ = Simulator(program, backend).run(integers, None)
         elif backend == "functional":
             result = functional.run(network, integers, None)
@@ -201,7 +201,7 @@ def opened(path: Path, words: Iterable[str], flag: str) -> Side:
     if suffix == ".npz":
         return Side(path.name, None, _recording(path))
     if suffix == ".snnc":
-        return Side(path.name, artifact.read(path), None, None, reading, options)
+        return Side(path.name, artifact.read_program(path), None, None, reading, options)
     if options.backend == "cycle":
         raise OptionError(
             "only a compiled network runs on the cycle simulator",

@@ -15,7 +15,7 @@ import snnc
 from snnc.checkpoints import Checkpoint, network_digest, read_checkpoint, write_checkpoint
 from snnc.inputs import InputOptions, integer_batch
 from snnc.inputs.encode import encode_timed
-from snnc.inputs.streams import EventFile, Position, WindowReader
+from snnc.inputs.streams import Position, WindowReader, open_events
 from snnc.ir.arrays import IntArray, size_of
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import InputError, OptionError
@@ -160,7 +160,7 @@ def run_stream(
         raise OptionError("the window is too long", where="--window", found=window, allowed=most)
     started = time.perf_counter()
     stream = Stream(deployment.network)
-    file = EventFile(path)
+    file = open_events(path)
     try:
         identity = {
             "snnc": snnc.__version__,
@@ -242,7 +242,7 @@ def _resumed(path: Path, identity: dict[str, Any], stream: Stream) -> tuple[Prog
         progress = Progress(**checkpoint.progress["progress"])
         position = Position(**checkpoint.progress["position"])
         numbers = (progress.step, progress.windows, progress.events, progress.late,
-                   position.event, position.wraps, position.last_us,
+                   *vars(position).values(),
                    *progress.spikes.values())  # fmt: skip
         sound = all(type(n) is int and n >= 0 for n in numbers) and isinstance(progress.digest, str)
     except (TypeError, KeyError, AttributeError):

@@ -18,6 +18,7 @@ from snnc.ir.arrays import AnyArray
 from snnc.ir.atomic import atomic_file
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import OptionError, OutputError
+from snnc.ir.phased import Program
 from snnc.simulators.cycle.result import CycleResult
 from snnc.simulators.result import RunResult
 from snnc.traces_h5 import Hdf5Trace
@@ -40,7 +41,7 @@ class TraceFile(Protocol):
 
 
 @contextmanager
-def trace_file(path: Path | None, deployment: Deployment, backend: str) -> Iterator[TraceFile]:
+def trace_file(path: Path | None, deployment: Program, backend: str) -> Iterator[TraceFile]:
     """A trace that appears under ``path`` when the block ends without error; None writes nothing.
 
     Raises:
@@ -90,7 +91,7 @@ class _Nothing(TraceFile):
 class _Npz(TraceFile):
     """All arrays of a run at once, which must fit in memory."""
 
-    def __init__(self, file: IO[bytes], _: Deployment, backend: str) -> None:
+    def __init__(self, file: IO[bytes], _: Program, backend: str) -> None:
         self._file = file
         self._parts: dict[str, list[AnyArray]] = {}
         self._fixed: dict[str, AnyArray] = {}
@@ -127,7 +128,7 @@ class _Hdf5(TraceFile):
         self._trace = Hdf5Trace(file, deployment, backend)
 
     def add(self, result: RunResult, chip: CycleResult | None) -> None:
-        self._trace.add(result, None if chip is None else chip.trace)
+        self._trace.add(result, chip)
 
     def close(self) -> tuple[str, ...]:
         self._trace.close()
@@ -139,9 +140,9 @@ class _Hdf5(TraceFile):
 
 class _Perfetto(TraceFile):
     def __init__(self, file: IO[bytes], deployment: Deployment, _: str) -> None:
-        from snnc.perfetto import PerfettoWriter
+        from snnc.perfetto import PerfettoWriter, Scene
 
-        self._writer = PerfettoWriter(file, deployment)
+        self._writer = PerfettoWriter(file, Scene.of(deployment))
 
     def add(self, result: RunResult, chip: CycleResult | None) -> None:
         if chip is None or chip.trace is None or chip.timing is None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from snnc.ir.arrays import AnyArray
 from snnc.ir.deployment import Deployment
-from snnc.simulators.cycle.result import Trace
+from snnc.simulators.cycle.result import CycleResult, Trace
 from snnc.simulators.result import Events, RunResult
 
 SCHEMA = "snnc-trace/1"
@@ -40,7 +40,7 @@ class Hdf5Trace:
                  "period": schedule.period, "ticks": schedule.ticks}  # fmt: skip
         self._h5.attrs.update(about)
 
-    def add(self, result: RunResult, chip: Trace | None) -> None:
+    def add(self, result: RunResult, chip: CycleResult | None) -> None:
         """Append the samples of a batch.
 
         Raises:
@@ -51,8 +51,10 @@ class Hdf5Trace:
                 self._spikes(name, events)
             for name, values in result.outputs.items():
                 _append(self._h5.require_group("outputs"), _key(name), values)
-            if chip is not None:
-                self._chip(chip)
+            if chip is not None and chip.trace is not None:
+                timing = chip.timing
+                barrier = 0.0 if timing is None else timing.barrier_s / timing.cycle_s
+                self._chip(chip.trace, barrier)
             self._samples += len(next(iter(result.outputs.values())))
             self._h5.attrs["samples"] = self._samples
             self._h5.flush()
@@ -80,13 +82,15 @@ class Hdf5Trace:
             values = getattr(events, column) + (self._samples if column == "sample" else 0)
             _append(group, column, values.astype(dtype))
 
-    def _chip(self, trace: Trace) -> None:
+    def _chip(self, trace: Trace, barrier_cycles: float) -> None:
         group = self._h5.require_group("chip")
         if "channels" not in group:
             execution = self._deployment.target.execution
             group.attrs["cycle_s"] = float("nan") if execution.cycle_s.v is None else (
                 float(execution.cycle_s.v)
             )  # fmt: skip
+            group.attrs["mesh_width"] = self._deployment.mesh.width
+            group.attrs["barrier_cycles"] = barrier_cycles
             group["channels"] = trace.channels
             group["core_location"] = self._deployment.cores.location
             group["populations"] = np.array([p.encode() for p in trace.populations])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.cli import Snnc
-from support.netx_files import conv, cuba, dense, flatten, input_layer, pool, write
+from support.netx_files import alif, conv, cuba, dense, flatten, input_layer, pool, sdnn, write
 from support.nir_files import chain, if_
 
 from snnc import api
@@ -95,7 +95,7 @@ def test_check_names_the_layer_the_target_refuses(snnc: Snnc, tmp_path: Path) ->
     assert "--input-layer spikes" in bad[0]["remedy"]
     fine = snnc("check", model, "--target", "loihi1", "--input-layer", "spikes")
     assert fine.code == 0, fine
-    broken = write(tmp_path / "b.net", dense(np.ones((2, 2)), cuba() | {"type": "ALIF"}))
+    broken = write(tmp_path / "b.net", dense(np.ones((2, 2)), cuba() | {"type": "RF"}))
     found = json.loads(snnc("check", broken, "--json").out)
     assert [(n["node"], n["verdict"]) for n in found["nodes"]] == [("layer0", "refused")]
 
@@ -107,9 +107,9 @@ def test_inspect_shows_integers(snnc: Snnc, tmp_path: Path) -> None:
     assert kinds["layer1.weight"] == "Linear"
     assert kinds["layer4.past"] == "Delay"
     assert snnc("inspect", model).code == 0
-    broken = write(tmp_path / "b.net", dense(np.ones((2, 2)), cuba() | {"type": "ALIF"}))
+    broken = write(tmp_path / "b.net", dense(np.ones((2, 2)), cuba() | {"type": "RF"}))
     found = json.loads(snnc("inspect", broken, "--json").out)
-    assert found["error"]["problem"] == "neuron type ALIF is not supported"
+    assert found["error"]["problem"] == "neuron type RF is not supported"
     assert found["nodes"][0]["parameters"]["neuron/vDecay"] == 128
 
 
@@ -153,3 +153,37 @@ def test_the_option_of_net_files_is_refused_for_nir(tmp_path: Path) -> None:
         api.inspect(model, CompileOptions(input_layer="spikes"))
     with pytest.raises(OptionError, match="--input-layer: not one of the choices"):
         api.inspect(every_layer(tmp_path / "a.net"), CompileOptions(input_layer="frames"))
+
+
+def test_sigma_delta_and_adaptive_layers_are_read_checked_and_compiled(
+    snnc: Snnc, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(2)
+    changes = write(
+        tmp_path / "s.net",
+        input_layer((4,), neuron=sdnn(2)),
+        dense(rng.integers(-9, 15, (5, 4)) * 2, sdnn(3), bias=np.arange(5, dtype=np.float32)),
+        dense(rng.integers(-9, 15, (2, 5)) * 2, sdnn(3, sigma_output=True)),
+    )
+    adaptive = write(tmp_path / "a.net", dense(rng.integers(-9, 40, (5, 4)) * 2, alif()))
+    assert snnc("check", changes, "--target", "loihi2").code == 0
+    for model in (changes, adaptive):
+        assert snnc("inspect", model, "--target", "toy-mesh", "--timesteps", 8).code == 0
+    refused = snnc("check", changes, "--target", "loihi1", "--json")
+    assert refused.code == 1
+    said = {n["node"]: n["problem"] for n in json.loads(refused.out)["nodes"]}
+    assert said["layer1"] == "a sigma-delta neuron, and neurons of loihi1 send spikes, not changes"
+    for target in ("loihi1", "loihi2"):
+        refused = snnc("check", adaptive, "--target", target, "--json")
+        assert refused.code == 1
+        said = {n["node"]: n["problem"] for n in json.loads(refused.out)["nodes"]}
+        assert said["layer0"] == "a relative refractory state beside the threshold (ALIF)"
+    words = ("--target", "toy-mesh", "--timesteps", 8, "--spike-exponent", 2)
+    out = tmp_path / "out.snnc"
+    assert snnc("compile", changes, *words, "-o", out).code == 0
+    np.savez(tmp_path / "x.npz", input=rng.integers(-60, 60, (2, 8, 4)))
+    ran = snnc("run", out, "--input", tmp_path / "x.npz", "--compare", 2)
+    assert ran.code == 0, ran
+    bad = snnc("compile", changes, "--spike-exponent", 9, "-o", out)
+    assert bad.code == 2
+    assert "--spike-exponent" in bad.err

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.cli import Snnc, refused
+from support.event_files import aedat3, aedat4
 from support.mapped import camera_deployment
 from support.paths import require_data
 
@@ -222,7 +223,9 @@ def test_recordings_that_cannot_be_streamed_are_refused(
         return ("stream", model, "--input", path, "--bin-us", 500)
 
     refused(snnc(*words(tmp_path / "no.npy")), "cannot be read")
-    for name, part in (("e.aedat4", "AEDAT 4"), ("e.mat", "MATLAB"), ("e.csv", ".csv")):
+    (tmp_path / "e.aedat4").write_bytes(b"x")
+    refused(snnc(*words(tmp_path / "e.aedat4")), "not an AEDAT file")
+    for name, part in (("e.mat", "MATLAB"), ("e.csv", ".csv")):
         (tmp_path / name).write_bytes(b"x")
         refused(snnc(*words(tmp_path / name)), "cannot be streamed", part)
     (tmp_path / "cut.bin").write_bytes(nmnist_bytes(events(9))[:-2])
@@ -279,3 +282,19 @@ def test_the_python_call_is_the_same(camera: Path, recording: Path, snnc: Snnc) 
     assert steps == [16, 32, 48, 64]
     words = ("--bin-us", 500, "--window", 16, "--steps", 64, "--json")
     assert told(found) == told(snnc("stream", camera, "--input", recording, *words).json)
+
+
+def test_aedat_streams_as_the_same_events_in_an_array(
+    snnc: Snnc, camera: Path, tmp_path: Path
+) -> None:
+    found = events(3000)
+    found["t"] -= found["t"][0]
+    np.save(tmp_path / "e.npy", found)
+    wanted = snnc("stream", camera, "--input", tmp_path / "e.npy", "--bin-us", 500, "--json").json
+    for name, data in (("e.aedat", aedat3(found)), ("e.aedat4", aedat4(found))):
+        (tmp_path / name).write_bytes(data)
+        words = ("stream", camera, "--input", tmp_path / name, "--bin-us", 500, "--json")
+        assert told(snnc(*words).json) == told(wanted)
+        saved = (*words, "--checkpoint", tmp_path / f"{name}.npz", "--checkpoint-every", 40)
+        snnc(*saved, "--steps", 90)
+        assert told(snnc(*saved, "--resume").json) == told(wanted)

@@ -223,3 +223,60 @@ def test_the_example_draws_every_format(
         chosen = events.sample == 2
         np.testing.assert_array_equal(found[name][0], events.step[chosen])
         np.testing.assert_array_equal(found[name][1], events.index[chosen])
+
+
+def test_a_recorded_trace_becomes_the_browser_trace_of_the_run(
+    snnc: Snnc, compiled: Path, data: Path, tmp_path: Path
+) -> None:
+    for suffix in (".h5", ".json"):
+        assert snnc("run", compiled, "--input", data, "--trace", tmp_path / f"a{suffix}").code == 0
+    made = tmp_path / "b.json"
+    found = snnc("trace", tmp_path / "a.h5", "--to", "perfetto", "-o", made, "--json").json
+    assert found["samples"] == 4
+    assert found["left_out"] == 0
+    assert made.read_bytes() == (tmp_path / "a.json").read_bytes()
+    assert snnc("trace", tmp_path / "a.h5").code == 0  # beside it, under its name
+
+
+def test_traces_that_cannot_be_converted_are_refused(
+    snnc: Snnc, compiled: Path, data: Path, tmp_path: Path
+) -> None:
+    good, out = tmp_path / "good.h5", tmp_path / "out.json"
+    snnc("run", compiled, "--input", data, "--trace", good)
+    untimed = tmp_path / "untimed.h5"
+    snnc("run", compiled, "--input", data, "--backend", "functional", "--trace", untimed)
+    refused(snnc("trace", untimed, "-o", out), "lacks a part")
+    refused(snnc("trace", tmp_path / "none.h5", "-o", out), "no such trace")
+    refused(snnc("trace", good, "--to", "vcd", "-o", out), "perfetto")
+    refused(snnc("trace", good, "-o", good), "replace an input")
+    whole = good.read_bytes()
+    for name, content in (("cut", whole[: len(whole) // 2]), ("text", b"not HDF5")):
+        path = tmp_path / f"{name}.h5"
+        path.write_bytes(content)
+        refused(snnc("trace", path, "-o", out), "damaged")
+    for name, change in HOSTILE.items():
+        path = tmp_path / f"{name}.h5"
+        path.write_bytes(whole)
+        with h5py.File(path, "r+") as file:
+            change(file)
+        refused(snnc("trace", path, "-o", out), path.name)
+    assert not out.exists()
+
+
+def _replace(file: Any, name: str, values: Any) -> None:
+    del file[name]
+    file[name] = values
+
+
+HOSTILE = {
+    "schema": lambda f: f.attrs.update({"schema": "snnc-trace/9"}),
+    "width": lambda f: f["chip"].attrs.update({"mesh_width": 0}),
+    "old": lambda f: f["chip"].attrs.pop("mesh_width"),
+    "barrier": lambda f: f["chip"].attrs.update({"barrier_cycles": float("inf")}),
+    "kind": lambda f: _replace(f, "chip/received", np.zeros(3, "S4")),
+    "shape": lambda f: _replace(f, "chip/received", np.zeros((1, 2, 3))),
+    "negative": lambda f: _replace(f, "chip/received", f["chip/received"][()] - 1),
+    "endless": lambda f: _replace(f, "chip/tick_start", f["chip/tick_start"][()] + np.inf),
+    "link": lambda f: _replace(f, "chip/received", h5py.SoftLink("/chip/sweep_cycles")),
+    "names": lambda f: _replace(f, "chip/populations", np.zeros(3)),
+}

@@ -14,7 +14,15 @@ from snnc.compiler.retime import retime
 from snnc.ir.errors import UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
-from snnc.ir.neuron import Adaptation, GatedBias, Leak, Neuron, Reset
+from snnc.ir.neuron import (
+    Adaptation,
+    DeltaCode,
+    GatedBias,
+    Leak,
+    Neuron,
+    Recovery,
+    Reset,
+)
 from snnc.ir.nodes import Add, Delay, Input, Linear, Output, Pool
 from snnc.ir.types import BIN, ValueType
 from snnc.ir.weights import Conv, Dense
@@ -141,6 +149,10 @@ def test_an_integrator_that_feeds_weights_is_refused() -> None:
     assert "is not a spike" in refusal(Network("net", nodes)).found
 
 
+SIGMA_DELTA: dict[str, Any] = {
+    "emit": "delta", "delta": DeltaCode(message_bits=8), "reset": Reset("none"),
+    "leak": Leak(np.array(0)), "current": Leak(np.array(1)),
+}  # fmt: skip
 INTEGER_REFUSALS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"leak": Leak(np.array(3), 2)}, {"leak": "none"}, "a potential leak, the target's is none"),
     ({"leak": Leak(np.array(3), 2, "half_even")}, {}, "rounded half_even"),
@@ -163,6 +175,14 @@ INTEGER_REFUSALS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"current": Leak(np.array(1))}, {"current_multiplier": (0, 4095)}, "current leak 1..1 / 2^0"),
     ({"current": None}, {"current_multiplier": (1, 4095)}, "never forgets in one step"),
     ({"adaptation": Adaptation("decay", np.array(1))}, {}, "an adaptive threshold"),
+    ({"recovery": Recovery(Leak(np.array(1)))}, {}, "a relative refractory state"),
+    (SIGMA_DELTA, {}, "a sigma-delta neuron, and neurons of"),
+    (SIGMA_DELTA | {"leak": Leak(np.array(2))}, {"sigma_delta": True}, "potential leak 2..2"),
+    (
+        SIGMA_DELTA | {"thresholds": np.array([1 << 40])},
+        {"sigma_delta": True},
+        "registers are 24 bits",
+    ),
 ]
 
 

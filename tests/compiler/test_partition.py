@@ -163,6 +163,14 @@ def test_blocks_are_near_equal_runs() -> None:
     assert slots(label.reshape(-1), 2, np.arange(10)).tolist() == [0, 1, 2, 0, 1, 3, 4, 5, 2, 3]
 
 
+def test_the_bound_counts_synapse_bytes_in_the_width_of_every_layer() -> None:
+    """500 x 900 synapses of one byte on Loihi 2 cores of 131,072: four cores at least."""
+    network = nets.with_input_shift(layer(500, 900), 6)
+    partition = report_of(network, load("loihi2"))["partition"]
+    assert partition["cores_lower_bound"] == 4  # type: ignore[index]
+    assert partition["cores_bound_by"] == "synapse_mem"  # type: ignore[index]
+
+
 def fan_out(populations: int, late: int = 0) -> IntegerNetwork:
     """One input of ten elements read by single neurons, the first of them ``late`` steps late."""
     nodes: list[object] = [Input("in", (10,), BIN)]

@@ -1,15 +1,14 @@
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import warnings
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.files import Edit, rewrite
 from support.tiny import tiny_deployment
 
 from snnc.ir import artifact
@@ -19,31 +18,12 @@ from snnc.ir.errors import ArtifactError, OutputError
 from snnc.ir.npy import read_npy, write_npy
 from snnc.simulators import reference
 
-Edit = Callable[[dict[str, bytes]], None]
-
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     result = tmp_path / "tiny.snnc"
     artifact.write(tiny_deployment(), result)
     return result
-
-
-def rewrite(path: Path, edit: Edit, *, checksums: bool = True) -> Path:
-    """Apply an edit to the members and, if asked, make the manifest agree with it."""
-    with zipfile.ZipFile(path) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    edit(parts)
-    if checksums and "manifest.json" in parts:
-        manifest = json.loads(parts["manifest.json"])
-        manifest["members"] = {
-            n: hashlib.sha256(d).hexdigest() for n, d in parts.items() if n != "manifest.json"
-        }
-        parts["manifest.json"] = json.dumps(manifest).encode()
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in parts.items():
-            archive.writestr(name, data)
-    return path
 
 
 def set_json(name: str, key: str, value: object) -> Edit:
@@ -126,7 +106,7 @@ def test_a_missing_file_and_a_foreign_file_are_refused(tmp_path: Path) -> None:
 
 def test_a_newer_format_says_which_snnc_is_needed(path: Path) -> None:
     def newer(parts: dict[str, bytes]) -> None:
-        set_json("manifest.json", "version", artifact.FORMAT_VERSION + 1)(parts)
+        set_json("manifest.json", "version", artifact.PHASED_VERSION + 1)(parts)
         set_json("manifest.json", "snnc", "9.8.7")(parts)
 
     rewrite(path, newer)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.small_networks import convolutions, integer_arrays, linear_networks
 
+from snnc.ir import expand as expand_module
 from snnc.ir.arrays import size_of
 from snnc.ir.errors import UnsupportedError
 from snnc.ir.expand import Projection, expand, weight_matrix
@@ -71,6 +72,15 @@ def test_a_convolution_matrix_equals_the_convolution(shape: tuple[int, ...], dat
     expected = linear(conv, x)
     assert matrix.shape == (size_of(expected.shape[1:]), size_of(shape))
     np.testing.assert_array_equal((matrix @ x.reshape(2, -1).T).T, expected.reshape(2, -1))
+
+
+@settings(max_examples=40)
+@given(st.sampled_from([(2, 6), (4, 5, 4), (2, 3, 4, 3)]), st.data())
+def test_a_convolution_is_unrolled_from_both_sides_alike(shape: tuple[int, ...], data: Any) -> None:
+    conv = data.draw(convolutions(shape))
+    by_source = expand_module._conv_matrix(conv, shape, by_source=True)
+    assert by_source.has_sorted_indices
+    np.testing.assert_array_equal(by_source.toarray().T, weight_matrix(conv, shape).toarray())
 
 
 def _net(*nodes: Any) -> IntegerNetwork:

@@ -16,12 +16,30 @@ from snnc.ir.errors import InputError, OptionError, UnsupportedError
 from snnc.ir.expand import expand
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.neuron import GatedBias, Leak, Neuron, Reset, StateRange
-from snnc.ir.nodes import Input, Linear, Mul, Output, Rescale
+from snnc.ir.nodes import Index, Input, Linear, Mul, Output, Rescale
 from snnc.ir.types import BIN, ValueType
 from snnc.ir.weights import Dense
 from snnc.simulators import functional, reference
-from snnc.simulators.functional.layouts import RUNS, WIDE, WORDS, choose
-from snnc.simulators.functional.plan import GENERAL, INTEGRATE, LEAKY, MODE, make_plan
+from snnc.simulators.functional.layouts import (
+    RUNS,
+    SINGLE,
+    WIDE,
+    WORDS,
+    choose,
+    part_unequal,
+    runs,
+)
+from snnc.simulators.functional.plan import (
+    CHUNK,
+    CURRENT,
+    CURRENT_WRAP,
+    GENERAL,
+    INTEGRATE,
+    LEAKY,
+    MODE,
+    PERIOD,
+    make_plan,
+)
 from snnc.simulators.functional.program import LAYOUT, build
 
 seeds = st.integers(0, 2**32 - 1)
@@ -65,7 +83,7 @@ def test_the_random_networks_reach_every_path_and_layout() -> None:
         layouts |= set(program.network.projections[:, LAYOUT])
         delays |= set(program.network.projections[:, 2])
     assert modes == {GENERAL, INTEGRATE, LEAKY}
-    assert layouts == {WIDE, WORDS, RUNS}
+    assert layouts == {WIDE, WORDS, RUNS, SINGLE}
     assert types == {np.int32, np.int64}
     assert len(delays) > 3
 
@@ -109,6 +127,81 @@ def test_leaks_ranges_and_gated_biases_equal_the_reference(
         state_range=StateRange(-high, high, overflow),
     )
     assert_equal(network, {"x": sparse_raster(0.2)})
+
+
+CURRENTS = [
+    StateRange(-127, 128, "wrap"),
+    StateRange(-(2**20), 2**20 - 1, "wrap"),
+    StateRange(-90, 300),
+    StateRange(-(2**40), 2**40 - 1, "wrap"),
+]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=seeds,
+    bounds=st.sampled_from(CURRENTS),
+    shape=st.sampled_from([(7,), (1800,), (3, 20, 40), (1500, 2)]),
+)
+def test_currents_take_the_fast_path_and_equal_the_reference(
+    seed: int, bounds: StateRange, shape: tuple[int, ...]
+) -> None:
+    """In populations of several chunks, with parameters of every extent."""
+    network, rng = currents(seed, bounds, shape), np.random.default_rng(seed)
+    assert_equal(network, {"x": (rng.random((2, 12, 40)) < 0.3).astype(np.uint8)})
+
+
+def currents(seed: int, bounds: StateRange, shape: tuple[int, ...]) -> IntegerNetwork:
+    """40 inputs, dense, one population with currents of this range."""
+    rng = np.random.default_rng(seed)
+    size = int(np.prod(shape))
+
+    def parameter(low: int, high: int) -> Any:
+        extents = [(), (shape[0], *(1,) * (len(shape) - 1)), shape]
+        return rng.integers(low, high + 1, extents[rng.choice(3, p=(0.5, 0.4, 0.1))])
+
+    def leak() -> Leak:
+        shift = int(rng.integers(0, 13))
+        rounding: Any = ("floor", "toward_zero", "half_even")[rng.integers(3)]
+        return Leak(parameter(0, 1 << shift), shift, rounding)
+
+    neuron = Neuron(
+        "n", ("shape",), shape, np.array([int(rng.integers(1, 400))]),
+        Reset("value" if rng.random() < 0.5 else "subtract", parameter(-20, 60)), leak(), leak(),
+        int(rng.integers(0, 4)), (GatedBias(parameter(-30, 60), int(rng.integers(0, 3))),),
+        state_range=StateRange(-(2**23), 2**23 - 1), current_range=bounds,
+        initial=parameter(0, 50),
+    )  # fmt: skip
+    nodes = (
+        Input("x", (40,), BIN),
+        Linear("w", ("x",), Dense(rng.integers(-60, 90, (size, 40)))),
+        Index("shape", ("w",), shape),
+        neuron,
+        Output("o", ("n",)),
+    )
+    return IntegerNetwork("currents", nodes)
+
+
+def test_the_currents_tested_wrap_saturate_and_have_parameters_of_every_extent() -> None:
+    found, periods = set(), set()
+    for bounds in CURRENTS:
+        for seed in range(30):
+            program = build(expand(currents(seed, bounds, (3, 20, 40))))
+            row = make_plan(program, 12).table[0]
+            assert row[MODE] != GENERAL
+            assert row[CURRENT]
+            found.add((bool(row[CURRENT_WRAP]), int(row[MODE])))
+            periods.add(int(row[PERIOD]))
+    assert {wraps for wraps, _ in found} == {False, True}
+    assert {mode for _, mode in found} >= {LEAKY}
+    assert periods == {CHUNK, CHUNK // 3 * 3, 2400}
+
+
+def test_a_current_whose_range_no_mask_keeps_goes_the_general_way() -> None:
+    network = currents(0, StateRange(-100, 100, "wrap"), (7,))
+    assert make_plan(build(expand(network)), 2**50).table[0, MODE] == GENERAL
+    x = (np.random.default_rng(0).random((1, 12, 40)) < 0.3).astype(np.uint8)
+    assert_equal(network, {"x": x})
 
 
 @pytest.mark.parametrize("kind", ["int", "cnt", "scnt", "frame"])
@@ -207,6 +300,33 @@ def test_a_function_with_too_many_levels_is_refused_by_name() -> None:
 def test_convolutions_and_wide_dense_layers_are_stored_as_runs() -> None:
     program = build(expand(event_cnn(1, 1)[0]))
     assert list(program.network.projections[:4, LAYOUT]) == [RUNS] * 4
+
+
+def test_equal_runs_are_stored_once_and_hold_the_same_synapses() -> None:
+    for projection in expand(event_cnn(1, 1)[0]).projections:
+        table, dense = runs(projection), np.zeros((projection.row_ptr.size - 1, projection.targets))
+        found = np.zeros_like(dense)
+        for row in range(len(dense)):
+            mine = slice(projection.row_ptr[row], projection.row_ptr[row + 1])
+            dense[row, projection.target[mine]] = projection.weight[mine]
+            shape, base = table.shape[row], table.base[row]
+            assert table.events[shape] == mine.stop - mine.start
+            for r in range(table.shape_ptr[shape], table.shape_ptr[shape + 1]):
+                part = table.weight[table.first[r] : table.first[r] + table.length[r]]
+                first = base + table.offset[r]
+                found[row, first : first + table.length[r]] = part
+        np.testing.assert_array_equal(found, dense)
+    program = build(expand(event_cnn(1, 1)[0]))
+    conv = program.network.synapses
+    assert conv.run_weight.size * 10 < program.synapses
+    assert conv.shape_events.size * 10 < conv.shape.size
+
+
+def test_runs_that_only_share_their_number_are_kept_apart() -> None:
+    first, weight = np.array([0, 2, 4, 6, 9]), np.array([1, 2, 1, 3, 1, 2, 1, 2, 0], np.int8)
+    shown = np.zeros(4, np.int64)
+    part_unequal(first, weight, shown)
+    assert list(shown) == [0, 1, 0, 3]
 
 
 def test_weights_of_more_than_eight_bits_are_stored_wide() -> None:

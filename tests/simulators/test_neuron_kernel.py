@@ -46,8 +46,9 @@ def run_both(neurons: list[Neuron], inputs: list[Any], order: Any = None) -> Non
         for name in ("v", "current", "a", "q"):
             expected = np.concatenate([getattr(p, name).reshape(-1) for p in reference])
             if name == "q":  # a neuron without refractory time keeps no counter
-                expected = np.where(packed.table[packed.kind, neuron_kernel.REFRACTORY] > 0,
-                                    expected[order], 0)  # fmt: skip
+                columns = [neuron_kernel.REFRACTORY, neuron_kernel.RECOVERY]
+                used = (packed.table[packed.kind][:, columns] > 0).any(axis=1)
+                expected = np.where(used, expected[order], 0)
                 np.testing.assert_array_equal(state.q, expected)
             elif name == "current":
                 used = packed.table[packed.kind, neuron_kernel.HAS_CURRENT] > 0

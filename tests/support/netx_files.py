@@ -40,6 +40,22 @@ def cuba(i: int = 1024, v: int = 128, threshold: int = 40, **others: Any) -> dic
     }  # fmt: skip
 
 
+def alif(
+    i: int = 1024, v: int = 300, th: int = 500, ref: int = 700, threshold: int = 40, step: int = 20,
+    **others: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """Neuron parameters as slayer's ALIF writes them."""
+    return {
+        "type": "ALIF", "iDecay": i, "vDecay": v, "thDecay": th, "refDecay": ref,
+        "vThMant": threshold, "vThStep": step, "refDelay": 1, "gradedSpike": False, **others,
+    }  # fmt: skip
+
+
+def sdnn(threshold: int = 5, **others: Any) -> dict[str, Any]:
+    """Neuron parameters as slayer's sigma-delta neurons write them."""
+    return {"type": "SDNN", "activation": "relu", "vThMant": threshold, **others}
+
+
 def input_layer(shape: Sequence[int], **others: Any) -> Layer:
     """The first layer; with neurons when given a ``neuron``."""
     return {"type": "input", "shape": np.array(shape), **others}

@@ -8,9 +8,11 @@ import numpy as np
 
 from snnc.ir.neuron import (
     Adaptation,
+    DeltaCode,
     GatedBias,
     Leak,
     Neuron,
+    Recovery,
     Reset,
     StateRange,
 )
@@ -67,7 +69,7 @@ def random_neuron(
         return np.cumsum(steps, axis=0)
 
     def adaptation() -> Adaptation:
-        kind: Any = "decay" if flag() else "step"
+        kind: Any = rng.choice(["decay", "raise_decay", "step"])
         return Adaptation(
             kind,
             parameter(0, scale),
@@ -79,12 +81,16 @@ def random_neuron(
         )
 
     full = not simple
+    if full and not binary and not readout and flag(0.15):
+        return _sigma_delta(rng, name, source, shape, scale, leak, bounds, parameter)
     positive = 1 if binary or simple else int(rng.integers(1, 4))
     negative = int(rng.integers(0, 3)) if full and not binary and flag() else 0
     kind: Any = rng.choice(
         ["subtract", "value"] if simple else ["subtract", "value", "none", "multiply"]
     )
-    table = None
+    table = recovery = None
+    if full and positive == 1 and not negative and flag(0.3):
+        recovery = Recovery(leak(0.1), int(rng.integers(0, 4)))
     if full and not binary and not readout and flag(0.3):
         table = rng.integers(-5, 9, negative + 1 + positive)
         table[negative] = 0
@@ -102,7 +108,7 @@ def random_neuron(
             for _ in range(int(rng.integers(0, 3)))
         ),
         negative_thresholds=ladder(negative) if negative and not readout else np.zeros(0, np.int64),
-        refractory=int(rng.integers(0, 4)) if full and flag() else 0,
+        refractory=int(rng.integers(0, 4)) if full and not recovery and flag() else 0,
         refractory_hold=full and flag(),
         adaptation=adaptation() if full and flag() and not readout else None,
         state_range=bounds(),
@@ -110,4 +116,38 @@ def random_neuron(
         initial=parameter(-scale, scale),
         emit="state" if readout else "count",
         emission=table,
+        recovery=None if readout else recovery,
+    )
+
+
+def _sigma_delta(
+    rng: np.random.Generator,
+    name: str,
+    source: str,
+    shape: tuple[int, ...],
+    scale: int,
+    leak: Any,
+    bounds: Any,
+    parameter: Any,
+) -> Neuron:
+    """A population that sends changes; most often of an activation of its summed input."""
+    usual = bool(rng.random() < 0.6)
+    return Neuron(
+        name,
+        (source,),
+        shape,
+        parameter(0, scale)[None],
+        Reset("none"),
+        leak=Leak(np.array(0)) if usual else leak(0.3),
+        current=Leak(np.array(1)) if usual else leak(0.5),
+        bias=(GatedBias(parameter(-scale, scale), int(rng.integers(0, 3))),),
+        state_range=bounds(),
+        current_range=bounds(),
+        emit="delta",
+        delta=DeltaCode(
+            str(rng.choice(["relu", "unit"])),  # type: ignore[arg-type]
+            int(rng.integers(0, 5)),
+            str(rng.choice(["change", "message"])),  # type: ignore[arg-type]
+            int(rng.integers(2, 11)),
+        ),
     )

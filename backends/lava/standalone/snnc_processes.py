@@ -6,9 +6,10 @@ first), Python 3.10 syntax.  Each process has one model, tagged ``fixed_pt``, in
 ============== ================================================================================
 IntegerNeuron  one neuron for the whole family: threshold ladders in both directions, thresholds,
                leaks, biases and resets per neuron, soft reset, refractory time, adaptation,
-               biases that start late, readout of the potential
+               biases that start late, readout of the potential, changes of an activation
 Axon           delays spikes by any number of steps and passes them only inside a sample
 WideSparse     synapses whose weights or sums need more than Lava's widths
+Sparse32       the same with sums that wrap at 32 bits
 Operator       maximum pool, sum and maximum over axes, products, matrix products, lookup, rescale
 EventRecorder  writes spikes as events to a file while they happen
 ============== ================================================================================
@@ -78,9 +79,14 @@ class IntegerNeuron(AbstractProcess):
         v = range_v(v - amount c | amount where c | v | up v where c > 0, down v where c < 0)
         a = adaptation;  offset = (beta a) >> beta_shift
         q = refractory where c, else max(q - 1, 0)
+        with ``recovery``: thresholds are raised by q, which is no counter, and
+        q = round(rm (q + recovery (thresholds_1 + offset) where c) / 2^rs)
 
-    and emits c, or ``emission[c + negative levels]``, or v with ``emit = "state"``.  At the first
-    step of a sample the state is the initial one.
+    and emits c, or ``emission[c + negative levels]``, or v with ``emit = "state"``.  With
+    ``delta`` it emits changes instead: y = max(v, 0) or v, d = range_v(y - a); where
+    |d| >= thresholds_1 it sends s = d >> shift within +-limit, and a = y, or a + (s << shift).
+
+    At the first step of a sample the state is the initial one.
 
     Parameters: a dict of the names above; see ``snnc_worker`` for the file it is read from.
     """
@@ -132,7 +138,12 @@ class PyIntegerNeuron(PyLoihiProcessModel):
         if n["emit"] == "state":
             self.v[:] = v
             return self.v
+        if "delta" in n:
+            self.v[:] = v
+            return self._change(v)
         offset = (n["beta"] * self.a) >> n["beta_shift"] if n["adaptation"] else 0
+        if "recovery" in n:
+            return self._recovering(v, n["thresholds"][0] + offset)
         c = (v >= n["thresholds"] + offset).sum(axis=0)
         c = c - (-v >= n["negative_thresholds"]).sum(axis=0)
         c = np.where(self.q > 0, 0, c)
@@ -142,9 +153,32 @@ class PyIntegerNeuron(PyLoihiProcessModel):
         self.v[:] = bounded(self._reset(v, c), *n["state_range"])
         self._adapt(c != 0)
         self.q[:] = np.where(c != 0, n["refractory"], np.maximum(self.q - 1, 0))
-        if "emission" not in n:
+        return self._emitted(c)
+
+    def _emitted(self, c: Any) -> Any:
+        if "emission" not in self.n:
             return c
-        return n["emission"][c + len(n["negative_thresholds"])]
+        return self.n["emission"][c + len(self.n["negative_thresholds"])]
+
+    def _recovering(self, v: Any, threshold: Any) -> Any:
+        n = self.n
+        c = (v >= threshold + self.q).astype(np.int64)
+        self.v[:] = bounded(self._reset(v, c), *n["state_range"])
+        self._adapt(c != 0)
+        raised = self.q + n["recovery"] * threshold * c
+        self.q[:] = shift_right(n["q_leak"] * raised, n["q_shift"], n["q_rounding"])
+        return self._emitted(c)
+
+    def _change(self, v: Any) -> Any:
+        code = self.n["delta"]
+        y = np.maximum(v, 0) if code["relu"] else v
+        d = bounded(y - self.a, *self.n["state_range"])
+        sends = np.abs(d) >= self.n["thresholds"][0]
+        message = np.where(sends, np.clip(d >> code["shift"], -code["limit"], code["limit"]), 0)
+        if code["exact"]:
+            y = bounded(self.a + (message << code["shift"]), *self.n["state_range"])
+        self.a[:] = np.where(sends, y, self.a)
+        return message
 
     def _current(self, x: Any) -> Any:
         n = self.n
@@ -168,6 +202,9 @@ class PyIntegerNeuron(PyLoihiProcessModel):
         if n["adaptation"] == "decay":
             kept = shift_right(n["a_leak"] * self.a, n["a_shift"], n["a_rounding"])
             self.a[:] = kept + n["a_gain"] * fired
+        elif n["adaptation"] == "raise_decay":
+            raised = self.a + n["a_gain"] * fired
+            self.a[:] = shift_right(n["a_leak"] * raised, n["a_shift"], n["a_rounding"])
         elif n["adaptation"] == "step":
             moved = self.a + np.where(fired, n["a_gain"], -n["a_decrement"])
             self.a[:] = np.clip(moved, 0, n["a_maximum"])
@@ -236,6 +273,32 @@ class PyWideSparse(PyLoihiProcessModel):
     def run_spk(self) -> None:
         self.a_out.send(self.buffer)
         self.buffer = self.matrix @ self.s_in.recv().astype(np.int64)
+
+
+class Sparse32(WideSparse):
+    """``WideSparse`` whose sums wrap at 32 bits, as whatever feeds Lava's sigma-delta processes.
+
+    Those take over the type of their input: sums of 64 bits would not wrap there.
+    """
+
+
+@implements(proc=Sparse32, protocol=LoihiProtocol)
+@requires(CPU)
+@tag("fixed_pt")
+class PySparse32(PyLoihiProcessModel):
+    """``Sparse32`` with SciPy."""
+
+    s_in: Any = LavaPyType(PyInPort.VEC_DENSE, np.int64)
+    a_out: Any = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+
+    def __init__(self, proc_params: Any) -> None:
+        super().__init__(proc_params)
+        self.matrix = proc_params["matrix"]
+        self.buffer = np.zeros(self.matrix.shape[0], np.int32)
+
+    def run_spk(self) -> None:
+        self.a_out.send(self.buffer)
+        self.buffer = (self.matrix @ self.s_in.recv().astype(np.int64)).astype(np.int32)
 
 
 class Operator(AbstractProcess):

@@ -1,7 +1,7 @@
 """Run networks on Lava: ``python snnc_worker.py FOLDER...`` (or ``--probe``).
 
-Standalone: standard library, NumPy, SciPy and lava-nc 0.10.0, with ``lava_import.py`` and
-``snnc_processes.py`` beside it; Python 3.10 syntax.  Each FOLDER holds ``network.json`` (processes
+Standalone: standard library, NumPy, SciPy and lava-nc 0.10.0, with ``lava_import.py`` and the
+other ``snnc_*.py`` beside it; Python 3.10 syntax.  Each FOLDER holds ``network.json`` (processes
 with their parameters, connections, number of steps) and ``arrays.npz`` (plain numbers); the
 recorders write ``NAME.events`` files there.
 
@@ -298,11 +298,11 @@ def _synapse(module: str, kind: str) -> Any:
     return make
 
 
-def _own(kind: str) -> Any:
+def _own(kind: str, module: str = "snnc_processes") -> Any:
     def make(name: str, **parameters: Any) -> Any:
-        import snnc_processes
+        import importlib
 
-        return getattr(snnc_processes, kind)(name=name, **parameters)
+        return getattr(importlib.import_module(module), kind)(name=name, **parameters)
 
     return make
 
@@ -327,10 +327,12 @@ PROCESSES: dict = {
     "DelayDense": _synapse("lava.proc.dense.process", "DelayDense"),
     "Sparse": _synapse("lava.proc.sparse.process", "Sparse"),
     "Conv": _synapse("lava.proc.conv.process", "Conv"),
+    **{kind: _own(f"{kind}Reset", "snnc_sigma_delta") for kind in ("SigmaDelta", "Delta", "Sigma")},
+    "ALIF": _own("ALIF", "snnc_alif"),
     "Monitor": _monitor,
     "Reset": _reset,
     **{kind: _own(kind) for kind in (
-        "IntegerNeuron", "Axon", "WideSparse", "Operator", "EventRecorder"
+        "IntegerNeuron", "Axon", "WideSparse", "Sparse32", "Operator", "EventRecorder"
     )},
 }  # fmt: skip
 

@@ -12,8 +12,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from snnc.compiler.frontends.netx import synapses
-from snnc.compiler.frontends.netx.neurons import BIAS_RANGE, STATE_SHIFT, input_neuron, neuron
+from snnc.compiler.frontends.netx import sigma_delta, synapses
+from snnc.compiler.frontends.netx.alif import KIND as ALIF
+from snnc.compiler.frontends.netx.alif import alif, always, forgets, is_alif
+from snnc.compiler.frontends.netx.neurons import (
+    BIAS_RANGE,
+    STATE_SHIFT,
+    bias,
+    gated,
+    input_neuron,
+    neuron,
+)
 from snnc.compiler.frontends.netx.options import NetxOptions
 from snnc.compiler.frontends.record import Notes, RawNode
 from snnc.ir.arrays import IntArray, Shape, size_of
@@ -54,6 +63,7 @@ class Builder:
         self.nodes: list[IntegerNode] = []
         self.last = ""
         self.shape: Shape = ()
+        self.changes = self._sends_changes()
 
     def network(self) -> IntegerNetwork:
         """The network of all layers."""
@@ -91,6 +101,20 @@ class Builder:
         self.nodes.append(node)
         self.last, self.shape = node.name, shape
 
+    def _sends_changes(self) -> bool:
+        """Whether the network is one of sigma-delta neurons; lava-dl trains no mixed ones."""
+        neurons = [layer for layer in self.layers if layer.has("neuron/type")]
+        others = [layer for layer in neurons if not sigma_delta.is_sigma_delta(layer)]
+        if others and len(others) < len(neurons):
+            raise UnsupportedError(
+                "spiking and sigma-delta neurons in one network",
+                where=others[0].where("neuron/type"),
+                found=others[0].text("neuron/type"),
+                allowed="one of the two",
+                remedy="export the two parts as networks of their own",
+            )
+        return bool(neurons) and not others
+
     def _implied_input(self, first: RawNode) -> None:
         if not first.has("inFeatures"):
             raise ModelError(
@@ -100,7 +124,12 @@ class Builder:
                 remedy="begin the network with slayer.block.cuba.Input and export it again",
             )
         shape = (first.integers("inFeatures")[0],)
-        self._add(Input("input", shape, BIN), shape)
+        self._add(Input("input", shape, self._events()), shape)
+
+    def _events(self) -> ValueType:
+        """What enters a network whose encoder is not part of it."""
+        limit = 1 << (sigma_delta.MESSAGE_BITS - 1)
+        return ValueType("scnt", limit) if self.changes else BIN
 
     def _input(self, layer: RawNode, position: int) -> None:
         if position:
@@ -110,12 +139,26 @@ class Builder:
         shape = file_shape(layer)
         spiking = any(label.startswith("neuron/") for label in layer.fields)
         if not spiking or self.options.input_layer == "spikes":
-            self._add(Input("input", shape, BIN), shape)
+            sent = self._events()
+            if spiking and self.changes:
+                sent = sigma_delta.changes(layer, self.options.spike_exponent)
+            self._add(Input("input", shape, sent), shape)
             if spiking:
                 self.notes.add(layer.name, "left to the host; the input is what its neurons send")
             return
-        self._add(Input("input", shape, VALUE), shape)
-        self._add(input_neuron(layer, "input", shape), shape)
+        if self.changes:
+            self._add(Input("input", shape, sigma_delta.values(layer)), shape)
+            exponent = self.options.spike_exponent
+            self._add(sigma_delta.encoder(layer, "input", shape, exponent), shape)
+        elif is_alif(layer):
+            raise UnsupportedError(
+                "an input layer of adaptive neurons, which netx does not load",
+                where=layer.where("neuron/type"),
+                remedy="--input-layer spikes leaves the layer to the host",
+            )
+        else:
+            self._add(Input("input", shape, VALUE), shape)
+            self._add(input_neuron(layer, "input", shape), shape)
         if layer.has("weight") or layer.has("bias"):
             factor, offset = layer.real("weight", 64).flat[0], layer.real("bias", 0).flat[0]
             text = f"feed {factor:g} x + {offset:g} in every step, x as in training"
@@ -151,14 +194,55 @@ class Builder:
             shape = window.output_shape(layer.where(), self.shape)
         _check_size(layer, shape)
         delay = synapses.delays(layer, shape)
+        constant, sent, size = self._constant(layer, shape), self.last, size_of(self.shape)
         if layer.kind == "dense_rec":
-            shift = self._recurrent(layer, shape, delay)
+            shift = self._recurrent(layer, shape, delay, constant)
         else:
             weights = self._matrix(layer, shape) if layer.kind == "dense" else window
-            shift, (values,) = synapses.without_factor(weights.values)
+            shift, (values, *constant) = synapses.without_factor(weights.values, *constant)
             self._linear(layer, replace(weights, values=values), shape, shift)
+            self._add_constant(layer, constant, shape, sent, size)
         self._delayed(layer, delay)
-        self._add(neuron(layer, self.last, shape, shift, delay, last, self.notes), shape)
+        if is_alif(layer):
+            added = () if constant else gated(bias(layer, shape), delay)
+            self._add(replace(alif(layer, self.last, shape, shift), bias=added), shape)
+        elif self.changes:
+            self._add(
+                sigma_delta.neuron(
+                    layer, self.last, shape, shift - STATE_SHIFT, delay, last,
+                    self.options.spike_exponent, self.notes,
+                ),
+                shape,
+            )  # fmt: skip
+        else:
+            self._add(neuron(layer, self.last, shape, shift, delay, last, self.notes), shape)
+
+    def _constant(self, layer: RawNode, shape: Shape) -> list[IntArray]:
+        """A bias that joins the input before the current, as that of adaptive neurons does."""
+        mantissa = bias(layer, shape) if is_alif(layer) else None
+        if mantissa is None or forgets(layer, shape):
+            return []
+        return [np.broadcast_to(mantissa, shape).reshape(-1, 1)]
+
+    def _add_constant(
+        self, layer: RawNode, constant: list[IntArray], shape: Shape, sent: str, size: int
+    ) -> None:
+        """Add what a neuron that fires in every step brings through these weights.
+
+        It listens to what was ``sent`` to the layer, ``size`` spikes, through no synapse.
+        """
+        if not constant:
+            return
+        name, summed = layer.name, self.last
+        rows, none = np.zeros(2, np.int64), np.zeros(0, np.int64)
+        self.nodes += [
+            Index(f"{name}.spikes", (sent,), (size,)),
+            Linear(f"{name}.nothing", (f"{name}.spikes",), Sparse(rows, none, none, size, (1,))),
+            always(f"{name}.always", f"{name}.nothing"),
+            Linear(f"{name}.constant", (f"{name}.always",), Dense(constant[0])),
+            Index(f"{name}.bias", (f"{name}.constant",), shape),
+        ]
+        self._add(Add(f"{name}.biased", (summed, f"{name}.bias")), shape)
 
     def _matrix(self, layer: RawNode, shape: Shape) -> Dense:
         return Dense(synapses.matrix(layer, "weight", shape[0], self.shape[0]))
@@ -181,7 +265,9 @@ class Builder:
         self._add(Linear(f"{layer.name}.weight", (self.last,), weights), shape)
         self._check_wrap(layer, linear_bound(weights, 1), shift)
 
-    def _recurrent(self, layer: RawNode, shape: Shape, delay: IntArray) -> int:
+    def _recurrent(
+        self, layer: RawNode, shape: Shape, delay: IntArray, constant: list[IntArray]
+    ) -> int:
         """Spikes of the last step come back through ``weight_rec``."""
         if delay.any():
             raise UnsupportedError(
@@ -191,8 +277,8 @@ class Builder:
             )
         forward = synapses.matrix(layer, "weight", shape[0], self.shape[0])
         back = synapses.matrix(layer, "weight_rec", shape[0], shape[0])
-        shift, (forward, back) = synapses.without_factor(forward, back)
-        name, source = layer.name, self.last
+        shift, (forward, back, *constant) = synapses.without_factor(forward, back, *constant)
+        name, source, size = layer.name, self.last, size_of(self.shape)
         self.nodes += [
             Linear(f"{name}.weight", (source,), Dense(forward)),
             Delay(f"{name}.past", (name,), 1),
@@ -200,10 +286,12 @@ class Builder:
         ]
         self._add(Add(f"{name}.sum", (f"{name}.weight", f"{name}.weight_rec")), shape)
         self._check_wrap(layer, linear_bound(Dense(np.hstack([forward, back])), 1), shift)
+        self._add_constant(layer, constant, shape, source, size)
         return shift
 
     def _check_wrap(self, layer: RawNode, bound: int, shift: int) -> None:
-        if bound << (shift - STATE_SHIFT) > ONE_WRAP:
+        wraps = layer.text("neuron/type") not in (ALIF, *sigma_delta.KINDS)
+        if wraps and bound << (shift - STATE_SHIFT) > ONE_WRAP:
             self.notes.add(
                 layer.name,
                 f"an input beyond {ONE_WRAP} would leave Lava's 24 bits; here u wraps around",

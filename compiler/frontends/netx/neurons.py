@@ -29,16 +29,20 @@ BIAS_RANGE = (-(1 << 12), (1 << 12) - 1)
 SILENT = (1 << 17) - 1
 """The largest threshold register; lava-dl writes it (or more) where a layer shall not fire."""
 
-KINDS = ("LOIHI", "CUBA")
 _OTHER = {
-    "ALIF": "its threshold and its refractory state adapt at once, each with a decay of its own",
-    "SDNN": "it sends differences of an activation, not spikes",
-    "SIGMA_DELTA": "it sends differences of an activation, not spikes",
+    "SIGMA_DELTA": "lava-dl writes SDNN for its sigma-delta neurons",
     "RF": "its state is complex",
     "RF_PHASE": "its state is complex",
     "ADRF": "its state is complex",
 }
-_USED = ("type", "iDecay", "vDecay", "vThMant")
+_LIF = ("type", "iDecay", "vDecay", "vThMant")
+_USED = {
+    "LOIHI": _LIF,
+    "CUBA": _LIF,
+    "ALIF": (*_LIF, "thDecay", "refDecay", "vThStep"),
+    "SDNN": ("type", "activation", "vThMant", "sigma_output"),
+}
+"""Neuron types, and which of their parameters act."""
 # Of the surrogate gradient and of old exporters; they do not act in Lava.
 _TRAINING = ("theta", "tauRho", "scaleRho")
 # Lava's LIF ignores these, so only the value that changes nothing is accepted.
@@ -61,8 +65,8 @@ def neuron(
     """
     biases = gated(bias(layer, shape), delay)
     if not fires(layer, last, notes):
-        current = _leak(layer, "neuron/iDecay", shape, 0)
-        leak = _leak(layer, "neuron/vDecay", shape, 1 << DECAY_BITS)
+        current = leak_of(layer, "neuron/iDecay", shape, 0)
+        leak = leak_of(layer, "neuron/vDecay", shape, 1 << DECAY_BITS)
         none = np.zeros((0, *(1,) * len(shape)), np.int64)
         return Neuron(
             layer.name, (source,), shape, none, Reset("none"), leak, current, shift, biases,
@@ -70,8 +74,8 @@ def neuron(
         )  # fmt: skip
     return Neuron(
         layer.name, (source,), shape, _threshold(layer, shape), Reset("value"),
-        _leak(layer, "neuron/vDecay", shape), _leak(layer, "neuron/iDecay", shape), shift, biases,
-        state_range=POTENTIAL, current_range=CURRENT,
+        leak_of(layer, "neuron/vDecay", shape), leak_of(layer, "neuron/iDecay", shape), shift,
+        biases, state_range=POTENTIAL, current_range=CURRENT,
     )  # fmt: skip
 
 
@@ -80,7 +84,7 @@ def input_neuron(layer: RawNode, source: str, shape: Shape) -> Neuron:
     check(layer)
     return Neuron(
         layer.name, (source,), shape, _threshold(layer, shape), Reset("value"),
-        _leak(layer, "neuron/vDecay", shape), None, STATE_SHIFT, state_range=POTENTIAL,
+        leak_of(layer, "neuron/vDecay", shape), None, STATE_SHIFT, state_range=POTENTIAL,
     )  # fmt: skip
 
 
@@ -104,38 +108,40 @@ def fires(layer: RawNode, last: bool, notes: Notes) -> bool:
 
 
 def check(layer: RawNode) -> None:
-    """Raise ``UnsupportedError`` unless Lava's LIF is all that the neuron is."""
+    """Raise ``UnsupportedError`` unless the neuron is of a known type and nothing beyond it."""
     kind = layer.text("neuron/type")
-    if kind not in KINDS:
+    if kind is None or kind not in _USED:
         raise UnsupportedError(
             f"neuron type {kind} is not supported",
             where=layer.where("neuron/type"),
             found=f"{kind}: {_OTHER[str(kind)]}" if str(kind) in _OTHER else kind,
-            allowed=", ".join(KINDS),
-            remedy="train with slayer.block.cuba",
+            allowed=", ".join(_USED),
+            remedy="train with slayer.block.cuba, alif or sigma_delta",
         )
     for label in layer.fields:
         if label.startswith("neuron/"):
-            _check_parameter(layer, label)
+            _check_parameter(layer, label, _USED[kind])
 
 
-def _check_parameter(layer: RawNode, label: str) -> None:
+def _check_parameter(layer: RawNode, label: str, used: tuple[str, ...]) -> None:
     name = label.removeprefix("neuron/")
-    if name in _NEUTRAL:
-        if set(layer.integers(label)) != {_NEUTRAL[name]}:
+    # netx sends the messages of sigma-delta neurons with 16 bits, which acts like any but 0.
+    neutral = _NEUTRAL | ({"messageBits": 16} if "sigma_output" in used else {})
+    if name in neutral:
+        if set(layer.integers(label)) != {neutral[name]}:
             raise UnsupportedError(
                 f"{name} is ignored by Lava, so the file does not do what it was trained for",
                 where=layer.where(label),
                 found=layer.integers(label)[:8],
-                allowed=_NEUTRAL[name],
-                remedy=f"train with {name} = {_NEUTRAL[name]}",
+                allowed=neutral[name],
+                remedy=f"train with {name} = {neutral[name]}",
             )
-    elif name not in (*_USED, *_TRAINING):
+    elif name not in (*used, *_TRAINING):
         raise UnsupportedError(
             "unknown neuron parameter",
             where=layer.where(label),
-            allowed=", ".join((*_USED, *_NEUTRAL, *_TRAINING)),
-            remedy="train with slayer.block.cuba",
+            allowed=", ".join((*used, *_NEUTRAL, *_TRAINING)),
+            remedy="train with the neurons of lava-dl 0.6.0",
         )
 
 
@@ -147,11 +153,13 @@ def bias(layer: RawNode, shape: Shape) -> IntArray | None:
     return result if result.any() else None
 
 
-def gated(mantissa: IntArray | None, delay: IntArray) -> tuple[GatedBias, ...]:
+def gated(
+    mantissa: IntArray | None, delay: IntArray, shift: int = STATE_SHIFT
+) -> tuple[GatedBias, ...]:
     """The bias of a neuron whose input is late by d steps starts d steps late as well."""
     if mantissa is None:
         return ()
-    scaled = mantissa << STATE_SHIFT
+    scaled = mantissa << shift
     return tuple(
         GatedBias(scaled * (delay == steps), int(steps))
         for steps in np.unique(delay)
@@ -201,7 +209,7 @@ def whole(layer: RawNode, label: str, low: int, high: int) -> IntArray:
     return values.astype(np.int64)
 
 
-def _leak(layer: RawNode, label: str, shape: Shape, default: int | None = None) -> Leak:
+def leak_of(layer: RawNode, label: str, shape: Shape, default: int | None = None) -> Leak:
     """A decay of d in 0..4096 keeps (4096 - d) / 4096."""
     full = 1 << DECAY_BITS
     if default is not None and not layer.has(label):

@@ -8,6 +8,7 @@ from typing import Literal
 from snnc.ir.errors import OptionError
 
 INPUT_LAYERS = ("values", "spikes")
+MAX_SPIKE_EXPONENT = 7
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class NetxOptions:
     """
 
     input_layer: Literal["values", "spikes"] = "values"
+    spike_exponent: int = 6
 
     def __post_init__(self) -> None:
         if self.input_layer not in INPUT_LAYERS:
@@ -32,4 +34,11 @@ class NetxOptions:
                 where="--input-layer",
                 found=self.input_layer,
                 allowed=", ".join(INPUT_LAYERS),
+            )
+        if not 0 <= self.spike_exponent <= MAX_SPIKE_EXPONENT:
+            raise OptionError(
+                "Lava documents three bits for the exponent of a message",
+                where="--spike-exponent",
+                found=self.spike_exponent,
+                allowed=f"0 to {MAX_SPIKE_EXPONENT}",
             )

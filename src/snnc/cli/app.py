@@ -56,7 +56,9 @@ def compile_command(
     correct: opt.Correct = None,
     leak: opt.Leak = None,
     chips: opt.Chips = None,
+    phases: opt.Phases = None,
     wire_code: opt.WireCode = None,
+    partitioner: opt.Partitioner = None,
     semantics: opt.Semantics = None,
     max_spikes: opt.MaxSpikes = None,
     seed: opt.MapperSeed = None,
@@ -74,6 +76,7 @@ def compile_command(
     loop_delay: opt.LoopDelay = None,
     transpose_linear: opt.TransposeLinear = False,
     input_layer: opt.InputLayer = None,
+    spike_exponent: opt.SpikeExponent = None,
     constructor: opt.Constructor = None,
     time_axis: opt.TimeAxis = None,
     conversion: opt.Conversion = None,
@@ -96,11 +99,13 @@ def compile_command(
     given = {
         "target": target, "timesteps": timesteps, "weight_bits": weight_bits,
         "memory_budget": memory_budget, "correct": correct, "leak": leak, "chips": chips,
+        "phases": phases,
         "seed": seed, "time_limit_s": time_limit, "calibration_samples": calibration_samples,
         "dialect": dialect, "dt": dt, "reset": reset, "threshold": threshold,
         "loop_delay": loop_delay, "transpose_linear": transpose_linear or None,
-        "input_layer": input_layer, "conversion": conversion, "percentile": percentile,
-        "levels": levels, "wire_code": wire_code, "semantics": semantics,
+        "input_layer": input_layer, "spike_exponent": spike_exponent, "conversion": conversion,
+        "percentile": percentile, "levels": levels, "wire_code": wire_code, "semantics": semantics,
+        "partitioner": partitioner,
         "constructor": constructor,
         "time_axis": time_axis,
         "max_spikes": max_spikes,
@@ -132,11 +137,12 @@ def compile_command(
 def report_command(
     artifact: opt.Artifact,
     html: opt.Html = None,
+    phase: opt.Phase = None,
     as_json: opt.Json = False,
     debug: opt.Debug = False,
 ) -> None:
     """Show placement, occupancy, traffic, latency, energy estimate and certificate."""
-    result = api.report(artifact)
+    result = api.report(artifact, phase=phase)
     if html is not None:
         from snnc.ir.atomic import check_separate
         from snnc.reporting.html import write_html
@@ -166,6 +172,10 @@ def run_command(
     noc: opt.Noc = "transaction",
     deadline: opt.Deadline = None,
     threads: opt.Threads = 1,
+    device: opt.Device = None,
+    checkpoint: opt.Checkpoint = None,
+    checkpoint_every: opt.SaveEvery = 100,
+    resume: opt.Resume = False,
     lava_python: opt.LavaPython = None,
     lava_timeout: opt.LavaTimeout = None,
     encode: opt.Encode = None,
@@ -180,7 +190,9 @@ def run_command(
     Exit code 1 when a sample misses the deadline.
     """
     from snnc.cli import running
+    from snnc.resuming import SaveOptions
 
+    saving = SaveOptions(checkpoint, checkpoint_every, resume)
     with running.progress(show=not as_json) as on_progress:
         result = api.run(
             artifact,
@@ -196,6 +208,8 @@ def run_command(
             threads=threads,
             lava=running.lava(backend, lava_python, lava_timeout),
             noc=running.noc(noc),
+            saving=saving,
+            device=device,
             on_progress=on_progress,
         )
     if as_json:
@@ -272,6 +286,7 @@ def check_command(
     loop_delay: opt.LoopDelay = None,
     transpose_linear: opt.TransposeLinear = False,
     input_layer: opt.InputLayer = None,
+    spike_exponent: opt.SpikeExponent = None,
     constructor: opt.Constructor = None,
     time_axis: opt.TimeAxis = None,
     as_json: opt.Json = False,
@@ -291,6 +306,7 @@ def check_command(
         loop_delay,
         transpose_linear,
         input_layer,
+        spike_exponent,
         constructor,
         time_axis,
     )
@@ -320,6 +336,7 @@ def inspect_command(
     loop_delay: opt.LoopDelay = None,
     transpose_linear: opt.TransposeLinear = False,
     input_layer: opt.InputLayer = None,
+    spike_exponent: opt.SpikeExponent = None,
     constructor: opt.Constructor = None,
     time_axis: opt.TimeAxis = None,
     as_json: opt.Json = False,
@@ -341,6 +358,7 @@ def inspect_command(
         loop_delay,
         transpose_linear,
         input_layer,
+        spike_exponent,
         constructor,
         time_axis,
     )
@@ -413,6 +431,7 @@ def export_command(
     loop_delay: opt.LoopDelay = None,
     transpose_linear: opt.TransposeLinear = False,
     input_layer: opt.InputLayer = None,
+    spike_exponent: opt.SpikeExponent = None,
     constructor: opt.Constructor = None,
     time_axis: opt.TimeAxis = None,
     as_json: opt.Json = False,
@@ -440,6 +459,7 @@ def export_command(
             loop_delay,
             transpose_linear,
             input_layer,
+            spike_exponent,
             constructor,
             time_axis,
         ),
@@ -448,6 +468,24 @@ def export_command(
         shell.print_json(result.as_dict())
     else:
         exporting.show(shell.out(), result)
+
+
+@app.command("trace")
+def trace_command(
+    trace: opt.RecordedTrace,
+    to: opt.TraceTo = "perfetto",
+    output: opt.TraceOut = None,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Convert a recorded trace for a browser: ui.perfetto.dev or chrome://tracing."""
+    from snnc.cli import exporting
+
+    result = api.convert_trace(trace, to, output or trace.with_suffix(".json"))
+    if as_json:
+        shell.print_json(result.as_dict())
+    else:
+        exporting.show_trace(shell.out(), result)
 
 
 @app.command("targets")

@@ -21,7 +21,9 @@ _STATIC = (
     "delta (data with a time axis); see docs/coding.md."
 )
 _BIN = "Time bin of event recordings, microseconds."
-_RECORDINGS = ".npz, recording (.bin, .bs2), or folder or zip of recordings."
+_RECORDINGS = (
+    ".npz, recording (.bin, .bs2, .dat, .aedat, .aedat4), or folder or zip of .bin or .bs2."
+)
 
 Model = Annotated[
     Path,
@@ -80,6 +82,14 @@ Leak = Annotated[
     typer.Option(help="Approximate decays: shift (1 - 2^-k) or linear (a constant per step)."),
 ]
 Chips = Annotated[int | None, typer.Option(help="Chips joined into one mesh.", show_default="1")]
+Phases = Annotated[
+    str | None,
+    typer.Option(
+        help="Groups of a network larger than the chips, which take turns: never, auto, or at most "
+        "so many.",
+        show_default="never",
+    ),
+]
 Semantics = Annotated[
     str | None,
     typer.Option(
@@ -91,6 +101,13 @@ WireCode = Annotated[
     str | None,
     typer.Option(
         help="How counts cross the chip: auto, unary, bitplane, graded.", show_default="auto"
+    ),
+]
+Partitioner = Annotated[
+    str | None,
+    typer.Option(
+        help="Which layers are also cut as hypergraphs: auto, tiles (none), own, mtkahypar (all).",
+        show_default="auto",
     ),
 ]
 MaxSpikes = Annotated[
@@ -162,6 +179,14 @@ LoopDelay = Annotated[
     typer.Option(
         help="Where recurrent loops delay: before or after their weights.",
         show_default="by dialect",
+        rich_help_panel=_MODEL_PANEL,
+    ),
+]
+SpikeExponent = Annotated[
+    int | None,
+    typer.Option(
+        help="Exponent of the messages of sigma-delta neurons in a .net file: spike_exp of netx.",
+        show_default="6",
         rich_help_panel=_MODEL_PANEL,
     ),
 ]
@@ -351,6 +376,10 @@ Config = Annotated[
         rich_help_panel=_INSIDE_PANEL,
     ),
 ]
+Phase = Annotated[
+    int | None,
+    typer.Option(help="Show one phase of a program of several, counted from 1."),
+]
 Html = Annotated[
     Path | None, typer.Option(help="Write the report as one self-contained HTML file.")
 ]
@@ -360,8 +389,8 @@ Backend = Annotated[
 Noc = Annotated[
     str,
     typer.Option(
-        help="Network-on-chip of the cycle simulator: transaction (event-driven), or flit (cycle "
-        "by cycle, slower)."
+        help="Network-on-chip of the cycle simulator: transaction (event-driven), flit (cycle "
+        "by cycle, slower), or none (takes no time)."
     ),
 ]
 LavaPython = Annotated[
@@ -437,16 +466,34 @@ Trace = Annotated[
 Threads = Annotated[
     int, typer.Option(help="Samples run at the same time (cycle and functional simulator).")
 ]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="Functional simulator on PyTorch, same integers: cuda, cpu-torch.",
+        show_default="compiled, without PyTorch",
+    ),
+]
 Deadline = Annotated[
     float | None,
     typer.Option(help="Seconds a sample may take on the chip; exit code 1 when one takes longer."),
 ]
 
+RecordedTrace = Annotated[
+    Path, typer.Argument(metavar="TRACE", help="Recorded by snnc run --trace FILE.h5.")
+]
+TraceTo = Annotated[str, typer.Option("--to", help="Format to write: perfetto.")]
+TraceOut = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="File to write.", show_default="TRACE's name.json"),
+]
 
 # Streams.
 Recording = Annotated[
     Path,
-    typer.Option("--input", help="Events: .bin, .bs2, .dat, or .npy with the fields t, x, y, p."),
+    typer.Option(
+        "--input",
+        help="Events: .bin, .bs2, .dat, .aedat, .aedat4, or .npy with the fields t, x, y, p.",
+    ),
 ]
 Window = Annotated[
     int | None,
@@ -461,6 +508,9 @@ Checkpoint = Annotated[
 CheckpointEvery = Annotated[
     int, typer.Option("--checkpoint-every", help="Steps between two checkpoints.")
 ]
+SaveEvery = Annotated[
+    int, typer.Option("--checkpoint-every", help="Samples between two checkpoints.")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")]
 
 
@@ -472,6 +522,7 @@ def model_options(
     loop_delay: str | None,
     transpose_linear: bool,
     input_layer: str | None,
+    spike_exponent: int | None = None,
     constructor: str | None = None,
     time_axis: str | None = None,
 ) -> CompileOptions:
@@ -484,6 +535,7 @@ def model_options(
         loop_delay=loop_delay,
         transpose_linear=transpose_linear,
         input_layer=input_layer or "values",
+        spike_exponent=6 if spike_exponent is None else spike_exponent,
         constructor=constructor,
         time_axis=time_axis or "auto",
     )

@@ -125,6 +125,8 @@ def _rows(result: RunReport) -> Iterator[tuple[str, str]]:
         yield from _cycle_rows(result.cycle)
     if result.deadline is not None:
         yield _deadline_row(result.deadline, result.samples)
+    if result.phases is not None:
+        yield from _phase_rows(result.phases)
     spikes = sum(result.spikes.values())
     yield "spikes per sample", f"{spikes / result.samples:,.1f}"
     yield "simulated in", f"{result.seconds:.2f} s on this computer"
@@ -167,8 +169,16 @@ def _cycle_rows(cycle: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             f"one cycle = {quantity(timing['cycle_s'], 's')})",
         )
         yield "time per sample", f"{quantity(seconds['mean'], 's')} on the chip"
-        classes = [f"{name} {ticks:,}" for name, ticks in timing["limits"].items() if ticks]
-        yield "ticks limited by", f"{', '.join(classes)}   (network-on-chip: {timing['noc']})"
+        if cycle["asynchronous"] is None:
+            classes = [f"{name} {ticks:,}" for name, ticks in timing["limits"].items() if ticks]
+            yield "ticks limited by", f"{', '.join(classes)}   (network-on-chip: {timing['noc']})"
+        else:
+            busiest = max(cycle["asynchronous"]["cores"], key=lambda core: core["busy_share"])
+            yield (
+                "busiest core",
+                f"core {busiest['core']} ({busiest['layer']}): {busiest['busy_share']:.1%} of the "
+                f"time, up to {busiest['queue_high_water']} packets waiting",
+            )
         if cycle["samples"] > 1:
             yield (
                 "latency",
@@ -198,6 +208,22 @@ def _cycle_rows(cycle: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "traffic per sample", f"{packets:,.0f} packets, {hops:,.0f} hops"
     for note in cycle["notes"]:
         yield "note", escape(note)
+
+
+def _phase_rows(phases: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What loading adds to the times and energies above, which are of the phases' own ticks."""
+    reload, batch = phases["reload"], phases["batched"]
+    told = f"{phases['count']}, one after the other; {quantity(reload['bytes'], 'B')} to load"
+    for name, unit in (("seconds", "s"), ("joules", "J")):
+        alone, shared = (p[f"{name}_per_sample"] for p in (phases["one_by_one"], batch))
+        if alone is not None:
+            told += (
+                f"\nwith loading {quantity(alone, unit)} per sample one by one, "
+                f"{quantity(shared, unit)} when {batch['batch']} share it"
+            )
+    if reload["unpriced"]:
+        told += f"\nloading without {' and '.join(reload['unpriced'])} (unpriced)"
+    yield "phases", told
 
 
 def _idle_rows(idle: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:

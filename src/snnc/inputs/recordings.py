@@ -1,4 +1,4 @@
-"""Event-camera recordings in the N-MNIST format (``.bin``, ``.bs2``), alone or in bulk.
+"""Event-camera recordings as samples: N-MNIST (``.bin``, ``.bs2``) alone or in bulk, others alone.
 
 One event is five bytes: x, y, polarity (top bit of byte 2) and a 23-bit big-endian time stamp in
 microseconds (Orchard et al., Frontiers in Neuroscience 9:437, 2015).
@@ -18,6 +18,8 @@ from snnc.ir.errors import InputError
 from snnc.ir.safezip import members, open_zip, read_member
 
 SUFFIXES = (".bin", ".bs2")
+ALONE = (".dat", ".aedat", ".aedat4")
+"""Formats of which one file is one sample, see ``snnc.inputs.streams``."""
 EVENT_BYTES = 5
 RECORDING_LIMIT = 64 << 20
 """Largest single recording, in bytes."""
@@ -47,20 +49,22 @@ class RecordingSet:
 
 def is_recording(path: Path) -> bool:
     """True for what this module reads: recordings, folders, zips."""
-    return path.is_dir() or path.suffix.lower() in (*SUFFIXES, ".zip")
+    return path.is_dir() or path.suffix.lower() in (*SUFFIXES, *ALONE, ".zip")
 
 
 def read_recordings(path: Path, labels: Path | None, limit: int | None = None) -> RecordingSet:
     """Read a recording, a folder or a zip of recordings in natural order of their names.
 
     Args:
-        path: ``.bin``, ``.bs2``, ``.zip`` or folder.
+        path: ``.bin``, ``.bs2``, ``.dat``, ``.aedat``, ``.aedat4``, ``.zip`` or folder.
         labels: text file ``id<TAB>class``; None looks for one beside ``path``.
         limit: read only the first so many.
 
     Raises:
         InputError: not recordings, truncated, too large, or labels that do not cover them.
     """
+    if path.suffix.lower() in ALONE and not path.is_dir():
+        return RecordingSet((_alone(path),), read_labels(path, [path.name], labels)[0], ())
     named = list(_named_bytes(path, limit))
     if not named:
         raise InputError(
@@ -132,6 +136,32 @@ def check_sensor(shape: Shape, recording: Recording) -> None:
             found=f"row {recording.y.max()}, column {recording.x.max()}",
             allowed=f"rows below {shape[1]}, columns below {shape[2]}",
         )
+
+
+def _alone(path: Path) -> Recording:
+    """All events of one file, as long as they are no more than a recording may hold."""
+    from snnc.inputs.streams import Position, open_events
+
+    source, parts, events = open_events(path), [], 0
+    try:
+        for chunk in source.chunks(Position()):
+            x, y, polarity, time = chunk
+            parts.append((*(c.astype(np.int32) for c in (x, y, polarity)), time))
+            events += chunk.x.size
+            if events > RECORDING_LIMIT // EVENT_BYTES:
+                raise InputError(
+                    "the recording is too long for one sample",
+                    where=str(path),
+                    found=f"more than {events} events",
+                    allowed=f"{RECORDING_LIMIT // EVENT_BYTES} events",
+                    remedy="run it as a stream: snnc stream",
+                )
+    finally:
+        source.close()
+    if not events:
+        raise InputError("the recording holds no event", where=str(path))
+    x, y, polarity, time = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return Recording(path.name, x, y, polarity, time)
 
 
 def _named_bytes(path: Path, limit: int | None) -> Iterator[tuple[str, bytes]]:

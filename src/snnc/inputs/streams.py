@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -18,7 +18,7 @@ CHUNK_EVENTS = 1 << 16
 """Events read at a time."""
 GAP_LIMIT = 10_000_000
 """Time steps without an event after which the time stamps cannot be right."""
-SUFFIXES = (".bin", ".bs2", ".dat", ".npy")
+SUFFIXES = (".bin", ".bs2", ".dat", ".npy", ".aedat", ".aedat4")
 _WRAP = 1 << 23  # an N-MNIST time stamp has 23 bits
 _HEADER_LIMIT = 1 << 16
 
@@ -40,11 +40,15 @@ class Position:
         event: events taken.
         wraps: how often the clock of the file has begun again.
         last_us: time stamp of the last event, as the file says it.
+        packet, inside: of files of packets: byte where the packet in work begins (0: the first)
+            and events of it that are taken; the clock is then that before the packet.
     """
 
     event: int = 0
     wraps: int = 0
     last_us: int = 0
+    packet: int = 0
+    inside: int = 0
 
     def as_dict(self) -> dict[str, int]:
         """JSON values."""
@@ -58,6 +62,35 @@ class _Format:
     start: int
     record: Any
     clock: int | None = None
+
+
+class EventSource(Protocol):
+    """A recording from which events are taken chunk by chunk, from any position."""
+
+    path: Path
+
+    def close(self) -> None:
+        """Close the file."""
+
+    def chunks(self, position: Position) -> Iterator[Chunk]:
+        """Events from a position on, which is moved by whoever takes them."""
+
+    def moved(self, position: Position, chunk: Chunk, taken: int) -> Position:
+        """The position behind the first events of a chunk that began at ``position``."""
+
+
+def open_events(path: Path) -> EventSource:
+    """A recording of any format that is read as a stream.
+
+    Raises:
+        InputError: no such file, or a format that is not read as a stream.
+        MissingPackageError: what unpacks the file is not installed.
+    """
+    if path.suffix.lower() in (".aedat", ".aedat4"):
+        from snnc.inputs.aedat import AedatFile
+
+        return AedatFile(path)
+    return EventFile(path)
 
 
 class EventFile:
@@ -143,7 +176,7 @@ class WindowReader:
     """
 
     def __init__(
-        self, file: EventFile, shape: Shape, bin_us: int, position: Position, late: int = 0
+        self, file: EventSource, shape: Shape, bin_us: int, position: Position, late: int = 0
     ) -> None:
         if len(shape) != 3 or shape[0] != 2:
             raise InputError(
@@ -221,8 +254,7 @@ def _format(path: Path, file: IO[bytes]) -> _Format:
     raise InputError(
         "this recording cannot be streamed",
         where=str(path),
-        found={".aedat4": "AEDAT 4: compressed packets", ".aedat": "AEDAT: addresses of a chip",
-               ".mat": "MATLAB: read only as a whole"}.get(suffix, suffix or "no suffix"),
+        found={".mat": "MATLAB: read only as a whole"}.get(suffix, suffix or "no suffix"),
         allowed=", ".join(SUFFIXES),
         remedy="write it as a structured NumPy array with the fields t (us), x, y and p",
     )  # fmt: skip

@@ -12,7 +12,9 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from snnc.ir.atomic import check_writable, write_bytes
+from snnc.ir.errors import OptionError
 from snnc.reporting import numbers, svg
+from snnc.reporting.phases import is_phased
 from snnc.reporting.terminal import placement_quality
 from snnc.results import Report
 
@@ -22,8 +24,16 @@ def write_html(found: Report, path: Path) -> None:
 
     Raises:
         OutputError: the path cannot be written.
+        OptionError: the report is of several phases.
     """
     check_writable(path)
+    if is_phased(found.report):
+        raise OptionError(
+            "the page shows one phase, and the program has several",
+            where="--html",
+            found=f"{len(found.report['phases'])} phases",
+            allowed="--phase K beside it",
+        )
     write_bytes(path, render(found).encode())
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from snnc.reporting.mesh import PALETTE, Mesh
 from snnc.reporting.numbers import bar, count, quantity, share
+from snnc.reporting.phases import is_phased, show_phases
 from snnc.results import Report
 
 _CORES_SHOWN = 40
@@ -21,6 +22,9 @@ _CORES_SHOWN = 40
 def show_report(console: Console, found: Report) -> None:
     """Print all sections."""
     report = found.report
+    if is_phased(report):
+        show_phases(console, found)
+        return
     console.print(_summary(found))
     console.print(_layers(report))
     console.print(_resources(report))

@@ -16,7 +16,15 @@ from snnc.compiler.verify import examine, verify
 from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import Certificate, Deployment
 from snnc.ir.errors import VerificationError
-from snnc.ir.neuron import Adaptation, GatedBias, Leak, Reset, StateRange
+from snnc.ir.neuron import (
+    Adaptation,
+    DeltaCode,
+    GatedBias,
+    Leak,
+    Recovery,
+    Reset,
+    StateRange,
+)
 from snnc.ir.nodes import Input
 from snnc.ir.target import Target
 from snnc.ir.topology import Mesh
@@ -305,6 +313,12 @@ def test_a_delay_beyond_the_field_breaks_the_delay(toy: Deployment) -> None:
     assert "delay" in broken(tamper(toy, "cores.axon_delay", put(0, 32)))
 
 
+SIGMA_DELTA: dict[str, Any] = {
+    "emit": "delta", "delta": DeltaCode("relu", 2, message_bits=8), "reset": Reset("none"),
+    "leak": Leak(np.array(0)), "current": Leak(np.array(1)),
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("target", "changes", "part"),
     [
@@ -316,7 +330,12 @@ def test_a_delay_beyond_the_field_breaks_the_delay(toy: Deployment) -> None:
         (TOY, {"thresholds": np.array([-1])}, "thresholds"),
         (LOIHI, {"thresholds": np.array([64])}, "thresholds"),
         (LOIHI, {"thresholds": np.array([(1 << 23) + 1])}, "thresholds"),
-        (TOY, {"leak": Leak(np.array(3), 2, "half_even")}, "leak rounding"),
+        (LOIHI, {"leak": Leak(np.array(3), 2, "half_even")}, "leak rounding"),
+        (LOIHI, {"recovery": Recovery(Leak(np.array(1)))}, "recovery"),
+        (LOIHI, SIGMA_DELTA, "delta"),
+        (TOY, SIGMA_DELTA | {"thresholds": np.array([1 << 31])}, "thresholds"),
+        (TOY, SIGMA_DELTA | {"bias": (GatedBias(np.array(-(1 << 31))),)}, "bias"),
+        (TOY, SIGMA_DELTA | {"leak": Leak(np.array(3), 1)}, "leak"),
         (TOY, {"leak": Leak(np.array(3), 17)}, "leak"),
         (TOY, {"leak": Leak(np.array(2))}, "leak"),
         (LOIHI, {"leak": Leak(np.array(0))}, "leak"),
@@ -365,7 +384,10 @@ def test_a_neuron_the_core_cannot_compute_is_named(
         (LOIHI, {"emit": "state", "thresholds": np.zeros(0, np.int64), "leak": Leak(np.array(0))}),
         (TOY, {"reset": Reset("none")}),
         (TOY, {"leak": Leak(np.array(0))}),
+        (TOY, {"leak": Leak(np.array(3), 2, "half_even")}),
         (TOY, {"adaptation": Adaptation("step", np.array(1))}),
+        (TOY, {"recovery": Recovery(Leak(np.array(1), 1, "toward_zero"))}),
+        (TOY, SIGMA_DELTA | {"thresholds": np.array([(1 << 31) - 1])}),
         (TOY, {"emit": "state", "thresholds": np.zeros(0, np.int64)}),
     ],
 )

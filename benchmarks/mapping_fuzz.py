@@ -1,0 +1,46 @@
+"""Random networks on random small machines: every mapping is checked and run.
+
+Tiny capacities, defects, one to three chips, unicast and multicast, output axons, fan-in splits.
+Each case ends in a mapping that the independent checker accepts and whose emulation fires exactly
+the spikes of the reference, or in a ``CapacityError`` that names a resource.  Anything else is
+printed with its seed and makes the exit code 1.
+
+    python benchmarks/mapping_fuzz.py [--cases 1000] [--first 0]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from support.tight_mapping import check_case
+
+
+def main() -> None:
+    """Run the cases and print what they ended in."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cases", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first case")
+    arguments = parser.parse_args()
+    ends: Counter[str] = Counter()
+    failed, started = 0, time.process_time()
+    for seed in range(arguments.first, arguments.first + arguments.cases):
+        try:
+            ends[check_case(seed)] += 1
+        except Exception as error:
+            failed += 1
+            print(f"seed {seed}: {type(error).__name__}: {error}", flush=True)
+    for end, count in sorted(ends.items()):
+        print(f"{count:>7}  {end}")
+    seconds = time.process_time() - started
+    print(f"{failed:>7}  failed of {arguments.cases} cases in {seconds:.0f} s of CPU time")
+    sys.exit(failed > 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""``PhasedDeployment``: a network in groups that take turns on one machine.
+
+A *phase* holds some populations, the *members*, on all cores of the machine.  A sample runs through
+the first phase from its first step to its last; the host keeps the spikes that later phases read,
+loads the next phase and plays them in as inputs.  So no neuron state is ever saved: every phase
+starts from reset, as an ordinary deployment does.  Loops must lie within one phase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from snnc.ir.arrays import Shape, size_of
+from snnc.ir.deployment import Deployment
+from snnc.ir.errors import ModelError
+from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.neuron import Neuron
+from snnc.ir.nodes import Output
+from snnc.ir.target import Target
+
+Box = tuple[tuple[int, int], ...]
+"""First and last-but-one index of every axis."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A population that a phase holds, or some successive neurons of one.
+
+    Attributes:
+        population: name in the whole network.
+        part: first and last-but-one flat neuron; None for the whole population.
+    """
+
+    population: str
+    part: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.part is None:
+            return
+        if not isinstance(self.part, tuple) or [type(at) for at in self.part] != [int, int]:
+            raise ModelError(
+                "a part lies between two flat neurons", where=self.population, found=self.part
+            )
+
+    @property
+    def name(self) -> str:
+        """Name of the population in the phase's own network."""
+        if self.part is None:
+            return self.population
+        return f"{self.population}[{self.part[0]}:{self.part[1]}]"
+
+    @property
+    def sent(self) -> str:
+        """Name of the output by which the host hears the member."""
+        return f"{self.name} to host"
+
+    def neurons(self, whole: Shape) -> slice:
+        """The member's neurons in the population of this shape, flat."""
+        return slice(0, size_of(whole)) if self.part is None else slice(*self.part)
+
+    def box(self, whole: Shape) -> Box | None:
+        """The neurons as a box of the population; None where they are none along a single axis."""
+        if self.part is None:
+            return tuple((0, extent) for extent in whole)
+        low, high = self.part
+        for axis, extent in enumerate(whole):
+            inner = size_of(whole[axis + 1 :])
+            if (
+                low % inner == 0
+                and high % inner == 0
+                and low // (inner * extent) == (high - 1) // (inner * extent)
+            ):
+                fixed = np.unravel_index(low // (inner * extent), whole[:axis] or (1,))
+                outer = tuple((int(at), int(at) + 1) for at in fixed[:axis])
+                first = low // inner % extent
+                cut = (first, first + (high - low) // inner)
+                return (*outer, cut, *((0, n) for n in whole[axis + 1 :]))
+        return None
+
+    def shape(self, whole: Shape) -> Shape:
+        """Shape of the member: of its box, or flat."""
+        box = self.box(whole)
+        if box is None:
+            assert self.part is not None
+            return (self.part[1] - self.part[0],)
+        return tuple(high - low for low, high in box)
+
+
+Phases = tuple[tuple[Member, ...], ...]
+
+
+def readers(network: IntegerNetwork) -> dict[str, tuple[str, ...]]:
+    """By population and output: the inputs and populations that reach it through operators."""
+    result = {}
+    for node in network.order:
+        if isinstance(node, Neuron | Output):
+            result[node.name] = tuple(sorted(_sources(network, node.inputs[0])))
+    return result
+
+
+def _sources(network: IntegerNetwork, name: str) -> set[str]:
+    found, seen, open_ = set(), set(), [name]
+    while open_:
+        node = network.node[open_.pop()]
+        if node.name in seen:
+            continue
+        seen.add(node.name)
+        if isinstance(node, Neuron) or not node.inputs:
+            found.add(node.name)
+        else:
+            open_ += node.inputs
+    return found
+
+
+def check_phases(network: IntegerNetwork, phases: Phases) -> None:
+    """Raise unless the phases can run one after the other and compute the whole network.
+
+    Raises:
+        ModelError: a member that is no population of the network or no part of one, neurons in no
+            phase or in several, or a phase that reads spikes of a later one.
+    """
+    _check_members(network, phases)
+    reads = readers(network)
+    populations = {node.name for node in network.populations}
+    known = {name: np.zeros(size_of(network.shapes[name]), bool) for name in populations}
+    for number, members in enumerate(phases):
+        for member in members:
+            known[member.population][member.neurons(network.shapes[member.population])] = True
+        for member in members:
+            for source in reads[member.population]:
+                if source in populations and not known[source].all():
+                    raise ModelError(
+                        "a phase reads spikes that only a later phase makes",
+                        where=f"{source} -> {member.population}",
+                        found=f"{member.population} in phase {number + 1}",
+                        allowed="everything that a population reads lies in its phase or before",
+                    )
+    missing = sorted(name for name, seen in known.items() if not seen.all())
+    if missing:
+        raise ModelError("neurons that are in no phase", where=", ".join(missing[:6]))
+
+
+def _check_members(network: IntegerNetwork, phases: Phases) -> None:
+    parts: dict[str, list[Member]] = {}
+    for number, members in enumerate(phases):
+        held = [member.population for member in members]
+        if not held or len(set(held)) != len(held):
+            raise ModelError(
+                "a phase holds populations, each once",
+                where=f"phase {number + 1}",
+                found=", ".join(held) or "no population",
+            )
+        for member in members:
+            node = network.node.get(member.population)
+            if not isinstance(node, Neuron) or not _inside(member, node.shape):
+                raise ModelError(
+                    "not a population of the network, or not a part of it",
+                    where=f"phase {number + 1}",
+                    found=member.name,
+                )
+            parts.setdefault(member.population, []).append(member)
+    for name, found in parts.items():
+        whole = [member for member in found if member.part is None]
+        times = np.zeros(size_of(network.shapes[name]), np.int64)
+        for member in found:
+            times[member.neurons(network.shapes[name])] += 1
+        if len(whole) != len(found) and (whole or times.max() > 1):
+            raise ModelError("a neuron is in two parts", where=name)
+
+
+def _inside(member: Member, shape: Shape) -> bool:
+    return member.part is None or 0 <= member.part[0] < member.part[1] <= size_of(shape)
+
+
+@dataclass(frozen=True, eq=False)
+class PhasedDeployment:
+    """Everything needed to run, check and explain a network that takes several phases.
+
+    Attributes:
+        network: the whole network; its reference execution is what the phases must equal.
+        members: by phase, in the order of execution.
+        phases: one ordinary deployment per phase, of ``ir.subnetwork.subnetworks``.
+        report: JSON values only; schema ``snnc-phased-report/1``, see ``docs/phases.md``.
+    """
+
+    network: IntegerNetwork
+    target: Target
+    chips: int
+    members: Phases
+    phases: tuple[Deployment, ...]
+    provenance: Mapping[str, Any]
+    report: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if len(self.members) != len(self.phases) or not self.phases:
+            raise ModelError(
+                "one list of members per phase",
+                where=self.network.name,
+                found=f"{len(self.members)} lists, {len(self.phases)} phases",
+            )
+        check_phases(self.network, self.members)
+        steps = {phase.schedule.timesteps for phase in self.phases}
+        if len(steps) > 1:
+            raise ModelError("phases of different steps", where=self.network.name, found=steps)
+
+    @property
+    def timesteps(self) -> int:
+        """Logical steps of a sample."""
+        return self.phases[0].schedule.timesteps
+
+    @property
+    def ticks(self) -> int:
+        """Ticks of a sample over all phases."""
+        return sum(phase.schedule.ticks for phase in self.phases)
+
+    @cached_property
+    def owner(self) -> dict[str, tuple[int, ...]]:
+        """Phases that make a population: the first that holds it, or all that hold parts."""
+        result: dict[str, list[int]] = {}
+        for phase, member in self._held():
+            if member.part is not None or member.population not in result:
+                result.setdefault(member.population, []).append(phase)
+        return {name: tuple(found) for name, found in result.items()}
+
+    def owned(self, phase: int) -> tuple[Member, ...]:
+        """Members that no earlier phase has computed already."""
+        return tuple(m for m in self.members[phase] if phase in self.owner[m.population])
+
+    def _held(self) -> Iterator[tuple[int, Member]]:
+        for phase, members in enumerate(self.members):
+            for member in members:
+                yield phase, member
+
+
+Program = Deployment | PhasedDeployment
+"""What a ``.snnc`` file may hold."""

@@ -1,0 +1,143 @@
+"""Time of many ticks in one call: planning what is sent, then the network, tick after tick."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from snnc.ir.jit import inlined, lean_kernel
+from snnc.simulators.cycle import flit, noc
+from snnc.simulators.cycle.ends import Releases
+from snnc.simulators.cycle.flit import FlitState
+from snnc.simulators.cycle.instant import pass_all
+from snnc.simulators.cycle.noc import NocState
+from snnc.simulators.cycle.noc_tables import Float64, Int32, Int64, NocTables
+from snnc.simulators.cycle.planning import (
+    Pulses,
+    Senders,
+    SomaCost,
+    packets_needed,
+    plan_host,
+    plan_sweeps,
+)
+
+
+class Host(NamedTuple):
+    """What the host sends: tick t has the slice t of the lists."""
+
+    ptr: Int64
+    source: Int32
+    value: Int64
+
+
+class Stretch(NamedTuple):
+    """What leaves cores and host in a stretch of ticks.
+
+    Attributes:
+        pulses: of all cores.
+        pulse_ptr: [ticks + 1] slice of them per tick of the stretch.
+        core_updates: [ticks, cores] neurons that needed an update.
+        host: what travels beside the spikes of tick t is the slice t + 1.
+        first: number of the first tick.
+    """
+
+    pulses: Pulses
+    pulse_ptr: Int64
+    core_updates: Int32
+    host: Host
+    first: int
+
+
+class Task(NamedTuple):
+    """A stretch to be timed.
+
+    Attributes:
+        senders, cost: tables and units.
+        work: the stretch.
+        releases: room for the packets of any of its ticks.
+        end: [cores] units of the last sweep.
+        times: [ticks, 6] receives the fields of ``TickTime``, then what sweeps waited; in units.
+    """
+
+    senders: Senders
+    cost: SomaCost
+    work: Stretch
+    releases: Releases
+    end: Float64
+    times: Float64
+
+
+@lean_kernel
+def most_packets(senders: Senders, work: Stretch) -> int:
+    """The most packets of one tick."""
+    most = 0
+    for k in range(work.pulse_ptr.size - 1):
+        sent = packets_needed(
+            senders, work.pulses.source, work.pulses.value, work.pulse_ptr[k], work.pulse_ptr[k + 1]
+        )
+        first, last = _host_slice(work, k)
+        sent += packets_needed(senders, work.host.source, work.host.value, first, last)
+        most = max(most, sent)
+    return most
+
+
+@inlined
+def _host_slice(work: Stretch, k: int) -> tuple[int, int]:
+    """What the host sends beside tick k of the stretch."""
+    tick = min(work.first + k + 1, work.host.ptr.size - 2)
+    first = work.host.ptr[tick]
+    return first, work.host.ptr[tick + 1] if tick == work.first + k + 1 else first
+
+
+@lean_kernel
+def time_packets(tables: NocTables, state: NocState, task: Task, instant: int) -> int:
+    """Time a stretch with the event-driven network or none; the first tick that deadlocks."""
+    for k in range(len(task.times)):
+        _plan(task, k)
+        if instant:
+            network = pass_all(tables, state, task.releases)
+        else:
+            network = noc.drain(tables, state, task.releases)
+        if network < 0:
+            return k
+        _note(task, k, network, state.shift, state.receive_end, state.work)
+    return len(task.times)
+
+
+@lean_kernel
+def time_flits(tables: NocTables, state: FlitState, task: Task) -> int:
+    """Time a stretch cycle by cycle; the first tick that deadlocks."""
+    for k in range(len(task.times)):
+        _plan(task, k)
+        network = flit.drain(tables, state, task.releases)
+        if network < 0:
+            return k
+        _note(task, k, network, state.shift, state.receive_end, state.work)
+    return len(task.times)
+
+
+@inlined
+def _plan(task: Task, k: int) -> None:
+    """Write the packets of tick k of the stretch."""
+    work, releases = task.work, task.releases
+    first, last = _host_slice(work, k)
+    packets = plan_sweeps(
+        task.senders, task.cost, work.pulses, work.pulse_ptr[k], work.pulse_ptr[k + 1],
+        work.core_updates[k], releases, task.end,
+    )  # fmt: skip
+    host = work.host
+    plan_host(task.senders, task.cost, host.source, host.value, first, last, releases, packets)
+
+
+@inlined
+def _note(
+    task: Task, k: int, network: int, shift: Float64, receive_end: Float64, work: Float64
+) -> None:
+    """Write the times of tick k of the stretch."""
+    times = task.times[k]
+    times[2] = network
+    for core in range(task.end.size):
+        times[0] = max(times[0], task.end[core] + shift[core])
+        times[1] = max(times[1], receive_end[core])
+        times[3] = max(times[3], task.end[core])
+        times[4] = max(times[4], work[core])
+        times[5] += shift[core]

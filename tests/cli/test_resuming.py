@@ -1,0 +1,134 @@
+"""``snnc run --checkpoint``: a kill in the middle changes nothing."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.chains import chain, chain_inputs, speck
+from support.cli import Snnc, refused
+from support.deployed import deployed
+
+from snnc.ir import artifact
+
+SILENT = ("seconds", "resumed_at")
+SAMPLES = 40
+
+
+def told(found: dict[str, Any]) -> str:
+    """What two equal runs have in common, as the text they print."""
+    return json.dumps({name: value for name, value in found.items() if name not in SILENT})
+
+
+@pytest.fixture(scope="module")
+def many(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The samples of ``data``, again and again."""
+    path = tmp_path_factory.mktemp("many") / "many.npz"
+    with np.load(data) as arrays:
+        x = arrays["x"]
+    np.savez(path, x=np.concatenate([x] * (SAMPLES // len(x))))
+    return path
+
+
+def saved_at(path: Path) -> int:
+    with np.load(path) as arrays:
+        return int(json.loads(arrays["about"].tobytes())["progress"]["found"]["done"])
+
+
+def killed(words: tuple[object, ...], saved: Path) -> None:
+    """Run until a checkpoint is there, then kill -9."""
+    command = [sys.executable, "-m", "snnc", *map(str, words)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        end = time.monotonic() + 200
+        while not saved.exists() and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+
+
+def test_kill_9_and_resume_give_the_same_report(
+    snnc: Snnc, compiled: Path, many: Path, tmp_path: Path
+) -> None:
+    saved = tmp_path / "c.npz"
+    words = ("run", compiled, "--input", many, "--compare", 3, "--noc", "flit", "--json")
+    saving = ("--checkpoint", saved, "--checkpoint-every", 2)
+    killed((*words, *saving), saved)
+    at = saved_at(saved)
+    assert 0 < at < SAMPLES
+    found = snnc(*words, *saving, "--resume").json
+    assert found["resumed_at"] == at
+    other = ("--checkpoint", tmp_path / "other.npz", "--checkpoint-every", 2)
+    whole = snnc(*words, *other).json
+    assert whole["resumed_at"] is None
+    assert told(found) == told(whole)
+    assert snnc(*words, *saving, "--resume").json["resumed_at"] == SAMPLES  # nothing left to do
+
+
+def test_runs_of_asynchronous_machines_resume(snnc: Snnc, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    program, events = tmp_path / "chain.snnc", tmp_path / "x.npz"
+    artifact.write(deployed(chain(rng), speck("drop", 2), 4), program)
+    np.savez(events, x=chain_inputs(rng, 6, 4, rate=0.3)["x"])
+    words = ("run", program, "--input", events, "--compare", 5, "--json")
+    saving = ("--checkpoint", tmp_path / "c.npz", "--checkpoint-every", 2)
+    whole = snnc(*words, *saving).json
+    assert whole["cycle"]["asynchronous"]["dropped_packets"] > 0
+    assert any("spike counts of single neurons" in note for note in whole["notes"])
+    assert whole["mismatches"] == 0
+    _cut_back(tmp_path / "c.npz", snnc, (*words, "--checkpoint"), tmp_path)
+    found = snnc(*words, *saving, "--resume").json
+    assert found["resumed_at"] == 4
+    assert told(found) == told(whole)
+
+
+def _cut_back(saved: Path, snnc: Snnc, words: tuple[object, ...], tmp_path: Path) -> None:
+    """A checkpoint of the first four samples in the place of the last one, as a kill leaves it."""
+    from snnc import resuming
+
+    kept: list[bytes] = []
+    write = resuming.write_checkpoint
+
+    def watch(path: Path, checkpoint: Any) -> None:
+        write(path, checkpoint)
+        kept.append(path.read_bytes())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resuming, "write_checkpoint", watch)
+        snnc(*words, saved, "--checkpoint-every", 2)
+    saved.write_bytes(kept[1])
+
+
+def test_checkpoints_of_another_run_are_refused(
+    snnc: Snnc, compiled: Path, data: Path, many: Path, tmp_path: Path
+) -> None:
+    saved = tmp_path / "c.npz"
+    words = ("run", compiled, "--input", data)
+    saving = ("--checkpoint", saved, "--checkpoint-every", 2)
+    refused(snnc(*words, "--resume"), "--resume", "--checkpoint FILE")
+    refused(snnc(*words, *saving, "--resume"), "cannot be opened")
+    refused(snnc(*words, "--checkpoint", saved, "--checkpoint-every", 0), "at least 1")
+    refused(snnc(*words, *saving, "--trace", tmp_path / "t.h5"), "--trace", "one piece")
+    refused(snnc(*words, "--checkpoint", data), "replace an input")
+    assert snnc(*words, *saving).code == 0
+    good = saved.read_bytes()
+    refused(snnc(*words, *saving, "--resume", "--noc", "flit"), "another run", "options")
+    refused(snnc("run", compiled, "--input", many, *saving, "--resume"), "another run", "data")
+    with np.load(saved) as arrays:
+        parts = dict(arrays)
+    about = json.loads(parts["about"].tobytes())
+    about["progress"]["found"]["done"] = 1
+    parts["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+    np.savez(saved, **parts)
+    refused(snnc(*words, *saving, "--resume"), "damaged")
+    for broken in (good[: len(good) // 2], b"no checkpoint", b""):
+        saved.write_bytes(broken)
+        refused(snnc(*words, *saving, "--resume"))
+    saved.write_bytes(good)
+    assert snnc(*words, *saving, "--resume").code == 0
