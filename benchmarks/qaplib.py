@@ -17,6 +17,7 @@ import numpy as np
 from snnc.compiler.place import EXACT_CORES, Quadratic
 from snnc.compiler.place.branch import prove
 from snnc.compiler.place.tabu import search
+from snnc.compiler.place.watch import Watch
 
 NODES = 200_000_000
 
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--largest", type=int, default=20)
     parser.add_argument("--smallest", type=int, default=1)
     arguments = parser.parse_args()
-    search(Quadratic.of(np.eye(4), np.eye(4)), np.arange(4), 0, 1, 1.0)  # compile
+    search(Quadratic.of(np.eye(4), np.eye(4)), np.arange(4), 0, 1, Watch(1.0))  # compile
     print("instance   n   best known         ours    gap %  proven  seconds (CPU)")
     reached = total = 0
     for folder in sorted(p for p in arguments.folder.iterdir() if p.is_dir()):
@@ -52,7 +53,7 @@ def main() -> None:
             continue
         began = time.process_time()
         runs = max(1, int(3e10 / n**3)) if n > EXACT_CORES else 50
-        found = search(problem, np.arange(n), 0, runs, arguments.seconds)
+        found = search(problem, np.arange(n), 0, runs, Watch(arguments.seconds))
         cost, proven = found.cost, ""
         if n <= EXACT_CORES:
             proof = prove(problem, found.site, NODES)

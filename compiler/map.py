@@ -18,10 +18,18 @@ from snnc.compiler.partition import partition
 from snnc.compiler.partition.limits import Limits
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.wiring import Wiring, wire
-from snnc.compiler.place import Effort, Problem, place, sites_of
+from snnc.compiler.place import (
+    Effort,
+    Problem,
+    Progress,
+    place,
+    silent,
+    sites_of,
+    start_of,
+)
 from snnc.compiler.route import route
 from snnc.compiler.traffic import Traffic, traffic
-from snnc.ir.arrays import RealArray
+from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.deployment import Certificate, CoreTables, RouteTables, Schedule, SourceSpace
 from snnc.ir.errors import OptionError
 from snnc.ir.expand import Expansion, expand
@@ -50,6 +58,8 @@ class MapOptions:
         seed: equal seeds give equal mappings, unless the time limit strikes.
         time_limit_s: wall-clock limit of placement.
         effort: "low", "normal" (about a second for a chip) or "high".
+        start: [cores, 3] x, y, slot of a former placement, to be improved.
+        progress: called with (share of the placement search done, weighted hops now).
         partitioner: which populations are also cut as hypergraphs, see ``partition``.
         routing: see ``snnc.compiler.route.route``.
     """
@@ -57,6 +67,8 @@ class MapOptions:
     seed: int = 0
     time_limit_s: float = 5.0
     effort: Effort = "normal"
+    start: IntArray | None = None
+    progress: Progress = silent
     partitioner: Partitioner = "auto"
     routing: RoutingRule = "xy"
 
@@ -155,12 +167,22 @@ def map_network(
     clock.lap("assemble")
     usage: Usage = dict(encoded.usage)
     if whole:
+        if chosen.start is not None:
+            raise OptionError(
+                "whole layers are assigned to the cores of this target exactly, without a start",
+                where="--placement-start",
+                found=target.id,
+                remedy="leave it out",
+            )
         placement, memories = place_layers(network, target, wiring, chosen.seed)
         usage |= memories
     else:
         sites = sites_of(target, mesh)
         problem = Problem.of(flow, sites, mesh.router(*target.topology.host_router))
-        placement = place(problem, chosen.seed, chosen.effort, chosen.time_limit_s)
+        start = None if chosen.start is None else start_of(problem, chosen.start)
+        placement = place(
+            problem, chosen.seed, chosen.effort, chosen.time_limit_s, start, chosen.progress
+        )
     clock.lap("place")
     routing = route(flow, placement.router, target, mesh, chosen.routing, chosen.seed)
     clock.lap("route")

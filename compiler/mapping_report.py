@@ -42,6 +42,7 @@ def mapping_report(
             "gap": placement.gap,
             "engine": placement.engine,
             "complete": placement.complete,
+            "interrupted": placement.interrupted,
         },
         "traffic": _traffic(flow, routing, mesh),
         "routing": routing.report,

@@ -11,6 +11,7 @@ from snnc.compiler.wire import PREFERENCES
 from snnc.ir.errors import OptionError
 
 SEMANTICS = ("chip", "lava")
+EFFORTS = ("low", "normal", "high")
 Partitioner = Literal["auto", "tiles", "own", "mtkahypar"]
 PARTITIONERS: tuple[Partitioner, ...] = get_args(Partitioner)
 """How populations are cut: layers without geometry as hypergraphs too, none, or all of them."""
@@ -33,7 +34,8 @@ class CompileOptions:
         phases: how a network may be larger than the chips: "never"; "auto", in as many groups that
             take turns as it needs; or a number, in at most so many (docs/phases.md).
         seed: of the mapper's search.
-        time_limit_s: of each exact solver run in the mapper.
+        time_limit_s: of the placement search.
+        effort: of the placement search: "low", "normal" or "high".
         dialect, dt, reset, threshold, loop_delay, transpose_linear: what a ``.nir`` file does
             not say, see ``snnc.compiler.frontends.nir.NirOptions``.
         input_layer, spike_exponent: what a ``.net`` file does not say, see
@@ -63,6 +65,7 @@ class CompileOptions:
     phases: int | str = "never"
     seed: int = 0
     time_limit_s: float = 5.0
+    effort: str = "normal"
     dialect: str = "auto"
     dt: float | None = None
     reset: str | None = None
@@ -108,6 +111,13 @@ class CompileOptions:
                 where="--semantics",
                 found=self.semantics,
                 allowed=", ".join(SEMANTICS),
+            )
+        if self.effort not in EFFORTS:
+            raise OptionError(
+                "not one of the choices",
+                where="--effort",
+                found=self.effort,
+                allowed=", ".join(EFFORTS),
             )
         if self.wire_code not in PREFERENCES:
             raise OptionError(

@@ -34,6 +34,7 @@ from snnc.compiler.frontends import (
 from snnc.compiler.legalize.lava import lava_registers, lava_semantics
 from snnc.compiler.map import MapOptions, map_network
 from snnc.compiler.options import CompileOptions, Partitioner, RoutingRule
+from snnc.compiler.place import Effort, silent
 from snnc.compiler.provenance import provenance
 from snnc.compiler.stagger import stagger
 from snnc.compiler.steps import sample_steps
@@ -101,6 +102,8 @@ class Compilation:
         seconds: wall time by stage name.
         unsplit: why the fan-in of a population could not be split, by name.
         on_stage: called with (stage, None) when a stage starts, (stage, seconds) when it ends.
+        placement_start: [cores, 3] x, y, slot of a former placement, to be improved.
+        on_placement: called with (share of the placement search done, weighted hops now).
     """
 
     model: Path | Network | IntegerNetwork
@@ -109,6 +112,8 @@ class Compilation:
     samples: onnx.DataSource = onnx.no_data
     dump_to: Path | None = None
     on_stage: Callable[[str, float | None], None] = _quiet
+    placement_start: IntArray | None = None
+    on_placement: Callable[[float, float], None] = silent
     results: dict[str, Any] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     calibration: Calibration | None = None
@@ -243,6 +248,9 @@ class Compilation:
         options = MapOptions(
             seed=self.options.seed,
             time_limit_s=self.options.time_limit_s,
+            effort=cast("Effort", self.options.effort),
+            start=self.placement_start,
+            progress=self.on_placement,
             partitioner=cast("Partitioner", self.options.partitioner),
             routing=cast("RoutingRule", self.options.routing),
         )

@@ -8,13 +8,17 @@ from typing import Literal
 import numpy as np
 
 from snnc.compiler.place.anneal import anneal, cost_of
-from snnc.compiler.place.bound import lower_bound
+from snnc.compiler.place.bound import bound_of_flows, lower_bound
 from snnc.compiler.place.branch import prove
 from snnc.compiler.place.exact import model_size, solve
+from snnc.compiler.place.flows import Flows
+from snnc.compiler.place.huge import TOP, Work, spread
 from snnc.compiler.place.problem import Problem, Sites, sites_of
 from snnc.compiler.place.quadratic import Quadratic, quadratic
 from snnc.compiler.place.tabu import RUN, search
+from snnc.compiler.place.watch import Progress, Watch, interruptible, silent
 from snnc.ir.arrays import IntArray
+from snnc.ir.errors import OptionError
 
 Effort = Literal["low", "normal", "high"]
 EXACT_CORES = 12
@@ -23,11 +27,16 @@ FEW_SITES = 64
 LOOKS = {"low": 2_000_000, "normal": 30_000_000, "high": 2_000_000_000}
 SOLVER = {"low": 0.1, "normal": 0.4, "high": 20.0}
 SWAPS = {"low": 10_000_000, "normal": 100_000_000, "high": 10_000_000_000}  # looked at by tabu
+FEW_CORES = 64  # beyond, pairs of cores are annealed as flows
+SWEEPS = {"low": 1_000, "normal": 5_000, "high": 50_000}  # hot, over a few thousand cores
+JOINED = 10_000  # hot sweeps over groups of cores
+LAST = {"low": 10, "normal": 100, "high": 150}  # cold, over all cores
+FLOWS = {"low": 50_000_000, "normal": 1_000_000_000, "high": 10**13}  # looked at by all sweeps
 NODES = {"low": 2_000_000, "normal": 10_000_000, "high": 2_000_000_000}  # times sites
 
 __all__ = [
-    "Assignment", "Effort", "Placement", "Problem", "Quadratic", "Sites", "assign", "cost_of",
-    "place", "sites_of",
+    "Assignment", "Effort", "Flows", "Placement", "Problem", "Progress", "Quadratic", "Sites",
+    "assign", "cost_of", "place", "silent", "sites_of", "start_of",
 ]  # fmt: skip
 
 
@@ -48,6 +57,7 @@ def assign(
     seed: int = 0,
     effort: Effort = "normal",
     time_limit_s: float = 5.0,
+    watch: Watch | None = None,
 ) -> Assignment:
     """Solve a quadratic assignment: tabu search, then a proof where it is small.
 
@@ -57,18 +67,20 @@ def assign(
         seed: equal seeds give equal results at equal effort, unless the time limit strikes.
         effort: how many swaps are looked at, and how many nodes of the proof.
         time_limit_s: wall-clock limit of the search.
+        watch: a limit shared with other searches, instead of ``time_limit_s``.
     """
+    watch = watch or Watch(time_limit_s)
     n, m = problem.linear.shape
     first = np.arange(n) if start is None else start
     runs = max(1, SWAPS[effort] // (RUN * m**3))
-    found = search(problem, first, seed, runs, time_limit_s)
+    found = search(problem, first, seed, runs, watch)
     bound, engine = 0.0, "tabu"
     site, cost = found.site, found.cost
     if n <= EXACT_CORES:
         proof = prove(problem, site, NODES[effort] // m)
         site, cost, bound = proof.site, proof.cost, proof.bound
         engine = "tabu + branch and bound"
-    return Assignment(site, cost, bound, engine, found.complete)
+    return Assignment(site, cost, bound, engine, watch.complete)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +93,9 @@ class Placement:
         objective: weighted hops.
         bound: no placement has fewer.
         engine: what found it.
-        complete: False when the time limit cut the search, which then is not reproducible.
+        complete: False when the time limit or the user cut the search, which then is not
+            reproducible.
+        interrupted: the user pressed Ctrl-C.
     """
 
     location: IntArray
@@ -90,6 +104,7 @@ class Placement:
     bound: float
     engine: str
     complete: bool
+    interrupted: bool = False
 
     @property
     def gap(self) -> float:
@@ -97,34 +112,151 @@ class Placement:
         return (self.objective - self.bound) / self.objective if self.objective > 0 else 0.0
 
 
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What an engine returns: [cores] sites, cost, bound, and its name."""
+
+    site: IntArray
+    cost: float
+    bound: float
+    engine: str
+
+
 def place(
-    problem: Problem, seed: int = 0, effort: Effort = "normal", time_limit_s: float = 5.0
+    problem: Problem | Flows,
+    seed: int = 0,
+    effort: Effort = "normal",
+    time_limit_s: float = 5.0,
+    start: IntArray | None = None,
+    progress: Progress = silent,
 ) -> Placement:
     """Place all cores.
 
+    The first Ctrl-C ends the search and returns the best placement so far; a second one
+    interrupts.
+
     Args:
-        problem: cores, sites and nets.
+        problem: cores, sites and nets; or flows between pairs of cores, which need less memory.
         seed: equal seeds give equal placements at equal effort, unless the time limit strikes.
         effort: how many moves, and how long the exact solver may work.
         time_limit_s: wall-clock limit.
+        start: [cores] sites of a former placement, to be improved.
+        progress: called with the share of the search done and the weighted hops now.
+
+    Raises:
+        OptionError: ``start`` is no placement of these cores.
     """
+    if start is not None:
+        _check_start(start, problem)
+    with interruptible(Watch(time_limit_s, progress)) as watch:
+        if isinstance(problem, Flows):
+            found = _spread(problem, seed, effort, watch, start)
+        elif problem.cores > FEW_CORES:
+            found = _many(problem, seed, effort, watch, start)
+        else:
+            found = _few(problem, seed, effort, watch, start)
+    sites = problem.sites
+    location = np.concatenate([sites.xy[found.site], sites.slot[found.site][:, None]], axis=1)
+    return Placement(
+        location, sites.router[found.site], found.cost, min(found.bound, found.cost),
+        found.engine, watch.complete, watch.interrupted,
+    )  # fmt: skip
+
+
+def start_of(problem: Problem, location: IntArray) -> IntArray:
+    """[cores] sites of a former placement, given as [cores, 3] x, y, slot.
+
+    Raises:
+        OptionError: another number of cores, or a place that is no usable core.
+    """
+    sites = problem.sites
+    if location.shape != (problem.cores, 3):
+        raise OptionError(
+            "the former placement is of another network or partition",
+            where="--placement-start",
+            found=f"{len(location)} cores",
+            allowed=f"{problem.cores} cores",
+            remedy="leave it out, or compile with the options of the former artifact",
+        )
+    x, y, slot = (location[:, k].astype(np.int64) for k in range(3))
+    key = sites.router * sites.slots + sites.slot
+    wanted = (y * sites.width + x) * sites.slots + slot
+    site = np.minimum(np.searchsorted(key, wanted), sites.count - 1)
+    bad = np.flatnonzero((key[site] != wanted) | (x >= sites.width) | (slot >= sites.slots))
+    if bad.size:
+        raise OptionError(
+            "the former placement uses a place where this machine has no working core",
+            where="--placement-start",
+            found=f"core {bad[0]} at ({x[bad[0]]}, {y[bad[0]]}, {slot[bad[0]]})",
+            remedy="leave it out, or give the target and chips of the former artifact",
+        )
+    return site
+
+
+def _check_start(start: IntArray, problem: Problem | Flows) -> None:
+    inside = start.size == 0 or 0 <= int(start.min()) <= int(start.max()) < problem.sites.count
+    if start.shape != (problem.cores,) or not inside or np.unique(start).size != start.size:
+        raise OptionError(
+            "the start is no placement of these cores",
+            where="--placement-start",
+            found=f"{start.size} sites, {np.unique(start).size} different ones",
+            allowed=f"{problem.cores} different ones of {problem.sites.count}",
+        )
+
+
+def _spread(
+    flows: Flows, seed: int, effort: Effort, watch: Watch, start: IntArray | None
+) -> _Found:
+    """The huge engine."""
+    entries = max(flows.weight.size, flows.cores, 1)
+    most = FLOWS[effort] // entries
+    top = FLOWS[effort] // min(entries, 100 * TOP)
+    if flows.cores > TOP:
+        top = min(top, JOINED)  # what is won beyond is lost again when the groups are split
+    work = Work(
+        max(100, min(SWEEPS[effort], top)), max(2, min(LAST[effort], most)),
+        max(2, min(LAST[effort], most)),
+    )  # fmt: skip
+    found = spread(flows, seed, work, watch, start)
+    engine = "annealing of flows" if flows.cores <= TOP else "multilevel annealing of flows"
+    return _Found(found.site, found.cost, bound_of_flows(flows), engine)
+
+
+def _many(
+    problem: Problem, seed: int, effort: Effort, watch: Watch, start: IntArray | None
+) -> _Found:
+    """More cores than exact methods can serve: pairs as flows, then trees at their true cost."""
+    found = _spread(Flows.of(problem), seed, effort, watch, start)
+    cost = cost_of(problem, found.site)
+    if (np.diff(problem.dest_ptr) == 1).all():
+        return _Found(found.site, cost, lower_bound(problem), found.engine)
+    better = anneal(problem, seed, LOOKS[effort], watch, found.site)
+    engine = f"{found.engine} + of trees"
+    if problem.cores <= TOP and start is None and not watch.due():
+        fresh = anneal(problem, seed, LOOKS[effort], watch)
+        if fresh.cost < better.cost:
+            better, engine = fresh, "annealing"
+    return _Found(better.site, better.cost, lower_bound(problem), engine)
+
+
+def _few(
+    problem: Problem, seed: int, effort: Effort, watch: Watch, start: IntArray | None
+) -> _Found:
+    """Up to some dozens of cores: annealing, all swaps by tabu search, proofs of small ones."""
     bound = lower_bound(problem)
-    found = anneal(problem, seed, LOOKS[effort], time_limit_s)
-    site, cost, engine, complete = found.site, found.cost, "annealing", found.complete
+    placed = anneal(problem, seed, LOOKS[effort], watch, start)
+    site, cost, engine = placed.site, placed.cost, "annealing"
     # All pairs of sites are swapped: on a large machine only patience pays for that.
     few = problem.sites.count <= FEW_SITES or effort == "high"
     pairs = quadratic(problem) if few else None
     if pairs is not None and cost > bound * (1 + 1e-9):
-        solved = assign(pairs, site, seed, effort, time_limit_s)
+        solved = assign(pairs, site, seed, effort, watch=watch)
         if solved.cost < cost * (1 - 1e-12):
             site, cost, engine = solved.site, solved.cost, f"annealing + {solved.engine}"
-        bound, complete = max(bound, solved.bound), complete and solved.complete
+        bound = max(bound, solved.bound)
     small = problem.cores <= EXACT_CORES and model_size(problem) <= LARGEST_MODEL
-    if small and cost > bound * (1 + 1e-9):
-        exact = solve(problem, site, bound, SOLVER[effort], seed, time_limit_s)
+    if small and cost > bound * (1 + 1e-9) and not watch.due():
+        exact = solve(problem, site, bound, SOLVER[effort], seed, watch)
         site, cost, bound = exact.site, exact.cost, exact.bound
-        complete = complete and exact.complete
         engine = f"{engine} + CP-SAT"
-    sites = problem.sites
-    location = np.concatenate([sites.xy[site], sites.slot[site][:, None]], axis=1)
-    return Placement(location, sites.router[site], cost, min(bound, cost), engine, complete)
+    return _Found(site, cost, bound, engine)

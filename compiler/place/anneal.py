@@ -3,13 +3,13 @@ shrinking window follows VPR, Betz & Rose 1997)."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
 
 from snnc.compiler.place.baselines import hilbert, random_sites, row_major
 from snnc.compiler.place.problem import Problem
+from snnc.compiler.place.watch import Watch
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.jit import inner_kernel, lean_kernel
 
@@ -21,11 +21,10 @@ MOST_MOVES = 100_000  # per core; annealing gains nothing beyond
 
 @dataclass(frozen=True, eq=False)
 class Placed:
-    """A site for every core, its cost, and whether the search ran to its planned end."""
+    """A site for every core, and its cost."""
 
     site: IntArray
     cost: float
-    complete: bool
 
 
 @inner_kernel
@@ -232,26 +231,31 @@ class _Walk:
 
 
 def anneal(
-    problem: Problem, seed: int = 0, effort: int = 60_000_000, time_limit_s: float = 5.0
+    problem: Problem,
+    seed: int,
+    effort: int,
+    watch: Watch,
+    start: IntArray | None = None,
 ) -> Placed:
     """Best of several annealed starts; never worse than the best start.
 
     Args:
         problem: what to place.
-        seed: of the moves and the random start; equal seeds give equal results unless the time
-            limit strikes.
+        seed: of the moves and the random start; equal seeds give equal results unless the watch
+            cuts them.
         effort: destinations looked at, over all starts (about 20 ns each).
-        time_limit_s: wall-clock limit; ``Placed.complete`` says whether it struck.
+        watch: time limit and interrupt.
+        start: [cores] a good placement that is annealed without heating it; None tries others.
     """
-    starts = (row_major(problem), hilbert(problem), random_sites(problem, seed))
-    best = min(
-        (Placed(site, cost_of(problem, site), True) for site in starts), key=lambda p: p.cost
-    )
+    fresh = (row_major(problem), hilbert(problem), random_sites(problem, seed))
+    starts = fresh if start is None else (start,)
+    best = min((Placed(site, cost_of(problem, site)) for site in starts), key=lambda p: p.cost)
     moves = _budget(problem, effort) // len(starts)
     _Walk(problem, best.site, seed).sweep(0, 0.0, 1)  # compile before the clock starts
-    deadline = time.monotonic() + time_limit_s
     for number, site in enumerate(starts):
-        best = _better(best, _anneal_one(problem, site, (seed << 8) + number, moves, deadline))
+        cold = start is not None
+        found = _anneal_one(problem, site, (seed << 8) + number, moves, watch, cold)
+        best = min(best, found, key=lambda p: p.cost)
     return best
 
 
@@ -262,16 +266,11 @@ def _budget(problem: Problem, effort: int) -> int:
     return int(max(1000, min(effort / per_move, MOST_MOVES * problem.cores)))
 
 
-def _better(a: Placed, b: Placed) -> Placed:
-    winner = a if a.cost <= b.cost else b
-    return Placed(winner.site, winner.cost, a.complete and b.complete)
-
-
 def _anneal_one(
-    problem: Problem, start: IntArray, seed: int, moves: int, deadline: float
+    problem: Problem, start: IntArray, seed: int, moves: int, watch: Watch, cold: bool
 ) -> Placed:
     walk = _Walk(problem, start, seed)
-    best = Placed(walk.site.copy(), walk.cost, True)
+    best = Placed(walk.site.copy(), walk.cost)
     reach = max(problem.sites.width, problem.sites.routers // problem.sites.width)
     trial = _Walk(problem, start, seed)
     uphill, steps, _ = trial.sweep(max(200, moves // 100), np.inf, reach)
@@ -279,12 +278,13 @@ def _anneal_one(
         return best
     hot = HOTTEST * uphill / steps
     cooling = COLDEST ** (1 / (TEMPERATURES - 1))
-    for level in range(TEMPERATURES + 1):
-        if time.monotonic() > deadline:
-            return Placed(best.site, best.cost, False)
+    for level in range(2 * TEMPERATURES // 3 if cold else 0, TEMPERATURES + 1):
+        if watch.due():
+            return best
+        watch.tell(level / TEMPERATURES, best.cost)
         temperature = hot * cooling**level if level < TEMPERATURES else 0.0
         window = max(1, round(reach * (1 - level / TEMPERATURES)))
         walk.sweep(moves // TEMPERATURES, temperature, window)
         if walk.cost < best.cost * (1 - 1e-12):
-            best = Placed(walk.site.copy(), walk.cost, True)
+            best = Placed(walk.site.copy(), walk.cost)
     return best

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnc.compiler.place.problem import Problem
+from snnc.compiler.place.problem import Problem, Sites
 from snnc.ir.arrays import IntArray
 
 
@@ -20,7 +20,11 @@ def random_sites(problem: Problem, seed: int) -> IntArray:
 
 def hilbert(problem: Problem) -> IntArray:
     """Cores in order along a Hilbert curve over the mesh (as in Jin et al., ASPLOS 2023)."""
-    sites = problem.sites
+    return curve(problem.sites)[: problem.cores]
+
+
+def curve(sites: Sites) -> IntArray:
+    """[sites] sites in the order in which a Hilbert curve over the mesh meets them."""
     side = 1
     while side < max(sites.width, sites.routers // sites.width):
         side *= 2
@@ -35,4 +39,4 @@ def hilbert(problem: Problem) -> IntArray:
         turn = upper == 0
         x, y = np.where(turn, y, x), np.where(turn, x, y)
         step //= 2
-    return np.argsort(distance, kind="stable")[: problem.cores]
+    return np.argsort(distance, kind="stable")

@@ -10,15 +10,20 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from snnc.compiler.place.flows import Flows
 from snnc.compiler.place.problem import Problem
 from snnc.compiler.traffic import weighted
 from snnc.ir.arrays import IntArray, RealArray
+from snnc.ir.jit import kernel
 
-ASSIGNMENT_CORES = 400
+ASSIGNMENT_CORES = 400  # as an assignment problem
+NEAR_CORES = 4096  # with the true distances from each site
 
 
 def lower_bound(problem: Problem) -> float:
     """No placement has fewer weighted hops."""
+    if problem.cores > NEAR_CORES:
+        return bound_of_flows(Flows.of(problem))
     heavy, host_rate = _heaviest(problem)
     near = _nearest(problem, heavy.shape[1])
     charge: RealArray = 0.5 * heavy @ near.T
@@ -29,6 +34,54 @@ def lower_bound(problem: Problem) -> float:
     by_site = np.searchsorted(used, problem.sites.router)
     row, column = linear_sum_assignment(cost[:, by_site])
     return float(cost[row, by_site[column]].sum())
+
+
+def bound_of_flows(flows: Flows) -> float:
+    """As ``lower_bound`` for any number of cores, with every site in the middle of the mesh."""
+    slots = int(flows.sites.room.max(initial=1))
+    most = int(np.diff(flows.run_at[flows.run_ptr]).max(initial=0))
+    if most == 0:
+        return 0.0
+    near = _rings(slots, most)
+    arrays = flows.run_ptr, flows.run_first, flows.run_at, flows.weight
+    rounded = 0.0 if flows.unit == 1.0 else 1.0
+    total = _ideal(flows.cores, *arrays, near, np.zeros(most, np.float32), rounded)
+    return 0.5 * max(total, 0.0) * flows.unit
+
+
+def _rings(slots: int, count: int) -> RealArray:
+    """[count] distances to the other sites, nearest first, far from all edges of a mesh."""
+    near = [np.zeros(slots - 1)]
+    distance, known = 0, slots - 1
+    while known < count:
+        distance += 1
+        near.append(np.full(4 * distance * slots, float(distance)))
+        known += 4 * distance * slots
+    return np.concatenate(near)[:count]
+
+
+@kernel
+def _ideal(
+    cores: int, run_ptr: IntArray, run_first: IntArray, run_at: IntArray, weight: RealArray,
+    near: RealArray, row: RealArray, rounded: float,
+) -> float:  # fmt: skip
+    """Sum over cores of their flows to cores, heaviest first, over ever farther sites.
+
+    ``row`` is scratch.  Fixed points may be on a core's own router: they cost nothing here.
+    """
+    total = 0.0
+    for a in range(cores):
+        count = 0
+        for r in range(run_ptr[a], run_ptr[a + 1]):
+            for k in range(run_at[r], run_at[r + 1]):
+                if run_first[r] + k - run_at[r] < cores:
+                    row[count] = weight[k]
+                    count += 1
+        part = np.sort(row[:count])
+        for k in range(count):
+            # Weights were rounded up by less than ``rounded``.
+            total += (np.float64(part[count - 1 - k]) - rounded) * near[k]
+    return total
 
 
 def _heaviest(problem: Problem) -> tuple[RealArray, RealArray]:

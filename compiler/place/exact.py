@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from ortools.sat.python import cp_model
 
 from snnc.compiler.place.anneal import cost_of
 from snnc.compiler.place.problem import Problem
+from snnc.compiler.place.watch import Watch
 from snnc.compiler.solver import new_solver
 from snnc.ir.arrays import IntArray
 
@@ -20,12 +22,11 @@ LARGEST_COEFFICIENT = 1_000_000
 
 @dataclass(frozen=True, eq=False)
 class Solved:
-    """A placement, its cost, a bound no placement can beat, and whether time ran out."""
+    """A placement, its cost, and a bound no placement can beat."""
 
     site: IntArray
     cost: float
     bound: float
-    complete: bool
 
 
 def model_size(problem: Problem) -> int:
@@ -38,7 +39,7 @@ def model_size(problem: Problem) -> int:
 
 
 def solve(
-    problem: Problem, start: IntArray, bound: float, effort: float, seed: int, time_limit_s: float
+    problem: Problem, start: IntArray, bound: float, effort: float, seed: int, watch: Watch
 ) -> Solved:
     """Improve a placement to the proven optimum, as far as the effort goes.
 
@@ -48,11 +49,11 @@ def solve(
         bound: a known lower bound, added to the model.
         effort: deterministic time of the solver; equal efforts give equal results.
         seed: of the solver.
-        time_limit_s: wall-clock limit behind the effort.
+        watch: time limit behind the effort, and interrupt.
     """
     top = float(problem.weight.max(initial=0.0))
     if top == 0.0:
-        return Solved(start, 0.0, 0.0, True)
+        return Solved(start, 0.0, 0.0)
     exact = bool((problem.weight == np.round(problem.weight)).all()) and top <= LARGEST_COEFFICIENT
     scale = 1.0 if exact else LARGEST_COEFFICIENT / top
     weight = np.floor(problem.weight * scale + (0.0 if not exact else 0.5)).astype(np.int64)
@@ -64,15 +65,27 @@ def solve(
     model.minimize(objective)
     solver = new_solver(seed)
     solver.parameters.max_deterministic_time = effort
-    solver.parameters.max_time_in_seconds = time_limit_s
-    status = solver.solve(model)
+    solver.parameters.max_time_in_seconds = max(watch.left_s, 1e-3)
+    status = _solved(solver, model, watch)
     proven = max(bound, solver.best_objective_bound / scale)
     cost = cost_of(problem, start)
     if status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         site = at.sites(solver)
         if cost_of(problem, site) < cost:
             start, cost = site, cost_of(problem, site)
-    return Solved(start, cost, min(proven, cost), solver.wall_time < time_limit_s)
+    return Solved(start, cost, min(proven, cost))
+
+
+def _solved(solver: cp_model.CpSolver, model: cp_model.CpModel, watch: Watch) -> Any:
+    """Status of the solver, which works in a thread so that Ctrl-C reaches Python meanwhile."""
+    status: list[Any] = []
+    worker = threading.Thread(target=lambda: status.append(solver.solve(model)))
+    worker.start()
+    while worker.is_alive():
+        worker.join(0.05)
+        if watch.due():
+            solver.stop_search()
+    return status[0]
 
 
 class _Positions:

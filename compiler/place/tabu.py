@@ -7,13 +7,13 @@ few facilities shuffled, more of them the longer nothing was gained (Misevicius 
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
 
 from snnc.compiler.place.anneal import random
 from snnc.compiler.place.quadratic import Quadratic
+from snnc.compiler.place.watch import Watch
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.jit import inner_kernel, lean_kernel, summing
 
@@ -23,11 +23,10 @@ STALE = 40  # runs without gain before a fresh random start
 
 @dataclass(frozen=True, eq=False)
 class Assigned:
-    """An assignment [n] of sites, its cost, and whether the planned search was finished."""
+    """An assignment [n] of sites, and its cost."""
 
     site: IntArray
     cost: float
-    complete: bool
 
 
 @summing
@@ -155,27 +154,24 @@ def _shuffled(p: IntArray, strength: int, rng: np.random.Generator) -> IntArray:
     return result
 
 
-def search(
-    problem: Quadratic, start: IntArray, seed: int, runs: int, time_limit_s: float
-) -> Assigned:
+def search(problem: Quadratic, start: IntArray, seed: int, runs: int, watch: Watch) -> Assigned:
     """Best assignment of ``runs`` tabu runs, never worse than ``start`` [n].
 
-    Equal seeds and runs give equal results unless the time limit strikes.
+    Equal seeds and runs give equal results unless the watch cuts them.
     """
     n = problem.distance.shape[0]
     if n < 2:
-        return Assigned(start, problem.cost(start), True)
+        return Assigned(start, problem.cost(start))
     best: IntArray = np.concatenate([start, np.setdiff1d(np.arange(n), start)]).astype(np.int64)
     walk = _Walk(problem, seed)
     rng = np.random.default_rng(seed)
     best_cost = walk.run(best, 0, np.inf)[1]  # compiles before the clock starts
     base, base_cost, stale, strength = best, best_cost, 0, 2
-    deadline = time.monotonic() + time_limit_s
-    complete = True
-    for _ in range(runs):
-        if time.monotonic() > deadline:
-            complete = False
+    for number in range(runs):
+        if watch.due():
             break
+        if number % 16 == 0:
+            watch.tell(number / runs, best_cost * walk.unit)
         if stale > STALE:
             base, base_cost, stale, strength = rng.permutation(n), np.inf, 0, 2
         found, cost = walk.run(_shuffled(base, strength, rng), RUN * n, best_cost)
@@ -187,7 +183,7 @@ def search(
         if cost < best_cost:
             best, best_cost = found, cost
     site = best[: start.size]
-    return Assigned(site, problem.cost(site), complete)
+    return Assigned(site, problem.cost(site))
 
 
 class _Walk:
@@ -200,11 +196,15 @@ class _Walk:
         self.even, self.placed = even is not None, bool(whole.linear.any())
         self.delta, self.until, self.row = np.zeros((n, n)), np.zeros((n, n), int), np.zeros((2, n))
         self.state = np.array([(seed + 1) * 0x9E3779B97F4A7C15 % 2**64], np.uint64)
+        self.unit = 1.0
+        cost = whole.cost(np.arange(n))
+        if cost > 0:
+            self.unit = problem.square.cost(np.arange(n)) / cost
 
     def run(self, start: IntArray, iterations: int, known: float) -> tuple[IntArray, float]:
         """Best assignment of one tabu run, and its cost in the units of ``whole``."""
-        self.until[:] = 0
         best, whole = np.empty_like(start), self.whole
+        self.until[:] = 0
         b = whole.distance[np.ix_(start, start)]
         cost = _tabu(
             iterations, start.copy(), whole.flow, np.ascontiguousarray(whole.flow.T), b,

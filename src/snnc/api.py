@@ -7,6 +7,7 @@ Heavy libraries (Numba, OR-Tools) are imported inside the functions that need th
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from snnc.backends.lava import LavaOptions
     from snnc.build_folder import BuildFolder
     from snnc.environment import Doctor, SetupResult
+    from snnc.ir.arrays import IntArray
     from snnc.ir.deployment import Deployment
     from snnc.ir.integer_network import IntegerNetwork
     from snnc.ir.network import Network
@@ -69,7 +71,9 @@ def compile(
     build_dir: AnyPath | None = None,
     dump_ir: AnyPath | None = None,
     stop_after: str | None = None,
+    placement_start: AnyPath | Deployment | None = None,
     on_stage: OnStage = _silent,
+    on_placement: Callable[[float, float], None] = _silent,
 ) -> CompileResult:
     """Compile a trained network for a chip.
 
@@ -83,7 +87,12 @@ def compile(
         build_dir: folder that receives log, times, IR of every stage, configuration and report.
         dump_ir: folder that receives the IR after every stage.
         stop_after: last stage to run, one of ``snnc.compiler.pipeline.STAGES``.
+        placement_start: artifact of the same network whose placement of cores is improved.
         on_stage: called as (stage, None) at a stage's start, (stage, seconds) at its end.
+        on_placement: called as (share of the placement search done, weighted hops now).
+
+    Ctrl-C during the placement search ends it with the best placement so far; the report then says
+    ``interrupted``.  A second one interrupts the compilation.
 
     Raises:
         SnncError: what is wrong with model, data, options or output, and what to do.
@@ -116,6 +125,8 @@ def compile(
         source.static,
         _dump_folder(dump_ir, folder),
         on_stage,
+        _former_placement(placement_start),
+        on_placement,
     )
     effect = None
     try:
@@ -129,6 +140,8 @@ def compile(
         data = source.data if options.offsets else None
         if data is not None and not isinstance(deployment, PhasedDeployment):
             deployment = kept_if_good(deployment, data)
+        if placement_start is not None:
+            deployment = _with_start(deployment, placement_start)
         effect = measured(job, source.data)
         if effect is not None:
             report = {**deployment.report, "semantics": effect}
@@ -573,6 +586,18 @@ def _check_output(output: Path, *sources: object) -> None:
     """Raise ``OutputError`` early where the output cannot be written or is one of the inputs."""
     check_writable(output)
     check_separate(output, *(Path(s) for s in sources if isinstance(s, str | Path)))
+
+
+def _with_start(deployment: Program, start: AnyPath | Deployment) -> Program:
+    """Record which places the placement started from."""
+    location = _deployment(start).cores.location.astype("<i8")
+    digest = hashlib.sha256(location.tobytes()).hexdigest()
+    known = {**deployment.provenance, "placement_start": digest}
+    return dataclasses.replace(deployment, provenance=known)
+
+
+def _former_placement(start: AnyPath | Deployment | None) -> IntArray | None:
+    return None if start is None else _deployment(start).cores.location
 
 
 def _dump_folder(dump_ir: AnyPath | None, folder: BuildFolder | None) -> Path | None:

@@ -7,18 +7,20 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from support.placing import is_legal, multicast, problem_of, toy, unicast
 
-from snnc.backends.targets import load
 from snnc.compiler.place import cost_of, place
 from snnc.compiler.place.anneal import anneal
 from snnc.compiler.place.baselines import hilbert, random_sites, row_major
 from snnc.compiler.place.bound import lower_bound
 from snnc.compiler.place.exact import solve
-from snnc.compiler.place.problem import Problem, Sites, sites_of
+from snnc.compiler.place.flows import Flows
+from snnc.compiler.place.huge import Work, spread
+from snnc.compiler.place.problem import Problem, Sites
+from snnc.compiler.place.watch import Watch
 from snnc.compiler.traffic import Traffic
 from snnc.ir.arrays import IntArray
 from snnc.ir.errors import CapacityError
-from snnc.ir.target import Target
 from snnc.ir.topology import mesh_of
 
 Engine = Callable[[Problem], IntArray]
@@ -26,8 +28,9 @@ ENGINES: dict[str, Engine] = {
     "row-major": row_major,
     "hilbert": hilbert,
     "random": lambda p: random_sites(p, 1),
-    "annealing": lambda p: anneal(p, 1, 100_000).site,
-    "cp-sat": lambda p: solve(p, row_major(p), 0.0, 0.2, 0, 5.0).site,
+    "annealing": lambda p: anneal(p, 1, 100_000, Watch(60.0)).site,
+    "cp-sat": lambda p: solve(p, row_major(p), 0.0, 0.2, 0, Watch(5.0)).site,
+    "flows": lambda p: spread(Flows.of(p), 1, Work(200, 10, 10), Watch(60.0)).site,
     "all": lambda p: _sites_from(p, place(p, 1, "low")),
 }
 
@@ -39,36 +42,6 @@ def _sites_from(problem: Problem, placement: object) -> IntArray:
     return np.searchsorted(key, router * problem.sites.slots + location[:, 2])
 
 
-def toy(**topology: object) -> Target:
-    data = load("toy-mesh").model_dump(by_alias=True)
-    data["topology"] |= topology
-    return Target.model_validate(data)
-
-
-def problem_of(target: Target, traffic: Traffic, chips: int = 1) -> Problem:
-    mesh = mesh_of(target, chips)
-    host = mesh.router(*target.topology.host_router)
-    return Problem.of(traffic, sites_of(target, mesh), host)
-
-
-def unicast(cores: int, edges: list[tuple[int, int, float]]) -> Traffic:
-    sender, dest, rate = (np.array(column) for column in zip(*edges, strict=True))
-    nothing = np.zeros(0, np.int64)
-    return Traffic(
-        cores, sender.astype(np.int64), rate.astype(float), np.arange(len(edges) + 1),
-        dest.astype(np.int64), nothing, nothing,
-    )  # fmt: skip
-
-
-def multicast(cores: int, nets: list[tuple[int, list[int], float]]) -> Traffic:
-    sender = np.array([n[0] for n in nets])
-    dest_ptr = np.cumsum([0, *(len(n[1]) for n in nets)])
-    dest = np.array([d for n in nets for d in n[1]])
-    nothing = np.zeros(0, np.int64)
-    rate = np.array([n[2] for n in nets], float)
-    return Traffic(cores, sender, rate, dest_ptr, dest, nothing, nothing)
-
-
 def random_traffic(cores: int, seed: int, fan: int = 1) -> Traffic:
     rng = np.random.default_rng(seed)
     nets = []
@@ -76,14 +49,6 @@ def random_traffic(cores: int, seed: int, fan: int = 1) -> Traffic:
         dest = np.sort(rng.choice(cores, min(fan, cores), replace=False)).tolist()
         nets.append((int(rng.integers(-1, cores)), dest, float(rng.integers(1, 20))))
     return multicast(cores, nets)
-
-
-def is_legal(problem: Problem, site: IntArray) -> bool:
-    return (
-        site.size == problem.cores
-        and np.unique(site).size == site.size
-        and 0 <= site.min(initial=0) <= site.max(initial=0) < problem.sites.count
-    )
 
 
 def true_cost(problem: Problem, site: IntArray) -> float:
@@ -168,7 +133,7 @@ def test_a_core_that_only_hears_the_host_sits_at_the_host(engine: str) -> None:
 def test_cp_sat_equals_brute_force_on_tiny_meshes(seed: int, fan: int) -> None:
     target = toy(grid=(3, 2), usable_cores=6, cores_per_router=1)
     problem = problem_of(target, random_traffic(4, seed, fan))
-    solved = solve(problem, row_major(problem), 0.0, 20.0, 0, 20.0)
+    solved = solve(problem, row_major(problem), 0.0, 20.0, 0, Watch(20.0))
     assert solved.cost == brute_force(problem)
     assert solved.bound == pytest.approx(solved.cost)
 
@@ -185,7 +150,7 @@ def test_the_lower_bound_is_never_above_the_optimum(seed: int, fan: int) -> None
 @pytest.mark.parametrize("fan", [1, 4])
 def test_annealing_is_never_worse_than_any_of_its_starts(seed: int, fan: int) -> None:
     problem = problem_of(toy(), random_traffic(14, seed, fan))
-    found = anneal(problem, seed, 10_000)
+    found = anneal(problem, seed, 10_000, Watch(60.0))
     starts = (row_major(problem), hilbert(problem), random_sites(problem, seed))
     assert found.cost <= min(cost_of(problem, s) for s in starts)
     assert found.cost == pytest.approx(true_cost(problem, found.site))
@@ -193,7 +158,7 @@ def test_annealing_is_never_worse_than_any_of_its_starts(seed: int, fan: int) ->
 
 def test_annealing_depends_only_on_its_seed() -> None:
     problem = problem_of(toy(), random_traffic(14, 0, 2))
-    first, second = (anneal(problem, 3, 100_000).site for _ in range(2))
+    first, second = (anneal(problem, 3, 100_000, Watch(60.0)).site for _ in range(2))
     assert np.array_equal(first, second)
 
 

@@ -9,6 +9,7 @@ from support.paths import require_data
 from snnc.compiler.place.anneal import anneal
 from snnc.compiler.place.bound import lower_bound
 from snnc.compiler.place.problem import Problem, Sites
+from snnc.compiler.place.watch import Watch
 from snnc.compiler.traffic import Traffic
 
 
@@ -36,4 +37,4 @@ def instance(name: str) -> tuple[Problem, float]:
 def test_annealing_comes_within_two_percent_of_the_published_optimum(name: str) -> None:
     problem, optimum = instance(name)
     assert lower_bound(problem) <= optimum
-    assert optimum <= anneal(problem, 0, 20_000_000, 60.0).cost <= 1.02 * optimum
+    assert optimum <= anneal(problem, 0, 20_000_000, Watch(60.0)).cost <= 1.02 * optimum

@@ -65,6 +65,8 @@ def compile_command(
     max_spikes: opt.MaxSpikes = None,
     seed: opt.MapperSeed = None,
     time_limit: opt.TimeLimit = None,
+    effort: opt.Effort = None,
+    placement_start: opt.PlacementStart = None,
     calibration: opt.Calibration = None,
     calibration_samples: opt.CalibrationSamples = None,
     encode: opt.CalibrationEncode = None,
@@ -110,6 +112,7 @@ def compile_command(
         "constructor": constructor,
         "time_axis": time_axis,
         "max_spikes": max_spikes,
+        "effort": effort,
     }  # fmt: skip
     options = configured(config, {name: v for name, v in given.items() if v is not None})
     chosen = output or Path(f"{model.stem}.snnc")
@@ -123,7 +126,9 @@ def compile_command(
             build_dir=build_dir,
             dump_ir=dump_ir,
             stop_after=stop_after,
+            placement_start=placement_start,
             on_stage=stages,
+            on_placement=stages.placing,
         )
     if as_json:
         shell.print_json(result.as_dict())

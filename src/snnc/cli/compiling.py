@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
+from rich.progress_bar import ProgressBar
 from rich.status import Status
+from rich.table import Table
 
 from snnc.cli import shell
 from snnc.reporting.terminal import show_report
@@ -15,6 +19,7 @@ class Stages:
     def __init__(self, *, show: bool) -> None:
         console = shell.err()
         self._status: Status | None = None
+        self._shown = 0.0
         if show and console.is_terminal:
             self._status = console.status("starting")
             self._status.start()
@@ -27,6 +32,17 @@ class Stages:
             self._status.update(stage)
         else:
             self._status.console.print(f"[dim]{stage:<12}{seconds:7.2f} s[/dim]")
+
+    def placing(self, share: float, hops: float) -> None:
+        """Called by the placement search: a bar beside the running stage, at most 10 per second."""
+        now = time.monotonic()
+        if self._status is None or now - self._shown < 0.1:
+            return
+        self._shown = now
+        line = Table.grid(padding=(0, 1))
+        text = f"placing {hops:,.0f} packet hops; Ctrl-C takes the best so far"
+        line.add_row(ProgressBar(total=1.0, completed=share, width=30), text)
+        self._status.update(line)
 
     def __enter__(self) -> Stages:
         return self

@@ -137,7 +137,24 @@ MapperSeed = Annotated[
 ]
 TimeLimit = Annotated[
     float | None,
-    typer.Option(help="Seconds each exact placement search may take.", show_default="5"),
+    typer.Option(
+        help="Seconds the search for a placement may take; Ctrl-C ends it earlier, with the best "
+        "placement so far.",
+        show_default="5",
+    ),
+]
+Effort = Annotated[
+    str | None,
+    typer.Option(
+        help="How long to search for a placement: low, normal, high.", show_default="normal"
+    ),
+]
+PlacementStart = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="ARTIFACT",
+        help="Improve the placement of this artifact of the same network, e.g. one cut by Ctrl-C.",
+    ),
 ]
 
 # What a model file does not say.

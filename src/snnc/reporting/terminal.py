@@ -122,6 +122,8 @@ def _energy(energy: Mapping[str, Any] | None) -> str:
 def placement_quality(found: Mapping[str, Any]) -> str:
     """Objective, proven bound and gap; and whether the time limit cut the search."""
     cut = "" if found["complete"] else "; cut by --time-limit, so not reproducible"
+    if found.get("interrupted"):
+        cut = "; cut by Ctrl-C: --placement-start goes on from here"
     return (
         f"{found['objective']:,.0f} packet hops per sample, proven bound "
         f"{found['lower_bound']:,.0f} (gap {100 * found['gap']:.0f} %){cut}"
