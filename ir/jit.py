@@ -7,10 +7,14 @@ assignments, allocations and sorts inside a kernel cost up to seconds, so caller
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core.dispatcher import Dispatcher
 from numba.core.options import DefaultOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,9 +33,38 @@ _INNER = _known(no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _cached(function: F, options: dict[str, Any]) -> F:
     """Cached beside the source or in the user's cache folder, if one can be written."""
     try:
-        return cast(F, numba.njit(cache=True, **options)(function))
+        compiled = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # Numba: "no locator available"
         return cast(F, numba.njit(**options)(function))
+    # Numba asks for the age of the kernel's own file only, and would go on running the old code
+    # of kernels that it calls in other files: their age belongs to the stamp of the cache.
+    file: Any = getattr(compiled._cache, "_cache_file", None)
+    if hasattr(file, "_source_stamp"):
+        file._source_stamp = (file._source_stamp, _called(function))
+    return cast(F, compiled)
+
+
+def _called(function: Callable[..., Any]) -> tuple[tuple[str, float, int], ...]:
+    """Module, time and size of the files whose kernels and named tuples the function's imports."""
+    found: dict[str, tuple[float, int]] = {}
+    todo = [function.__globals__]
+    while todo:
+        for value in tuple(todo.pop().values()):
+            module = _compiled_part(value)
+            if module is not None and module.__file__ and module.__name__ not in found:
+                about = Path(module.__file__).stat()
+                found[module.__name__] = (about.st_mtime, about.st_size)
+                todo.append(vars(module))
+    return tuple((name, *found[name]) for name in sorted(found))
+
+
+def _compiled_part(value: Any) -> ModuleType | None:
+    """The module that a global brings into a kernel: it is one with kernels, or is from one."""
+    if isinstance(value, ModuleType):
+        return value if any(isinstance(v, Dispatcher) for v in vars(value).values()) else None
+    if isinstance(value, Dispatcher) or (isinstance(value, type) and hasattr(value, "_fields")):
+        return sys.modules[value.__module__]
+    return None
 
 
 def kernel(function: F) -> F:
