@@ -43,7 +43,7 @@ from snnc.simulators.functional.layouts import TARGET_BITS
 LAYERS, FAN_IN = 10, 100
 THRESHOLD, DECAY, DECAY_BITS = 4096, 3995, 12
 BIASES, LARGEST = (150, 400), 100
-# Bytes of memory a peer takes per synapse, measured; and what to install.
+# Bytes of memory a peer takes per synapse, on the safe side; and what to install.
 PEERS = {
     "brian2": (110, ("brian2==2.9.0", "numpy<2.3", "setuptools<81")),
     "nest": (90, ("nest-simulator",)),

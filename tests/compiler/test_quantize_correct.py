@@ -13,7 +13,7 @@ from support.small_target import small_target
 from snnc.backends.targets import load
 from snnc.compiler.quantize import QuantizeOptions, fidelity, parse_corrections, quantize
 from snnc.compiler.quantize.rounding import moments, rounded
-from snnc.compiler.summary import _approximations
+from snnc.compiler.summary import approximations
 from snnc.ir.errors import OptionError, UnsupportedError
 from snnc.ir.network import Network
 from snnc.ir.nodes import Input, Linear, Output
@@ -62,9 +62,9 @@ def test_the_report_holds_what_was_corrected() -> None:
     layer = corrections["layers"]["n"]
     assert layer["mean_shift"] > 0.01
     assert layer["spikes_off_after"] <= layer["spikes_off"]
-    assert any("biases corrected" in line for line in _approximations(found["report"]))
+    assert any("biases corrected" in line for line in approximations(found["report"]))
     matched = measured(dense_net(WEIGHTS, reset="zero"), X, "rates")["report"]
-    assert any("match spike rates" in line for line in _approximations(matched))
+    assert any("match spike rates" in line for line in approximations(matched))
 
 
 def test_what_calibrated_rounding_leaves_out_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ def test_what_calibrated_rounding_leaves_out_is_told(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("snnc.compiler.quantize.rounding.WIDEST", 15)
     report = measured(network, X, "rounding")["report"]
     assert len(report["rounded_to_nearest"]) == 1
-    assert any("not by calibration" in line for line in _approximations(report))
+    assert any("not by calibration" in line for line in approximations(report))
 
 
 def test_a_memory_budget_is_reported_beside_corrections() -> None:

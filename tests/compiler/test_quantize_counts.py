@@ -12,7 +12,7 @@ from support.real_nets import dense_net, neuron, spikes
 from support.small_target import small_target
 
 from snnc.compiler.quantize import QuantizeOptions, quantize
-from snnc.compiler.summary import _approximations
+from snnc.compiler.summary import approximations
 from snnc.ir.errors import OptionError, UnsupportedError
 from snnc.ir.network import Network
 from snnc.ir.nodes import Add, Delay, Input, Linear, Output
@@ -64,7 +64,7 @@ def test_the_bound_is_reached_by_the_worst_input() -> None:
     got = run(found.network, {"in": np.ones((1, 3, 2), np.int64)})
     assert got.spikes["n"].value.tolist() == [3, 3, 3]
     assert "proven from the weights" in found.network.assumptions["count.n"]
-    assert _approximations(found.report) == []
+    assert approximations(found.report) == []
 
 
 def two_layers() -> Network:
@@ -91,7 +91,7 @@ def test_bounds_grow_from_layer_to_layer_and_a_limit_is_reported() -> None:
     capped = done(two_layers(), max_spikes=2)
     assert [p.levels for p in capped.network.populations] == [2, 2]
     assert "--max-spikes" in capped.network.assumptions["count.b"]
-    assert any("at most 2 spikes per step" in line for line in _approximations(capped.report))
+    assert any("at most 2 spikes per step" in line for line in approximations(capped.report))
     assert not same_spikes(two_layers(), capped.network, data)
     assert done(two_layers(), max_spikes=1000).report["layers"]["b"]["count"]["limit"] < 1000
     with pytest.raises(OptionError, match="--max-spikes"):

@@ -10,7 +10,7 @@ from support.real_nets import dense_net, spikes
 from support.small_target import small_target
 
 from snnc.compiler.quantize import QuantizeOptions, fidelity, quantize
-from snnc.compiler.summary import _approximations
+from snnc.compiler.summary import approximations
 from snnc.ir.errors import OptionError, UnsupportedError
 
 GENERATOR = np.random.default_rng(0)
@@ -34,7 +34,7 @@ def test_a_target_without_such_decays_refuses_them_unless_asked() -> None:
     found = measured(LINEAR, "linear", decay=0.9)
     assert found["neuron"].leak.is_identity
     assert found["report"]["leaks"]["n"]["lost_per_step"] > 0.01
-    assert any("instead of decaying" in line for line in _approximations(found["report"]))
+    assert any("instead of decaying" in line for line in approximations(found["report"]))
     assert 0 < found["different"] < found["spikes"]
     dropped = measured(LINEAR, None, decay=1.0)  # no leak at all fires far more often
     leaky = measured(small_target(), None, decay=0.9)
@@ -55,7 +55,7 @@ def test_shifts_are_the_nearest_and_exact_where_they_fit() -> None:
     near = measured(small_target(), "shift", decay=0.9)
     neuron = near["neuron"]
     assert neuron.leak.multiplier / 2**neuron.leak.shift == 0.875
-    assert any("by shifts" in line for line in _approximations(near["report"]))
+    assert any("by shifts" in line for line in approximations(near["report"]))
     assert near["report"]["leaks"]["n"]["decay_error"] == pytest.approx(0.025)
     assert near["different"] > measured(small_target(), None, decay=0.9)["different"]
 
