@@ -273,7 +273,7 @@ def _unrolled(
     size = (pointers.size - 1, channels * spatial)
     small = max(size[1], int(pointers[-1])) < 2**31
     index = np.empty(pointers[-1], np.int32 if small else np.int64)
-    value = np.empty(pointers[-1], np.int64)
+    value = np.empty(pointers[-1], kernel.dtype)  # real numbers, too: normalise works on them
     group = kernel.shape[0] * kernel.shape[1] // channels
     _unroll(
         np.ascontiguousarray(kernel), group, spatial, np.concatenate([[0], np.cumsum(window)]),

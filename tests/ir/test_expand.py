@@ -18,7 +18,7 @@ from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.neuron import Neuron, Reset
 from snnc.ir.nodes import Add, Input, Linear, Mul, Output
 from snnc.ir.types import ValueType
-from snnc.ir.weights import Dense
+from snnc.ir.weights import Conv, Dense
 from snnc.simulators.reference import run
 from snnc.simulators.reference.neuron import PopulationState
 from snnc.simulators.reference.operators import linear
@@ -81,6 +81,14 @@ def test_a_convolution_is_unrolled_from_both_sides_alike(shape: tuple[int, ...],
     by_source = expand_module._conv_matrix(conv, shape, by_source=True)
     assert by_source.has_sorted_indices
     np.testing.assert_array_equal(by_source.toarray().T, weight_matrix(conv, shape).toarray())
+
+
+def test_weights_that_are_no_integers_keep_their_fractions() -> None:
+    """Normalisation composes the operators of trained networks with the same matrices."""
+    matrix = weight_matrix(
+        Conv(np.full((1, 1, 1, 1), 0.75), (1, 1), ((0, 0), (0, 0)), (1, 1)), (1, 2, 2)
+    )
+    np.testing.assert_array_equal(matrix.toarray(), 0.75 * np.eye(4))
 
 
 def _net(*nodes: Any) -> IntegerNetwork:
