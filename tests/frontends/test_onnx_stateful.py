@@ -304,7 +304,7 @@ def test_the_exporter_refuses_what_it_cannot_write(tmp_path: Path) -> None:
 
 def test_random_networks_are_not_silent(tmp_path: Path) -> None:
     networks = [random_real_network(np.random.default_rng(seed)) for seed in range(25)]
-    assert sum(same(n, through_file(n, tmp_path), steps=10) for n in networks) > 10_000
+    assert sum(same(n, through_file(n, tmp_path), steps=10) for n in networks) > 5_000
 
 
 def test_a_model_file_is_written_as_onnx(tmp_path: Path) -> None:

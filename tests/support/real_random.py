@@ -66,7 +66,7 @@ def random_real_neuron(rng: np.random.Generator, node: Neuron) -> RealNeuron:
         fields["initial"] = draw(-0.5, 0.5)
     if rng.random() < 0.2:
         fields["minimum"] = -float(rng.uniform(0.5, 2))
-    if node.emit == "count":
+    if node.emit != "state":
         fields |= _firing(rng, draw)
     return RealNeuron(node.name, node.inputs, shape, **fields)
 
