@@ -1,8 +1,8 @@
 """The zoo from PyTorch to the cores: what is compared, what differs, what it costs.
 
 Every network of ``tests/support/torch_zoo`` with its numbers rounded to powers of two: PyTorch
-in float64 = real network = integers = functional simulator = emulated toy mesh (= Lava), logits and every
-spike train::
+in float64 = real network = integers = functional simulator = emulated toy mesh (= Lava), logits
+and every spike train::
 
     pip install '.[torch-test]' && pip install --no-deps spikingjelly==2.0.0
     python benchmarks/zoo_on_chip.py [--samples 5] [--lava] [NAME ...]
