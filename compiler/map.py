@@ -13,7 +13,14 @@ from snnc.compiler.assemble import assemble
 from snnc.compiler.encode import encode, sent_pairs
 from snnc.compiler.layerwise import one_core_each, place_layers
 from snnc.compiler.mapping_report import Usage, mapping_report
-from snnc.compiler.options import PARTITIONERS, ROUTINGS, Partitioner, RoutingRule
+from snnc.compiler.options import (
+    EFFORTS,
+    PARTITIONERS,
+    ROUTINGS,
+    Partitioner,
+    RoutingRule,
+    check_choice,
+)
 from snnc.compiler.partition import partition
 from snnc.compiler.partition.limits import Limits
 from snnc.compiler.partition.meter import Meter
@@ -73,24 +80,9 @@ class MapOptions:
     routing: RoutingRule = "xy"
 
     def __post_init__(self) -> None:
-        if self.effort not in ("low", "normal", "high"):
-            raise OptionError(
-                "unknown effort", where="effort", found=self.effort, allowed="low, normal, high"
-            )
-        if self.partitioner not in PARTITIONERS:
-            raise OptionError(
-                "no such partitioner",
-                where="--partitioner",
-                found=self.partitioner,
-                allowed=", ".join(PARTITIONERS),
-            )
-        if self.routing not in ROUTINGS:
-            raise OptionError(
-                "no such routing",
-                where="--routing",
-                found=self.routing,
-                allowed=", ".join(ROUTINGS),
-            )
+        check_choice("--effort", self.effort, EFFORTS)
+        check_choice("--partitioner", self.partitioner, PARTITIONERS)
+        check_choice("--routing", self.routing, ROUTINGS)
         if not self.time_limit_s > 0:
             raise OptionError(
                 "the time limit must be positive", where="--time-limit", found=self.time_limit_s

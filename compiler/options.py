@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -17,6 +17,14 @@ PARTITIONERS: tuple[Partitioner, ...] = get_args(Partitioner)
 """How populations are cut: layers without geometry as hypergraphs too, none, or all of them."""
 RoutingRule = Literal["xy", "yx", "tree", "balanced"]
 ROUTINGS: tuple[RoutingRule, ...] = get_args(RoutingRule)
+
+
+def check_choice(flag: str, found: str, allowed: Sequence[str]) -> None:
+    """Raise ``OptionError`` unless an option has one of the values that it may have."""
+    if found not in allowed:
+        raise OptionError(
+            "not one of the choices", where=flag, found=found, allowed=", ".join(allowed)
+        )
 
 
 @dataclass(frozen=True)
@@ -105,41 +113,11 @@ class CompileOptions:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise OptionError("must be at least 1", where=_flag(name), found=value)
-        if self.semantics not in SEMANTICS:
-            raise OptionError(
-                "not one of the choices",
-                where="--semantics",
-                found=self.semantics,
-                allowed=", ".join(SEMANTICS),
-            )
-        if self.effort not in EFFORTS:
-            raise OptionError(
-                "not one of the choices",
-                where="--effort",
-                found=self.effort,
-                allowed=", ".join(EFFORTS),
-            )
-        if self.wire_code not in PREFERENCES:
-            raise OptionError(
-                "no such wire code",
-                where="--wire-code",
-                found=self.wire_code,
-                allowed=", ".join(PREFERENCES),
-            )
-        if self.partitioner not in PARTITIONERS:
-            raise OptionError(
-                "no such partitioner",
-                where="--partitioner",
-                found=self.partitioner,
-                allowed=", ".join(PARTITIONERS),
-            )
-        if self.routing not in ROUTINGS:
-            raise OptionError(
-                "no such routing",
-                where="--routing",
-                found=self.routing,
-                allowed=", ".join(ROUTINGS),
-            )
+        check_choice("--semantics", self.semantics, SEMANTICS)
+        check_choice("--effort", self.effort, EFFORTS)
+        check_choice("--wire-code", self.wire_code, PREFERENCES)
+        check_choice("--partitioner", self.partitioner, PARTITIONERS)
+        check_choice("--routing", self.routing, ROUTINGS)
         if self.seed < 0:
             raise OptionError("must not be negative", where="--seed", found=self.seed)
         for name in ("time_limit_s", "dt", "memory_budget"):

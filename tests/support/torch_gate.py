@@ -9,10 +9,14 @@ import numpy as np
 from support import torch_compare, torch_zoo
 from support.deployed import deployed
 
+from snnc.backends.lava import run_on_lava
+from snnc.backends.lava.jobs import Job
+from snnc.backends.lava.lower import lower
 from snnc.backends.targets import load
 from snnc.compiler.quantize import QuantizeOptions, quantize
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input, Output
+from snnc.on_lava import as_result
 from snnc.simulators import cycle, reference
 from snnc.simulators.functional import Functional
 from snnc.simulators.reference.real import run_real
@@ -30,6 +34,7 @@ class Gate:
         logits: largest difference of a logit between PyTorch's real network and the integers.
         spikes: compared, in populations that PyTorch has too.
         cores, ticks: of the deployment.
+        lava: entries in which the integers and Lava differ; None when that was not asked for.
     """
 
     name: str
@@ -41,16 +46,20 @@ class Gate:
     spikes: int
     cores: int
     ticks: int
+    lava: int | None = None
 
     @property
     def exact(self) -> bool:
         """Nothing differs anywhere."""
-        off = (self.framework, self.integer, self.functional, self.emulated)
+        off = (self.framework, self.integer, self.functional, self.emulated, self.lava)
         return not any(off) and self.logits == 0
 
 
-def gate(name: str, samples: int = 2) -> Gate:
-    """Run one network everywhere; its numbers are rounded to powers of two first."""
+def gate(name: str, samples: int = 2, *, lava: bool = False) -> Gate:
+    """Run one network everywhere; its numbers are rounded to powers of two first.
+
+    With ``lava`` the integers also run on Lava, in the interpreter that SNNC_LAVA_PYTHON names.
+    """
     net, toy = torch_zoo.build(name), load("toy-mesh")
     # Three convolutions in a row fold into one with three times the fraction bits: 16 are allowed.
     torch_zoo.snap(net, fraction=5 if name == "repconv" else 6)
@@ -74,7 +83,14 @@ def gate(name: str, samples: int = 2) -> Gate:
         sum(real.spikes[k].count for k in shared),
         deployment.cores.count,
         deployment.schedule.ticks,
+        _differing(integer, _on_lava(whole, inputs, samples, net.steps)) if lava else None,
     )
+
+
+def _on_lava(network: Any, inputs: Any, samples: int, steps: int) -> Any:
+    plan = lower(network, steps)
+    (run,) = run_on_lava([Job(plan, inputs)])
+    return as_result(network, plan, run, samples)
 
 
 def _differing(expected: Any, found: Any) -> int:
