@@ -1,0 +1,299 @@
+"""Image networks of published shapes on several chips: our cores beside a manual mapping's.
+
+The networks of ``real_network_shapes.py`` with random weights, for images of ``--size`` pixels and
+``--width`` times the published channels, are mapped onto the fewest chips that hold our cores.
+PilotNet with Intel's published weights follows, where the shared data hold it, beside the cores
+that Intel's compiler gave it.  ImageNet shapes at full width (1.8 billion synapses for ResNet-18)
+are out of reach: convolutions are expanded to synapses, about 25 bytes each.
+
+*Manual* is what papers compare with: every layer alone on its own cores, whole output channels per
+core, equally many on each, on the fewest cores that fit; where one channel fits no core, every
+channel is cut into equal bands of rows (then columns).  Layers are cut from the last to the first,
+so that the output axons towards the next layers are known.  It is measured by the meter that
+measures ours, slot orders and encodings chosen as for ours.  Where neurons need an output axon per
+core they reach (Loihi 1), whole channels reach every core of the next layer, which asks for more
+cores there, and so on backwards.  *Lenient* is the manual mapping that may break this one limit: no
+mapping for the machine, but closer to what papers count.
+
+- unshared: clusters of ours, that is its cores if no two layers shared one.
+- saving: cores that ours does without, in % of manual; lenient saving: in % of lenient.
+- memory: synapse memory used / its capacity on the used cores, in %; points: the difference.
+- bound: no partition uses fewer cores; gap in % of ours.
+- hops, link: weighted hops and packets of the busiest link, one packet per neuron and sample.
+- CPU s: expansion to routes, without the manual mapping; GB: peak of the process, all included.
+
+Of Loihi 2 no memory layout is public.  Our description counts the bits of the weights alone, knows
+no axon limits and takes a neuron's state for 6 bytes, all too little; but we expand convolutions,
+and Intel's compiler stores a kernel once per core (81 synapses on those of the first layer).  So
+the two numbers for PilotNet are of different machines.  Its weights are shifted by 7, our
+description knows 6: it is mapped as read, which no capacity notices.  Loihi 1's limits are those of
+public tools.
+
+    python benchmarks/real_networks.py [--targets loihi1,loihi2] [--size 32] [--width 0.125]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from real_network_shapes import NETWORKS, build
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from support.paths import shared_data
+
+from snnc.backends.targets import load
+from snnc.compiler.frontends import netx
+from snnc.compiler.legalize import legalize
+from snnc.compiler.map import MapOptions, map_network
+from snnc.compiler.partition import partition
+from snnc.compiler.partition.bounds import core_bound
+from snnc.compiler.partition.limits import Limits
+from snnc.compiler.partition.meter import Meter
+from snnc.compiler.partition.select import neuron_reach, output_limit, pairs_sent
+from snnc.compiler.partition.tiling import Tiling, block_label, measure
+from snnc.compiler.partition.wiring import Wiring, wire
+from snnc.compiler.retime import Retiming, retime
+from snnc.compiler.wire import wire_codes
+from snnc.ir.arrays import IntArray, Shape, size_of
+from snnc.ir.deployment import SourceSpace
+from snnc.ir.errors import SnncError
+from snnc.ir.expand import Expansion, expand
+from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.target import Target
+
+PAPER = (
+    "Yang et al., TETCI 2024, on their machine: saved 22.25 / 17.77 / 14.80 % of the cores, gained"
+    " 9.44 / 7.96 / 5.16 points of memory"
+)
+TIMESTEPS = 4
+PILOTNET = ("lava_dl", "pilotnet_lif", "network.net")
+VENDOR = {"values": 74, "spikes": 61}
+"""Cores Intel's compiler used for PilotNet, with and without its input layer's 13
+(lava-dl, tutorials/lava/lib/dl/netx/pilotnet_snn/benchmark.ipynb @ 6b752b7f)."""
+COLUMNS = (
+    "network", "neurons", "synapses", "chips", "cores", "unshared", "manual", "saving %",
+    "lenient", "lenient saving %", "memory %", "manual memory %", "points", "lenient points",
+    "bound", "gap %", "hops", "link", "CPU s", "GB",
+)  # fmt: skip
+
+
+def equal_cuts(shape: Shape) -> list[Shape]:
+    """Blocks per axis, few first: whole channels, then single channels cut into bands."""
+    first = [(n, *(1 for _ in shape[1:])) for n in useful(shape[0])]
+    if len(shape) < 2:
+        return first
+    rows = [(shape[0], n, *(1 for _ in shape[2:])) for n in useful(shape[1])[1:]]
+    columns = [(*shape[:-1], n) for n in useful(shape[-1])[1:]] if len(shape) > 2 else []
+    return first + rows + columns
+
+
+def useful(extent: int) -> list[int]:
+    """Numbers of blocks that give different largest blocks."""
+    return sorted({-(-extent // most) for most in range(1, extent + 1)})
+
+
+def manual(meter: Meter, lenient: bool) -> list[Tiling]:
+    """The manual mapping, last layer first; a lenient one ignores output axons and targets.
+
+    Raises:
+        LookupError: no equal cut of a layer fits.
+    """
+    done: list[Tiling] = []
+    for population in reversed(range(len(meter.wiring.populations))):
+        done.append(layer_alone(meter, population, [] if lenient else done))
+    return done
+
+
+def layer_alone(meter: Meter, population: int, consumers: list[Tiling]) -> Tiling:
+    """The first equal cut that fits, and that reaches no more cores than its neurons may."""
+    node = meter.wiring.populations[population]
+    shape = node.shape or (1,)
+    least, _ = core_bound(meter, range(population, population + 1))
+    targets = sum(neuron_reach(meter, population, c) for c in consumers)
+    most = meter.limits.target.core.max_targets_per_neuron
+    if most is not None and np.max(targets, initial=0) > most:
+        raise LookupError(f"{node.name}: a neuron reaches more cores than it has targets")
+    for blocks in equal_cuts(shape):
+        label = block_label(shape, blocks)
+        if size_of(blocks) < least or meter.hopeless(population, label, size_of(blocks)):
+            continue
+        tiling = measure(meter, population, blocks, label)
+        room = output_limit(meter, tiling.counts)
+        sent: IntArray = np.zeros(tiling.clusters, np.int64)
+        sent = sum((pairs_sent(meter, tiling, c) for c in consumers), sent)
+        if meter.limits.fits(tiling.counts).all() and (room is None or (sent <= room).all()):
+            return tiling
+    raise LookupError(f"{node.name}: no equal cut fits")
+
+
+def memory_of(meter: Meter, tilings: list[Tiling]) -> float:
+    """Share of the synapse memory of the used cores that is used."""
+    (wall,) = (w for w in meter.limits.walls if w.name == "synapse_mem")
+    used = sum(int(meter.limits.use(wall, t.counts).sum()) for t in tilings)
+    return used / wall.capacity / sum(t.clusters for t in tilings)
+
+
+def wiring_of(network: IntegerNetwork, parts: Expansion, retiming: Retiming) -> Wiring:
+    """As ``map_network`` makes it."""
+    pairs = {name for name, code in retiming.schedule.codes.items() if code.pair}
+    return wire(parts, SourceSpace.of(network), retiming.extra_delay, None, pairs)
+
+
+def compared(network: IntegerNetwork, target: Target, as_read: bool) -> dict[str, Any]:
+    """One row, by ``COLUMNS``; what does not fit says so.
+
+    Args:
+        as_read: the network consists of populations and synapses already, and need not be one
+            whose neurons the target is known to compute.
+    """
+    started = time.process_time()
+    legal = network if as_read else legalize(network, target)
+    parts = expand(legal)
+    codes = wire_codes(legal, target)
+    retiming = retime(legal, target, TIMESTEPS, expansion=parts, codes=codes)
+    seconds = time.process_time() - started
+    meter = Meter(wiring_of(legal, parts, retiming), Limits.of(target))
+    row: dict[str, Any] = {
+        "network": network.name,
+        "neurons": sum(p.size for p in parts.populations),
+        "synapses": sum(f.synapses for f in meter.wiring.fanin),
+    }
+    for name, lenient in (("manual", False), ("lenient", True)):
+        try:
+            tilings = manual(meter, lenient)
+        except LookupError as error:
+            row["note"] = f"{name}: {error}"
+            continue
+        row[name] = sum(t.clusters for t in tilings)
+        row[f"{name} memory %"] = 100 * memory_of(meter, tilings)
+        del tilings
+    most = int(target.topology.max_chips.v or 1)
+    row["chips"] = math.ceil(partition(meter, most).cores / target.topology.usable_cores)
+    del meter
+    started = time.process_time()
+    options = MapOptions(time_limit_s=120)
+    report = map_network(legal, retiming, target, row["chips"], None, options, parts).report
+    row["CPU s"] = seconds + time.process_time() - started
+    used = np.array([core["use"]["synapse_mem"] for core in report["cores"]])
+    cores = row["cores"] = report["cores_used"]
+    row["unshared"] = report["partition"]["clusters"]
+    row["memory %"] = 100 * used[:, 0].sum() / used[:, 1].sum()
+    row["bound"] = report["partition"]["cores_lower_bound"]
+    row["gap %"] = 100 * (cores - row["bound"]) / cores
+    row["hops"] = report["traffic"]["weighted_hops"]
+    row["link"] = report["traffic"]["max_channel_load"]
+    for name, prefix in (("manual", ""), ("lenient", "lenient ")):
+        if name in row:
+            row[f"{prefix}saving %"] = 100 * (row[name] - cores) / row[name]
+            row[f"{prefix}points"] = row["memory %"] - row[f"{name} memory %"]
+    if not report["placement"]["complete"]:
+        row["note"] = "placement cut by its time limit"
+    return row
+
+
+def child(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure one network in this process."""
+    given = name.startswith("pilotnet-")
+    if given:
+        layer: Any = name.removeprefix("pilotnet-")
+        base = shared_data()
+        assert base is not None, "the parent looked"
+        network = netx.read(base.joinpath(*PILOTNET), netx.NetxOptions(layer))
+    else:
+        network = build(name, arguments.size, arguments.width, arguments.classes)
+    try:
+        row = compared(network, load(arguments.targets), given)
+    except SnncError as error:
+        return {"network": network.name, "note": str(error)}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return row | {"GB": peak * 1024 / 1e9}
+
+
+def measured(name: str, target: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """The row of a network, from a process of its own."""
+    command = [sys.executable, __file__, "--child", name, "--targets", target]
+    for option in ("size", "width", "classes"):
+        command += [f"--{option}", str(getattr(arguments, option))]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=arguments.limit_s
+        )
+    except subprocess.TimeoutExpired:
+        return {"network": name, "note": f"more than {arguments.limit_s:g} s"}
+    if done.returncode:
+        return {"network": name, "note": done.stderr.strip()[-300:]}
+    row: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return row
+
+
+def show(row: dict[str, Any]) -> None:
+    """A line of the table, and what there is to say."""
+    cells = [cell(row.get(name, "-")) for name in COLUMNS]
+    print(f"| {' | '.join(cells)} |", flush=True)
+    if "note" in row:
+        print(f"<!-- {row['network']}: {row['note']} -->", flush=True)
+
+
+def cell(value: Any) -> str:
+    """A number of the table."""
+    if isinstance(value, float):
+        return f"{value:.2f}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def heading(target: str) -> None:
+    """The first lines of a table."""
+    print(f"\n{target}\n\n| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
+
+
+def main() -> None:
+    """Print one table per target, then PilotNet."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--targets", default="loihi1,loihi2")
+    parser.add_argument("--networks", default=",".join((*NETWORKS, "pilotnet")))
+    parser.add_argument("--size", type=int, default=32, help="pixels along an edge")
+    parser.add_argument("--width", type=float, default=0.125, help="share of the channels")
+    parser.add_argument("--classes", type=int, default=10)
+    parser.add_argument("--limit-s", type=float, default=1800, help="longest run of a network")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        print(json.dumps(child(arguments.child, arguments)))
+        return
+    names = arguments.networks.split(",")
+    print(PAPER)
+    built = [name for name in names if name != "pilotnet"]
+    for target in arguments.targets.split(",") if built else ():
+        heading(f"{target}, {arguments.size} x {arguments.size} pixels, width {arguments.width:g}")
+        for name in built:
+            show(measured(name, target, arguments))
+    if "pilotnet" in names:
+        pilotnet(arguments)
+
+
+def pilotnet(arguments: argparse.Namespace) -> None:
+    """On Loihi 2, beside Intel's compiler, with and without the cores of the input layer."""
+    base = shared_data()
+    if base is None or not base.joinpath(*PILOTNET).exists():
+        print(f"\nPilotNet left out: no {'/'.join(PILOTNET)} in the shared data (SNNC_SHARED_DATA)")
+        return
+    heading("loihi2, PilotNet")
+    for layer, cores in VENDOR.items():
+        row = measured(f"pilotnet-{layer}", "loihi2", arguments)
+        part = "with its input layer" if layer == "values" else "behind its input layer"
+        show(row | {"network": f"PilotNet {part}"})
+        print(f"<!-- Intel's compiler: {cores} cores -->", flush=True)
+
+
+if __name__ == "__main__":
+    main()
