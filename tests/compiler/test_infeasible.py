@@ -139,7 +139,7 @@ def test_success_and_refusal_are_those_of_brute_force() -> None:
 
 @pytest.mark.slow
 def test_success_and_refusal_are_those_of_brute_force_many_times() -> None:
-    assert not disagreements(range(1000, 3000))[2]
+    assert not disagreements(range(1000, 2000))[2]
 
 
 def test_every_refusal_names_resource_need_and_limit() -> None:
@@ -177,7 +177,7 @@ def test_random_networks_on_random_machines_are_exact_or_refused(block: int) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", range(10))
+@pytest.mark.parametrize("block", range(4))
 def test_hundreds_of_random_networks_are_exact_or_refused(block: int) -> None:
     for seed in range(10_000 + 60 * block, 10_000 + 60 * block + 60):
         check_case(seed)
