@@ -137,6 +137,7 @@ def _needs_time(neuron: Neuron) -> str:
         ("a relative refractory state", neuron.recovery is not None),
         ("an emission table", neuron.emission is not None),
         ("changes that are sent", neuron.delta is not None),
+        ("changes of an activation", neuron.delta is not None),
         ("a potential that is read", neuron.emit == "state"),
     ):
         if there:

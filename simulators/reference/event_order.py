@@ -33,11 +33,12 @@ import numpy as np
 from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import SimulationError
-from snnc.ir.neuron import Neuron, StateRange, flat, flat_ladder
+from snnc.ir.neuron import Neuron, flat, flat_ladder
 from snnc.ir.nodes import Output
 from snnc.ir.wire import packet_limit
 from snnc.simulators.asynchronous import Costs, check_runnable, costs_of
 from snnc.simulators.inputs import check_inputs
+from snnc.simulators.reference.neuron import bounded
 from snnc.simulators.result import Events, RunResult
 
 ARRIVE, GO_ON = 0, 1
@@ -125,7 +126,7 @@ class _Membranes:
         return counts
 
     def _step(self, n: Neuron, i: IntArray, value: IntArray) -> IntArray:
-        v = _bounded(self.v[n.name][i] + (value << n.input_shift), n.state_range)
+        v = bounded(self.v[n.name][i] + (value << n.input_shift), n.state_range)
         up = (v >= flat_ladder(n.thresholds, n.shape)[:, i]).sum(axis=0)
         down = (-v >= flat_ladder(n.negative_thresholds, n.shape)[:, i]).sum(axis=0)
         count: IntArray = up - down
@@ -136,14 +137,8 @@ class _Membranes:
             v = np.where(count != 0, amount, v)
         elif n.reset.kind == "multiply":
             v = np.where(count > 0, n.reset.up * v, np.where(count < 0, n.reset.down * v, v))
-        self.v[n.name][i] = _bounded(v, n.state_range)
+        self.v[n.name][i] = bounded(v, n.state_range)
         return count
-
-
-def _bounded(v: IntArray, bounds: StateRange) -> IntArray:
-    if bounds.overflow == "saturate":
-        return np.clip(v, bounds.low, bounds.high)
-    return (v - bounds.low) % (bounds.high - bounds.low + 1) + bounds.low
 
 
 @dataclass

@@ -25,9 +25,9 @@ class PopulationState:
         n = self.neuron
         x = inputs << n.input_shift
         if n.current is not None:
-            x = self.current = _bounded(_leak(n.current, self.current) + x, n.current_range)
+            x = self.current = bounded(_leak(n.current, self.current) + x, n.current_range)
         bias = sum((b.value for b in n.bias if t >= b.onset), start=np.int64(0))
-        v = _bounded(_leak(n.leak, self.v) + x + bias, n.state_range)
+        v = bounded(_leak(n.leak, self.v) + x + bias, n.state_range)
         if n.emit == "state":
             self.v = v
             return v
@@ -48,7 +48,7 @@ class PopulationState:
         if n.refractory_hold:
             v = np.where(silent, n.reset.amount if n.reset.kind == "value" else 0, v)
 
-        self.v = _bounded(self._reset(v, c), n.state_range)
+        self.v = bounded(self._reset(v, c), n.state_range)
         self._adapt(c)
         if n.recovery is not None:
             met = n.recovery.factor * (n.thresholds[0] + offset)
@@ -61,12 +61,10 @@ class PopulationState:
         """What a sigma-delta neuron sends; ``a`` is what its receivers have been told."""
         bounds = self.neuron.state_range
         y = np.maximum(v, 0) if code.activation == "relu" else v
-        d = _bounded(y - self.a, bounds)
+        d = bounded(y - self.a, bounds)
         sends = np.abs(d) >= self.neuron.thresholds[0]
         message = np.clip(np.where(sends, d >> code.shift, 0), -code.limit, code.limit)
-        told = (
-            y if code.feedback == "change" else _bounded(self.a + (message << code.shift), bounds)
-        )
+        told = y if code.feedback == "change" else bounded(self.a + (message << code.shift), bounds)
         self.a = np.where(sends, told, self.a)
         return message
 
@@ -97,7 +95,8 @@ def _leak(leak: Leak, x: Any) -> Any:
     return round_shift(leak.multiplier * x, leak.shift, leak.rounding)
 
 
-def _bounded(x: Any, bounds: StateRange) -> Any:
+def bounded(x: Any, bounds: StateRange) -> Any:
+    """``range(x)``: clipped to the ends of a register, or wrapped."""
     if bounds.overflow == "saturate":
         return np.clip(x, bounds.low, bounds.high)
     return (x - bounds.low) % (bounds.high - bounds.low + 1) + bounds.low
