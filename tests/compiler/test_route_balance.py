@@ -195,7 +195,7 @@ def test_the_chip_fires_the_spikes_of_the_reference_whatever_the_routes(
     network = random_network(seed, NetworkOptions(layers=4, width=3))
     deployment = routed_deployment(network, seed, rule, chips, lanes, holes)
     report = examine(deployment)
-    assert set(report.broken) <= {"neuron", "weights"}, report.violations[:3]
+    assert set(report.broken) <= {"neuron", "weights", "wires"}, report.violations[:3]
     inputs = random_inputs(network, seed, 1, 12)
     expected = reference.run(network, inputs)
     for fidelity in ("transaction", "flit"):
