@@ -27,18 +27,22 @@ class Events:
     value: IntArray
 
     @staticmethod
+    def of(sample: IntArray, step: IntArray, index: IntArray, value: IntArray) -> Events:
+        """Columns in the types they are kept in."""
+        s, t, i = (part.astype(np.int32) for part in (sample, step, index))
+        return Events(s, t, i, value.astype(np.int64))
+
+    @staticmethod
     def from_dense(raster: IntArray, first_step: int = 0) -> Events:
         """Collect the nonzero entries of [samples, steps, neurons]."""
         sample, step, index = np.nonzero(raster)
-        value = raster[sample, step, index]
-        s, t, i = (part.astype(np.int32) for part in (sample, step + first_step, index))
-        return Events(s, t, i, value.astype(np.int64))
+        return Events.of(sample, step + first_step, index, raster[sample, step, index])
 
     @staticmethod
     def join(parts: list[Events]) -> Events:
         """Concatenate and sort."""
         if not parts:
-            return Events(*(np.zeros(0, np.int32) for _ in range(4)))
+            return Events.of(*(np.zeros(0, np.int64) for _ in range(4)))
         sample, step, index, value = (
             np.concatenate([getattr(part, name) for part in parts])
             for name in ("sample", "step", "index", "value")

@@ -103,7 +103,7 @@ class Logbook:
                 if read == name:
                     outputs[output] = self._dense(population, *each)
             if name in recorded:
-                events[name] = Events.join([Events(*(c.astype(np.int32) for c in each))])
+                events[name] = Events.join([Events.of(*each)])
         return RunResult(outputs, events, counts)
 
     def _logical(

@@ -131,7 +131,7 @@ class Trace:
 
     Attributes:
         populations: names of the last axis of ``spikes``.
-        spikes: int32 [samples, ticks, populations], sum of absolute counts.
+        spikes: int64 [samples, ticks, populations], sum of absolute counts.
         channels: [channels, 2] from-router, to-router.
         channel_load: int32 [samples, ticks + 1, channels] packets.
         tick_start: [samples, ticks + 1] cycles since the beginning of the sample.

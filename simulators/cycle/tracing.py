@@ -22,7 +22,8 @@ class Recorder:
         """Room for ``samples`` of ``ticks`` ticks, ``timed`` of which have a time."""
         self._layout, self._machine = layout, machine
         populations, channels = len(layout.names) - layout.inputs, len(machine.channels)
-        self._spikes: Counts = np.zeros((samples, ticks, populations), np.int32)
+        # Counts of a readout are its state, which may need more than 32 bits.
+        self._spikes: Int64 = np.zeros((samples, ticks, populations), np.int64)
         self._load: Counts = np.zeros((samples, timed, channels), np.int32)
         self._received: Counts = np.zeros((samples, timed, cores), np.int32)
         self._start = np.full((samples, timed), np.nan)
@@ -33,7 +34,7 @@ class Recorder:
     def note_spikes(self, sample: int, tick: int, source: Int32, value: Int64) -> None:
         """Spikes of one tick."""
         population = self._layout.owner[source] - self._layout.inputs
-        np.add.at(self._spikes[sample, tick], population, np.abs(value).astype(np.int32))
+        np.add.at(self._spikes[sample, tick], population, np.abs(value))
 
     def note_time(self, sample: int, tick: int, clock: Clock, time: TickTime) -> None:
         """What happened in the tick that the clock has just timed; tick -1 is the load phase."""

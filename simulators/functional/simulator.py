@@ -148,7 +148,7 @@ class Functional:
                 continue
             columns = gather(done, p, self.program.order[p], self.program.lags[p])
             if neuron.name in shown:
-                spikes[neuron.name] = Events(*(column.astype(np.int32) for column in columns))
+                spikes[neuron.name] = Events.of(*columns)
             for output in readers:
                 dense = np.zeros((len(done), steps, neuron.size), np.int64)
                 dense[columns[0], columns[1], columns[2]] = columns[3]

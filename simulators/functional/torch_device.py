@@ -331,9 +331,8 @@ class _Past:
 def _events(torch: Any, out: Any, step: int, first: int) -> Events:
     index, sample = torch.nonzero(out, as_tuple=True)
     value = out[index, sample].cpu().numpy()
-    moment = np.full(value.size, step, np.int32)
-    number = (sample.cpu().numpy() + first).astype(np.int32)
-    return Events(number, moment, index.cpu().numpy().astype(np.int32), value)
+    moment = np.full(value.size, step)
+    return Events.of(sample.cpu().numpy() + first, moment, index.cpu().numpy(), value)
 
 
 def _check_times(network: IntegerNetwork) -> None:

@@ -79,8 +79,7 @@ def as_result(
 
 
 def _events(rows: IntArray) -> Events:
-    sample, step, index = (rows[:, column].astype(np.int32) for column in range(3))
-    return Events(sample, step, index, rows[:, 3].copy())
+    return Events.of(*rows.T)
 
 
 def _counts(rows: IntArray, samples: int) -> Any:

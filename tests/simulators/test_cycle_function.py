@@ -22,7 +22,7 @@ from snnc.ir.nodes import Add, Delay, Input, Linear, Output
 from snnc.ir.target import Target
 from snnc.ir.types import BIN, ValueType
 from snnc.ir.weights import Dense
-from snnc.simulators import cycle, reference
+from snnc.simulators import cycle, functional, reference
 
 STEPS = 12
 
@@ -123,6 +123,31 @@ def test_a_bias_that_starts_before_its_window_would_be_wrong() -> None:
     expected = reference.run(network, spikes_in(network))
     got = cycle.run(replace(deployment, schedule=early), spikes_in(network), timing=False)
     assert got.result.mismatches(expected)["c"] > 0
+
+
+@pytest.mark.parametrize("initial", [2**31, -(2**40)])
+def test_a_state_beyond_32_bits_is_recorded_exactly(initial: int) -> None:
+    neuron = Neuron(
+        "n",
+        ("w",),
+        (2,),
+        np.zeros((0, 2), np.int64),
+        Reset("none", np.array(0)),
+        emit="state",
+        initial=np.array(initial),
+    )
+    weights = Linear("w", ("x",), Dense(np.array([[3, 0, 1], [0, -2, 5]])))
+    nodes = Input("x", (3,), BIN), weights, neuron, Output("o", ("n",))
+    network = IntegerNetwork("states", nodes)
+    inputs = spikes_in(network)
+    expected = reference.run(network, inputs)
+    assert expected.spikes["n"].value[0] != expected.spikes["n"].value[0].astype(np.int32)
+    assert functional.run(network, inputs).mismatches(expected) == {"n": 0, "output o": 0}
+    deployment = simple_mapping(network, small_target(), STEPS)
+    assert differences(deployment, inputs, timing=False) == 0
+    trace = cycle.run(deployment, inputs, trace=True).trace
+    assert trace is not None
+    assert trace.spikes.max() == np.abs(expected.outputs["o"]).sum(axis=2).max()
 
 
 def test_a_loop_of_two_hops_and_one_step_runs_at_half_speed() -> None:

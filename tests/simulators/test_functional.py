@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.random_networks import Options, random_inputs, random_network
 from support.speed_networks import event_cnn, layered_lif
@@ -57,6 +57,7 @@ def assert_equal(network: IntegerNetwork, inputs: Any) -> functional.FunctionalR
 
 @settings(max_examples=60, deadline=None)
 @given(seed=seeds, weight=st.sampled_from([20, 127, 3000, 2**24]))
+@example(seed=2697, weight=2**24)  # a readout beyond 32 bits
 def test_random_networks_equal_the_reference(seed: int, weight: int) -> None:
     network = random_network(seed, Options(weight=weight))
     assert_equal(network, random_inputs(network, seed, samples=2, steps=8))

@@ -395,9 +395,7 @@ class _Runner:
             counts[name] = np.zeros(samples, np.int64)
             np.add.at(counts[name], sample, np.abs(value))
             if name in recorded:
-                events[name] = Events(
-                    sample.astype(np.int32), at.astype(np.int32), index.astype(np.int32), value
-                )
+                events[name] = Events.of(sample, at, index, value)
             for output in deployment.network.of_type(Output):
                 if output.inputs[0] == name:
                     dense = np.zeros((*shape, size), np.int64)
