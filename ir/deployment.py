@@ -19,6 +19,7 @@ from snnc.ir.errors import ModelError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input
+from snnc.ir.rows import Rows
 from snnc.ir.target import Target
 from snnc.ir.topology import Mesh, mesh_of
 from snnc.ir.wire import WireCode
@@ -146,6 +147,59 @@ class CoreTables:
     def count(self) -> int:
         """Number of used cores."""
         return int(self.location.shape[0])
+
+
+@dataclass(frozen=True, eq=False)
+class SharedCoreTables:
+    """``CoreTables`` of a network with shared weights: equal rows of all cores are stored once.
+
+    Attributes:
+        rows: the row of every axon; targets are neuron slots within the axon's core.
+    The others are those of ``CoreTables``.
+    """
+
+    location: IntArray
+    neuron_ptr: IntArray
+    neuron_source: IntArray
+    axon_ptr: IntArray
+    axon_source: IntArray
+    axon_delay: IntArray
+    axon_encoding: IntArray
+    axon_sign: IntArray
+    rows: Rows
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            if name == "rows":
+                continue
+            array = frozen(getattr(self, name))
+            if array.dtype.kind not in "iu":
+                raise ModelError("core tables hold integers", where=name, found=array.dtype)
+            object.__setattr__(self, name, array)
+        if not isinstance(self.rows, Rows):
+            raise ModelError("not a record of rows", where="rows", found=type(self.rows))
+
+    @property
+    def count(self) -> int:
+        """Number of used cores."""
+        return int(self.location.shape[0])
+
+    def plain(self) -> CoreTables:
+        """Every row written out: what a chip without shared rows stores."""
+        row_ptr, target, weight = self.rows.plain()
+        return CoreTables(
+            self.location,
+            self.neuron_ptr,
+            self.neuron_source,
+            self.axon_ptr,
+            self.axon_source,
+            self.axon_delay,
+            self.axon_encoding,
+            row_ptr,
+            target,
+            weight,
+            self.axon_sign,
+        )
 
 
 @dataclass(frozen=True, eq=False)
