@@ -194,21 +194,23 @@ class Meter:
             if wall.per_axon:
                 cost, choice = self.row_cost(wall, counts, pieces, delay)
                 counts[wall.name] = pieces.per_cluster(clusters, cost)
+        formats = [wall for wall in self.limits.walls if wall.table and wall.per_row]
+        if not formats:
+            return
         columns = {
             "encoding": choice,
             "delay_bits": delay_bits(delay),
             "weight_exponent": shift,
             "weight_bits": counts["weight_bits"][pieces.cluster],
         }
-        for wall in self.limits.walls:
-            if wall.table and wall.per_row:
-                kind: IntArray = np.zeros(choice.size, np.int64)
-                for word in wall.table:
-                    kind = _compact(kind * 64 + columns[word])
-                kinds = int(kind.max(initial=0)) + 1
-                present = np.zeros((clusters, kinds), bool)
-                present[pieces.cluster, kind] = True
-                counts[wall.name] = present.sum(axis=1)
+        for wall in formats:
+            kind: IntArray = np.zeros(choice.size, np.int64)
+            for word in wall.table:
+                kind = _compact(kind * 64 + columns[word])
+            kinds = int(kind.max(initial=0)) + 1
+            present = np.zeros((clusters, kinds), bool)
+            present[pieces.cluster, kind] = True
+            counts[wall.name] = present.sum(axis=1)
 
     def row_cost(
         self,
