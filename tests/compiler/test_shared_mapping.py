@@ -10,7 +10,7 @@ import pytest
 from snnc.backends.targets import load
 from snnc.compiler import assemble_shared as module
 from snnc.compiler.legalize import legalize
-from snnc.compiler.map import Mapping, MapOptions, map_network
+from snnc.compiler.map import MapOptions, Mapping, map_network
 from snnc.compiler.retime import Retiming, retime
 from snnc.compiler.wire import wire_codes
 from snnc.ir.arrays import Shape
