@@ -14,7 +14,6 @@ from snnc.ir.arrays import AnyArray, IntArray, frozen
 from snnc.ir.errors import ModelError
 from snnc.ir.jit import lean_kernel
 
-
 LARGEST = 1 << 30
 """Beyond any target, so that shift + offset fits 32 bits."""
 
@@ -89,9 +88,7 @@ class Rows:
         row_ptr = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
         target = np.empty(row_ptr[-1], np.int32)
         weight = np.empty(row_ptr[-1], self.weight.dtype)
-        _write_out(
-            shape, shift, self.shape_ptr, self.offset, self.weight, row_ptr, target, weight
-        )
+        _write_out(shape, shift, self.shape_ptr, self.offset, self.weight, row_ptr, target, weight)
         return row_ptr, target, weight
 
 

@@ -196,7 +196,9 @@ def _distinct(subject: Subject, findings: Findings, limit: int) -> None:
     distinct = np.zeros(cores.neuron_source.size, np.int64)
     for core in range(cores.count):
         part = slice(int(cores.neuron_ptr[core]), int(cores.neuron_ptr[core + 1]))
-        _, slot, weight = rows.plain(slice(int(cores.axon_ptr[core]), int(cores.axon_ptr[core + 1])))
+        _, slot, weight = rows.plain(
+            slice(int(cores.axon_ptr[core]), int(cores.axon_ptr[core + 1]))
+        )
         kinds, kind = np.unique(weight, return_inverse=True)
         pairs = np.unique(wide(slot) * kinds.size + kind.reshape(-1))
         distinct[part] = np.bincount(pairs // max(kinds.size, 1), minlength=part.stop - part.start)

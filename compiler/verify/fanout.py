@@ -105,7 +105,8 @@ class Fanout:
     def blocks(self, synapses: int = SYNAPSES_AT_ONCE) -> Iterator[Block]:
         """Every element of every sender once, in the order of source ids."""
         network = self._network
-        for sender in (*network.of_type(Input), *network.populations):
+        senders: tuple[Input | Neuron, ...] = (*network.of_type(Input), *network.populations)
+        for sender in senders:
             reached = [link.population for link in self.links if link.source == sender.name]
             size = size_of(sender.shape)
             most = max(1, self._most(sender.name, set(reached)))
@@ -136,9 +137,7 @@ class Fanout:
     def _input(self, population: str) -> str:
         return self._network.node[population].inputs[0]
 
-    def _rows(
-        self, sender: str, first: int, count: int
-    ) -> dict[tuple[str, int], sparse.csr_array]:
+    def _rows(self, sender: str, first: int, count: int) -> dict[tuple[str, int], sparse.csr_array]:
         known: dict[str, Rows] = {}
         result = {}
         for name in dict.fromkeys(link.population for link in self.links if link.source == sender):

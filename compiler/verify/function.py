@@ -166,7 +166,7 @@ class _Images:
         return np.flatnonzero((bad > 0) | (heard != np.diff(part)))
 
     def table(self, element: IntArray, wanted: _Wanted) -> Table:
-        """What the core images hold for some elements; stored zeros add nothing and are left out."""
+        """What the core images hold for some elements; stored zeros add nothing."""
         subject, cores = self._subject, self._subject.deployment.cores
         rows = subject.rows
         columns: list[list[IntArray]] = [[], [], [], []]

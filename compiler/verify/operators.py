@@ -47,7 +47,7 @@ def operator_of(node: IntegerNode, position: int, shapes: list[Shape]) -> Operat
     shape = shapes[position]
     if isinstance(node, Linear) and isinstance(node.weights, Conv):
         return _Window(node.weights, shape, node.weights.output_shape(node.name, shape))
-    if isinstance(node, Linear):
+    if isinstance(node, Linear) and not isinstance(node.weights, Conv):
         return _Matrix(node.weights, size_of(shape))
     if isinstance(node, Pool) and node.op == "sum":
         ones = np.ones((shape[0], 1, *node.kernel), np.int64)
@@ -68,9 +68,7 @@ def operator_of(node: IntegerNode, position: int, shapes: list[Shape]) -> Operat
     )
 
 
-def csr(
-    value: IntArray, column: IntArray, row_ptr: IntArray, width: int
-) -> sparse.csr_array:
+def csr(value: IntArray, column: IntArray, row_ptr: IntArray, width: int) -> sparse.csr_array:
     """A matrix of rows given one after the other."""
     kind = np.int32 if max(width, column.size) < 2**31 else np.int64
     parts = (value, column.astype(kind, copy=False), row_ptr.astype(kind, copy=False))
@@ -143,9 +141,7 @@ class _Window:
         self._in_group, self._width = in_group, size_of(out)
         meeting = [
             min(taps, math.ceil(taps * dilation / stride))
-            for taps, stride, dilation in zip(
-                conv.kernel, conv.stride, conv.dilation, strict=True
-            )
+            for taps, stride, dilation in zip(conv.kernel, conv.stride, conv.dilation, strict=True)
         ]
         self.most = per_group * size_of(tuple(meeting))
 

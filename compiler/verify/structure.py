@@ -103,8 +103,11 @@ def _targets(subject: Subject, findings: Findings, cores: CoreTables) -> None:
     findings.count("structure", cores.synapse_target.size)
     for some, axons in cores.parts(AXONS_AT_ONCE):
         part = slice(int(cores.synapse_ptr[axons.start]), int(cores.synapse_ptr[axons.stop]))
-        values, length = cores.synapse_target[part], np.diff(wide(cores.synapse_ptr[axons.start : axons.stop + 1]))
-        if values.size and 0 <= int(values.min()) and int(values.max()) < neurons[some].min():
+        values, length = (
+            cores.synapse_target[part],
+            np.diff(wide(cores.synapse_ptr[axons.start : axons.stop + 1])),
+        )
+        if values.size and int(values.min()) >= 0 and int(values.max()) < neurons[some].min():
             continue
         limit = np.repeat(neurons[subject.axon_core[axons]], length)
         bad = np.flatnonzero((values < 0) | (values >= limit))
@@ -119,7 +122,7 @@ def _shared_targets(subject: Subject, findings: Findings, rows: Rows) -> None:
     """The same for rows that share shapes, none longer than a core has neurons."""
     cores, shapes = subject.deployment.cores, Shapes.of(rows)
     neurons = np.diff(wide(cores.neuron_ptr))
-    findings.count("structure", rows.synapses)
+    findings.count("structure", rows.count + 1 + rows.synapses)
     for _, axons in cores.parts(AXONS_AT_ONCE):
         shape, shift = rows.shape[axons], rows.shift[axons]
         limit = neurons[subject.axon_core[axons]]
