@@ -121,9 +121,9 @@ def _written_out(cores: AnyCoreTables) -> tuple[Int64, Int32, Int32]:
             allowed=f"{MOST_SYNAPSES:,} synapses, {8 * MOST_SYNAPSES:,} bytes",
             remedy="run it on the functional simulator: --backend functional",
         )
-    ptr, target, weight = (np.asarray(part) for part in cores.rows.plain())
+    ptr, target, weight = cores.rows.plain()
     base = np.repeat(cores.neuron_ptr.astype(np.int32)[cores.axon_core], np.diff(ptr))
-    return ptr, base + target.astype(np.int32), weight.astype(np.int32)
+    return ptr.astype(np.int64), base + target.astype(np.int32), weight.astype(np.int32)
 
 
 def run(
