@@ -1,7 +1,7 @@
 """Compile large convolutional networks whose weights are shared, not expanded, stage by stage.
 
 A network of eleven layers (5x5 and 3x3 kernels, strides, a dense head; random int8 weights without
-zeros, integrate-and-fire neurons) becomes a checked deployment on Loihi 2 chips, as ``snnc compile``
+zeros, integrate-and-fire neurons) becomes a checked deployment on Loihi 2, as ``snnc compile``
 does it:
 
     python benchmarks/shared_weights.py [--sizes small,medium,large]
@@ -175,7 +175,7 @@ def assert_equal(shared: Deployment, plain: Deployment) -> None:
         assert (ours is None) == (theirs is None)
         np.testing.assert_array_equal(ours, theirs, name)
     for name in ("partition", "traffic", "placement"):
-        assert shared.report["mapping"][name] == plain.report["mapping"][name], name
+        assert shared.report["map"][name] == plain.report["map"][name], name
 
 
 def measure(size: str) -> None:

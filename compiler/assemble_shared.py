@@ -22,8 +22,8 @@ from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import SharedCoreTables
 from snnc.ir.errors import CompilerBugError
 from snnc.ir.jit import lean_kernel
-from snnc.ir.row_shapes import index_type, narrow, pointers, same_rows
-from snnc.ir.rows import Rows
+from snnc.ir.row_shapes import index_type, narrow, pointers
+from snnc.ir.rows import Rows, shared_rows
 
 PORTION = 2_000_000
 """Rows that are sorted at a time."""
@@ -244,14 +244,8 @@ class _Book:
         position[list(self._merged.values())] = self._number.size + np.arange(len(self._merged))
         if self._merged:
             offset, weight, at = self._with_merged(position, at, offset, weight)
-        number, model = same_rows(at, offset, np.zeros(at.size - 1, np.int8), weight)
-        length = np.diff(at)[model]
-        ptr = pointers(length)
-        entry = np.repeat(at[model] - ptr[:-1], length) + np.arange(ptr[-1])
-        return (
-            number[position].astype(np.int32), ptr, narrow(offset[entry]),
-            narrow(weight[entry]),
-        )  # fmt: skip
+        rows = shared_rows(at, offset, weight)
+        return rows.shape[position], rows.shape_ptr, narrow(rows.offset), narrow(rows.weight)
 
     def _gather(self, shape: IntArray, pattern: IntArray) -> tuple[IntArray, IntArray, IntArray]:
         """(offsets, weights) of combinations one after another, slots rising; and their lengths."""

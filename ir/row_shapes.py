@@ -1,4 +1,4 @@
-"""Making ``Rows``: of a convolution from its kernel, and of rows written out.
+"""The ``Rows`` of a convolution, from its kernel.
 
 The kernel taps that a pixel meets differ only at the border of the image and, with a stride, from
 pixel to pixel within a stride.  So every axis has a few classes of positions, and the rows of all
@@ -13,15 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from snnc.ir.arrays import IntArray, Shape, size_of
-from snnc.ir.errors import CompilerBugError
-from snnc.ir.jit import lean_kernel
 from snnc.ir.rows import Rows
 from snnc.ir.weights import Conv
-
-Codes = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,73 +120,6 @@ def _shapes(
         start = np.where(length > 0, offset[kept.argmax(axis=1)], 0)
     beyond = np.broadcast_to(offset, weight.shape)[kept] - np.repeat(start, length)
     return length, beyond.astype(index_type(kernel.shape[1] * plane)), weight[kept], start
-
-
-def written_rows(row_ptr: IntArray, target: IntArray, weight: IntArray) -> Rows:
-    """``Rows`` of rows written out, targets rising within a row; equal ones become one shape."""
-    length = np.diff(row_ptr)
-    used = length > 0
-    shift = np.zeros(length.size, np.int64)
-    shift[used] = target[row_ptr[:-1][used]]
-    number, model = same_rows(row_ptr, target, shift, weight)
-    ptr = pointers(length[model])
-    entry = np.repeat(row_ptr[model] - ptr[:-1], length[model]) + np.arange(ptr[-1])
-    offset = target[entry] - np.repeat(shift[model], length[model])
-    small = index_type(int(target.max(initial=0)) + 1)
-    return Rows(
-        number.astype(np.int32), shift.astype(small), ptr, offset.astype(small),
-        narrow(weight[entry]),
-    )  # fmt: skip
-
-
-def same_rows(
-    row_ptr: IntArray, target: IntArray, shift: IntArray, weight: IntArray
-) -> tuple[IntArray, IntArray]:
-    """([rows] number of a row among the different ones, [different rows] the first of each).
-
-    Rows are equal when ``target - shift`` and ``weight`` are, entry by entry.  They are found by
-    64-bit codes and compared; different rows of one code, which are not to be expected, are an
-    error.
-    """
-    code = np.empty(row_ptr.size - 1, np.uint64)
-    _code_rows(row_ptr, target, shift, weight, code)
-    _, model, number = np.unique(code, return_index=True, return_inverse=True)
-    number = number.reshape(-1)
-    if not _equal_rows(row_ptr, target, shift, weight, model, number):
-        raise CompilerBugError("two different rows have the same code")
-    return number, model
-
-
-@lean_kernel
-def _code_rows(
-    row_ptr: IntArray, target: IntArray, shift: IntArray, weight: IntArray, code: Codes
-) -> None:
-    for row in range(code.size):
-        total = np.uint64(row_ptr[row + 1] - row_ptr[row])
-        for k in range(row_ptr[row], row_ptr[row + 1]):
-            x = np.uint64(target[k] - shift[row]) * np.uint64(0x9E3779B97F4A7C15)
-            x += np.uint64(weight[k]) * np.uint64(0xC2B2AE3D27D4EB4F)
-            x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            total = total * np.uint64(0xD6E8FEB86659FD93) + (x ^ (x >> np.uint64(31)))
-        code[row] = total
-
-
-@lean_kernel
-def _equal_rows(
-    row_ptr: IntArray, target: IntArray, shift: IntArray, weight: IntArray, model: IntArray,
-    number: IntArray,
-) -> bool:  # fmt: skip
-    for row in range(number.size):
-        other = model[number[row]]
-        length = row_ptr[row + 1] - row_ptr[row]
-        if row_ptr[other + 1] - row_ptr[other] != length:
-            return False
-        for i in range(length):
-            j, k = row_ptr[other] + i, row_ptr[row] + i
-            if target[k] - shift[row] != target[j] - shift[other] or weight[k] != weight[j]:
-                return False
-    return True
 
 
 def joined(parts: Sequence[Rows]) -> Rows:

@@ -28,8 +28,8 @@ from snnc.ir.expand import (
 from snnc.ir.integer_network import IntegerNetwork, IntegerNode
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Add, Barrier, Delay, Index, Input, Linear, Pool
-from snnc.ir.row_shapes import conv_rows, written_rows
-from snnc.ir.rows import Rows
+from snnc.ir.row_shapes import conv_rows, narrow
+from snnc.ir.rows import Rows, shared_rows
 from snnc.ir.weights import Conv, Dense
 
 SHARED_FROM = 50_000_000
@@ -145,13 +145,13 @@ def _rows(term: Term, size: int) -> Rows:
         return conv_rows(term.conv, term.shape)
     if term is None:
         row_ptr = np.arange(size + 1, dtype=np.int64)
-        return written_rows(row_ptr, row_ptr[:-1], np.ones(size, np.int8))
+        return shared_rows(row_ptr, row_ptr[:-1], np.ones(size, np.int8))
     by_source = sparse.csr_array(term.T)
     by_source.sum_duplicates()
     by_source.eliminate_zeros()
     by_source.sort_indices()
     ptr: IntArray = by_source.indptr.astype(np.int64)
-    return written_rows(ptr, by_source.indices, by_source.data)
+    return shared_rows(ptr, by_source.indices, narrow(by_source.data))
 
 
 class _Terms:

@@ -14,8 +14,8 @@ import numpy as np
 
 from snnc.ir.arrays import IntArray
 from snnc.ir.jit import lean_kernel
-from snnc.ir.row_shapes import pointers, same_rows
-from snnc.ir.rows import Rows
+from snnc.ir.row_shapes import pointers
+from snnc.ir.rows import Rows, shared_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +93,6 @@ class Groups:
         first: [groups] target at offset 0.
         delay: [groups] extra ticks.
         offset_ptr, offset: the sets of offsets.
-        of_shape: [shapes] support of a shape of the rows.
     """
 
     ptr: IntArray
@@ -104,7 +103,6 @@ class Groups:
     delay: IntArray
     offset_ptr: IntArray
     offset: IntArray
-    of_shape: IntArray
 
     @cached_property
     def size(self) -> IntArray:
@@ -115,30 +113,23 @@ class Groups:
 
 def _groups(fanin: SharedFanin) -> Groups:
     rows = fanin.rows
-    none = np.zeros(rows.shape_ptr.size - 1, np.int8)
-    of_shape, model = same_rows(
-        rows.shape_ptr, rows.offset, none, np.zeros(rows.offset.size, np.int8)
-    )
-    support = of_shape[rows.shape]
+    supports = shared_rows(rows.shape_ptr, rows.offset, np.zeros(rows.offset.size, np.int8))
+    support = supports.shape[rows.shape]
     delays = int(fanin.delay.max(initial=0)) + 1
     targets = int(rows.shift.max(initial=0)) + 1
-    key = (support * targets + rows.shift) * delays + fanin.delay
+    key = (support.astype(np.int64) * targets + rows.shift) * delays + fanin.delay
     _, first, of = np.unique(key, return_index=True, return_inverse=True)
     of = of.reshape(-1).astype(np.int32)
     ptr = pointers(np.bincount(of, minlength=first.size))
-    length = np.diff(rows.shape_ptr)[model]
-    offset_ptr = pointers(length)
-    entry = np.repeat(rows.shape_ptr[model] - offset_ptr[:-1], length)
     return Groups(
         ptr,
         np.argsort(of, kind="stable").astype(np.int32),
         of,
-        support[first].astype(np.int32),
+        support[first],
         rows.shift[first],
         fanin.delay[first],
-        offset_ptr,
-        rows.offset[entry + np.arange(offset_ptr[-1])],
-        of_shape.astype(np.int32),
+        supports.shape_ptr,
+        supports.offset,
     )
 
 

@@ -13,12 +13,13 @@ from support.small_networks import convolutions, linear_networks
 
 from snnc.ir import shared_expansion
 from snnc.ir.arrays import Shape, size_of
-from snnc.ir.errors import CompilerBugError, ModelError
+from snnc.ir.errors import ModelError
 from snnc.ir.expand import Expansion, expand, weight_matrix
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.neuron import Neuron, Reset
 from snnc.ir.nodes import Add, Delay, Index, Input, Linear, Output, Pool
-from snnc.ir.row_shapes import conv_rows, joined, same_rows, written_rows
+from snnc.ir.row_shapes import conv_rows, joined
+from snnc.ir.rows import shared_rows
 from snnc.ir.shared_expansion import (
     SharedExpansion,
     SharedProjection,
@@ -116,7 +117,7 @@ NONE = ((0, 0), (0, 0))
 def test_a_pool_before_and_after_a_convolution_is_not_written_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(shared_expansion, "written_rows", None)
+    monkeypatch.setattr(shared_expansion, "shared_rows", None)
     conv = Conv(kernel(3, 2, 3, 3), (1, 1), PADDED, (1, 1))
     before = network(
         Pool("pool", ("in",), "sum", (2, 2), (2, 2), NONE),
@@ -163,21 +164,15 @@ def test_many_pixels_share_few_shapes() -> None:
     assert strided.shape_ptr.size - 1 <= 2 * 9
 
 
-def test_written_rows_share_shapes_and_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_of_several_parts_follow_each_other() -> None:
     row_ptr = np.array([0, 2, 2, 4, 6])
     target, weight = np.array([0, 3, 4, 7, 1, 5]), np.array([5, -1, 5, -1, 5, -1])
-    rows = written_rows(row_ptr, target, weight)
-    assert rows.shape[0] == rows.shape[2] != rows.shape[3]
-    for mine, given_ in zip(joined([rows, rows]).plain(), (row_ptr, target, weight), strict=True):
-        np.testing.assert_array_equal(mine[: given_.size], given_)
+    rows = shared_rows(row_ptr, target, weight)
+    ptr, targets, weights = joined([rows, rows]).plain()
+    np.testing.assert_array_equal(ptr, [*row_ptr, *(row_ptr[1:] + 6)])
+    np.testing.assert_array_equal(targets, [*target, *target])
+    np.testing.assert_array_equal(weights, [*weight, *weight])
     assert joined([rows, rows]).synapses == 12
-
-    def same_code(row_ptr: Any, *rest: Any) -> None:
-        rest[-1][:] = 0
-
-    monkeypatch.setattr("snnc.ir.row_shapes._code_rows", same_code)
-    with pytest.raises(CompilerBugError, match="different rows have the same code"):
-        same_rows(row_ptr, target, np.array([0, 0, 4, 1]), weight)
 
 
 def test_only_large_networks_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
