@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping as Table
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,6 +26,7 @@ from snnc.compiler.partition import partition
 from snnc.compiler.partition.limits import Limits
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.wiring import Wiring, wire
+from snnc.compiler.pins import Pin, check_names, classes
 from snnc.compiler.place import (
     Effort,
     Problem,
@@ -34,6 +36,7 @@ from snnc.compiler.place import (
     sites_of,
     start_of,
 )
+from snnc.compiler.place.pinned import zones_of
 from snnc.compiler.route import route
 from snnc.compiler.traffic import Traffic, traffic
 from snnc.ir.arrays import IntArray, RealArray
@@ -41,6 +44,7 @@ from snnc.ir.deployment import Certificate, CoreTables, RouteTables, Schedule, S
 from snnc.ir.errors import OptionError
 from snnc.ir.expand import Expansion, expand
 from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.nodes import Input
 from snnc.ir.target import Target
 from snnc.ir.topology import mesh_of
 
@@ -69,6 +73,7 @@ class MapOptions:
         progress: called with (share of the placement search done, weighted hops now).
         partitioner: which populations are also cut as hypergraphs, see ``partition``.
         routing: see ``snnc.compiler.route.route``.
+        pins: populations held to a place.
     """
 
     seed: int = 0
@@ -78,6 +83,7 @@ class MapOptions:
     progress: Progress = silent
     partitioner: Partitioner = "auto"
     routing: RoutingRule = "xy"
+    pins: tuple[Pin, ...] = ()
 
     def __post_init__(self) -> None:
         check_choice("--effort", self.effort, EFFORTS)
@@ -138,7 +144,7 @@ def map_network(
     Raises:
         CapacityError: it does not fit; the text names resource, layer and number of chips.
         UnsupportedError: a core's weights need more axon types than the target has.
-        OptionError: an option or the number of chips is not allowed.
+        OptionError: an option or the number of chips is not allowed, or a pin is impossible.
     """
     chosen = options or MapOptions()
     mesh = mesh_of(target, chips)
@@ -149,9 +155,17 @@ def map_network(
     wiring = wire(parts, SourceSpace.of(network), retiming.extra_delay, rates, pairs)
     meter = Meter(wiring, Limits.of(target))
     whole = target.layers is not None
+    names = [p.name for p in wiring.populations]
+    check_names(chosen.pins, names, [node.name for node in network.of_type(Input)])
+    apart = classes(chosen.pins, names) if chosen.pins else None
     division = (
-        one_core_each(wiring) if whole else partition(meter, chips, chosen.seed, chosen.partitioner)
+        one_core_each(wiring)
+        if whole
+        else partition(meter, chips, chosen.seed, chosen.partitioner, apart)
     )
+    sites = sites_of(target, mesh)
+    cores_of = [np.unique(division.core[a:b]) for a, b in pairwise(meter.first)]
+    zones = zones_of(chosen.pins, names, cores_of, division.cores, sites, mesh)
     clock.lap("partition")
     encoded = encode(assemble(wiring, division), meter)
     tables = encoded.tables
@@ -166,11 +180,10 @@ def map_network(
                 found=target.id,
                 remedy="leave it out",
             )
-        placement, memories = place_layers(network, target, wiring, chosen.seed)
+        placement, memories = place_layers(network, target, wiring, chosen.seed, zones)
         usage |= memories
     else:
-        sites = sites_of(target, mesh)
-        problem = Problem.of(flow, sites, mesh.router(*target.topology.host_router))
+        problem = Problem.of(flow, sites, mesh.router(*target.topology.host_router), zones)
         start = None if chosen.start is None else start_of(problem, chosen.start)
         placement = place(
             problem, chosen.seed, chosen.effort, chosen.time_limit_s, start, chosen.progress

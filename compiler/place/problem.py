@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from snnc.compiler.place.zones import Zones
 from snnc.compiler.traffic import Traffic, weighted
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.errors import CapacityError
@@ -80,6 +81,7 @@ class Problem:
     """Cores, sites, nets with weights, and the router of the host port.
 
     A net's cost is its weight times the edges of its XY tree (one destination: the distance).
+    ``zones`` hold cores in a part of the machine.
     """
 
     sites: Sites
@@ -89,9 +91,10 @@ class Problem:
     dest_ptr: IntArray
     dest: IntArray
     weight: RealArray
+    zones: Zones | None = None
 
     @staticmethod
-    def of(traffic: Traffic, sites: Sites, host: int) -> Problem:
+    def of(traffic: Traffic, sites: Sites, host: int, zones: Zones | None = None) -> Problem:
         """The problem of placing the cores of some traffic.
 
         Raises:
@@ -105,7 +108,7 @@ class Problem:
                 allowed=f"{sites.count} usable sites",
                 remedy="add chips (--chips)",
             )
-        return Problem(sites, host, traffic.cores, *_merged(traffic))
+        return Problem(sites, host, traffic.cores, *_merged(traffic), zones)
 
     @cached_property
     def pins(self) -> tuple[IntArray, IntArray]:
