@@ -12,7 +12,7 @@ from snnc.compiler.traffic import Traffic, weighted
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.errors import CapacityError
 from snnc.ir.target import Target
-from snnc.ir.topology import Mesh
+from snnc.ir.topology import Mesh, usable_chips
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class Sites:
 
 
 def sites_of(target: Target, mesh: Mesh) -> Sites:
-    """Usable core sites of all chips.
+    """Usable core sites of all chips that can be reached.
 
     Defects (x, y, slot of a chip) hold on every chip; of the rest at most ``usable_cores`` per
     chip are used, those closest to the chip's host corner.
@@ -64,10 +64,9 @@ def sites_of(target: Target, mesh: Mesh) -> Sites:
     distance = np.abs(x - host_x) + np.abs(y - host_y)
     order = np.lexsort((slot, x, y, distance))
     order = order[alive[order]][: target.topology.usable_cores]
+    columns = mesh.width // width
     chips = [
-        (cx * width, cy * height)
-        for cy in range(mesh.height // height)
-        for cx in range(mesh.width // width)
+        (chip % columns * width, chip // columns * height) for chip in usable_chips(target, mesh)
     ]
     router = [(y[order] + oy) * mesh.width + x[order] + ox for ox, oy in chips]
     all_slots = np.tile(slot[order], len(chips))

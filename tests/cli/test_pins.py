@@ -13,11 +13,11 @@ def test_the_command_line_takes_pins_and_files_of_pins(snnc: Snnc, tmp_path: Pat
     out, file = tmp_path / "d.snnc", tmp_path / "pins.yaml"
     common = (DIGITS, "--timesteps", 4, "--target", "loihi1", "--chips", 2, "--effort", "low",
               "-o", out, "--json")  # fmt: skip
-    snnc("compile", *common, "--pin", f"{NAME}@15,3,2")
+    snnc("compile", *common, "--pin", f"{NAME}@15,3")
     report = snnc("report", out, "--json").json
-    assert report["provenance"]["options"]["pin"] == f"{NAME}@15,3,2"
+    assert report["provenance"]["options"]["pin"] == f"{NAME}@15,3"
     held = [core for core in report["placement"] if NAME in core["populations"]]
-    assert [(core["x"], core["y"], core["slot"]) for core in held] == [(15, 3, 2)]
+    assert {(core["x"], core["y"]) for core in held} == {(15, 3)}
     file.write_text(f"{NAME}: chip:1\n")
     snnc("compile", *common, "--pins", file)
     assert snnc("report", out, "--json").json["check"]["checked"]["pins"] >= 2
