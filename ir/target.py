@@ -302,6 +302,11 @@ class Topology(Record):
     """Routers of one chip as a W x H mesh, ``cores_per_router`` cores at each.
 
     Chips stand in a row or a near-square grid whose meshes join at the edges.
+
+    Attributes:
+        defects: (x, y, slot) of cores that do not work, on every chip.
+        broken_chip_links: pairs of neighbouring chips (column, row) without links between them; a
+            missing chip has none to any neighbour.
     """
 
     grid: tuple[Annotated[int, Field(ge=1, le=1024)], Annotated[int, Field(ge=1, le=1024)]]
@@ -311,6 +316,7 @@ class Topology(Record):
     chip_arrangement: Literal["row", "square"] = "square"
     host_router: tuple[int, int] = (0, 0)
     defects: tuple[tuple[int, int, int], ...] = ()
+    broken_chip_links: tuple[tuple[tuple[int, int], tuple[int, int]], ...] = ()
     src: str = ""
     ev: Evidence = "unknown"
 

@@ -68,6 +68,9 @@ def _topology(target: Target) -> Iterator[str]:
         size = (width, height, topology.cores_per_router)
         if any(not 0 <= place < limit for place, limit in zip(defect, size, strict=True)):
             yield f"topology.defects: {defect} is outside the grid"
+    for (ax, ay), (bx, by) in topology.broken_chip_links:
+        if min(ax, ay, bx, by) < 0 or abs(ax - bx) + abs(ay - by) != 1:
+            yield f"topology.broken_chip_links: {(ax, ay)} and {(bx, by)} are no neighbours"
 
 
 def _positive(target: Target) -> Iterator[tuple[str, Quantity]]:

@@ -42,7 +42,11 @@ class Partition:
 
 
 def partition(
-    meter: Meter, chips: int = 1, seed: int = 0, partitioner: Partitioner = "auto"
+    meter: Meter,
+    chips: int = 1,
+    seed: int = 0,
+    partitioner: Partitioner = "auto",
+    apart: IntArray | None = None,
 ) -> Partition:
     """Cut populations into clusters and share cores between small ones.
 
@@ -52,6 +56,7 @@ def partition(
         seed: of the solvers.
         partitioner: which populations are also cut as hypergraphs: "auto" (those without
             geometry, by the own engine), "tiles" (none), or all by the engine named.
+        apart: [populations] numbers; populations with different ones share no core.
 
     Raises:
         CapacityError: a neuron fits no core, output axons cannot suffice, or cores run out.
@@ -59,9 +64,9 @@ def partition(
     """
     available = explain.cores_per_chip(meter.limits.target) * chips
     try:
-        return _by_tilings(meter, chips, seed, partitioner)
+        return _by_tilings(meter, chips, seed, partitioner, apart)
     except CapacityError as error:
-        if meter.wiring.neurons > MOST_NEURONS:
+        if meter.wiring.neurons > MOST_NEURONS or apart is not None:
             raise
         exact = _exactly(meter, seed)
         if exact is not None and exact.cores <= available:
@@ -76,10 +81,12 @@ def partition(
         ) from None
 
 
-def _by_tilings(meter: Meter, chips: int, seed: int, partitioner: Partitioner) -> Partition:
+def _by_tilings(
+    meter: Meter, chips: int, seed: int, partitioner: Partitioner, apart: IntArray | None
+) -> Partition:
     selection = _choose(meter, seed, partitioner)
     bound, binding = core_bound(meter, range(len(meter.wiring.populations)))
-    packing = pack(meter, selection.tilings, bound, seed)
+    packing = pack(meter, selection.tilings, bound, seed, apart)
     core = _renumber(_neuron_core(selection.tilings, packing))
     report = _report(meter, selection, packing, bound, binding)
     target = meter.limits.target

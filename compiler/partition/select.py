@@ -18,6 +18,7 @@ from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.tiling import Tiling
 from snnc.compiler.solver import new_solver
 from snnc.ir.arrays import IntArray
+from snnc.ir.errors import CapacityError
 
 TRAFFIC_SCALE = 10_000
 SOLVER_EFFORT = 5.0  # deterministic time: equal inputs give equal answers
@@ -32,7 +33,11 @@ class Selection:
 
 
 def select(meter: Meter, options: Sequence[Sequence[Tiling]], seed: int) -> Selection | None:
-    """Pick one tiling per population, or None when no combination has enough output axons."""
+    """Pick one tiling per population, or None when no combination has enough output axons.
+
+    Raises:
+        CapacityError: the solver's time ended without an answer.
+    """
     model = cp_model.CpModel()
     chosen = [[model.new_bool_var("") for _ in tilings] for tilings in options]
     for variables in chosen:
@@ -46,6 +51,15 @@ def select(meter: Meter, options: Sequence[Sequence[Tiling]], seed: int) -> Sele
     solver = new_solver(seed)
     solver.parameters.max_deterministic_time = SOLVER_EFFORT
     status = solver.solve(model)
+    if status == cp_model.UNKNOWN:
+        raise CapacityError(
+            "the solver found no choice of tilings in its time, and no proof that there is none",
+            where=", ".join(node.name for node in meter.wiring.populations[:6]),
+            found=f"{sum(map(len, options))} candidates for {len(options)} populations",
+            allowed=f"{SOLVER_EFFORT:g} units of deterministic solver time",
+            remedy="--partitioner tiles gives it fewer candidates; another --seed another search; "
+            "or choose a target with more output axons",
+        )
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return None
     picked = tuple(

@@ -17,6 +17,7 @@ from snnc.compiler.place.problem import Problem, Sites, sites_of
 from snnc.compiler.place.quadratic import Quadratic, quadratic
 from snnc.compiler.place.tabu import RUN, search
 from snnc.compiler.place.watch import Progress, Watch, interruptible, silent
+from snnc.compiler.place.zones import Zones, settled
 from snnc.ir.arrays import IntArray
 from snnc.ir.errors import OptionError
 
@@ -36,7 +37,7 @@ NODES = {"low": 2_000_000, "normal": 10_000_000, "high": 2_000_000_000}  # times
 
 __all__ = [
     "Assignment", "Effort", "Flows", "Placement", "Problem", "Progress", "Quadratic", "Sites",
-    "assign", "cost_of", "place", "silent", "sites_of", "start_of",
+    "Zones", "assign", "cost_of", "place", "silent", "sites_of", "start_of",
 ]  # fmt: skip
 
 
@@ -148,6 +149,7 @@ def place(
     """
     if start is not None:
         _check_start(start, problem)
+        start = settled(problem.zones, problem.sites.xy, start)
     with interruptible(Watch(time_limit_s, progress)) as watch:
         if isinstance(problem, Flows):
             found = _spread(problem, seed, effort, watch, start)

@@ -109,4 +109,9 @@ def quadratic(problem: Problem) -> Quadratic | None:
     np.add.at(flow, (problem.net_core[~outside], problem.dest[~outside]), problem.weight[~outside])
     away = np.abs(xy - host).sum(axis=1)
     np.add.at(linear, problem.dest[outside], problem.weight[outside, None] * away)
+    if problem.zones is not None:
+        # A site outside a zone costs more than any placement.
+        dear = np.ceil(flow.sum() * distance.max(initial=0.0) + linear.max(axis=1).sum() + 1.0)
+        held = problem.zones.held
+        linear[held] += dear * ~problem.zones.allowed[problem.zones.zone[held]]
     return Quadratic(flow, distance, linear)

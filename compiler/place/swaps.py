@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from snnc.compiler.place.zones import BoolArray
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.jit import inner_kernel, lean_kernel, summing
 
@@ -74,7 +75,7 @@ def sweep(
     site: IntArray, occupant: IntArray, site_x: RealArray, site_y: RealArray, scale: int,
     cell_site: IntArray, width: int, height: int, slots: int,
     run_ptr: IntArray, run_first: IntArray, run_at: IntArray, weight: RealArray,
-    x: RealArray, y: RealArray, state: IntArray,
+    x: RealArray, y: RealArray, state: IntArray, zone: IntArray, allowed: BoolArray,
 ) -> tuple[float, int, int]:  # fmt: skip
     """One proposal for each core on the sites ``first`` to ``last``.
 
@@ -87,6 +88,7 @@ def sweep(
         cell_site: [width * height * slots] site that holds a cell's slot, or -1.
         x, y: [nodes] coordinates of the cores and fixed points.
         state: of the random numbers.
+        zone: [cores] zone of every core or -1; ``allowed`` [zones, sites].
 
     Returns:
         (cost change, in units of 1 / scale; moves proposed; moves accepted).
@@ -111,6 +113,10 @@ def sweep(
         if t < 0 or t == s:
             continue
         b = occupant[t]
+        if zone[a] >= 0 and not allowed[zone[a], t]:
+            continue
+        if b >= 0 and zone[b] >= 0 and not allowed[zone[b], s]:
+            continue
         qx, qy = site_x[t], site_y[t]
         limit = threshold[draw(state, threshold.size)]
         proposed += 1

@@ -63,6 +63,7 @@ def _edges(subject: Subject, findings: Findings) -> None:
     net = owner(routes.branch_ptr)
     apart = inner & (np.abs(dx) + np.abs(dy) != 1)
     _report(subject, findings, net[apart], "a hop between routers that are not neighbours", "")
+    _broken_borders(subject, findings, parent, net)
     allowed = subject.deployment.target.noc.route_shapes
     if "any" in allowed:
         return
@@ -79,6 +80,20 @@ def _edges(subject: Subject, findings: Findings) -> None:
         wrong &= ~fine
     found, rule = SHAPES[allowed[0]] if len(allowed) == 1 else ("a shape of its own", "")
     _report(subject, findings, np.flatnonzero(wrong), found, rule or ", ".join(allowed))
+
+
+def _broken_borders(subject: Subject, findings: Findings, parent: IntArray, net: IntArray) -> None:
+    """No hop leads between two chips whose border has no links."""
+    mesh = subject.deployment.mesh
+    router = wide(subject.deployment.routes.branch_router)
+    inner = np.flatnonzero(parent >= 0)
+    x, y = router % mesh.width // mesh.chip_width, router // mesh.width // mesh.chip_height
+    for pair in subject.deployment.target.topology.broken_chip_links:
+        for (ax, ay), (bx, by) in (pair, pair[::-1]):
+            before = (x[parent[inner]] == ax) & (y[parent[inner]] == ay)
+            crossed = inner[before & (x[inner] == bx) & (y[inner] == by)]
+            _report(subject, findings, net[crossed], f"a hop from chip {ax, ay} to {bx, by}",
+                    "no broken border")  # fmt: skip
 
 
 def _detours(subject: Subject, parent: IntArray) -> IntArray:

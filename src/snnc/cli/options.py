@@ -118,6 +118,19 @@ Routing = Annotated[
         show_default="xy",
     ),
 ]
+Pin = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pin",
+        metavar="POPULATION@PLACE",
+        help="Hold a population to a router (x,y), a core (x,y,slot) or a chip (chip:k); may be "
+        "repeated.",
+    ),
+]
+Pins = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="YAML file with the pins: POPULATION: PLACE, line by line."),
+]
 Offsets = Annotated[
     bool,
     typer.Option(
