@@ -19,6 +19,7 @@ Evidence = Literal[
 ]  # fmt: skip
 Encoding = Literal["dense", "sparse", "bitmask", "crossbar"]
 WireWord = Literal["burst", "unary", "bitplane"]
+LinkKind = Literal["mesh", "hex_torus"]
 RouteShape = Literal["xy", "yx", "minimal", "any"]
 TableKey = Literal[
     "decay", "current_decay", "refractory", "threshold", "reset", "weight_bits",
@@ -301,7 +302,9 @@ class Spike(Record):
 class Topology(Record):
     """Routers of one chip as a W x H mesh, ``cores_per_router`` cores at each.
 
-    Chips stand in a row or a near-square grid whose meshes join at the edges.
+    Chips stand in a row or a near-square grid whose meshes join at the edges.  ``links``: of every
+    router, "mesh": to four neighbours; "hex_torus": to six, and the sides of the whole grid of
+    chips are joined to the opposite ones (SpiNNaker).
     """
 
     grid: tuple[Annotated[int, Field(ge=1, le=1024)], Annotated[int, Field(ge=1, le=1024)]]
@@ -309,6 +312,7 @@ class Topology(Record):
     usable_cores: Annotated[int, Field(ge=1)]
     max_chips: Quantity
     chip_arrangement: Literal["row", "square"] = "square"
+    links: LinkKind = "mesh"
     host_router: tuple[int, int] = (0, 0)
     defects: tuple[tuple[int, int, int], ...] = ()
     src: str = ""
