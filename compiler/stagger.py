@@ -146,7 +146,9 @@ def _rows(
     cycles = link_cycles(target, mesh)
     of = np.repeat(np.arange(routes.nets), np.diff(routes.delivery_ptr))
     leaving = routes.branch_ptr[of] + routes.delivery_branch
-    place = np.concatenate([begin * mesh.sides + side, links + routes.delivery_core.astype(np.int64)])
+    place = np.concatenate(
+        [begin * mesh.sides + side, links + routes.delivery_core.astype(np.int64)]
+    )
     owner = np.concatenate([net[inner], of])
     busy = packets[owner]
     busy[: inner.size] *= cycles[place[: inner.size]]

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from snnc.ir.arrays import IntArray, frozen
+from snnc.ir.arrays import IntArray
 from snnc.ir.errors import OptionError
 from snnc.ir.target import LinkKind, Target
 
@@ -86,12 +86,14 @@ class Mesh:
                 there = y * self.width + x
                 fine = (there != router) & (result[:, :side] != there[:, None]).all(axis=1)
             result[fine, side] = (y * self.width + x)[fine]
-        return frozen(result)
+        result.flags.writeable = False
+        return result
 
     def direction(self, begin: IntArray, end: IntArray) -> IntArray:
         """Direction of the link between pairs of routers; -1 where they are no neighbours."""
         there = self.neighbours[begin] == np.asarray(end)[..., None]
-        return np.where(there.any(axis=-1), there.argmax(axis=-1), -1)
+        side: IntArray = np.where(there.any(axis=-1), there.argmax(axis=-1), -1)
+        return side
 
     def offset(self, begin: IntArray, end: IntArray, wrap: bool = True) -> IntArray:
         """[..., 3] signed steps of a shortest path: diagonal, along x, along y.
@@ -116,7 +118,8 @@ class Mesh:
 
     def distance(self, begin: IntArray, end: IntArray, wrap: bool = True) -> IntArray:
         """Hops of a shortest path; see ``offset``."""
-        return np.abs(self.offset(begin, end, wrap)).sum(axis=-1)
+        hops: IntArray = np.abs(self.offset(begin, end, wrap)).sum(axis=-1)
+        return hops
 
 
 def _hexagonal(dx: IntArray, dy: IntArray) -> IntArray:

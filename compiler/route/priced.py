@@ -1,8 +1,8 @@
 """Trees along the cheapest links: one net is taken out and grown again under the others' load.
 
-Links are numbered ``router * sides + direction`` (``ir.topology.DIRECTIONS``).  What a link costs a
-net is how much the sum over links of (busy time / scale) ** power would rise, times a factor per
-link, plus a little for the hop itself; lowering that sum at a high power flattens the busiest links.
+Links are numbered ``router * sides + direction`` (``ir.topology.DIRECTIONS``).  What a link costs
+a net is how much the sum over links of (busy time / scale) ** power would rise, times a factor per
+link, plus a little for the hop itself; lowering that sum at a high power flattens the busiest.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.jit import inlined, inner_kernel, lean_kernel
 
 BUILDERS = (
-    "xy", "yx", "minimal", "any", "west first", "east first", "low first", "high first", "unwrapped",
+    "xy", "yx", "minimal", "any", "west first", "east first", "low first", "high first",
+    "unwrapped",
 )  # fmt: skip
 """How a tree may be grown.  The four last but one are minimal too, but packets to the west (east,
 smaller y, larger y) go there first, so that two of the eight turns never occur (Glass & Ni, ISCA
@@ -157,7 +158,14 @@ def _search(
     if s.stamp[goal] == tree:
         return
     diagonal, dx, dy = offset(grid, origin, goal)
-    ax, ay, count_a, bx, by, count_b = 1 if dx > 0 else -1, 0, abs(dx), 0, 1 if dy > 0 else -1, abs(dy)
+    ax, ay, count_a, bx, by, count_b = (
+        1 if dx > 0 else -1,
+        0,
+        abs(dx),
+        0,
+        1 if dy > 0 else -1,
+        abs(dy),
+    )
     if diagonal != 0 and dx != 0:
         bx = by = 1 if diagonal > 0 else -1
         count_b = abs(diagonal)

@@ -14,6 +14,7 @@ from snnc.compiler.verify.subject import Subject, wide
 from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import KeyTables
 
+
 def check_keys(subject: Subject, findings: Findings) -> None:
     """Check keys and tables; nothing where the target's routers have none."""
     deployment = subject.deployment
