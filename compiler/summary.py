@@ -214,6 +214,7 @@ def _target(deployment: Deployment) -> dict[str, Any]:
         "chips": deployment.chips,
         "mesh": [mesh.width, mesh.height],
         "chip_mesh": [mesh.chip_width, mesh.chip_height],
+        "links": mesh.links,
         "cores_per_router": mesh.cores_per_router,
         "cores_used": deployment.cores.count,
         "cores_available": target.topology.usable_cores * deployment.chips,
