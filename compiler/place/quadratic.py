@@ -75,9 +75,10 @@ class Quadratic:
     @cached_property
     def whole(self) -> Quadratic:
         """The same problem in whole numbers, rounded if need be, so that sums are exact."""
-        matrices = [self.flow, self.distance, self.linear]
-        if all((x == np.rint(x)).all() for x in matrices):
-            return self
+        for flow, distance in ((1, 1), (2, 1), (1, 2)):  # halves come from ``symmetric``
+            scaled = self.flow * flow, self.distance * distance, self.linear * (flow * distance)
+            if all((x == np.rint(x)).all() for x in scaled):
+                return Quadratic(*scaled)
         largest = max(self.flow.max() * self.distance.max(), self.linear.max(), 1e-300)
         scale = 2.0 ** np.floor(np.log2(2.0**40 / largest))
         side = 2.0**10 / max(self.distance.max(), 1e-300)
