@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping as Table
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from snnc.compiler.assemble import assemble
 from snnc.compiler.encode import encode, sent_pairs
 from snnc.compiler.layerwise import one_core_each, place_layers
 from snnc.compiler.mapping_report import Usage, mapping_report
+from snnc.compiler.objective import PLACED, Objective
 from snnc.compiler.options import (
     EFFORTS,
     PARTITIONERS,
@@ -29,6 +30,8 @@ from snnc.compiler.partition.wiring import Wiring, wire
 from snnc.compiler.pins import Pin, check_names, classes
 from snnc.compiler.place import (
     Effort,
+    Goal,
+    Placement,
     Problem,
     Progress,
     place,
@@ -38,6 +41,7 @@ from snnc.compiler.place import (
 )
 from snnc.compiler.place.pinned import zones_of
 from snnc.compiler.route import route
+from snnc.compiler.route.links import link_cycles
 from snnc.compiler.traffic import Traffic, traffic
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.deployment import Certificate, CoreTables, RouteTables, Schedule, SourceSpace
@@ -74,6 +78,7 @@ class MapOptions:
         partitioner: which populations are also cut as hypergraphs, see ``partition``.
         routing: see ``snnc.compiler.route.route``.
         pins: populations held to a place.
+        objective: weights of what the mapping shall be good for.
     """
 
     seed: int = 0
@@ -84,6 +89,7 @@ class MapOptions:
     partitioner: Partitioner = "auto"
     routing: RoutingRule = "xy"
     pins: tuple[Pin, ...] = ()
+    objective: Objective = field(default_factory=Objective)
 
     def __post_init__(self) -> None:
         check_choice("--effort", self.effort, EFFORTS)
@@ -169,6 +175,15 @@ def map_network(
     clock.lap("assemble")
     usage: Usage = dict(encoded.usage)
     if whole:
+        wanted = [term for term in (*PLACED, "cores") if chosen.objective.weights.get(term)]
+        if wanted:
+            raise OptionError(
+                "whole layers are assigned so that the busiest core is least busy",
+                where="--objective",
+                found=", ".join(wanted),
+                allowed="energy, which changes nothing here",
+                remedy=f"leave it out on {target.id}",
+            )
         if chosen.start is not None:
             raise OptionError(
                 "whole layers are assigned to the cores of this target exactly, without a start",
@@ -179,16 +194,23 @@ def map_network(
         placement, memories = place_layers(network, target, wiring, chosen.seed, zones)
         usage |= memories
     else:
-        problem = Problem.of(flow, sites, mesh.router(*target.topology.host_router), zones)
+        host = mesh.router(*target.topology.host_router)
+        problem = Problem.of(flow, sites, host, zones)
         start = None if chosen.start is None else start_of(problem, chosen.start)
+        goal = Goal(
+            Problem.directed(flow, sites, host, zones), chosen.objective,
+            link_cycles(target, mesh), np.array([mesh.chip(r) for r in range(mesh.routers)]),
+            chosen.routing == "yx",
+        )  # fmt: skip
         placement = place(
-            problem, chosen.seed, chosen.effort, chosen.time_limit_s, start, chosen.progress
+            problem, chosen.seed, chosen.effort, chosen.time_limit_s, start, chosen.progress, goal
         )
     clock.lap("place")
     routing = route(flow, placement.router, target, mesh, chosen.routing, chosen.seed)
     clock.lap("route")
     tables = replace(tables, location=placement.location.astype(np.int32))
     report = mapping_report(wiring, tables, usage, division, placement, flow, routing, mesh)
+    report["objective"] = _objective(chosen.objective, placement)
     report["synapse_storage"] = encoded.storage
     reached = set(usable_chips(target, mesh))
     every = range(mesh.routers // (mesh.chip_width * mesh.chip_height))
@@ -197,13 +219,28 @@ def map_network(
     return Mapping(tables, routing.tables, routing.certificate, report)
 
 
+def _objective(objective: Objective, placement: Placement) -> dict[str, Any]:
+    """Weights and terms of the first placement and of the last; empty for whole layers."""
+    terms = {
+        term: {"weight": objective.weights.get(term, 0.0), "before": before, "after": after}
+        for term, (before, after) in placement.terms.items()
+    }
+    total = {
+        when: objective.total({term: value[k] for term, value in placement.terms.items()})
+        for k, when in enumerate(("before", "after"))
+        if terms
+    }
+    return {"terms": terms, "total": total}
+
+
 def _partition(
     meter: Meter, target: Target, mesh: Mesh, options: MapOptions, apart: IntArray | None
 ) -> Partition:
     """``partition`` for the chips that can be reached; a refusal says which cannot."""
     usable = len(usable_chips(target, mesh))
     try:
-        return partition(meter, usable, options.seed, options.partitioner, apart)
+        price = options.objective.cores_and_traffic
+        return partition(meter, usable, options.seed, options.partitioner, apart, price)
     except CapacityError as error:
         chips = mesh.routers // (mesh.chip_width * mesh.chip_height)
         if usable == chips or "more cores" not in error.problem:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from snnc.compiler.objective import parse_objective
 from snnc.compiler.pins import parse_pins
 from snnc.compiler.wire import PREFERENCES
 from snnc.ir.errors import OptionError
@@ -62,6 +63,8 @@ class CompileOptions:
         routing: shapes of routes, see ``snnc.compiler.route.route``.
         pin: populations held to a place, ``POPULATION@x,y[,slot]`` or ``POPULATION@chip:k``, with
             ";" between them.
+        objective: what the mapping shall be good for, ``TERM=WEIGHT,...``; None: energy=1, on the
+            fewest cores.  See ``snnc.compiler.objective``.
         offsets: let cores begin a tick at different cycles, see ``snnc.compiler.stagger``.
         calibration_samples: samples of the calibration data on which spikes are counted.
     """
@@ -98,6 +101,7 @@ class CompileOptions:
     partitioner: str = "auto"
     calibration_samples: int = 8
     pin: str | None = None
+    objective: str | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.weight_bits, str) and self.weight_bits.isdigit():
@@ -122,6 +126,7 @@ class CompileOptions:
         check_choice("--wire-code", self.wire_code, PREFERENCES)
         check_choice("--partitioner", self.partitioner, PARTITIONERS)
         check_choice("--routing", self.routing, ROUTINGS)
+        parse_objective(self.objective)
         if self.pin is not None and parse_pins(self.pin) and self.most_phases != 1:
             raise OptionError(
                 "populations of a network that runs in phases cannot be pinned",

@@ -33,6 +33,7 @@ from snnc.compiler.frontends import (
 )
 from snnc.compiler.legalize.lava import lava_registers, lava_semantics
 from snnc.compiler.map import MapOptions, map_network
+from snnc.compiler.objective import parse_objective
 from snnc.compiler.options import CompileOptions, Partitioner, RoutingRule
 from snnc.compiler.pins import parse_pins
 from snnc.compiler.place import Effort, silent
@@ -255,6 +256,7 @@ class Compilation:
             partitioner=cast("Partitioner", self.options.partitioner),
             routing=cast("RoutingRule", self.options.routing),
             pins=parse_pins(self.options.pin),
+            objective=parse_objective(self.options.objective),
         )
         try:
             return map_network(

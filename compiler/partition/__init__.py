@@ -47,6 +47,7 @@ def partition(
     seed: int = 0,
     partitioner: Partitioner = "auto",
     apart: IntArray | None = None,
+    price: tuple[float, float] | None = None,
 ) -> Partition:
     """Cut populations into clusters and share cores between small ones.
 
@@ -57,6 +58,8 @@ def partition(
         partitioner: which populations are also cut as hypergraphs: "auto" (those without
             geometry, by the own engine), "tiles" (none), or all by the engine named.
         apart: [populations] numbers; populations with different ones share no core.
+        price: of a core and of a packet to one, to be minimised as far as the cores last; None:
+            fewest cores, then fewest packets.
 
     Raises:
         CapacityError: a neuron fits no core, output axons cannot suffice, or cores run out.
@@ -64,6 +67,11 @@ def partition(
     """
     available = explain.cores_per_chip(meter.limits.target) * chips
     try:
+        if price is not None:
+            try:
+                return _by_tilings(meter, chips, seed, partitioner, apart, price)
+            except CapacityError:
+                pass  # then with the fewest cores
         return _by_tilings(meter, chips, seed, partitioner, apart)
     except CapacityError as error:
         if meter.wiring.neurons > MOST_NEURONS or apart is not None:
@@ -82,9 +90,14 @@ def partition(
 
 
 def _by_tilings(
-    meter: Meter, chips: int, seed: int, partitioner: Partitioner, apart: IntArray | None
+    meter: Meter,
+    chips: int,
+    seed: int,
+    partitioner: Partitioner,
+    apart: IntArray | None,
+    price: tuple[float, float] | None = None,
 ) -> Partition:
-    selection = _choose(meter, seed, partitioner)
+    selection = _choose(meter, seed, partitioner, price)
     bound, binding = core_bound(meter, range(len(meter.wiring.populations)))
     packing = pack(meter, selection.tilings, bound, seed, apart)
     core = _renumber(_neuron_core(selection.tilings, packing))
@@ -140,12 +153,14 @@ def _rank(tilings: Sequence[Tiling]) -> IntArray:
     return np.concatenate(parts)
 
 
-def _choose(meter: Meter, seed: int, partitioner: Partitioner) -> Selection:
+def _choose(
+    meter: Meter, seed: int, partitioner: Partitioner, price: tuple[float, float] | None
+) -> Selection:
     """One tiling per population; finer ones are added while output axons do not suffice."""
     populations = range(len(meter.wiring.populations))
     options = [_options(meter, p, seed, partitioner) for p in populations]
     for _ in range(REPAIR_ROUNDS):
-        selection = select(meter, options, seed)
+        selection = select(meter, options, seed, price)
         if selection is not None:
             return selection
         for population, tilings in enumerate(options):

@@ -118,6 +118,12 @@ class Problem:
             )
         return Problem(sites, host, traffic.cores, *_merged(traffic), zones)
 
+    @staticmethod
+    def directed(traffic: Traffic, sites: Sites, host: int, zones: Zones | None = None) -> Problem:
+        """As ``of`` with every net as it is: links have a direction, weighted hops have none."""
+        nets = traffic.net_core, traffic.dest_ptr, traffic.dest, traffic.rate
+        return Problem(sites, host, traffic.cores, *nets, zones)
+
     @cached_property
     def pins(self) -> tuple[IntArray, IntArray]:
         """(pointers [cores + 1], nets): the nets every core takes part in, each once."""

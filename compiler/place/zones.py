@@ -17,6 +17,8 @@ from snnc.ir.arrays import IntArray
 from snnc.ir.errors import CompilerBugError
 
 BoolArray = npt.NDArray[np.bool_]
+FEW = 1_000
+"""Cores for which the nearest free site is looked for; more take what is free in order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,7 @@ def masks(zones: Zones | None, cores: int) -> tuple[IntArray, BoolArray]:
 
 
 def settled(zones: Zones | None, xy: IntArray, site: IntArray) -> IntArray:
-    """The placement nearest to ``site`` [cores] with every core in its zone.
+    """A placement near ``site`` [cores] with every core in its zone; the others move little.
 
     Args:
         zones: where cores may be; without, ``site`` is returned.
@@ -63,33 +65,30 @@ def settled(zones: Zones | None, xy: IntArray, site: IntArray) -> IntArray:
     owner = np.full(len(xy), -1, np.int64)
     owner[site] = np.arange(site.size)
     fixed = np.zeros(len(xy), np.bool_)
-    size = zones.allowed.sum(axis=1)
-    held = zones.held
-    homeless: list[int] = []
-    for core in held[np.argsort(size[zones.zone[held]], kind="stable")]:
-        here = result[core]
-        free = zones.allowed[zones.zone[core]] & ~fixed
-        if here < 0 or not free[here]:
-            if not free.any():
-                raise CompilerBugError("pinned cores do not fit their zones", found=int(core))
-            start = site[core]
-            goal = _nearest(xy, start, free)
-            if here >= 0:
-                owner[here] = -1
-            other = owner[goal]
-            if other >= 0:
-                result[other] = -1
-                homeless.append(int(other))
-            result[core] = goal
-            owner[goal] = core
-        fixed[result[core]] = True
-    for core in homeless:
-        if result[core] < 0:
-            goal = _nearest(xy, site[core], owner < 0)
-            result[core], owner[goal] = goal, core
+    for k in np.argsort(zones.allowed.sum(axis=1), kind="stable"):
+        mine = np.flatnonzero(zones.zone == k)
+        good = (result[mine] >= 0) & zones.allowed[k, result[mine]] & ~fixed[result[mine]]
+        fixed[result[mine[good]]] = True
+        moving = mine[~good]
+        goal = _nearest(xy, site[moving], np.flatnonzero(zones.allowed[k] & ~fixed))
+        left = result[moving]
+        owner[left[left >= 0]] = -1
+        others = owner[goal]
+        result[others[others >= 0]] = -1
+        result[moving], owner[goal], fixed[goal] = goal, moving, True
+    homeless = np.flatnonzero(result < 0)
+    result[homeless] = _nearest(xy, site[homeless], np.flatnonzero(owner < 0))
     return result
 
 
-def _nearest(xy: IntArray, start: int, among: BoolArray) -> int:
-    sites = np.flatnonzero(among)
-    return int(sites[np.argmin(np.abs(xy[sites] - xy[start]).sum(axis=1))])
+def _nearest(xy: IntArray, start: IntArray, free: IntArray) -> IntArray:
+    """[cores] different ones of the sites ``free``, near to where the cores start."""
+    if free.size < start.size:
+        raise CompilerBugError("pinned cores do not fit their zones", found=free.size)
+    if start.size > FEW:
+        return free[: start.size]
+    goal = np.empty(start.size, np.int64)
+    for k, begin in enumerate(start):
+        best = int(np.argmin(np.abs(xy[free] - xy[begin]).sum(axis=1)))
+        goal[k], free = free[best], np.delete(free, best)
+    return goal

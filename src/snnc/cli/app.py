@@ -62,6 +62,7 @@ def compile_command(
     routing: opt.Routing = None,
     pin: opt.Pin = None,
     pins: opt.Pins = None,
+    objective: opt.Goal = None,
     offsets: opt.Offsets = False,
     semantics: opt.Semantics = None,
     max_spikes: opt.MaxSpikes = None,
@@ -117,6 +118,7 @@ def compile_command(
         "max_spikes": max_spikes,
         "effort": effort,
         "pin": joined(pin, pins),
+        "objective": objective,
     }  # fmt: skip
     options = configured(config, {name: v for name, v in given.items() if v is not None})
     chosen = output or Path(f"{model.stem}.snnc")

@@ -131,6 +131,16 @@ Pins = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="YAML file with the pins: POPULATION: PLACE, line by line."),
 ]
+Goal = Annotated[
+    str | None,
+    typer.Option(
+        "--objective",
+        metavar="TERM=WEIGHT,...",
+        help="What the mapping shall be good for: energy, mean_latency, worst_latency, max_link, "
+        "cores, chips, chip_crossings.",
+        show_default="energy=1, on the fewest cores",
+    ),
+]
 Offsets = Annotated[
     bool,
     typer.Option(

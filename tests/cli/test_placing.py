@@ -1,4 +1,4 @@
-"""``snnc compile --pin`` and ``--pins``."""
+"""``snnc compile --pin``, ``--pins`` and ``--objective``."""
 
 from __future__ import annotations
 
@@ -26,3 +26,15 @@ def test_the_command_line_takes_pins_and_files_of_pins(snnc: Snnc, tmp_path: Pat
     file.write_text("a: [b\n")
     refused(snnc("compile", *common[:-1], "--pins", file), "not a file of pins")
     refused(snnc("compile", *common[:-1], "--pin", "nobody@0,0"), "no such population")
+
+
+def test_the_report_shows_the_objective(snnc: Snnc, tmp_path: Path) -> None:
+    out = tmp_path / "d.snnc"
+    common = (DIGITS, "--timesteps", 4, "--target", "loihi1", "--effort", "low", "-o", out)
+    snnc("compile", *common, "--objective", "energy=0.01,max_link=1", "--json")
+    report = snnc("report", out, "--json").json
+    assert report["provenance"]["options"]["objective"] == "energy=0.01,max_link=1"
+    total = report["map"]["objective"]["total"]
+    assert total["after"] <= total["before"]
+    assert "1 x max_link" in snnc("report", out).out
+    refused(snnc("compile", *common, "--objective", "speed=1"), "no such term", "worst_latency")
