@@ -282,11 +282,10 @@ class _Machine:
         first, last = int(tables.axon_ptr[core]), int(tables.axon_ptr[core + 1])
         entries = 0
         for axon in (first + np.flatnonzero(tables.axon_source[first:last] == source)).tolist():
-            row = slice(int(tables.synapse_ptr[axon]), int(tables.synapse_ptr[axon + 1]))
-            slots = int(tables.neuron_ptr[core]) + tables.synapse_target[row].astype(np.int64)
+            _, target, weight = tables.rows.plain(slice(axon, axon + 1))
+            slots = int(tables.neuron_ptr[core]) + target.astype(np.int64)
             neurons = tables.neuron_source[slots].astype(np.int64)
-            weights = tables.synapse_weight[row].astype(np.int64)
-            counts = self.membranes.steps(neurons, weights * value)
+            counts = self.membranes.steps(neurons, weight.astype(np.int64) * value)
             fired = np.flatnonzero(counts)
             sender.fired.extend(zip(neurons[fired].tolist(), counts[fired].tolist(), strict=True))
             entries += neurons.size
