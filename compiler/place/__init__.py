@@ -16,9 +16,9 @@ from snnc.compiler.place.exact import model_size, solve
 from snnc.compiler.place.flows import Flows
 from snnc.compiler.place.goal import weigh
 from snnc.compiler.place.huge import TOP, Work, spread
+from snnc.compiler.place.memetic import search
 from snnc.compiler.place.problem import Problem, Sites, sites_of
 from snnc.compiler.place.quadratic import Quadratic, quadratic
-from snnc.compiler.place.tabu import RUN, search
 from snnc.compiler.place.watch import Progress, Watch, interruptible, silent
 from snnc.compiler.place.weigh import Goal, terms_of
 from snnc.compiler.place.zones import Zones, settled
@@ -31,7 +31,9 @@ LARGEST_MODEL = 20_000
 FEW_SITES = 64
 LOOKS = {"low": 2_000_000, "normal": 30_000_000, "high": 2_000_000_000}
 SOLVER = {"low": 0.1, "normal": 0.4, "high": 20.0}
-SWAPS = {"low": 10_000_000, "normal": 100_000_000, "high": 10_000_000_000}  # looked at by tabu
+SWAPS = {"low": 4 * 10**7, "normal": 2 * 10**8, "high": 4 * 10**11}  # looked at by tabu
+MOST_SWAPS = 1_000_000  # made per site
+BEFORE_PROOF = 5_000  # made per site where a proof follows
 FEW_CORES = 64  # beyond, pairs of cores are annealed as flows
 SWEEPS = {"low": 1_000, "normal": 5_000, "high": 50_000}  # hot, over a few thousand cores
 JOINED = 10_000  # hot sweeps over groups of cores
@@ -64,7 +66,7 @@ def assign(
     time_limit_s: float = 5.0,
     watch: Watch | None = None,
 ) -> Assignment:
-    """Solve a quadratic assignment: tabu search, then a proof where it is small.
+    """Solve a quadratic assignment: memetic tabu search, then a proof where it is small.
 
     Args:
         problem: flows, distances and what a facility costs on a site by itself.
@@ -77,14 +79,14 @@ def assign(
     watch = watch or Watch(time_limit_s)
     n, m = problem.linear.shape
     first = np.arange(n) if start is None else start
-    runs = max(1, SWAPS[effort] // (RUN * m**3))
-    found = search(problem, first, seed, runs, watch)
-    bound, engine = 0.0, "tabu"
+    most = m * (MOST_SWAPS if n > EXACT_CORES else BEFORE_PROOF)
+    found = search(problem, first, seed, min(SWAPS[effort] // m**2, most), watch)
+    bound, engine = 0.0, "memetic tabu"
     site, cost = found.site, found.cost
     if n <= EXACT_CORES:
         proof = prove(problem, site, NODES[effort] // m)
         site, cost, bound = proof.site, proof.cost, proof.bound
-        engine = "tabu + branch and bound"
+        engine = "memetic tabu + branch and bound"
     return Assignment(site, cost, bound, engine, watch.complete)
 
 

@@ -146,7 +146,7 @@ def released(flows: Flows, site: IntArray) -> tuple[Flows, IntArray, IntArray]:
     free = np.flatnonzero(flows.zones.zone < 0)
     left = np.setdiff1d(np.arange(flows.sites.count), site[held])
     old = flows.sites
-    sites = Sites(old.router[left], old.slot[left], old.width, old.routers, old.slots)
+    sites = Sites(old.router[left], old.slot[left], old.width, old.routers, old.slots, old.links)
     number = np.empty(flows.nodes, np.int64)
     number[free] = np.arange(free.size)
     number[held] = free.size + np.arange(held.size)

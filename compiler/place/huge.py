@@ -79,6 +79,8 @@ class Walk:
         points = flows.fixed.astype(np.float32) * np.float32(blocks.scale)
         self.x = np.concatenate([blocks.x[self.site], points[:, 0]])
         self.y = np.concatenate([blocks.y[self.site], points[:, 1]])
+        mesh, scale = flows.sites.mesh, blocks.scale if flows.sites.mesh.wraps else 0
+        self.period = (float(mesh.width * scale), float(mesh.height * scale))
         words = np.random.SeedSequence(seed).generate_state(1, np.uint64)
         self.state = words | np.uint64(1)
         self.masks = masks(flows.zones, flows.cores)
@@ -88,7 +90,8 @@ class Walk:
         """Weighted hops now."""
         f = self.flows
         arrays = f.run_ptr, f.run_first, f.run_at, f.weight
-        return total_cost(f.cores, *arrays, self.x, self.y) * f.unit / self.blocks.scale
+        total = total_cost(f.cores, *arrays, self.x, self.y, self.period)
+        return total * f.unit / self.blocks.scale
 
     def sweep(self, temperature: float, reach: int, watch: Watch) -> int:
         """One proposal per core, as many as the watch allows; returns those accepted."""
@@ -104,7 +107,7 @@ class Walk:
                 first, min(first + step, b.x.size), threshold, reach, TOWARD, self.site,
                 self.occupant, b.x, b.y, b.scale, b.cell, sites.width,
                 sites.routers // sites.width, sites.slots, f.run_ptr, f.run_first, f.run_at,
-                f.weight, self.x, self.y, self.state, *self.masks,
+                f.weight, self.x, self.y, self.state, self.period, *self.masks,
             )[2]  # fmt: skip
         return accepted
 

@@ -11,7 +11,7 @@ from snnc.compiler.place.zones import Zones
 from snnc.compiler.traffic import Traffic, weighted
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.errors import CapacityError
-from snnc.ir.target import Target
+from snnc.ir.target import LinkKind, Target
 from snnc.ir.topology import Mesh, usable_chips
 
 
@@ -25,6 +25,7 @@ class Sites:
         width: routers per row.
         routers: number of routers.
         slots: sites per router on the chip, usable or not.
+        links: of every router; see ``ir.topology.Mesh``.
     """
 
     router: IntArray
@@ -32,6 +33,13 @@ class Sites:
     width: int
     routers: int
     slots: int
+    links: LinkKind = "mesh"
+
+    @cached_property
+    def mesh(self) -> Mesh:
+        """The routers, as if they were one chip."""
+        height = self.routers // self.width
+        return Mesh(self.width, height, self.width, height, self.slots, self.links)
 
     @property
     def count(self) -> int:
@@ -72,14 +80,15 @@ def sites_of(target: Target, mesh: Mesh) -> Sites:
     all_slots = np.tile(slot[order], len(chips))
     flat = np.concatenate(router)
     rank = np.lexsort((all_slots, flat))
-    return Sites(flat[rank], all_slots[rank], mesh.width, mesh.routers, slots)
+    return Sites(flat[rank], all_slots[rank], mesh.width, mesh.routers, slots, mesh.links)
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
     """Cores, sites, nets with weights, and the router of the host port.
 
-    A net's cost is its weight times the edges of its XY tree (one destination: the distance).
+    A net's cost is its weight times the edges of its tree in dimension order (one destination: the
+    distance).
     ``zones`` hold cores in a part of the machine.
     """
 

@@ -13,7 +13,7 @@ from snnc.simulators.cycle import energy, noc_tables, plain
 from snnc.simulators.cycle.asynchronous import run as asynchronous
 from snnc.simulators.cycle.check import check_deployment
 from snnc.simulators.cycle.chip import Chip, Loaded
-from snnc.simulators.cycle.logbook import Logbook, Watch, input_events
+from snnc.simulators.cycle.logbook import Logbook, Watch, host_of, input_pulses
 from snnc.simulators.cycle.program import build
 from snnc.simulators.cycle.report import Timeline, collect
 from snnc.simulators.cycle.result import CycleResult
@@ -87,13 +87,14 @@ def run(
     data, samples, steps = check_inputs(deployment.network, inputs)
     _check_steps(deployment, steps)
     recorded = _recorded(deployment, record)
-    chip = Chip.of(deployment, loaded, steps, noc if timing else None)
+    chip = Chip.of(deployment, loaded, steps, noc if timing else None, traced=trace)
     timeline = Timeline.empty(chip.layout, chip.machine, samples, chip.ticks, timing, trace)
     if by_tick:
         timeline.by_tick = np.zeros((samples, chip.ticks, len(energy.KINDS)), np.int64)
     logbook = Logbook(deployment, chip.layout, samples, steps)
     for sample in range(samples):
-        events = input_events(deployment, data, sample)
+        pulses = input_pulses(deployment, data, sample)
+        events = host_of(pulses, 0, deployment.schedule.ticks)
         watch = None if stop is None else Watch.of(deployment, stop, steps)
         chip.run_sample(sample, events, timeline, logbook, watch)
         if progress is not None:

@@ -96,6 +96,8 @@ def test_the_checker_refuses_a_route_over_a_broken_border() -> None:
 def test_the_target_check_names_chips_that_are_no_neighbours() -> None:
     findings = check_target(toy(broken_chip_links=(((0, 0), (2, 0)),)))
     assert any("no neighbours" in finding for finding in findings)
+    findings = check_target(toy(links="hex_torus", **CUT))
+    assert any("both ways" in finding for finding in findings)
 
 
 def resources(**capacity: int) -> Target:

@@ -54,7 +54,8 @@ def _summary(found: Report) -> Table:
         "network": f"{net['populations']} populations, {net['neurons']:,} neurons, "
         f"{net['synapses']:,} stored synapses",
         "inputs": ", ".join(f"{n['name']} {tuple(n['shape'])} {n['type']}" for n in net["inputs"]),
-        "cores": f"{used} of {available} on {target['chips']} chip(s), {width} x {height} routers",
+        "cores": f"{used} of {available} on {target['chips']} chip(s), {width} x {height} routers"
+        + (" on a torus with six neighbours" if target.get("links") == "hex_torus" else ""),
         "time": f"{schedule['timesteps']} steps = {schedule['ticks']} ticks per sample, "
         f"{schedule['period']} tick(s) per step",
         "latency": f"{latency} ticks from input to output",
