@@ -292,7 +292,7 @@ def stream(
     Args:
         deployment: ``.snnc`` file, or a deployment in memory.
         input: ``.bin``, ``.bs2``, ``.dat``, or ``.npy`` with the fields t, x, y, p.
-        options: windows, checkpoints and where to end.
+        options: windows, checkpoints, where to end; simulator, and network-on-chip of a chip.
         inputs: width of a time step and encoding; what it leaves open is as compiled.
         on_window: called with the steps run after every window.
 

@@ -83,6 +83,17 @@ def network_digest(deployment: Deployment) -> str:
     return hashlib.sha256(text + _digest(arrays).encode()).hexdigest()
 
 
+def program_digest(deployment: Deployment) -> str:
+    """sha256 of the program and the machine: cores, routes, schedule and target."""
+    tables: dict[str, AnyArray] = {}
+    parts = (deployment.cores, deployment.routes, deployment.schedule)
+    told = repr(encode(list(parts), tables)) + deployment.target.model_dump_json()
+    program = hashlib.sha256(told.encode())
+    for array in tables.values():
+        program.update(np.ascontiguousarray(array).tobytes())
+    return program.hexdigest()
+
+
 def _about(array: AnyArray | None, path: Path) -> dict[str, Any]:
     try:
         about = json.loads(b"" if array is None else array.astype(np.uint8).tobytes())

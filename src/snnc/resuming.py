@@ -16,7 +16,13 @@ from typing import Any
 import numpy as np
 
 import snnc
-from snnc.checkpoints import Checkpoint, network_digest, read_checkpoint, write_checkpoint
+from snnc.checkpoints import (
+    Checkpoint,
+    network_digest,
+    program_digest,
+    read_checkpoint,
+    write_checkpoint,
+)
 from snnc.inputs import Dataset, integer_batch
 from snnc.ir.arrays import AnyArray
 from snnc.ir.codec import decode, encode
@@ -115,12 +121,6 @@ def identity_of(
 
     Data are recognised by their extent and their first and last sample.
     """
-    tables: dict[str, AnyArray] = {}
-    parts = (deployment.cores, deployment.routes, deployment.schedule)
-    told = repr(encode(list(parts), tables)) + deployment.target.model_dump_json()
-    program = hashlib.sha256(told.encode())
-    for array in tables.values():
-        program.update(np.ascontiguousarray(array).tobytes())
     nodes = deployment.network.of_type(Input)
     seen = hashlib.sha256()
     for sample in (0, data.samples - 1):
@@ -130,7 +130,7 @@ def identity_of(
     return {
         "snnc": snnc.__version__,
         "network": network_digest(deployment),
-        "program": program.hexdigest(),
+        "program": program_digest(deployment),
         "data": [data.samples, data.steps, seen.hexdigest()],
         "options": dict(options),
     }
