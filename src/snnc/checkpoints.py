@@ -18,6 +18,7 @@ from snnc.ir.atomic import write_bytes
 from snnc.ir.codec import encode
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import InputError
+from snnc.ir.phased import Program
 
 SCHEMA = "snnc-checkpoint/1"
 _ABOUT = "about"
@@ -76,7 +77,7 @@ def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
     return Checkpoint(identity, progress, state)
 
 
-def network_digest(deployment: Deployment) -> str:
+def network_digest(deployment: Program) -> str:
     """sha256 of what a deployment computes: the same for equal networks on any chip."""
     arrays: dict[str, AnyArray] = {}
     text = json.dumps(encode(deployment.network, arrays), sort_keys=True).encode()
