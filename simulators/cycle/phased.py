@@ -14,6 +14,7 @@ import numpy as np
 from snnc.simulators.cycle.result import (
     CycleResult,
     EnergyReport,
+    PhaseShare,
     TimingReport,
     Unpriced,
 )
@@ -55,6 +56,10 @@ def joined(results: Sequence[CycleResult], result: RunResult) -> CycleResult:
         unpriced=tuple(unpriced.values()),
         notes=tuple(dict.fromkeys(note for r in results for note in r.notes)),
         trace=None,
+        phases=tuple(
+            PhaseShare(None if r.timing is None else r.timing.seconds, r.energy.dynamic)
+            for r in results
+        ),
     )
 
 
