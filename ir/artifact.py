@@ -25,7 +25,7 @@ from snnc.ir.deployment import Certificate, CoreTables, Deployment, RouteTables,
 from snnc.ir.errors import ArtifactError, ModelError, UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.npy import read_npy, write_npy
-from snnc.ir.phased import Member, PhasedDeployment, Phases, Program
+from snnc.ir.phased import Loop, Member, PhasedDeployment, Phases, Program
 from snnc.ir.safezip import members, open_zip, read_member
 from snnc.ir.subnetwork import subnetworks
 from snnc.ir.target import Target
@@ -34,6 +34,8 @@ FORMAT = "snnc-artifact"
 FORMAT_VERSION = 1
 PHASED_VERSION = 2
 """Of programs of several phases; others stay readable by older versions."""
+LOOPED_VERSION = 3
+"""Of programs whose phases take turns step by step."""
 SIZE_LIMIT = 8 << 30
 """Largest decompressed artifact read, in bytes."""
 _MANIFEST_LIMIT = 16 << 20
@@ -62,10 +64,12 @@ def write(program: Program, path: Path) -> None:
         OutputError: the path cannot be written.
     """
     parts = _members(program)
-    phased = isinstance(program, PhasedDeployment)
+    version = FORMAT_VERSION
+    if isinstance(program, PhasedDeployment):
+        version = LOOPED_VERSION if program.loops else PHASED_VERSION
     manifest = {
         "format": FORMAT,
-        "version": PHASED_VERSION if phased else FORMAT_VERSION,
+        "version": version,
         "snnc": _snnc_version(),
         "members": {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()},
     }
@@ -116,12 +120,18 @@ def read_program(path: Path) -> Program:
         target = _target(package.json("target.json"))
         chips = _field(tables, "chips", int, "tables.json")
         provenance, report = package.json("provenance.json"), package.json("report.json")
-        if package.version == PHASED_VERSION:
+        if package.version in (PHASED_VERSION, LOOPED_VERSION):
             rows = _field(tables, "phases", list, "tables.json")
-            members = _all_members(rows, arrays)
-            phases = _phases(network, target, chips, rows, members, arrays)
+            members, steps = _all_members(rows, arrays), 0
+            loops: tuple[Loop, ...] = ()
+            if package.version == LOOPED_VERSION:
+                loops = _loops(tables, arrays)
+                steps = _field(tables, "steps", int, "tables.json")
+            phases = _phases(network, target, chips, rows, (members, loops), arrays)
             try:
-                return PhasedDeployment(network, target, chips, members, phases, provenance, report)
+                return PhasedDeployment(
+                    network, target, chips, members, phases, provenance, report, loops, steps
+                )
             except ModelError as error:
                 raise _bad_phases(error) from error
         parts = _tables(tables, arrays, "tables.json")
@@ -154,17 +164,22 @@ def _all_members(rows: list[Any], arrays: Mapping[str, AnyArray]) -> Phases:
     return tuple(result)
 
 
+def _loops(tables: dict[str, Any], arrays: Mapping[str, AnyArray]) -> tuple[Loop, ...]:
+    found = _field(tables, "loops", list, "tables.json")
+    return tuple(_record(value, arrays, Loop, "tables.json: loops") for value in found)
+
+
 def _phases(
     network: IntegerNetwork,
     target: Target,
     chips: int,
     rows: list[Any],
-    members: Phases,
+    held: tuple[Phases, tuple[Loop, ...]],
     arrays: Mapping[str, AnyArray],
 ) -> tuple[Deployment, ...]:
-    """Deployments of all phases; their networks are those that the members ask for."""
+    """Deployments of all phases; their networks are those that members and loops ask for."""
     try:
-        networks = subnetworks(network, members)
+        networks = subnetworks(network, *held)
     except ModelError as error:
         raise _bad_phases(error) from error
     return tuple(
@@ -219,6 +234,8 @@ def _members(program: Program) -> dict[str, bytes]:
             {"members": encode(members, arrays), **_encoded(phase, arrays)}
             for members, phase in zip(program.members, program.phases, strict=True)
         ]}  # fmt: skip
+        if program.loops:
+            tables |= {"loops": encode(program.loops, arrays), "steps": program.steps}
     else:
         tables = _encoded(program, arrays)
     target = program.target.model_dump(mode="json", by_alias=True)
@@ -305,12 +322,12 @@ class _Package:
 
 def _version(manifest: Mapping[str, Any], path: str) -> int:
     found: int = _field(dict(manifest), "version", int, f"{path}:manifest.json")
-    if found not in (FORMAT_VERSION, PHASED_VERSION):
+    if found not in (FORMAT_VERSION, PHASED_VERSION, LOOPED_VERSION):
         raise ArtifactError(
-            "the artifact has a newer format" if found > PHASED_VERSION else "unknown format",
+            "the artifact has a newer format" if found > LOOPED_VERSION else "unknown format",
             where=path,
             found=f"format version {found}, written by snnc {manifest.get('snnc', '?')}",
-            allowed=f"format version {FORMAT_VERSION} or {PHASED_VERSION} "
+            allowed=f"format version {FORMAT_VERSION} to {LOOPED_VERSION} "
             f"(this is snnc {_snnc_version()})",
             remedy=f"install snnc {manifest.get('snnc', '?')} or newer, or compile again",
         )

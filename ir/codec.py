@@ -47,7 +47,7 @@ from snnc.ir.nodes import (
     Rescale,
     Scale,
 )
-from snnc.ir.phased import Member
+from snnc.ir.phased import Loop, Member
 from snnc.ir.real_neuron import RealNeuron
 from snnc.ir.types import ValueType
 from snnc.ir.weights import Conv, Dense, Sparse
@@ -60,7 +60,7 @@ _CLASSES: dict[str, type[Any]] = {
         Leak, StateRange, GatedBias, Reset, Adaptation, Recovery, DeltaCode, RealNeuron, ValueType,
         Dense, Conv, Sparse,
         Input, Output, Linear, Add, Mul, MatMul, Reduce, Pool, Index, Delay, Rescale, Lut, Scale,
-        Bias, Barrier, WireCode, Member,
+        Bias, Barrier, WireCode, Member, Loop,
     )
 }  # fmt: skip
 

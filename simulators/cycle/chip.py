@@ -90,9 +90,16 @@ class Chip:
         timeline: Timeline,
         logbook: Logbook,
         watch: Watch | None,
+        begin: State | None = None,
     ) -> None:
-        """Run one sample: the load phase brings the inputs of tick 0, then all ticks."""
+        """Run one sample: the load phase brings the inputs of tick 0, then all ticks.
+
+        ``begin`` is the state to go on from instead of the reset state.
+        """
         reset(self.program.neurons, self.state)
+        if begin is not None:
+            for mine, given in zip(self.state, begin, strict=True):
+                mine[:] = given
         for kept in (self.ring, *self.wires):
             kept[:] = 0
         activity, saved = self._activity(), self._activity()
