@@ -155,8 +155,7 @@ def _matrix(projection: Projection) -> sparse.csr_array:
 
 def _without(rows: sparse.csr_array, own: slice) -> sparse.csr_array:
     """The matrix with these rows empty."""
-    keep = np.ones(rows.shape[0], np.int64)
-    keep[own] = 0
-    result = sparse.csr_array(sparse.diags_array(keep).astype(np.int64) @ rows)
-    result.eliminate_zeros()
-    return result
+    entries = sparse.coo_array(rows)
+    kept = (entries.row < own.start) | (entries.row >= own.stop)
+    places = entries.row[kept], entries.col[kept]
+    return sparse.csr_array((entries.data[kept], places), shape=rows.shape)
