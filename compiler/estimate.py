@@ -106,7 +106,7 @@ def _counts(
 ) -> dict[str, float]:
     cores, routes, mesh = deployment.cores, deployment.routes, deployment.mesh
     # A packet reads one row of a pair of axons; both are equally long.
-    row = np.where(cores.axon_sign < 0, 0, np.diff(cores.synapse_ptr))
+    row = np.where(cores.axon_sign < 0, 0, cores.rows.lengths)
     operations = vector[cores.axon_source] * row
     encodings = np.array(deployment.target.core.encodings)[cores.axon_encoding]
     thin = {name: operations[encodings == name].sum() for name in ("sparse", "bitmask")}

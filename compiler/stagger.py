@@ -114,7 +114,7 @@ def expected(deployment: Deployment, rates: Mapping[str, RealArray]) -> Load:
     sweep = np.diff(cores.neuron_ptr) * (access + update) + fired * spike + sent * out
     # What cores accumulate, and what one packet costs them on average.
     row = np.array([_cycles(target, f"synapse_op_{name}") for name in target.core.encodings])  # type: ignore[arg-type]
-    per_axon = vector[cores.axon_source] * np.diff(cores.synapse_ptr) * row[cores.axon_encoding]
+    per_axon = vector[cores.axon_source] * cores.rows.lengths * row[cores.axon_encoding]
     of = np.repeat(np.arange(routes.nets), np.diff(routes.delivery_ptr))
     arriving = _sum(routes.delivery_core, packets[of], cores.count)
     axon_core = np.repeat(np.arange(cores.count), np.diff(cores.axon_ptr))

@@ -129,6 +129,25 @@ def _hexagonal(dx: IntArray, dy: IntArray) -> IntArray:
     return np.stack([diagonal, dx - diagonal, dy - diagonal], axis=-1)
 
 
+def usable_chips(target: Target, mesh: Mesh) -> tuple[int, ...]:
+    """Numbers of the chips that may hold cores, rising.
+
+    They are the largest rectangle of chips around the host's, the first one, in which no border
+    is broken (``topology.broken_chip_links``): inside it every shortest path between two routers
+    exists.  Ties go to the rectangle with more columns.
+    """
+    columns, rows = mesh.width // mesh.chip_width, mesh.height // mesh.chip_height
+    broken = [(max(a[0], b[0]), max(a[1], b[1])) for a, b in target.topology.broken_chip_links]
+    sizes = [
+        (wide * high, wide, high)
+        for wide in range(1, columns + 1)
+        for high in range(1, rows + 1)
+        if not any(x < wide and y < high for x, y in broken)
+    ]
+    _, wide, high = max(sizes)
+    return tuple(y * columns + x for y in range(high) for x in range(wide))
+
+
 def mesh_of(target: Target, chips: int) -> Mesh:
     """The joined mesh of ``chips`` chips of a target."""
     limit = target.topology.max_chips.v

@@ -97,7 +97,7 @@ def image_bytes(deployment: Deployment) -> dict[str, Any]:
         name = max(sums[False], key=lambda n: sums[False][n])
         return {"bytes": math.ceil(sums[False][name]), "basis": f"lower bound of {name}"}
     bits = max(target.core.weight.bits)
-    weights = math.ceil(deployment.cores.synapse_target.size * bits / 8)
+    weights = math.ceil(deployment.cores.rows.synapses * bits / 8)
     return {"bytes": weights, "basis": f"weights of {bits} bits; no memory is described in bytes"}
 
 

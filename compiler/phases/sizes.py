@@ -25,6 +25,7 @@ from snnc.ir.loop_network import Synapses, loop_network
 from snnc.ir.phased import Member
 from snnc.ir.subnetwork import group_network
 from snnc.ir.target import Target
+from snnc.ir.topology import mesh_of, usable_chips
 
 PLENTY = 1 << 20
 """Chips of which every group has enough, so that the partitioner says what it needs."""
@@ -48,7 +49,8 @@ class Machine:
     @property
     def cores(self) -> int:
         """Cores of all chips that may be used."""
-        return cores_per_chip(self.target) * self.chips
+        reached = usable_chips(self.target, mesh_of(self.target, self.chips))
+        return cores_per_chip(self.target) * len(reached)
 
     def schedule(self, network: IntegerNetwork) -> tuple[Retiming, Expansion]:
         """Schedule one network on its own."""

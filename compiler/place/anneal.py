@@ -11,6 +11,7 @@ from snnc.compiler.geometry import Grid, advanced, first_step, grid_of, hops, of
 from snnc.compiler.place.baselines import hilbert, random_sites, row_major
 from snnc.compiler.place.problem import Problem, Sites
 from snnc.compiler.place.watch import Watch
+from snnc.compiler.place.zones import BoolArray, masks, settled
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.jit import inner_kernel, lean_kernel
 
@@ -172,6 +173,8 @@ def _sweep(
     router: IntArray,
     net_cost: IntArray,
     state: IntArray,
+    zone: IntArray,
+    allowed: BoolArray,
     low: IntArray,
     high: IntArray,
     stamp: IntArray,
@@ -201,6 +204,10 @@ def _sweep(
         if new < 0 or site_router[new] == r:
             continue
         b = occupant[new]
+        if zone[a] >= 0 and not allowed[zone[a], new]:
+            continue
+        if b >= 0 and zone[b] >= 0 and not allowed[zone[b], old]:
+            continue
         router[a] = site_router[new]
         if b >= 0:
             router[b] = r
@@ -269,7 +276,7 @@ class _Walk:
         _, uphill, steps, accepted = _sweep(
             moves, temperature, window, self.site, self.occupant, s.router, self.site_at, s.slots,
             grid_of(s.mesh), p.host, p.net_core, p.dest_ptr, p.dest, p.weight,
-            pin_ptr, pin_net, self.router, self.net_cost, self.state,
+            pin_ptr, pin_net, self.router, self.net_cost, self.state, *masks(p.zones, p.cores),
             *scratch(s), stamp, touched, fresh,
         )  # fmt: skip
         return uphill, steps, accepted
@@ -293,7 +300,8 @@ def anneal(
         start: [cores] a good placement that is annealed without heating it; None tries others.
     """
     fresh = (row_major(problem), hilbert(problem), random_sites(problem, seed))
-    starts = fresh if start is None else (start,)
+    given = fresh if start is None else (start,)
+    starts = [settled(problem.zones, problem.sites.xy, site) for site in given]
     best = min((Placed(site, cost_of(problem, site)) for site in starts), key=lambda p: p.cost)
     moves = _budget(problem, effort) // len(starts)
     _Walk(problem, best.site, seed).sweep(0, 0.0, 1)  # compile before the clock starts

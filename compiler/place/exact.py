@@ -14,6 +14,7 @@ from snnc.compiler.geometry import path
 from snnc.compiler.place.anneal import cost_of
 from snnc.compiler.place.problem import Problem
 from snnc.compiler.place.watch import Watch
+from snnc.compiler.place.zones import settled
 from snnc.compiler.solver import new_solver
 from snnc.ir.arrays import IntArray
 
@@ -104,6 +105,13 @@ class _Positions:
             model.add_exactly_one(row)
             for router, variable in zip(self.used, row, strict=True):
                 model.add_hint(variable, bool(hint[core] == router))
+        if problem.zones is not None:
+            for core in problem.zones.held:
+                allowed = problem.zones.allowed[problem.zones.zone[core]]
+                near = set(problem.sites.router[allowed].tolist())
+                for router, variable in zip(self.used, self.here[core], strict=True):
+                    if int(router) not in near:
+                        model.add(variable == 0)
         for k, router in enumerate(self.used):
             model.add(sum(row[k] for row in self.here) <= int(problem.sites.room[router]))
 
@@ -124,7 +132,9 @@ class _Positions:
             self.used[next(k for k, v in enumerate(row) if solver.boolean_value(v))]
             for row in self.here
         ]
-        return np.array([free[int(router)].pop(0) for router in chosen], np.int64)
+        site = np.array([free[int(router)].pop(0) for router in chosen], np.int64)
+        # Routers are right; within one, a pin to a slot may ask for a swap.
+        return settled(self.problem.zones, self.problem.sites.xy, site)
 
 
 def _net_hops(model: cp_model.CpModel, problem: Problem, at: _Positions) -> list[Any]:

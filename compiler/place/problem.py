@@ -7,11 +7,12 @@ from functools import cached_property
 
 import numpy as np
 
+from snnc.compiler.place.zones import Zones
 from snnc.compiler.traffic import Traffic, weighted
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.errors import CapacityError
 from snnc.ir.target import LinkKind, Target
-from snnc.ir.topology import Mesh
+from snnc.ir.topology import Mesh, usable_chips
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +58,7 @@ class Sites:
 
 
 def sites_of(target: Target, mesh: Mesh) -> Sites:
-    """Usable core sites of all chips.
+    """Usable core sites of all chips that can be reached.
 
     Defects (x, y, slot of a chip) hold on every chip; of the rest at most ``usable_cores`` per
     chip are used, those closest to the chip's host corner.
@@ -71,10 +72,9 @@ def sites_of(target: Target, mesh: Mesh) -> Sites:
     distance = np.abs(x - host_x) + np.abs(y - host_y)
     order = np.lexsort((slot, x, y, distance))
     order = order[alive[order]][: target.topology.usable_cores]
+    columns = mesh.width // width
     chips = [
-        (cx * width, cy * height)
-        for cy in range(mesh.height // height)
-        for cx in range(mesh.width // width)
+        (chip % columns * width, chip // columns * height) for chip in usable_chips(target, mesh)
     ]
     router = [(y[order] + oy) * mesh.width + x[order] + ox for ox, oy in chips]
     all_slots = np.tile(slot[order], len(chips))
@@ -89,6 +89,7 @@ class Problem:
 
     A net's cost is its weight times the edges of its tree in dimension order (one destination: the
     distance).
+    ``zones`` hold cores in a part of the machine.
     """
 
     sites: Sites
@@ -98,9 +99,10 @@ class Problem:
     dest_ptr: IntArray
     dest: IntArray
     weight: RealArray
+    zones: Zones | None = None
 
     @staticmethod
-    def of(traffic: Traffic, sites: Sites, host: int) -> Problem:
+    def of(traffic: Traffic, sites: Sites, host: int, zones: Zones | None = None) -> Problem:
         """The problem of placing the cores of some traffic.
 
         Raises:
@@ -114,7 +116,13 @@ class Problem:
                 allowed=f"{sites.count} usable sites",
                 remedy="add chips (--chips)",
             )
-        return Problem(sites, host, traffic.cores, *_merged(traffic))
+        return Problem(sites, host, traffic.cores, *_merged(traffic), zones)
+
+    @staticmethod
+    def directed(traffic: Traffic, sites: Sites, host: int, zones: Zones | None = None) -> Problem:
+        """As ``of`` with every net as it is: links have a direction, weighted hops have none."""
+        nets = traffic.net_core, traffic.dest_ptr, traffic.dest, traffic.rate
+        return Problem(sites, host, traffic.cores, *nets, zones)
 
     @cached_property
     def pins(self) -> tuple[IntArray, IntArray]:

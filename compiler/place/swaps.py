@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from snnc.compiler.place.zones import BoolArray
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.jit import inner_kernel, lean_kernel, summing
 
@@ -97,6 +98,7 @@ def sweep(
     cell_site: IntArray, width: int, height: int, slots: int,
     run_ptr: IntArray, run_first: IntArray, run_at: IntArray, weight: RealArray,
     x: RealArray, y: RealArray, state: IntArray, period: tuple[float, float],
+    zone: IntArray, allowed: BoolArray,
 ) -> tuple[float, int, int]:  # fmt: skip
     """One proposal for each core on the sites ``first`` to ``last``.
 
@@ -110,6 +112,7 @@ def sweep(
         x, y: [nodes] coordinates of the cores and fixed points.
         state: of the random numbers.
         period: as for ``apart``, in the units of the coordinates.
+        zone: [cores] zone of every core or -1; ``allowed`` [zones, sites].
 
     Returns:
         (cost change, in units of 1 / scale; moves proposed; moves accepted).
@@ -137,6 +140,10 @@ def sweep(
         if t < 0 or t == s:
             continue
         b = occupant[t]
+        if zone[a] >= 0 and not allowed[zone[a], t]:
+            continue
+        if b >= 0 and zone[b] >= 0 and not allowed[zone[b], s]:
+            continue
         qx, qy = site_x[t], site_y[t]
         limit = threshold[draw(state, threshold.size)]
         proposed += 1

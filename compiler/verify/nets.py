@@ -64,6 +64,7 @@ def _edges(subject: Subject, findings: Findings) -> None:
     side = np.where(inner, mesh.direction(router[parent], router), -1)
     apart = inner & (side < 0)
     _report(subject, findings, net[apart], "a hop between routers that are not neighbours", "")
+    _broken_borders(subject, findings, parent, net)
     allowed = subject.deployment.target.noc.route_shapes
     if "any" in allowed:
         return
@@ -81,6 +82,20 @@ def _edges(subject: Subject, findings: Findings) -> None:
         wrong &= ~fine
     found, rule = SHAPES[allowed[0]] if len(allowed) == 1 else ("a shape of its own", "")
     _report(subject, findings, np.flatnonzero(wrong), found, rule or ", ".join(allowed))
+
+
+def _broken_borders(subject: Subject, findings: Findings, parent: IntArray, net: IntArray) -> None:
+    """No hop leads between two chips whose border has no links."""
+    mesh = subject.deployment.mesh
+    router = wide(subject.deployment.routes.branch_router)
+    inner = np.flatnonzero(parent >= 0)
+    x, y = router % mesh.width // mesh.chip_width, router // mesh.width // mesh.chip_height
+    for pair in subject.deployment.target.topology.broken_chip_links:
+        for (ax, ay), (bx, by) in (pair, pair[::-1]):
+            before = (x[parent[inner]] == ax) & (y[parent[inner]] == ay)
+            crossed = inner[before & (x[inner] == bx) & (y[inner] == by)]
+            _report(subject, findings, net[crossed], f"a hop from chip {ax, ay} to {bx, by}",
+                    "no broken border")  # fmt: skip
 
 
 def _detours(subject: Subject, parent: IntArray) -> IntArray:

@@ -8,10 +8,11 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from snnc.ir.arrays import IntArray
+from snnc.ir.arrays import AnyArray, IntArray
 from snnc.ir.deployment import Deployment, SourceSpace
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input
+from snnc.ir.rows import Rows
 
 
 def wide(array: IntArray) -> IntArray:
@@ -22,6 +23,38 @@ def wide(array: IntArray) -> IntArray:
 def owner(ptr: IntArray) -> IntArray:
     """Which slice every entry belongs to."""
     return np.repeat(np.arange(ptr.size - 1), np.diff(wide(ptr)))
+
+
+@dataclass(frozen=True, eq=False)
+class Shapes:
+    """What rows of each shape hold; all [shapes], and 0 where a shape is empty.
+
+    Attributes:
+        length: synapses.
+        first, last: smallest and largest offset.
+        lightest, heaviest: smallest and largest weight.
+    """
+
+    length: IntArray
+    first: IntArray
+    last: IntArray
+    lightest: IntArray
+    heaviest: IntArray
+
+    @staticmethod
+    def of(rows: Rows) -> Shapes:
+        """Of the shapes of some rows."""
+        length = np.diff(wide(rows.shape_ptr))
+        filled = np.flatnonzero(length)
+        starts = rows.shape_ptr[:-1][filled]
+        columns = []
+        for values in (rows.offset, rows.weight):
+            for extreme in (np.minimum, np.maximum):
+                column = np.zeros(length.size, np.int64)
+                if filled.size:
+                    column[filled] = extreme.reduceat(values, starts)
+                columns.append(column)
+        return Shapes(length, *columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,21 +125,38 @@ class Subject:
         return owner(self.deployment.cores.neuron_ptr)
 
     @cached_property
+    def neuron_first(self) -> IntArray:
+        """[cores] first neuron slot of every core."""
+        return wide(self.deployment.cores.neuron_ptr)[:-1]
+
+    @cached_property
     def axon_core(self) -> IntArray:
-        """[axons] core of every input axon."""
-        return owner(self.deployment.cores.axon_ptr)
+        """int32 [axons] core of every input axon."""
+        return self.deployment.cores.axon_core
 
     @cached_property
-    def synapse_axon(self) -> IntArray:
-        """[synapses] axon of every stored synapse."""
-        return owner(self.deployment.cores.synapse_ptr)
+    def rows(self) -> Rows:
+        """The row of every axon."""
+        return self.deployment.cores.rows
 
     @cached_property
-    def synapse_neuron(self) -> IntArray:
-        """[synapses] index into the neuron tables of the neuron it feeds."""
-        cores = self.deployment.cores
-        first = wide(cores.neuron_ptr)[self.axon_core[self.synapse_axon]]
-        return first + wide(cores.synapse_target)
+    def shapes(self) -> Shapes:
+        """What rows of every shape hold."""
+        return Shapes.of(self.rows)
+
+    def first_synapses(self, marked: AnyArray, most: int) -> list[tuple[int, int, int]]:
+        """(number, axon, weight) of the first synapses that are made of ``marked`` entries."""
+        rows, found = self.rows, list[tuple[int, int, int]]()
+        before = np.concatenate([[0], np.cumsum(marked)])
+        held = before[wide(rows.shape_ptr[1:])] - before[wide(rows.shape_ptr[:-1])]
+        guilty = np.flatnonzero(held[rows.shape] > 0)[:most]
+        for axon in guilty.tolist():
+            number = int(rows.lengths[:axon].sum())
+            first = int(rows.shape_ptr[rows.shape[axon]])
+            last = int(rows.shape_ptr[rows.shape[axon] + 1])
+            entries = np.flatnonzero(marked[first:last])[: most - len(found)].tolist()
+            found += [(number + k, axon, int(rows.weight[first + k])) for k in entries]
+        return found
 
     @cached_property
     def home(self) -> IntArray:

@@ -14,7 +14,7 @@ from snnc.simulators.cycle.asynchronous import run as asynchronous
 from snnc.simulators.cycle.carry import Carry
 from snnc.simulators.cycle.check import check_deployment
 from snnc.simulators.cycle.chip import Chip, Loaded
-from snnc.simulators.cycle.logbook import Logbook, Watch, input_events
+from snnc.simulators.cycle.logbook import Logbook, Watch, host_of, input_pulses
 from snnc.simulators.cycle.program import build
 from snnc.simulators.cycle.report import Timeline, collect
 from snnc.simulators.cycle.result import CycleResult
@@ -92,13 +92,14 @@ def run(
     recorded = _recorded(deployment, record)
     if carry is not None:
         loaded = carry.late(loaded)
-    chip = Chip.of(deployment, loaded, steps, noc if timing else None)
+    chip = Chip.of(deployment, loaded, steps, noc if timing else None, traced=trace)
     timeline = Timeline.empty(chip.layout, chip.machine, samples, chip.ticks, timing, trace)
     if by_tick:
         timeline.by_tick = np.zeros((samples, chip.ticks, len(energy.KINDS)), np.int64)
     logbook = Logbook(deployment, chip.layout, samples, steps)
     for sample in range(samples):
-        events = input_events(deployment, data, sample)
+        pulses = input_pulses(deployment, data, sample)
+        events = host_of(pulses, 0, deployment.schedule.ticks)
         watch = None if stop is None else Watch.of(deployment, stop, steps)
         begin = None if carry is None else carry.states.get(sample)
         chip.run_sample(sample, events, timeline, logbook, watch, begin)
