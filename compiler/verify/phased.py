@@ -17,9 +17,10 @@ from snnc.compiler.verify.report import Findings, VerifyReport
 from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import SourceSpace
 from snnc.ir.expand import Expansion, expand
+from snnc.ir.loop_network import origin
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input, Output
-from snnc.ir.phased import Member, PhasedDeployment
+from snnc.ir.phased import Loop, Member, PhasedDeployment
 from snnc.ir.subnetwork import replayed
 
 LADDERS = ("thresholds", "negative_thresholds")
@@ -64,46 +65,55 @@ def _check_machines(program: PhasedDeployment, findings: Findings) -> None:
     findings.count("phases", len(program.phases))
     for number, phase in enumerate(program.phases):
         same = phase.target == program.target and phase.chips == program.chips
-        if not same or phase.schedule.timesteps != program.timesteps:
+        steps = program.steps_of(number)
+        if not same or phase.schedule.timesteps != steps:
             findings.add(
                 "phases",
                 f"phase {number + 1}",
                 f"{phase.chips} chip(s) of {phase.target.id}, {phase.schedule.timesteps} steps",
-                f"{program.chips} chip(s) of {program.target.id}, {program.timesteps} steps",
+                f"{program.chips} chip(s) of {program.target.id}, {steps} steps",
             )
 
 
 def _check_function(program: PhasedDeployment, findings: Findings) -> None:
     whole, sources = program.network, SourceSpace.of(program.network)
-    wanted = _by_population(expand(whole), {name: (name, 0) for name in sources.first}, sources)
+    wanted = _by_population(expand(whole), {name: (name, 0, 0) for name in sources.first}, sources)
     known = np.zeros(sources.total, bool)
     for node in whole.of_type(Input):
         known[sources.first[node.name] :][: sources.size[node.name]] = True
     for number, phase in enumerate(program.phases):
         where = f"phase {number + 1}"
-        names = {m.name: (m.population, m.neurons(whole.shapes[m.population]).start)
+        names = {m.name: (m.population, m.neurons(whole.shapes[m.population]).start, 0)
                  for m in program.members[number]}  # fmt: skip
         played = replayed(whole, phase.network)
-        names |= {name: (population, 0) for name, population in played.items()}
-        names |= {n.name: (n.name, 0) for n in phase.network.of_type(Input)
-                  if n.name not in played}  # fmt: skip
+        for node in phase.network.of_type(Input):
+            source, late = origin(whole, node.name)
+            names[node.name] = (source, 0, late)
         held = {p.name for p in phase.network.populations}
         if held != {m.name for m in program.members[number]} or any(
-            population not in sources.first for population, _ in names.values()
+            population not in sources.first for population, _, _ in names.values()
         ):
             findings.add("phases", where, ", ".join(sorted(held)), "exactly the phase's members")
             continue
         _check_played(program, number, played, findings)
         expansion = expand(phase.network)
         stored = _by_population(expansion, names, sources)
+        loop = program.loop_of(number)
         for projection in expansion.projections:
-            population, first = names[projection.source]
+            population, first, lag = names[projection.source]
             ids = sources.first[population] + first + np.flatnonzero(np.diff(projection.row_ptr))
-            late = 0 if projection.source in held else int(np.count_nonzero(~known[ids]))
+            # In a loop all phases have run the blocks before.
+            there = projection.source in held or (
+                loop is not None and lag >= loop.block and population in _loop(program, loop)
+            )
+            missing = 0 if there else int(np.count_nonzero(~known[ids]))
             findings.count("phases", ids.size)
-            if late:
-                text = f"{late} neurons of {population} that have not run"
+            if missing:
+                text = f"{missing} neurons of {population} that have not run"
                 findings.add("phases", f"{where}, {projection.population}", text, "earlier phases")
+            if loop is not None and projection.delay:
+                text = f"a delay of {projection.delay} steps"
+                findings.add("phases", f"{where}, {projection.population}", text, "0 in a loop")
         for member in program.members[number]:
             _check_member(program, number, member, wanted, stored, sources, findings)
             span = member.neurons(whole.shapes[member.population])
@@ -119,7 +129,14 @@ def _check_played(
     program: PhasedDeployment, number: int, played: dict[str, str], findings: Findings
 ) -> None:
     """What is played in again is what the population sends, and the host heard it."""
-    whole = program.network
+    whole, loop = program.network, program.loop_of(number)
+    if loop is not None:
+        sent = {output.inputs[0] for output in program.phases[number].network.of_type(Output)}
+        for member in program.members[number]:
+            findings.count("phases", 1)
+            if member.name not in sent:
+                findings.add("phases", f"phase {number + 1}, {member.name}", "nobody hears it",
+                             "an output, as all of a loop")  # fmt: skip
     heard = {
         output.inputs[0]
         for phase in program.phases[:number]
@@ -134,9 +151,17 @@ def _check_played(
             findings.add("phases", f"phase {number + 1}, input {name}", node, kind)
         makers = [m for row in program.members[:number] for m in row if m.population == population]
         findings.count("phases", len(makers))
+        if loop is not None:
+            continue  # checked above
         if not any(member.name in heard for member in makers):
             findings.add("phases", f"phase {number + 1}, input {name}", "nobody heard it",
                          "an output in an earlier phase")  # fmt: skip
+
+
+def _loop(program: PhasedDeployment, loop: Loop) -> set[str]:
+    """Populations of a loop."""
+    held = program.members[loop.first : loop.last]
+    return {member.population for members in held for member in members}
 
 
 Synapses = tuple[IntArray, IntArray, IntArray, IntArray]
@@ -144,17 +169,20 @@ Synapses = tuple[IntArray, IntArray, IntArray, IntArray]
 
 
 def _by_population(
-    expansion: Expansion, names: dict[str, tuple[str, int]], sources: SourceSpace
+    expansion: Expansion, names: dict[str, tuple[str, int, int]], sources: SourceSpace
 ) -> dict[str, Synapses]:
-    """Synapses of every population, sorted; ``names`` gives (name, first element) in the whole."""
+    """Synapses of every population, sorted.
+
+    ``names`` gives (name, first element) in the whole, and by how many steps a source is late.
+    """
     columns: dict[str, list[list[IntArray]]] = {}
     for projection in expansion.projections:
-        source, first = names[projection.source]
-        _, offset = names[projection.population]
+        source, first, late = names[projection.source]
+        _, offset, _ = names[projection.population]
         row = np.repeat(np.arange(projection.row_ptr.size - 1), np.diff(projection.row_ptr))
         parts = columns.setdefault(projection.population, [[], [], [], []])
         parts[0].append(row + sources.first[source] + first)
-        parts[1].append(np.full(row.size, projection.delay))
+        parts[1].append(np.full(row.size, projection.delay + late))
         parts[2].append(projection.target.astype(np.int64) + offset)
         parts[3].append(projection.weight.astype(np.int64))
     result = {}
