@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from snnc.compiler.partition.hypergraph import Hypergraph, divide
+from snnc.compiler.place.memetic import search
 from snnc.compiler.place.problem import Problem
 from snnc.compiler.place.quadratic import LARGEST, Quadratic
-from snnc.compiler.place.tabu import RUN, search
 from snnc.compiler.place.watch import Watch
 from snnc.compiler.place.zones import Zones
 from snnc.ir.arrays import IntArray, RealArray
 
 SWAPS = 20_000_000  # looked at while blocks are given to chips
-RUNS = 500  # of tabu search, where chips are few
+ITERATIONS = 100_000  # at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +65,9 @@ def divided(nets: Problem, chip_of: IntArray, seed: int, watch: Watch) -> Divisi
     width = sites.width
     away = np.abs(xy - (nets.host % width, nets.host // width)).sum(axis=1)
     places = Quadratic(flow, distance, host[:, None] * away)
-    runs = max(1, min(RUNS, SWAPS // (RUN * chips.size**3)))
+    iterations = min(ITERATIONS, SWAPS // chips.size**2)
     near = np.argsort(away, kind="stable")[:blocks]
-    found = search(places, near, seed, runs, watch)
+    found = search(places, near, seed, iterations, watch)
     return Division(chips[found.site][block], float(flow.sum()))
 
 
