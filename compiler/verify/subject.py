@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from snnc.ir.arrays import AnyArray, IntArray
 from snnc.ir.deployment import Deployment, SourceSpace
+from snnc.ir.jit import lean_kernel
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input
 from snnc.ir.rows import Rows
@@ -135,6 +136,24 @@ class Subject:
         return self.deployment.cores.axon_core
 
     @cached_property
+    def listeners(self) -> tuple[IntArray, IntArray]:
+        """([sources + 1] slices, int32 [axons] axons) by source, core by core within a source."""
+        source = self.deployment.cores.axon_source
+        ptr = np.zeros(self.sources.total + 1, np.int64)
+        axon = np.empty(source.size, np.int32)
+        _group(source, ptr, axon)
+        return ptr, axon
+
+    def listening(self) -> IntArray:
+        """Distinct ``source * cores + core``, rising, of all that some axon hears."""
+        ptr, axon = self.listeners
+        pair = owner(ptr) * self.deployment.cores.count
+        pair += self.axon_core[axon]
+        new = np.ones(pair.size, np.bool_)
+        new[1:] = pair[1:] != pair[:-1]
+        return pair[new]
+
+    @cached_property
     def rows(self) -> Rows:
         """The row of every axon."""
         return self.deployment.cores.rows
@@ -185,3 +204,19 @@ class Subject:
         """``net 7 from core 2``."""
         core = int(self.deployment.routes.net_core[net])
         return f"net {net} from {'the host port' if core < 0 else f'core {core}'}"
+
+
+@lean_kernel
+def _group(axon_source: IntArray, ptr: IntArray, axon: IntArray) -> None:
+    """List the axons by source: ``ptr`` [sources + 1], zero at first, slices ``axon``."""
+    for a in range(axon_source.size):
+        ptr[axon_source[a] + 1] += 1
+    for source in range(ptr.size - 1):
+        ptr[source + 1] += ptr[source]
+    for a in range(axon_source.size - 1, -1, -1):
+        ptr[axon_source[a] + 1] -= 1
+        axon[ptr[axon_source[a] + 1]] = a
+    # Every pointer was moved from the end of its slice to the beginning, one place too far right.
+    for source in range(ptr.size - 1):
+        ptr[source] = ptr[source + 1]
+    ptr[ptr.size - 1] = axon_source.size
