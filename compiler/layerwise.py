@@ -95,9 +95,7 @@ def _use(layers: Sequence[Layer], text: str) -> IntArray:
 def _loads(wiring: Wiring, rules: Layers, slots: int) -> RealArray:
     """[layers, slots] seconds per sample that a layer would keep a core busy (operations where
     nobody publishes the speed)."""
-    operations = [
-        float(np.diff(fanin.row_ptr) @ wiring.rate[fanin.source]) for fanin in wiring.fanin
-    ]
+    operations = [float(fanin.lengths @ wiring.rate[fanin.source]) for fanin in wiring.fanin]
     speed = np.array(rules.synops_per_s or (1.0,) * slots)
     load: RealArray = np.array(operations).reshape(-1, 1) / speed
     return load

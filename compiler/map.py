@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from snnc.compiler.assemble import assemble
-from snnc.compiler.encode import encode, sent_pairs
+from snnc.compiler.assemble_shared import assemble_shared
+from snnc.compiler.encode import AnyTables, encode, sent_pairs
 from snnc.compiler.layerwise import one_core_each, place_layers
 from snnc.compiler.mapping_report import Usage, mapping_report
 from snnc.compiler.options import (
@@ -35,12 +36,12 @@ from snnc.compiler.place import (
     start_of,
 )
 from snnc.compiler.route import route
-from snnc.compiler.traffic import Traffic, traffic
+from snnc.compiler.traffic import Traffic, nets_of
 from snnc.ir.arrays import IntArray, RealArray
-from snnc.ir.deployment import Certificate, CoreTables, RouteTables, Schedule, SourceSpace
+from snnc.ir.deployment import Certificate, RouteTables, Schedule, SourceSpace
 from snnc.ir.errors import OptionError
-from snnc.ir.expand import Expansion, expand
 from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.shared_expansion import AnyExpansion, expand_large
 from snnc.ir.target import Target
 from snnc.ir.topology import mesh_of
 
@@ -95,7 +96,7 @@ class MapOptions:
 class Mapping:
     """A network on a machine: what a ``Deployment`` takes over, and the report."""
 
-    cores: CoreTables
+    cores: AnyTables
     routes: RouteTables
     certificate: Certificate
     report: dict[str, Any]
@@ -121,7 +122,7 @@ def map_network(
     chips: int = 1,
     rates: Table[str, RealArray] | None = None,
     options: MapOptions | None = None,
-    expansion: Expansion | None = None,
+    expansion: AnyExpansion | None = None,
 ) -> Mapping:
     """Map a legalized network onto chips of a target.
 
@@ -133,7 +134,7 @@ def map_network(
         rates: expected packets per sample of every element, by input or population name; those
             not listed count one packet per element.
         options: seed, effort and time limit.
-        expansion: ``expand(network)``, when the caller already has it.
+        expansion: ``expand_large(network)``, when the caller already has it.
 
     Raises:
         CapacityError: it does not fit; the text names resource, layer and number of chips.
@@ -143,7 +144,7 @@ def map_network(
     chosen = options or MapOptions()
     mesh = mesh_of(target, chips)
     clock = _Clock()
-    parts = expansion or expand(network)
+    parts = expansion or expand_large(network)
     clock.lap("expand")
     pairs = {name for name, code in retiming.schedule.codes.items() if code.pair}
     wiring = wire(parts, SourceSpace.of(network), retiming.extra_delay, rates, pairs)
@@ -153,7 +154,8 @@ def map_network(
         one_core_each(wiring) if whole else partition(meter, chips, chosen.seed, chosen.partitioner)
     )
     clock.lap("partition")
-    encoded = encode(assemble(wiring, division), meter)
+    made = assemble_shared if wiring.shared else assemble
+    encoded = encode(made(wiring, division), meter)
     tables = encoded.tables
     flow = _flow(wiring, tables, target)
     clock.lap("assemble")
@@ -185,9 +187,9 @@ def map_network(
     return Mapping(tables, routing.tables, routing.certificate, report)
 
 
-def _flow(wiring: Wiring, tables: CoreTables, target: Target) -> Traffic:
-    source, dest = sent_pairs(tables)
+def _flow(wiring: Wiring, tables: AnyTables, target: Target) -> Traffic:
+    start, dest = sent_pairs(tables, wiring.sources.total)
     core_of = np.full(wiring.sources.total, -1, np.int64)
     core = np.repeat(np.arange(tables.count), np.diff(tables.neuron_ptr))
     core_of[tables.neuron_source] = core
-    return traffic(source, dest, core_of, tables.count, wiring.rate, target.noc.multicast)
+    return nets_of(start, dest, core_of, tables.count, wiring.rate, target.noc.multicast)

@@ -44,10 +44,10 @@ from snnc.compiler.wire import Preference, wire_codes
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import CapacityError, OptionError
-from snnc.ir.expand import expand
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
 from snnc.ir.phased import Program
+from snnc.ir.shared_expansion import expand_large
 from snnc.ir.target import Target
 from snnc.ir.wire import WireCode
 
@@ -205,7 +205,7 @@ class Compilation:
         legal = legalize.legalize(network, self.target, self.wire_code)
         if self.options.semantics == "lava":
             legal = lava_semantics(legal, self.target, self.timesteps)
-        self.expansion = expand(legal)
+        self.expansion = expand_large(legal)
         splits = self.options.semantics != "lava" and self.target.layers is None
         if not (splits and may_overflow(legal, self.expansion, self.target)):
             return legal

@@ -75,15 +75,16 @@ class Clusters:
         where = tiling.pieces.cluster
         k = self.number[cluster]
         part = slice(*np.searchsorted(where, [k, k + 1]))
+        wiring, fanin = self.meter.wiring, self.meter.wiring.fanin[tiling.population]
+        axon, piece = fanin.members(tiling.pieces.axon[part])
         pieces = Pieces(
-            where[part],
-            tiling.pieces.axon[part],
-            tiling.pieces.count[part],
-            tiling.pieces.span[part],
-            tiling.pieces.first[part],
+            where[part][piece],
+            axon,
+            tiling.pieces.count[part][piece],
+            tiling.pieces.span[part][piece],
+            tiling.pieces.first[part][piece],
         )
-        wiring = self.meter.wiring
-        key = wiring.axon_key(wiring.fanin[tiling.population])[pieces.axon]
+        key = wiring.axon_key(fanin, axon)
         shift = wiring.populations[tiling.population].input_shift
         return key, pieces, shift
 

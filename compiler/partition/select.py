@@ -60,7 +60,10 @@ def _objective(
 ) -> Any:
     """Clusters first; the rate-weighted number of (source, cluster) pairs breaks ties."""
     rate = meter.wiring.rate
-    traffic = [[float((rate * t.reach).sum()) for t in tilings] for tilings in options]
+    traffic = [
+        [float((rate[t.reach_start : t.reach_start + t.reach.size] * t.reach).sum()) for t in some]
+        for some in options
+    ]
     total = sum(max(values) for values in traffic) or 1.0
     return sum(
         (t.clusters * (TRAFFIC_SCALE + 1) + int(TRAFFIC_SCALE * value / total)) * variable
@@ -97,13 +100,15 @@ def _limit_outputs(
 def pairs_sent(meter: Meter, producer: Tiling, consumer: Tiling) -> IntArray:
     """[clusters of producer] (neuron, destination cluster) pairs towards one consumer."""
     reach = neuron_reach(meter, producer.population, consumer)
+    if not reach.any():
+        return np.zeros(producer.clusters, np.int64)
     return np.bincount(producer.label, weights=reach, minlength=producer.clusters).astype(np.int64)
 
 
 def neuron_reach(meter: Meter, population: int, consumer: Tiling) -> IntArray:
     """[neurons of population] clusters of ``consumer`` each one reaches."""
     first = meter.wiring.first_neuron + meter.first
-    return consumer.reach[first[population] : first[population + 1]]
+    return consumer.reach_of(int(first[population]), int(first[population + 1]))
 
 
 def output_limit(meter: Meter, counts: Counts) -> IntArray | None:
@@ -133,8 +138,10 @@ def _limit_targets(
     flat = [
         (t, v) for ts, vs in zip(options, chosen, strict=True) for t, v in zip(ts, vs, strict=True)
     ]
-    first = meter.wiring.first_neuron
-    reach = np.stack([t.reach[first:] for t, _ in flat], axis=1)
-    for row in np.unique(reach, axis=0):
+    rows = [
+        np.unique(np.stack([neuron_reach(meter, p, t) for t, _ in flat], axis=1), axis=0)
+        for p in range(len(meter.wiring.populations))
+    ]
+    for row in np.unique(np.concatenate(rows), axis=0):
         if row.sum() > most:
             model.add(sum(int(n) * v for n, (_, v) in zip(row, flat, strict=True) if n) <= most)
