@@ -155,8 +155,16 @@ class Subject:
 
     @cached_property
     def rows(self) -> Rows:
-        """The row of every axon."""
-        return self.deployment.cores.rows
+        """The row of every axon, in the widths for which kernels are compiled."""
+        rows = self.deployment.cores.rows
+        weight = np.int32 if rows.weight.dtype.itemsize <= 4 else np.int64
+        return Rows(
+            rows.shape.astype(np.int32, copy=False),
+            rows.shift.astype(np.int32, copy=False),
+            rows.shape_ptr.astype(np.int64, copy=False),
+            rows.offset.astype(np.int32, copy=False),
+            rows.weight.astype(weight, copy=False),
+        )
 
     @cached_property
     def shapes(self) -> Shapes:
