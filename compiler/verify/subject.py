@@ -18,12 +18,22 @@ from snnc.ir.rows import Rows
 
 def wide(array: IntArray) -> IntArray:
     """The same numbers as int64, so that differences of stored tables never wrap."""
-    return array.astype(np.int64)
+    return array.astype(np.int64, copy=False)
 
 
 def owner(ptr: IntArray) -> IntArray:
     """Which slice every entry belongs to."""
     return np.repeat(np.arange(ptr.size - 1), np.diff(wide(ptr)))
+
+
+def in_slices(reduce: np.ufunc, ptr: IntArray, values: IntArray, empty: int = 0) -> IntArray:
+    """int64 [slices] sum, or other reduction, of the values in every slice."""
+    result = np.full(ptr.size - 1, empty, np.int64)
+    filled = np.flatnonzero(np.diff(wide(ptr)))
+    if filled.size:
+        kind = np.int64 if reduce is np.add else None
+        result[filled] = reduce.reduceat(values, ptr[:-1][filled], dtype=kind)
+    return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,17 +55,12 @@ class Shapes:
     @staticmethod
     def of(rows: Rows) -> Shapes:
         """Of the shapes of some rows."""
-        length = np.diff(wide(rows.shape_ptr))
-        filled = np.flatnonzero(length)
-        starts = rows.shape_ptr[:-1][filled]
-        columns = []
-        for values in (rows.offset, rows.weight):
-            for extreme in (np.minimum, np.maximum):
-                column = np.zeros(length.size, np.int64)
-                if filled.size:
-                    column[filled] = extreme.reduceat(values, starts)
-                columns.append(column)
-        return Shapes(length, *columns)
+        columns = [
+            in_slices(extreme, rows.shape_ptr, values)
+            for values in (rows.offset, rows.weight)
+            for extreme in (np.minimum, np.maximum)
+        ]
+        return Shapes(np.diff(wide(rows.shape_ptr)), *columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +127,9 @@ class Subject:
 
     @cached_property
     def neuron_core(self) -> IntArray:
-        """[neurons] core of every neuron slot."""
-        return owner(self.deployment.cores.neuron_ptr)
+        """int32 [neurons] core of every neuron slot."""
+        cores = self.deployment.cores
+        return np.repeat(np.arange(cores.count, dtype=np.int32), np.diff(wide(cores.neuron_ptr)))
 
     @cached_property
     def neuron_first(self) -> IntArray:
