@@ -8,7 +8,7 @@ import numpy as np
 
 from snnc.compiler.route.priced import Links, Nets, Scratch
 from snnc.compiler.traffic import Traffic
-from snnc.ir.arrays import IntArray, RealArray
+from snnc.ir.arrays import IntArray, RealArray, sorted_unique
 from snnc.ir.target import Target
 from snnc.ir.topology import Mesh
 
@@ -36,13 +36,13 @@ class Demand:
     def of(flow: Traffic, root: IntArray, router: IntArray, target: Target, mesh: Mesh) -> Demand:
         """The nets of a traffic whose cores sit at ``router`` [cores]."""
         net = np.repeat(np.arange(flow.nets), np.diff(flow.dest_ptr))
-        key = np.unique(net * mesh.routers + router[flow.dest])
-        net, dest = key // mesh.routers, key % mesh.routers
-        start = root[net]
+        key = sorted_unique(net * mesh.routers + router[flow.dest])
+        owner, dest = key // mesh.routers, key % mesh.routers
+        start = root[owner]
         distance = np.abs(start % mesh.width - dest % mesh.width)
         distance += np.abs(start // mesh.width - dest // mesh.width)
-        order = np.lexsort((dest, distance, net))
-        ptr = np.searchsorted(net, np.arange(flow.nets + 1))
+        order = np.lexsort((dest, distance, owner))
+        ptr = np.searchsorted(owner, np.arange(flow.nets + 1))
         cycles = link_cycles(target, mesh)
         return Demand(mesh, root, flow.rate.astype(np.float64), ptr, dest[order], cycles)
 
