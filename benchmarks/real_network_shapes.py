@@ -6,8 +6,8 @@ the published stems, where every max pool is a population: of binary spikes, a n
 at one spike computes it; and the global average in front of the last layer is a population too,
 because what it sums would make neurons that fit no core.  What else differs from the papers:
 
-- SEW-ResNet-18/34/50 (Fang et al., NeurIPS 2021): joined by ADD.  A sum of spikes is no population of
-  its own: whoever reads it has synapses from all of its terms.
+- SEW-ResNet-18/34/50 (Fang et al., NeurIPS 2021): joined by ADD.  A sum of spikes is no population
+  of its own: whoever reads it has synapses from all of its terms.
 - MS-ResNet-18 (Hu et al., TNNLS 2024): residuals of membrane inputs, likewise sums of convolutions.
   Shortcuts between stages are those without weights (every second pixel, new channels are zero; He
   et al., CVPR 2016, option A), because a 1x1 convolution of a sum cannot be folded into 8 bits.

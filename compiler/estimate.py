@@ -110,8 +110,7 @@ def _counts(
     operations = vector[cores.axon_source] * row
     encodings = np.array(deployment.target.core.encodings)[cores.axon_encoding]
     thin = {name: operations[encodings == name].sum() for name in ("sparse", "bitmask")}
-    x, y = channels % mesh.width, channels // mesh.width
-    chip = (y // mesh.chip_height) * (mesh.width // mesh.chip_width) + x // mesh.chip_width
+    y, chip = channels // mesh.width, mesh.chip(channels)
     between = chip[:, 0] != chip[:, 1]
     east_west = (y[:, 0] == y[:, 1]) & ~between
     from_host = routes.net_core < 0

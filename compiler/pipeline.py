@@ -33,7 +33,9 @@ from snnc.compiler.frontends import (
 )
 from snnc.compiler.legalize.lava import lava_registers, lava_semantics
 from snnc.compiler.map import MapOptions, map_network
+from snnc.compiler.objective import parse_objective
 from snnc.compiler.options import CompileOptions, Partitioner, RoutingRule
+from snnc.compiler.pins import parse_pins
 from snnc.compiler.place import Effort, silent
 from snnc.compiler.provenance import provenance
 from snnc.compiler.stagger import stagger
@@ -253,6 +255,8 @@ class Compilation:
             progress=self.on_placement,
             partitioner=cast("Partitioner", self.options.partitioner),
             routing=cast("RoutingRule", self.options.routing),
+            pins=parse_pins(self.options.pin),
+            objective=parse_objective(self.options.objective),
         )
         try:
             return map_network(

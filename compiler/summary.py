@@ -17,6 +17,7 @@ from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.nodes import Input, Output
+from snnc.ir.topology import usable_chips
 
 SCHEMA = "snnc-report/1"
 NEGLIGIBLE = 1e-5  # what float32 checkpoints leave open
@@ -214,9 +215,11 @@ def _target(deployment: Deployment) -> dict[str, Any]:
         "chips": deployment.chips,
         "mesh": [mesh.width, mesh.height],
         "chip_mesh": [mesh.chip_width, mesh.chip_height],
+        "links": mesh.links,
         "cores_per_router": mesh.cores_per_router,
         "cores_used": deployment.cores.count,
-        "cores_available": target.topology.usable_cores * deployment.chips,
+        "cores_available": target.topology.usable_cores
+        * len(usable_chips(target, deployment.mesh)),
         "unknown": list(target.unknown),
     }
 

@@ -124,7 +124,8 @@ class KeyTables:
         source_key: [sources] key that a source's packets carry, -1 for those that send none.
         entry_ptr: [routers + 1] slice of the entries per router, in order.
         entry_key, entry_mask: [entries] matches where ``key & mask == entry_key``.
-        entry_links: [entries] bits of the links to take: 1 for +x, 2 for -x, 4 for +y, 8 for -y.
+        entry_links: [entries] bits of the links to take: 1 for +x, 2 for -x, 4 for +y, 8 for -y;
+            on a hexagonal torus also 16 for (+x, +y) and 32 for (-x, -y).
         core_ptr, entry_core: [entries + 1], [copies]: cores at this router that get a copy.
     """
 

@@ -10,6 +10,7 @@ from snnc.compiler.verify.keys import check_keys
 from snnc.compiler.verify.layers import check_layers
 from snnc.compiler.verify.nets import check_delivery, check_routes
 from snnc.compiler.verify.neurons import check_neurons
+from snnc.compiler.verify.pins import check_pins
 from snnc.compiler.verify.placing import check_location, check_placement
 from snnc.compiler.verify.report import RULES, Findings, VerifyReport
 from snnc.compiler.verify.structure import check_structure
@@ -64,6 +65,7 @@ def examine(deployment: Deployment) -> VerifyReport:
         return findings.report()
     check_placement(subject, findings)
     check_location(subject, findings)
+    check_pins(subject, findings)
     check_capacity(subject, findings)
     check_weights(subject, findings)
     check_delay(subject, findings)

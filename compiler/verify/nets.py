@@ -14,6 +14,8 @@ SHAPES = {
     "yx": ("a turn from x back to y", "y first, then x"),
     "minimal": ("a detour", "a shortest path to every destination"),
 }
+RANKS = {"xy": np.array([1, 1, 2, 2, 0, 0]), "yx": np.array([2, 2, 1, 1, 0, 0])}
+"""By shape: the turn of every direction (``ir.topology.DIRECTIONS``)."""
 
 
 def parent_entry(subject: Subject) -> IntArray:
@@ -57,19 +59,20 @@ def _edges(subject: Subject, findings: Findings) -> None:
     """Neighbours only, and every net in one of the shapes that the routers can be told."""
     routes, mesh = subject.deployment.routes, subject.deployment.mesh
     router = wide(routes.branch_router)
-    x, y = router % mesh.width, router // mesh.width
     parent = parent_entry(subject)
     inner = parent >= 0
-    dx, dy = np.where(inner, x - x[parent], 0), np.where(inner, y - y[parent], 0)
     net = owner(routes.branch_ptr)
-    apart = inner & (np.abs(dx) + np.abs(dy) != 1)
+    side = np.where(inner, mesh.direction(router[parent], router), -1)
+    apart = inner & (side < 0)
     _report(subject, findings, net[apart], "a hop between routers that are not neighbours", "")
+    _broken_borders(subject, findings, parent, net)
     allowed = subject.deployment.target.noc.route_shapes
     if "any" in allowed:
         return
+    # In dimension order: diagonal links, then those along one axis, then along the other.
     broken = {
-        "xy": net[inner & (dx != 0) & (dy[parent] != 0)],
-        "yx": net[inner & (dy != 0) & (dx[parent] != 0)],
+        shape: net[inner & (side >= 0) & (side[parent] >= 0) & (rank[side[parent]] > rank[side])]
+        for shape, rank in RANKS.items()
     }
     if "minimal" in allowed:
         broken["minimal"] = _detours(subject, parent)
@@ -80,6 +83,20 @@ def _edges(subject: Subject, findings: Findings) -> None:
         wrong &= ~fine
     found, rule = SHAPES[allowed[0]] if len(allowed) == 1 else ("a shape of its own", "")
     _report(subject, findings, np.flatnonzero(wrong), found, rule or ", ".join(allowed))
+
+
+def _broken_borders(subject: Subject, findings: Findings, parent: IntArray, net: IntArray) -> None:
+    """No hop leads between two chips whose border has no links."""
+    mesh = subject.deployment.mesh
+    router = wide(subject.deployment.routes.branch_router)
+    inner = np.flatnonzero(parent >= 0)
+    x, y = router % mesh.width // mesh.chip_width, router // mesh.width // mesh.chip_height
+    for pair in subject.deployment.target.topology.broken_chip_links:
+        for (ax, ay), (bx, by) in (pair, pair[::-1]):
+            before = (x[parent[inner]] == ax) & (y[parent[inner]] == ay)
+            crossed = inner[before & (x[inner] == bx) & (y[inner] == by)]
+            _report(subject, findings, net[crossed], f"a hop from chip {ax, ay} to {bx, by}",
+                    "no broken border")  # fmt: skip
 
 
 def _detours(subject: Subject, parent: IntArray) -> IntArray:
@@ -96,9 +113,7 @@ def _detours(subject: Subject, parent: IntArray) -> IntArray:
     net = owner(routes.delivery_ptr)
     leaving = wide(routes.branch_ptr)[net] + wide(routes.delivery_branch)
     begin, end = router[wide(routes.branch_ptr)[net]], router[leaving]
-    distance = np.abs(begin % mesh.width - end % mesh.width)
-    distance += np.abs(begin // mesh.width - end // mesh.width)
-    late: IntArray = net[depth[leaving] > distance]
+    late: IntArray = net[depth[leaving] > mesh.distance(begin, end)]
     return late
 
 

@@ -21,9 +21,10 @@ from snnc.compiler.verify.report import Findings, VerifyReport
 from snnc.ir.arrays import IntArray, size_of
 from snnc.ir.deployment import SourceSpace
 from snnc.ir.expand import expand_outline
+from snnc.ir.loop_network import origin
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input, Output
-from snnc.ir.phased import Member, PhasedDeployment
+from snnc.ir.phased import Loop, Member, PhasedDeployment
 from snnc.ir.subnetwork import replayed
 
 LADDERS = ("thresholds", "negative_thresholds")
@@ -68,12 +69,13 @@ def _check_machines(program: PhasedDeployment, findings: Findings) -> None:
     findings.count("phases", len(program.phases))
     for number, phase in enumerate(program.phases):
         same = phase.target == program.target and phase.chips == program.chips
-        if not same or phase.schedule.timesteps != program.timesteps:
+        steps = program.steps_of(number)
+        if not same or phase.schedule.timesteps != steps:
             findings.add(
                 "phases",
                 f"phase {number + 1}",
                 f"{phase.chips} chip(s) of {phase.target.id}, {phase.schedule.timesteps} steps",
-                f"{program.chips} chip(s) of {program.target.id}, {program.timesteps} steps",
+                f"{program.chips} chip(s) of {program.target.id}, {steps} steps",
             )
 
 
@@ -86,29 +88,37 @@ def _check_function(program: PhasedDeployment, findings: Findings) -> None:
         known[sources.first[node.name] :][: sources.size[node.name]] = True
     for number, phase in enumerate(program.phases):
         where = f"phase {number + 1}"
-        names = {m.name: (m.population, m.neurons(whole.shapes[m.population]).start)
+        names = {m.name: (m.population, m.neurons(whole.shapes[m.population]).start, 0)
                  for m in program.members[number]}  # fmt: skip
         played = replayed(whole, phase.network)
-        names |= {name: (population, 0) for name, population in played.items()}
-        names |= {n.name: (n.name, 0) for n in phase.network.of_type(Input)
-                  if n.name not in played}  # fmt: skip
+        for node in phase.network.of_type(Input):
+            source, late = origin(whole, node.name)
+            names[node.name] = (source, 0, late)
         held = {p.name for p in phase.network.populations}
         if held != {m.name for m in program.members[number]} or any(
-            population not in sources.first for population, _ in names.values()
+            population not in sources.first for population, _, _ in names.values()
         ):
             findings.add("phases", where, ", ".join(sorted(held)), "exactly the phase's members")
             continue
         _check_played(program, number, played, findings)
         stored = Fanout(phase.network)
         found = _compared(program, number, names, wanted, stored)
+        loop = program.loop_of(number)
         for link in stored.links:
-            population, first = names[link.source]
+            population, first, lag = names[link.source]
             ids = sources.first[population] + first + found.sending[link]
-            late = 0 if link.source in held else int(np.count_nonzero(~known[ids]))
+            # In a loop all phases have run the blocks before.
+            there = link.source in held or (
+                loop is not None and lag >= loop.block and population in _loop(program, loop)
+            )
+            missing = 0 if there else int(np.count_nonzero(~known[ids]))
             findings.count("phases", ids.size)
-            if late:
-                text = f"{late} neurons of {population} that have not run"
+            if missing:
+                text = f"{missing} neurons of {population} that have not run"
                 findings.add("phases", f"{where}, {link.population}", text, "earlier phases")
+            if loop is not None and link.delay:
+                text = f"a delay of {link.delay} steps"
+                findings.add("phases", f"{where}, {link.population}", text, "0 in a loop")
         for member in program.members[number]:
             _check_member(program, number, member, found, findings)
             span = member.neurons(whole.shapes[member.population])
@@ -124,7 +134,14 @@ def _check_played(
     program: PhasedDeployment, number: int, played: dict[str, str], findings: Findings
 ) -> None:
     """What is played in again is what the population sends, and the host heard it."""
-    whole = program.network
+    whole, loop = program.network, program.loop_of(number)
+    if loop is not None:
+        sent = {output.inputs[0] for output in program.phases[number].network.of_type(Output)}
+        for member in program.members[number]:
+            findings.count("phases", 1)
+            if member.name not in sent:
+                findings.add("phases", f"phase {number + 1}, {member.name}", "nobody hears it",
+                             "an output, as all of a loop")  # fmt: skip
     heard = {
         output.inputs[0]
         for phase in program.phases[:number]
@@ -139,9 +156,17 @@ def _check_played(
             findings.add("phases", f"phase {number + 1}, input {name}", node, kind)
         makers = [m for row in program.members[:number] for m in row if m.population == population]
         findings.count("phases", len(makers))
+        if loop is not None:
+            continue  # checked above
         if not any(member.name in heard for member in makers):
             findings.add("phases", f"phase {number + 1}, input {name}", "nobody heard it",
                          "an output in an earlier phase")  # fmt: skip
+
+
+def _loop(program: PhasedDeployment, loop: Loop) -> set[str]:
+    """Populations of a loop."""
+    held = program.members[loop.first : loop.last]
+    return {member.population for members in held for member in members}
 
 
 @dataclass
@@ -163,13 +188,14 @@ class _Compared:
 def _compared(
     program: PhasedDeployment,
     number: int,
-    names: dict[str, tuple[str, int]],
+    names: dict[str, tuple[str, int, int]],
     wanted: Fanout,
     stored: Fanout,
 ) -> _Compared:
     """Compare a phase, a block of senders of the whole network at a time.
 
-    ``names`` gives (name, first element) in the whole network of inputs and populations.
+    ``names`` gives (name, first element) in the whole network of inputs and populations, and by how
+    many steps a source is late.
     """
     whole, part = program.network, program.phases[number].network
     populations = {member.population for member in program.members[number]}
@@ -179,22 +205,23 @@ def _compared(
                              *(names[k.source][0] for k in stored.links)])  # fmt: skip
     for sender in senders:
         reached = [name for name in wanted.reached(sender) if name in populations]
-        copies = {name: first for name, (of, first) in names.items() if of == sender}
+        copies = {n: (first, late) for n, (of, first, late) in names.items() if of == sender}
         for block in wanted.steps(sender, reached):
             asked = wanted.rows(sender, block, reached)
             held: dict[tuple[str, int], list[sparse.csr_array]] = {}
-            for name, first in copies.items():
+            for name, (first, late) in copies.items():
                 size = size_of(part.shapes[name])
                 mine = slice(max(block.start - first, 0), min(block.stop - first, size))
                 if mine.start >= mine.stop:
                     continue
                 before = first + mine.start - block.start
                 after = block.stop - first - mine.stop
-                for key, rows in stored.rows(name, mine, stored.reached(name)).items():
-                    sending[Link(name, *key)].append(
+                found_rows = stored.rows(name, mine, stored.reached(name))
+                for (reader, delay), rows in found_rows.items():
+                    sending[Link(name, reader, delay)].append(
                         mine.start + np.flatnonzero(np.diff(rows.indptr))
                     )
-                    held.setdefault(key, []).append(_padded(rows, before, after))
+                    held.setdefault((reader, delay + late), []).append(_padded(rows, before, after))
             for member in program.members[number]:
                 span = member.neurons(whole.shapes[member.population])
                 _compare(found, member, span, asked, held)

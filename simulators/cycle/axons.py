@@ -96,17 +96,6 @@ def send(axons: Axons, ring: Int64, source: int, value: int, tick: int) -> None:
                     row[np.uint64(base + (word & mask))] += (word >> target_bits) * factor + heard
 
 
-@lean_kernel
-def send_all(
-    axons: Axons, ring: Int64, source: Int32, value: Int64, tick: int, packets: Int64
-) -> None:
-    """Send the values of many sources and count their packets per source."""
-    for i in range(source.size):
-        send(axons, ring, source[i], value[i], tick)
-        if axons.sends[source[i]] > 0:
-            packets[source[i]] += packets_of(value[i], axons.packet_limit[source[i]])
-
-
 class Reaches(NamedTuple):
     """Which axons hear a source: one range of axons per net and core reached.
 

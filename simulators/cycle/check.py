@@ -150,8 +150,8 @@ def _check_geometry(deployment: Deployment) -> None:
     inner = routes.branch_parent >= 0
     a = routes.branch_router[(first + routes.branch_parent)[inner]]
     b = routes.branch_router[inner]
-    distance = np.abs(a % mesh.width - b % mesh.width) + np.abs(a // mesh.width - b // mesh.width)
-    _require(bool((distance == 1).all()), "branch_router", "a hop between routers not joined")
+    joined = bool((mesh.direction(a, b) >= 0).all())
+    _require(joined, "branch_router", "a hop between routers not joined")
     on_core = routes.net_core >= 0
     roots = routes.branch_router[routes.branch_ptr[:-1]][on_core]
     starts = bool((roots == router[routes.net_core[on_core]]).all())
