@@ -28,6 +28,7 @@ from snnc.ir.weights import Conv, Dense
 PADDED = ((1, 1), (1, 1))
 NONE = ((0, 0), (0, 0))
 SHIFT = 6  # the one that every target offers
+QUICK = MapOptions(effort="low", time_limit_s=600.0)  # never cut short by a busy machine
 
 
 class Draw:
@@ -90,7 +91,7 @@ def mapped(
     """Mapped on as many chips."""
     codes = wire_codes(network, target)
     timing = retime(network, target, 4, expansion=parts, codes=codes)
-    return timing, map_network(network, timing, target, chips, None, MapOptions(), parts)
+    return timing, map_network(network, timing, target, chips, None, QUICK, parts)
 
 
 def assert_equal(shared: Mapping, plain: Mapping) -> None:
