@@ -164,12 +164,12 @@ def place(
         found = _flat(problem, seed, effort, watch, start)
         terms = {}
         if goal is not None and not isinstance(problem, Flows):
-            by_chips = None if start is not None else _by_chips(problem, goal, found, seed, effort,
-                                                                watch)  # fmt: skip
-            if by_chips is not None and by_chips.cost < found.cost * (1 - 1e-12):
-                found = by_chips
+            others = [found]
+            if start is None:
+                others += _by_chips(problem, goal, found, seed, effort, watch)
+            found = min(others, key=lambda other: other.cost)
             before = terms_of(goal, found.site)
-            found = _weighed(goal, found, by_chips, seed, effort, watch)
+            found = _weighed(goal, found, others, seed, effort, watch)
             after = terms_of(goal, found.site)
             terms = {term: (before[term], after[term]) for term in after}
     sites = problem.sites
@@ -193,35 +193,35 @@ def _flat(
 
 def _by_chips(
     problem: Problem, goal: Goal, flat: _Found, seed: int, effort: Effort, watch: Watch
-) -> _Found | None:
-    """Cores to chips by a cut, cores within chips, then all at once from there; None: not worth it.
+) -> list[_Found]:
+    """Cores to chips by a cut, cores within chips, then all at once from there; or none.
 
     Where chips count for the goal the cores stay on their chips: the goal decides what moves.
     """
     weights = goal.objective.weights
     counts = bool(weights.get("chips") or weights.get("chip_crossings"))
     proven = flat.cost <= flat.bound * (1 + 1e-9)
-    if (proven and not counts) or (problem.cores > TOP and not counts):
-        return None
+    if not counts and (proven or problem.cores > TOP):
+        return []
     division = divided(goal.nets, goal.chip, seed, watch)
     if division is None:
-        return None
+        return []
     inside = _flat(held_to_chips(problem, division, goal.chip), seed, effort, watch, None)
     site = settled(problem.zones, problem.sites.xy, inside.site)
     if counts:
-        return _Found(site, cost_of(problem, site), flat.bound, f"chips first, {inside.engine}")
+        return [_Found(site, cost_of(problem, site), flat.bound, f"chips first, {inside.engine}")]
     joint = _flat(problem, seed, effort, watch, site)
-    return _Found(joint.site, joint.cost, flat.bound, f"chips first, {joint.engine}")
+    return [_Found(joint.site, joint.cost, flat.bound, f"chips first, {joint.engine}")]
 
 
 def _weighed(
-    goal: Goal, found: _Found, by_chips: _Found | None, seed: int, effort: Effort, watch: Watch
+    goal: Goal, found: _Found, others: list[_Found], seed: int, effort: Effort, watch: Watch
 ) -> _Found:
-    """The placement improved for the goal, where that asks for more than few hops."""
+    """The best placement for the goal, where that asks for more than few hops."""
     if goal.objective.plain or not found.site.size:
         return found
-    others = [] if by_chips is None else [by_chips.site]
-    better = weigh(goal, found.site, seed, LOOKS[effort], watch, others)
+    sites = [found.site, *(other.site for other in others if other is not found)]
+    better = weigh(goal, sites, seed, LOOKS[effort], watch)
     if better.site is found.site:
         return found
     hops = float(terms_of(goal, better.site)["energy"])
@@ -297,6 +297,8 @@ def _many(
         return _Found(found.site, cost, lower_bound(problem), found.engine)
     better = anneal(problem, seed, LOOKS[effort], watch, found.site)
     engine = f"{found.engine} + of trees"
+    if start is not None and cost_of(problem, start) < better.cost:
+        better, engine = anneal(problem, seed, LOOKS[effort], watch, start), "annealing"
     if problem.cores <= TOP and start is None and not watch.due():
         fresh = anneal(problem, seed, LOOKS[effort], watch)
         if fresh.cost < better.cost:
