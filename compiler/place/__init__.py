@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -43,7 +43,7 @@ NODES = {"low": 2_000_000, "normal": 10_000_000, "high": 2_000_000_000}  # times
 
 __all__ = [
     "Assignment", "Effort", "Flows", "Goal", "Placement", "Problem", "Progress", "Quadratic",
-    "Sites", "Zones", "assign", "cost_of", "place", "silent", "sites_of", "start_of",
+    "Sites", "Zones", "assign", "cost_of", "improved", "place", "silent", "sites_of", "start_of",
 ]  # fmt: skip
 
 
@@ -178,6 +178,35 @@ def place(
         location, sites.router[found.site], found.cost, min(found.bound, found.cost),
         found.engine, watch.complete, watch.interrupted, terms,
     )  # fmt: skip
+
+
+def improved(
+    priced: Goal, goal: Goal, placement: Placement, seed: int, effort: Effort, time_limit_s: float
+) -> Placement:
+    """A placement searched from another one under other prices of the links.
+
+    Args:
+        priced: what the search minimises.
+        goal: what the terms of the result are measured by.
+        placement: to start from.
+        seed: equal seeds give equal results at equal effort, unless the time limit strikes.
+        effort: as in ``place``.
+        time_limit_s: wall-clock limit; Ctrl-C ends the search as in ``place``.
+    """
+    sites = goal.nets.sites
+    start = start_of(goal.nets, placement.location)
+    with interruptible(Watch(time_limit_s)) as watch:
+        site = weigh(priced, [start], seed, LOOKS[effort], watch).site
+    after = terms_of(goal, site)
+    return replace(
+        placement,
+        location=np.concatenate([sites.xy[site], sites.slot[site][:, None]], axis=1),
+        router=sites.router[site],
+        objective=float(after["energy"]),
+        complete=placement.complete and watch.complete,
+        interrupted=placement.interrupted or watch.interrupted,
+        terms={term: (placement.terms[term][0], after[term]) for term in after},
+    )
 
 
 def _flat(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from snnc.compiler.partition.hypergraph import Hypergraph, divide
+from snnc.compiler.hypergraph import Hypergraph, divide
 from snnc.compiler.place.memetic import search
 from snnc.compiler.place.problem import Problem
 from snnc.compiler.place.quadratic import LARGEST, Quadratic

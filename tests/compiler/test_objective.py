@@ -23,6 +23,7 @@ from snnc.compiler.place.watch import Watch
 from snnc.compiler.place.weigh import Walk, terms_of
 from snnc.compiler.place.zones import settled
 from snnc.compiler.retime import retime
+from snnc.compiler.rounds import place_for_routes
 from snnc.compiler.route import route
 from snnc.compiler.route.links import link_cycles
 from snnc.compiler.route.trees import grow
@@ -284,3 +285,27 @@ def test_whole_layers_know_no_objective() -> None:
     options = MapOptions(objective=parse_objective("max_link=1"))
     with pytest.raises(OptionError, match="busiest core is least busy"):
         map_network(network, retime(network, target, 4), target, 1, None, options)
+
+
+def test_rounds_with_balanced_routes_keep_only_what_lowers_the_busiest_link() -> None:
+    target, cores = toy(grid=(4, 4), usable_cores=16), 15
+    mesh = mesh_of(target, 1)
+    kept = 0
+    for seed in range(1, 5):
+        goal = goal_of(target, 1, random_flow(cores, 1, seed), "max_link=1,energy=0.001")
+        flow = random_flow(cores, 1, seed)
+        first = place(Problem.of(flow, goal.nets.sites, 0), 0, "low", 600.0, goal=goal)
+        done = place_for_routes(goal, first, flow, target, mesh, "balanced", 0, "low", 600.0)
+        totals = [row["total"] for row in done.rounds]
+        best = min(range(len(totals)), key=lambda k: totals[k])
+        assert [row["kept"] for row in done.rounds] == [
+            row == min(totals[: k + 1]) and row not in totals[:k] for k, row in enumerate(totals)
+        ]
+        assert done.rounds[best]["max_link_cycles"] == done.routing.report["max_link_cycles"]
+        again = route(flow, done.placement.router, target, mesh, "balanced")
+        assert again.report["max_link_cycles"] == done.routing.report["max_link_cycles"]
+        kept += totals[best] < totals[0]
+        plain = place_for_routes(goal, first, flow, target, mesh, "xy", 0, "low", 600.0)
+        assert plain.placement is first
+        assert plain.rounds == ()
+    assert kept > 0
