@@ -14,8 +14,10 @@ from types import ModuleType
 from typing import Any, TypeVar, cast
 
 import numba
+from llvmlite import ir as llvm
 from numba.core.dispatcher import Dispatcher
 from numba.core.options import DefaultOptions
+from numba.extending import intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -99,6 +101,26 @@ def summing(function: F) -> F:
     """
     options: dict[str, Any] = {"fastmath": {"reassoc", "contract"}, **_LEAN, **_INNER}
     return cast(F, numba.njit(**options)(function))
+
+
+def _smaller(_context: Any, first: Any, _second: Any) -> Any:
+    """What Numba needs to know of ``smaller``: its types, and the code that it stands for."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        real = args[0].type
+        shape = llvm.FunctionType(real, [real, real])
+        least = builder.module.declare_intrinsic("llvm.minnum", [real], shape)
+        return builder.call(least, args, fastmath=("nnan", "nsz"))
+
+    return first(first, first), emit
+
+
+smaller: Callable[[Any, Any], Any] = cast(Any, intrinsic(_smaller))
+"""The smaller of two reals of one type, neither NaN, for kernels only.
+
+Numba's ``min`` lets a NaN or the sign of a zero decide, which keeps a loop that looks for the least
+value from working on several values at a time.
+"""
 
 
 def inlined(function: F) -> F:

@@ -9,10 +9,12 @@ import numpy as np
 from snnc.backends.targets.capacity import weight_bits
 from snnc.compiler.legalize.findings import Finding, assumed, refused
 from snnc.compiler.wire import Preference, choose
-from snnc.ir.expand import Projection, expand
+from snnc.ir.arrays import IntArray
+from snnc.ir.expand import Projection
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input, Output
+from snnc.ir.shared_expansion import SharedProjection, expand_large
 from snnc.ir.target import Target
 from snnc.ir.types import ValueType
 
@@ -40,18 +42,29 @@ def synapses(network: IntegerNetwork, target: Target) -> Iterator[Finding]:
     """Weights as the synapses see them, after pools and sums are multiplied out."""
     if any(not isinstance(network.node[o.inputs[0]], Neuron) for o in network.of_type(Output)):
         return  # legalize adds the readouts first
-    projections = expand(network).projections
+    projections = expand_large(network).projections
     for node in network.populations:
         mine = [p for p in projections if p.population == node.name]
         yield from _width(node, mine, target)
         yield from _distinct(node, mine, target)
 
 
-def _width(node: Neuron, mine: list[Projection], target: Target) -> Iterator[Finding]:
+AnyProjection = Projection | SharedProjection
+
+
+def _weights(projection: AnyProjection) -> IntArray:
+    """All weights, those of shared rows once."""
+    if isinstance(projection, SharedProjection):
+        return projection.rows.weight.astype(np.int64)
+    return projection.weight
+
+
+def _width(node: Neuron, mine: list[AnyProjection], target: Target) -> Iterator[Finding]:
     form = target.core.weight
     largest = (1 << (max(form.bits) - int(form.signed))) - 1
     for projection in mine:
-        low, high = projection.weight.min(initial=0), projection.weight.max(initial=0)
+        weight = _weights(projection)
+        low, high = weight.min(initial=0), weight.max(initial=0)
         if max(-low, high) > largest:
             yield refused(
                 node,
@@ -66,7 +79,7 @@ def _width(node: Neuron, mine: list[Projection], target: Target) -> Iterator[Fin
                 f"and weights of {target.id} have no sign",
                 "train with weights that are not negative, or choose another target",
             )
-    most = max((int(np.abs(p.weight).max(initial=0)) for p in mine), default=0)
+    most = max((int(np.abs(_weights(p)).max(initial=0)) for p in mine), default=0)
     if most <= largest and weight_bits(target, most, node.input_shift) is None:
         yield refused(
             node,
@@ -75,13 +88,14 @@ def _width(node: Neuron, mine: list[Projection], target: Target) -> Iterator[Fin
         )
 
 
-def _distinct(node: Neuron, mine: list[Projection], target: Target) -> Iterator[Finding]:
+def _distinct(node: Neuron, mine: list[AnyProjection], target: Target) -> Iterator[Finding]:
     """A neuron has few weight registers on some chips; all its synapses share them."""
     form = target.core.weight
     limit = form.axon_types or form.distinct_per_neuron
     if limit is None or not mine:
         return
-    pairs = np.concatenate([np.stack([p.target.astype(np.int64), p.weight]) for p in mine], axis=1)
+    plain = [p.plain() if isinstance(p, SharedProjection) else p for p in mine]
+    pairs = np.concatenate([np.stack([p.target.astype(np.int64), p.weight]) for p in plain], axis=1)
     distinct = np.bincount(np.unique(pairs, axis=1)[0], minlength=1)
     if distinct.max() > limit:
         yield refused(

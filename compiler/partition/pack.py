@@ -41,9 +41,11 @@ class Clusters:
     population: IntArray
     number: IntArray
     counts: dict[str, IntArray]
+    apart: IntArray | None = None
+    """[populations] classes that may not share a core; None: all may."""
 
     @staticmethod
-    def of(meter: Meter, tilings: Sequence[Tiling]) -> Clusters:
+    def of(meter: Meter, tilings: Sequence[Tiling], apart: IntArray | None = None) -> Clusters:
         """The clusters of these tilings, with the output axons they need towards each other."""
         population = np.concatenate([np.full(t.clusters, t.population) for t in tilings])
         number = np.concatenate([np.arange(t.clusters) for t in tilings])
@@ -53,7 +55,7 @@ class Clusters:
             [sum((pairs_sent(meter, t, c) for c in tilings), np.zeros(t.clusters, np.int64))
              for t in tilings]
         )  # fmt: skip
-        return Clusters(meter, tilings, population, number, counts)
+        return Clusters(meter, tilings, population, number, counts, apart)
 
     @property
     def size(self) -> int:
@@ -75,15 +77,16 @@ class Clusters:
         where = tiling.pieces.cluster
         k = self.number[cluster]
         part = slice(*np.searchsorted(where, [k, k + 1]))
+        wiring, fanin = self.meter.wiring, self.meter.wiring.fanin[tiling.population]
+        axon, piece = fanin.members(tiling.pieces.axon[part])
         pieces = Pieces(
-            where[part],
-            tiling.pieces.axon[part],
-            tiling.pieces.count[part],
-            tiling.pieces.span[part],
-            tiling.pieces.first[part],
+            where[part][piece],
+            axon,
+            tiling.pieces.count[part][piece],
+            tiling.pieces.span[part][piece],
+            tiling.pieces.first[part][piece],
         )
-        wiring = self.meter.wiring
-        key = wiring.axon_key(wiring.fanin[tiling.population])[pieces.axon]
+        key = wiring.axon_key(fanin, axon)
         shift = wiring.populations[tiling.population].input_shift
         return key, pieces, shift
 
@@ -130,13 +133,16 @@ class Clusters:
         return np.concatenate(parts)
 
 
-def pack(meter: Meter, tilings: Sequence[Tiling], bound: int, seed: int) -> Packing:
+def pack(
+    meter: Meter, tilings: Sequence[Tiling], bound: int, seed: int, apart: IntArray | None = None
+) -> Packing:
     """Put clusters on as few cores as possible; every shared core is measured exactly.
 
     Args:
         bound: cores that are needed at least; reaching it proves the packing optimal.
+        apart: [populations] numbers; populations with different ones share no core.
     """
-    clusters = Clusters.of(meter, tilings)
+    clusters = Clusters.of(meter, tilings, apart)
     core = _first_fit(clusters)
     cores = int(core.max(initial=-1)) + 1
     if cores <= bound:
@@ -147,12 +153,15 @@ def pack(meter: Meter, tilings: Sequence[Tiling], bound: int, seed: int) -> Pack
 
 
 def _compatible(clusters: Clusters) -> IntArray:
-    """[clusters] classes that may share a core: one weight exponent per row."""
+    """[clusters] classes that may share a core: one weight exponent per row, one pinned place."""
     exponents = any("weight_exponent" in w.table for w in clusters.meter.limits.walls)
-    if not exponents:
-        return np.zeros(clusters.size, np.int64)
-    shift = np.array([p.input_shift for p in clusters.meter.wiring.populations])
-    return shift[clusters.population]
+    kind = np.zeros(clusters.size, np.int64)
+    if exponents:
+        shift = np.array([p.input_shift for p in clusters.meter.wiring.populations])
+        kind = shift[clusters.population]
+    if clusters.apart is not None:
+        kind = kind * (int(clusters.apart.max(initial=0)) + 1) + clusters.apart[clusters.population]
+    return kind
 
 
 def _first_fit(clusters: Clusters) -> IntArray:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -10,13 +11,17 @@ import numpy as np
 from snnc.compiler.place.anneal import anneal, cost_of
 from snnc.compiler.place.bound import bound_of_flows, lower_bound
 from snnc.compiler.place.branch import prove
+from snnc.compiler.place.chips import divided, held_to_chips
 from snnc.compiler.place.exact import model_size, solve
 from snnc.compiler.place.flows import Flows
+from snnc.compiler.place.goal import weigh
 from snnc.compiler.place.huge import TOP, Work, spread
+from snnc.compiler.place.memetic import search
 from snnc.compiler.place.problem import Problem, Sites, sites_of
 from snnc.compiler.place.quadratic import Quadratic, quadratic
-from snnc.compiler.place.tabu import RUN, search
 from snnc.compiler.place.watch import Progress, Watch, interruptible, silent
+from snnc.compiler.place.weigh import Goal, terms_of
+from snnc.compiler.place.zones import Zones, settled
 from snnc.ir.arrays import IntArray
 from snnc.ir.errors import OptionError
 
@@ -26,7 +31,9 @@ LARGEST_MODEL = 20_000
 FEW_SITES = 64
 LOOKS = {"low": 2_000_000, "normal": 30_000_000, "high": 2_000_000_000}
 SOLVER = {"low": 0.1, "normal": 0.4, "high": 20.0}
-SWAPS = {"low": 10_000_000, "normal": 100_000_000, "high": 10_000_000_000}  # looked at by tabu
+SWAPS = {"low": 4 * 10**7, "normal": 2 * 10**8, "high": 4 * 10**11}  # looked at by tabu
+MOST_SWAPS = 1_000_000  # made per site
+BEFORE_PROOF = 5_000  # made per site where a proof follows
 FEW_CORES = 64  # beyond, pairs of cores are annealed as flows
 SWEEPS = {"low": 1_000, "normal": 5_000, "high": 50_000}  # hot, over a few thousand cores
 JOINED = 10_000  # hot sweeps over groups of cores
@@ -35,8 +42,8 @@ FLOWS = {"low": 50_000_000, "normal": 1_000_000_000, "high": 10**13}  # looked a
 NODES = {"low": 2_000_000, "normal": 10_000_000, "high": 2_000_000_000}  # times sites
 
 __all__ = [
-    "Assignment", "Effort", "Flows", "Placement", "Problem", "Progress", "Quadratic", "Sites",
-    "assign", "cost_of", "place", "silent", "sites_of", "start_of",
+    "Assignment", "Effort", "Flows", "Goal", "Placement", "Problem", "Progress", "Quadratic",
+    "Sites", "Zones", "assign", "cost_of", "place", "silent", "sites_of", "start_of",
 ]  # fmt: skip
 
 
@@ -59,7 +66,7 @@ def assign(
     time_limit_s: float = 5.0,
     watch: Watch | None = None,
 ) -> Assignment:
-    """Solve a quadratic assignment: tabu search, then a proof where it is small.
+    """Solve a quadratic assignment: memetic tabu search, then a proof where it is small.
 
     Args:
         problem: flows, distances and what a facility costs on a site by itself.
@@ -72,14 +79,14 @@ def assign(
     watch = watch or Watch(time_limit_s)
     n, m = problem.linear.shape
     first = np.arange(n) if start is None else start
-    runs = max(1, SWAPS[effort] // (RUN * m**3))
-    found = search(problem, first, seed, runs, watch)
-    bound, engine = 0.0, "tabu"
+    most = m * (MOST_SWAPS if n > EXACT_CORES else BEFORE_PROOF)
+    found = search(problem, first, seed, min(SWAPS[effort] // m**2, most), watch)
+    bound, engine = 0.0, "memetic tabu"
     site, cost = found.site, found.cost
     if n <= EXACT_CORES:
         proof = prove(problem, site, NODES[effort] // m)
         site, cost, bound = proof.site, proof.cost, proof.bound
-        engine = "tabu + branch and bound"
+        engine = "memetic tabu + branch and bound"
     return Assignment(site, cost, bound, engine, watch.complete)
 
 
@@ -96,6 +103,7 @@ class Placement:
         complete: False when the time limit or the user cut the search, which then is not
             reproducible.
         interrupted: the user pressed Ctrl-C.
+        terms: with a goal, (of the placement with few hops, of this one) by term.
     """
 
     location: IntArray
@@ -105,6 +113,7 @@ class Placement:
     engine: str
     complete: bool
     interrupted: bool = False
+    terms: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def gap(self) -> float:
@@ -129,6 +138,7 @@ def place(
     time_limit_s: float = 5.0,
     start: IntArray | None = None,
     progress: Progress = silent,
+    goal: Goal | None = None,
 ) -> Placement:
     """Place all cores.
 
@@ -142,25 +152,80 @@ def place(
         time_limit_s: wall-clock limit.
         start: [cores] sites of a former placement, to be improved.
         progress: called with the share of the search done and the weighted hops now.
+        goal: what counts beside weighted hops; they are minimised first, then the goal.
 
     Raises:
         OptionError: ``start`` is no placement of these cores.
     """
     if start is not None:
         _check_start(start, problem)
+        start = settled(problem.zones, problem.sites.xy, start)
     with interruptible(Watch(time_limit_s, progress)) as watch:
-        if isinstance(problem, Flows):
-            found = _spread(problem, seed, effort, watch, start)
-        elif problem.cores > FEW_CORES:
-            found = _many(problem, seed, effort, watch, start)
-        else:
-            found = _few(problem, seed, effort, watch, start)
+        found = _flat(problem, seed, effort, watch, start)
+        terms = {}
+        if goal is not None and not isinstance(problem, Flows):
+            by_chips = None if start is not None else _by_chips(problem, goal, found, seed, effort,
+                                                                watch)  # fmt: skip
+            if by_chips is not None and by_chips.cost < found.cost * (1 - 1e-12):
+                found = by_chips
+            before = terms_of(goal, found.site)
+            found = _weighed(goal, found, by_chips, seed, effort, watch)
+            after = terms_of(goal, found.site)
+            terms = {term: (before[term], after[term]) for term in after}
     sites = problem.sites
     location = np.concatenate([sites.xy[found.site], sites.slot[found.site][:, None]], axis=1)
     return Placement(
         location, sites.router[found.site], found.cost, min(found.bound, found.cost),
-        found.engine, watch.complete, watch.interrupted,
+        found.engine, watch.complete, watch.interrupted, terms,
     )  # fmt: skip
+
+
+def _flat(
+    problem: Problem | Flows, seed: int, effort: Effort, watch: Watch, start: IntArray | None
+) -> _Found:
+    """All cores at once, whatever chip they are on."""
+    if isinstance(problem, Flows):
+        return _spread(problem, seed, effort, watch, start)
+    if problem.cores > FEW_CORES:
+        return _many(problem, seed, effort, watch, start)
+    return _few(problem, seed, effort, watch, start)
+
+
+def _by_chips(
+    problem: Problem, goal: Goal, flat: _Found, seed: int, effort: Effort, watch: Watch
+) -> _Found | None:
+    """Cores to chips by a cut, cores within chips, then all at once from there; None: not worth it.
+
+    Where chips count for the goal the cores stay on their chips: the goal decides what moves.
+    """
+    weights = goal.objective.weights
+    counts = bool(weights.get("chips") or weights.get("chip_crossings"))
+    proven = flat.cost <= flat.bound * (1 + 1e-9)
+    if (proven and not counts) or (problem.cores > TOP and not counts):
+        return None
+    division = divided(goal.nets, goal.chip, seed, watch)
+    if division is None:
+        return None
+    inside = _flat(held_to_chips(problem, division, goal.chip), seed, effort, watch, None)
+    site = settled(problem.zones, problem.sites.xy, inside.site)
+    if counts:
+        return _Found(site, cost_of(problem, site), flat.bound, f"chips first, {inside.engine}")
+    joint = _flat(problem, seed, effort, watch, site)
+    return _Found(joint.site, joint.cost, flat.bound, f"chips first, {joint.engine}")
+
+
+def _weighed(
+    goal: Goal, found: _Found, by_chips: _Found | None, seed: int, effort: Effort, watch: Watch
+) -> _Found:
+    """The placement improved for the goal, where that asks for more than few hops."""
+    if goal.objective.plain or not found.site.size:
+        return found
+    others = [] if by_chips is None else [by_chips.site]
+    better = weigh(goal, found.site, seed, LOOKS[effort], watch, others)
+    if better.site is found.site:
+        return found
+    hops = float(terms_of(goal, better.site)["energy"])
+    return _Found(better.site, hops, found.bound, f"{found.engine} + of the objective")
 
 
 def start_of(problem: Problem, location: IntArray) -> IntArray:

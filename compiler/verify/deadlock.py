@@ -85,13 +85,12 @@ def _ranks(subject: Subject, findings: Findings) -> Ranks:
     table = wide(subject.deployment.certificate.channels)
     begin, end, virtual = table[:, 0], table[:, 1], table[:, 2]
     inside = ((table[:, :2] >= 0) & (table[:, :2] < mesh.routers)).all(axis=1)
-    dx = np.abs(begin % mesh.width - end % mesh.width)
-    dy = np.abs(begin // mesh.width - end // mesh.width)
+    joined = mesh.direction(np.where(inside, begin, 0), end) >= 0
     core = virtual // 2
     port = inside & (begin == end) & (core >= 0) & (core < subject.router.size)
     port &= subject.router[np.where(port, core, 0)] == begin
     port &= noc.consumption == "after_sending"
-    for entry in np.flatnonzero(~port & (~inside | (dx + dy != 1)))[:50]:
+    for entry in np.flatnonzero(~port & ~(inside & joined))[:50]:
         where = f"certificate entry {entry}"
         findings.add("deadlock", where, f"{begin[entry]} -> {end[entry]}", "a link of the mesh")
     classes = subject.deployment.routes.lanes

@@ -107,12 +107,17 @@ class Chip:
         timeline: Timeline,
         logbook: Logbook,
         watch: Watch | None,
+        begin: State | None = None,
     ) -> None:
         """Run one sample: the load phase brings the inputs of tick 0, then all ticks.
 
         When ``watch`` stops it, the function of the remaining ticks goes on, without time.
+        ``begin`` is the state to go on from instead of the reset state.
         """
         self.reset()
+        if begin is not None:
+            for mine, given in zip(self.state, begin, strict=True):
+                mine[:] = given
         activity, saved = self.activity(), self.activity()
         self.load(sample, host, timeline)
         tick, ran = 0, self.ticks

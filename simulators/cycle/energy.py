@@ -11,7 +11,6 @@ added.  An event without a price keeps its count and is listed as unpriced.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, get_args
@@ -24,7 +23,7 @@ from snnc.ir.arrays import AnyArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.target import CostTable, EventKind, Target
 from snnc.simulators.cycle.noc_tables import HOP_KINDS, Machine
-from snnc.simulators.cycle.program import Layout, Program
+from snnc.simulators.cycle.program import Layout, Program, synapses_in_parts
 from snnc.simulators.cycle.result import Unpriced
 from snnc.simulators.neuron_kernel import EMIT_STATE
 
@@ -33,7 +32,6 @@ Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
 
 KINDS: tuple[EventKind, ...] = get_args(EventKind)
-SYNAPSES_AT_ONCE = 1 << 18
 ROW_KINDS: tuple[EventKind, ...] = ("synapse_op_dense", "synapse_op_sparse", "synapse_op_bitmask")
 ALL_IN: EventKind = "all_in_synaptic_event"
 _AT: dict[str, int] = {kind: number for number, kind in enumerate(KINDS)}
@@ -241,18 +239,12 @@ def _rows(deployment: Deployment, program: Program, layout: Layout) -> tuple[spa
     population = (layout.owner[program.neuron_source] - layout.inputs).astype(np.int32)
     axons, kinds = program.axon_sign.size, row_kinds(deployment)
     shape = (axons, len(layout.names) - layout.inputs)
-    # A block of axons at a time: there may be many millions of synapses.
-    blocks = -(-int(program.synapse_ptr[-1]) // SYNAPSES_AT_ONCE)
-    cuts = np.searchsorted(program.synapse_ptr, np.arange(1, blocks) * SYNAPSES_AT_ONCE)
     parts: list[list[AnyArray]] = [[] for _ in ROW_KINDS]
-    for first, last in itertools.pairwise([0, *cuts.tolist(), axons]):
-        ptr = program.synapse_ptr[first : last + 1]
-        column = population[program.synapse_target[ptr[0] : ptr[-1]]]
-        row = np.repeat(np.arange(first, last, dtype=np.int32), np.diff(ptr))
+    for some, axon, neuron in synapses_in_parts(deployment.cores):
+        place = (axon + some.start) * shape[1] + population[neuron]
         for number, part in enumerate(parts):
-            chosen = ((kinds == number) & (program.axon_sign >= 0))[row]
-            place = row[chosen].astype(np.int64) * shape[1] + column[chosen]
-            part.append(np.stack(np.unique(place, return_counts=True)))
+            chosen = ((kinds[some] == number) & (program.axon_sign[some] >= 0))[axon]
+            part.append(np.stack(np.unique(place[chosen], return_counts=True)))
     result = []
     for part in parts:
         place, count = np.concatenate([np.zeros((2, 0), np.int64), *part], axis=1)

@@ -208,7 +208,7 @@ class Clock:
             self._units(latency_of(deployment.target, kind)) for kind in ("message_in", *ROW_KINDS)
         )
         # A packet reads one row of a pair of axons; both are equally long.
-        entries = np.where(program.axon_sign < 0, 0, np.diff(program.synapse_ptr))
+        entries = np.where(program.axon_sign < 0, 0, program.row_length)
         kinds = row_kinds(deployment)
         # Reaches are numbered by source, then by send, as the network numbers them.
         service: Float64 = np.full(program.reach_first.size, look_up)

@@ -13,11 +13,13 @@ from snnc.ir.errors import OptionError
 from snnc.ir.phased import PhasedDeployment, Program
 from snnc.simulators import cycle, functional
 from snnc.simulators.cycle.asynchronous.run import Star
+from snnc.simulators.cycle.carry import Carry
 from snnc.simulators.cycle.chip import Loaded
 from snnc.simulators.cycle.phased import joined
 from snnc.simulators.cycle.result import CycleResult
 from snnc.simulators.cycle.run import Progress as OnSample
 from snnc.simulators.cycle.timing import Fidelity
+from snnc.simulators.functional.blocks import Blocks
 from snnc.simulators.phased import run_phases
 from snnc.simulators.result import RunResult
 
@@ -109,12 +111,20 @@ class PhaseRunner:
         progress: OnSample | None = None,
     ) -> tuple[RunResult, CycleResult | None]:
         """One batch through all phases; the second value comes from the emulated chip."""
-        parts: list[CycleResult] = []
+        parts: list[tuple[int, CycleResult]] = []
+        carries: dict[int, Carry] = {}
+        blocks: dict[int, Blocks] = {}
+        count = len(self.program.phases)
 
         def phase(number: int, fed: dict[str, IntArray], shown: tuple[str, ...]) -> RunResult:
+            looped = self.program.loop_of(number) is not None
             if not self._loaded:
-                return self._functional[number].run(fed, shown)
-            count = len(self.program.phases)
+                if not looped:
+                    return self._functional[number].run(fed, shown)
+                if number not in blocks:
+                    samples = len(next(iter(fed.values())))
+                    blocks[number] = Blocks(self.program.phases[number].network, samples)
+                return blocks[number].run(fed, shown)
 
             def done(sample: int, samples: int) -> None:
                 if progress is not None:  # a sample is done when its last phase is
@@ -123,14 +133,15 @@ class PhaseRunner:
             part = cycle.run(
                 self.program.phases[number], fed, shown,
                 noc=self.noc, progress=done, loaded=self._loaded[number],
+                carry=carries.setdefault(number, Carry()) if looped else None,
             )  # fmt: skip
-            parts.append(part)
+            parts.append((number, part))
             return part.result
 
         result = run_phases(self.program, inputs, phase, record)
         if not parts:
             return result, None
-        return result, joined(parts, result)
+        return result, joined([part for _, part in parts], result, [number for number, _ in parts])
 
     def summary(self, samples: int, results: Sequence[CycleResult]) -> dict[str, Any]:
         """The field ``phases`` of ``snnc-run/1``: time and energy with loading.
@@ -148,11 +159,11 @@ class PhaseRunner:
         joules = _means([[s.dynamic for s in phase] for phase in phases]) if priced else None
         rows = [
             {
-                "ticks": phase.schedule.ticks,
+                "ticks": self.program.ticks_of(number),
                 "seconds_per_sample": None if seconds is None else seconds[number],
                 "dynamic_j_per_sample": None if joules is None else joules[number],
             }
-            for number, phase in enumerate(self.program.phases)
+            for number in range(len(self.program.phases))
         ]
         return {
             "count": len(rows),

@@ -13,7 +13,7 @@ from support.paths import require_data
 
 from snnc.compiler.place import Quadratic, assign
 from snnc.compiler.place.branch import prove
-from snnc.compiler.place.tabu import search
+from snnc.compiler.place.memetic import search
 from snnc.compiler.place.watch import Watch
 from snnc.ir.errors import ModelError
 
@@ -40,7 +40,7 @@ def problems(draw: st.DrawFn) -> Quadratic:
 def test_search_and_proof_find_the_optimum_of_brute_force(problem: Quadratic) -> None:
     n, m = problem.linear.shape
     best = min(problem.cost(np.array(p)) for p in itertools.permutations(range(m), n))
-    found = search(problem, np.arange(n), 0, 30, Watch(60.0))
+    found = search(problem, np.arange(n), 0, 20_000, Watch(60.0))
     proof = prove(problem, np.arange(n), 10**6)
     assert proof.cost == pytest.approx(best, abs=1e-9)
     assert proof.bound == proof.cost
@@ -59,7 +59,7 @@ def test_equal_seeds_give_equal_assignments() -> None:
     rng = np.random.default_rng(1)
     problem = Quadratic.of(rng.random((14, 14)), rng.random((14, 14)))
     watch = Watch(60.0)
-    one, two = (search(problem, np.arange(14), 7, 5, watch) for _ in range(2))
+    one, two = (search(problem, np.arange(14), 7, 50_000, watch) for _ in range(2))
     assert (one.site == two.site).all()
     assert watch.complete
 

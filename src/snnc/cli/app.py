@@ -60,6 +60,9 @@ def compile_command(
     wire_code: opt.WireCode = None,
     partitioner: opt.Partitioner = None,
     routing: opt.Routing = None,
+    pin: opt.Pin = None,
+    pins: opt.Pins = None,
+    objective: opt.Goal = None,
     offsets: opt.Offsets = False,
     semantics: opt.Semantics = None,
     max_spikes: opt.MaxSpikes = None,
@@ -97,6 +100,7 @@ def compile_command(
     """
     from snnc.build_folder import configured
     from snnc.cli import compiling
+    from snnc.pin_files import joined
 
     given = {
         "target": target, "timesteps": timesteps, "weight_bits": weight_bits,
@@ -113,6 +117,8 @@ def compile_command(
         "time_axis": time_axis,
         "max_spikes": max_spikes,
         "effort": effort,
+        "pin": joined(pin, pins),
+        "objective": objective,
     }  # fmt: skip
     options = configured(config, {name: v for name, v in given.items() if v is not None})
     chosen = output or Path(f"{model.stem}.snnc")
