@@ -11,6 +11,7 @@ import numpy as np
 from snnc.compiler.place.anneal import anneal, cost_of
 from snnc.compiler.place.bound import bound_of_flows, lower_bound
 from snnc.compiler.place.branch import prove
+from snnc.compiler.place.chips import divided, held_to_chips
 from snnc.compiler.place.exact import model_size, solve
 from snnc.compiler.place.flows import Flows
 from snnc.compiler.place.goal import weigh
@@ -160,16 +161,15 @@ def place(
         _check_start(start, problem)
         start = settled(problem.zones, problem.sites.xy, start)
     with interruptible(Watch(time_limit_s, progress)) as watch:
-        if isinstance(problem, Flows):
-            found = _spread(problem, seed, effort, watch, start)
-        elif problem.cores > FEW_CORES:
-            found = _many(problem, seed, effort, watch, start)
-        else:
-            found = _few(problem, seed, effort, watch, start)
+        found = _flat(problem, seed, effort, watch, start)
         terms = {}
-        if goal is not None:
+        if goal is not None and not isinstance(problem, Flows):
+            by_chips = None if start is not None else _by_chips(problem, goal, found, seed, effort,
+                                                                watch)  # fmt: skip
+            if by_chips is not None and by_chips.cost < found.cost * (1 - 1e-12):
+                found = by_chips
             before = terms_of(goal, found.site)
-            found = _weighed(goal, found, seed, effort, watch)
+            found = _weighed(goal, found, by_chips, seed, effort, watch)
             after = terms_of(goal, found.site)
             terms = {term: (before[term], after[term]) for term in after}
     sites = problem.sites
@@ -180,11 +180,48 @@ def place(
     )  # fmt: skip
 
 
-def _weighed(goal: Goal, found: _Found, seed: int, effort: Effort, watch: Watch) -> _Found:
+def _flat(
+    problem: Problem | Flows, seed: int, effort: Effort, watch: Watch, start: IntArray | None
+) -> _Found:
+    """All cores at once, whatever chip they are on."""
+    if isinstance(problem, Flows):
+        return _spread(problem, seed, effort, watch, start)
+    if problem.cores > FEW_CORES:
+        return _many(problem, seed, effort, watch, start)
+    return _few(problem, seed, effort, watch, start)
+
+
+def _by_chips(
+    problem: Problem, goal: Goal, flat: _Found, seed: int, effort: Effort, watch: Watch
+) -> _Found | None:
+    """Cores to chips by a cut, cores within chips, then all at once from there; None: not worth it.
+
+    Where chips count for the goal the cores stay on their chips: the goal decides what moves.
+    """
+    weights = goal.objective.weights
+    counts = bool(weights.get("chips") or weights.get("chip_crossings"))
+    proven = flat.cost <= flat.bound * (1 + 1e-9)
+    if (proven and not counts) or (problem.cores > TOP and not counts):
+        return None
+    division = divided(goal.nets, goal.chip, seed, watch)
+    if division is None:
+        return None
+    inside = _flat(held_to_chips(problem, division, goal.chip), seed, effort, watch, None)
+    site = settled(problem.zones, problem.sites.xy, inside.site)
+    if counts:
+        return _Found(site, cost_of(problem, site), flat.bound, f"chips first, {inside.engine}")
+    joint = _flat(problem, seed, effort, watch, site)
+    return _Found(joint.site, joint.cost, flat.bound, f"chips first, {joint.engine}")
+
+
+def _weighed(
+    goal: Goal, found: _Found, by_chips: _Found | None, seed: int, effort: Effort, watch: Watch
+) -> _Found:
     """The placement improved for the goal, where that asks for more than few hops."""
     if goal.objective.plain or not found.site.size:
         return found
-    better = weigh(goal, found.site, seed, LOOKS[effort], watch)
+    others = [] if by_chips is None else [by_chips.site]
+    better = weigh(goal, found.site, seed, LOOKS[effort], watch, others)
     if better.site is found.site:
         return found
     hops = float(terms_of(goal, better.site)["energy"])

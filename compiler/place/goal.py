@@ -1,13 +1,13 @@
 """Search for the placement with the least weighted sum of terms, from the one with few hops.
 
 Starts: the placement with the fewest weighted hops, cold; the same from hot; and, where chips
-count, placements that are held to ever more chips around the host's.  The best by the exact terms
-wins, so that the result is never worse than the placement with few hops.
+count, cores divided among chips first, and placements held to ever more chips around the host's.
+The best by the exact terms wins, so the result is never worse than the placement with few hops.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,7 +35,14 @@ class Weighed:
     total: float
 
 
-def weigh(goal: Goal, site: IntArray, seed: int, effort: int, watch: Watch) -> Weighed:
+def weigh(
+    goal: Goal,
+    site: IntArray,
+    seed: int,
+    effort: int,
+    watch: Watch,
+    others: Sequence[IntArray] = (),
+) -> Weighed:
     """Improve a placement for the goal; never worse than ``site``.
 
     Args:
@@ -44,9 +51,11 @@ def weigh(goal: Goal, site: IntArray, seed: int, effort: int, watch: Watch) -> W
         seed: equal seeds give equal results unless the watch cuts them.
         effort: destinations and links looked at, over all starts.
         watch: time limit and interrupt.
+        others: placements to start from as well.
     """
     best = Weighed(site, goal.objective.total(terms_of(goal, site)))
-    walks = [(goal.nets, site, True), (goal.nets, site, False)]
+    walks = [(goal.nets, start, True) for start in (site, *others)]
+    walks += [(goal.nets, site, False)]
     walks += [(problem, start, False) for problem, start in _on_few_chips(goal, site)]
     moves = _moves(goal.nets, effort) // len(walks)
     for number, (problem, start, cold) in enumerate(walks):

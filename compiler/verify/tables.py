@@ -53,7 +53,7 @@ def _profiles(subject: Subject, table: Table, bits: IntArray) -> IntArray:
                     values[subject.span(node)] = part[:, column]
             code = _joint(code, values[source])
     kinds = int(code.max(initial=0)) + 1
-    pairs = np.unique(subject.neuron_core * kinds + code)
+    pairs = np.unique(wide(subject.neuron_core) * kinds + code)
     return np.bincount(pairs // kinds, minlength=cores.count)
 
 

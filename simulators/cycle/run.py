@@ -80,7 +80,7 @@ def run(
         TargetError: the target lacks a number without which there is no timing.
         SimulationError: the routing deadlocks.
     """
-    _check_fidelity(noc)
+    check_fidelity(noc)
     if loaded is None:
         loaded = load(deployment)
     if isinstance(loaded, asynchronous.Star):
@@ -112,7 +112,8 @@ def run(
     return collect(deployment, chip.counter, chip.clock, timeline, logbook.result(recorded))
 
 
-def _check_fidelity(noc: str) -> None:
+def check_fidelity(noc: str) -> None:
+    """Raise ``OptionError`` unless there is such a network-on-chip model."""
     if noc not in FIDELITIES:
         raise OptionError(
             "no such network-on-chip model", where="--noc", found=noc, allowed=", ".join(FIDELITIES)

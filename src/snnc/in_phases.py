@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,13 +33,11 @@ def check_run(
     early_stop: float | None = None,
     deadline: float | None = None,
     trace_suffix: str | None = None,
-    checkpoint: bool = False,
 ) -> None:
     """Raise where a run asks for what phases cannot do; a program of one phase can do all.
 
     Raises:
-        OptionError: Lava, early stopping, a chip's time series, a checkpoint, or a deadline without
-            known times.
+        OptionError: Lava, early stopping, a chip's time series, or a deadline without known times.
     """
     if not isinstance(program, PhasedDeployment):
         return
@@ -57,14 +55,6 @@ def check_run(
             "a sample cannot end early in phases: its first phases have run all steps before the "
             "output begins",
             where="--early-stop",
-            found=f"{count} phases",
-            allowed="programs of one phase",
-            remedy="leave it out, or compile for more chips",
-        )
-    if checkpoint:
-        raise OptionError(
-            "what a run has found is kept between samples, and phases take samples together",
-            where="--checkpoint",
             found=f"{count} phases",
             allowed="programs of one phase",
             remedy="leave it out, or compile for more chips",
@@ -101,17 +91,11 @@ def _reload(program: PhasedDeployment) -> Mapping[str, Any]:
 
 @dataclass(eq=False)
 class PhaseRunner:
-    """Phases prepared for one backend.
-
-    Attributes:
-        seconds, joules: by phase, one array of samples per batch; of the emulated chip only.
-    """
+    """Phases prepared for one backend."""
 
     program: PhasedDeployment
     backend: str
     noc: Fidelity = "transaction"
-    seconds: list[list[RealArray]] = field(default_factory=list)
-    joules: list[list[RealArray]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         phases = self.program.phases
@@ -119,8 +103,6 @@ class PhaseRunner:
         cores = self.backend == "cycle"
         self._loaded: list[Loaded | Star] = [cycle.load(p) for p in phases] if cores else []
         self._functional = [] if cores else [functional.Functional(n) for n in networks]
-        self.seconds = [[] for _ in phases]
-        self.joules = [[] for _ in phases]
 
     def run(
         self,
@@ -159,21 +141,22 @@ class PhaseRunner:
         result = run_phases(self.program, inputs, phase, record)
         if not parts:
             return result, None
-        for number in range(count):
-            mine = [part for other, part in parts if other == number]
-            times = [part.timing.seconds for part in mine if part.timing is not None]
-            if times:
-                self.seconds[number].append(np.sum(times, axis=0))
-            self.joules[number].append(np.sum([part.energy.dynamic for part in mine], axis=0))
-        return result, joined([part for _, part in parts], result)
+        return result, joined([part for _, part in parts], result, [number for number, _ in parts])
 
-    def summary(self, samples: int) -> dict[str, Any]:
-        """The field ``phases`` of ``snnc-run/1``: time and energy with loading."""
+    def summary(self, samples: int, results: Sequence[CycleResult]) -> dict[str, Any]:
+        """The field ``phases`` of ``snnc-run/1``: time and energy with loading.
+
+        Args:
+            samples: run in all.
+            results: of all batches on the emulated chip; none of other simulators.
+        """
         reload = _reload(self.program)
-        timed = bool(self._loaded) and all(self.seconds)
-        seconds = [float(np.concatenate(s).mean()) for s in self.seconds] if timed else None
-        priced = bool(self._loaded) and self.program.target.costs.scope != "unpriced"
-        joules = [float(np.concatenate(j).mean()) for j in self.joules] if priced else None
+        shares = [r.phases for r in results if r.phases is not None]
+        phases = list(zip(*shares, strict=True))
+        timed = [[s.seconds for s in phase if s.seconds is not None] for phase in phases]
+        seconds = _means(timed) if timed and all(timed) else None
+        priced = bool(shares) and self.program.target.costs.scope != "unpriced"
+        joules = _means([[s.dynamic for s in phase] for phase in phases]) if priced else None
         rows = [
             {
                 "ticks": self.program.ticks_of(number),
@@ -189,6 +172,10 @@ class PhaseRunner:
             "one_by_one": _with_loading(seconds, joules, reload, 1),
             "batched": _with_loading(seconds, joules, reload, samples),
         }
+
+
+def _means(parts: Sequence[Sequence[RealArray]]) -> list[float]:
+    return [float(np.concatenate(part).mean()) for part in parts]
 
 
 def _with_loading(
