@@ -18,7 +18,7 @@ import numpy.typing as npt
 from snnc.compiler.partition import Partition
 from snnc.compiler.partition.shared_fanin import Groups, SharedFanin, cut_groups
 from snnc.compiler.partition.wiring import Wiring
-from snnc.ir.arrays import IntArray
+from snnc.ir.arrays import IntArray, sorted_unique
 from snnc.ir.deployment import SharedCoreTables
 from snnc.ir.errors import CompilerBugError
 from snnc.ir.jit import lean_kernel
@@ -217,7 +217,7 @@ class _Book:
     def numbers(self, shape: IntArray, pattern: IntArray) -> IntArray:
         """One number per combination, the same for equal ones."""
         pair = shape.astype(np.int64) << 32 | pattern
-        some = np.unique(pair)
+        some = sorted_unique(pair)
         new = some[~np.isin(some, self._known, assume_unique=True)]
         known = np.concatenate([self._known, new])
         number = np.concatenate([self._number, self._count + np.arange(new.size)])

@@ -11,7 +11,7 @@ import numpy as np
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.tally import Pieces
 from snnc.compiler.traffic import weighted
-from snnc.ir.arrays import IntArray
+from snnc.ir.arrays import IntArray, sorted_unique
 from snnc.ir.deployment import CoreTables, SharedCoreTables
 from snnc.ir.errors import CompilerBugError, UnsupportedError
 from snnc.ir.jit import kernel, lean_kernel
@@ -168,7 +168,7 @@ def _count(tables: AnyTables, meter: Meter) -> dict[str, IntArray]:
         "state_bytes": neurons * meter.limits.target.core.state_bytes,
     }
     for name, key in meter.tables.items():
-        pair = np.unique(core_of_neuron * (int(key.max(initial=0)) + 1) + key[local])
+        pair = sorted_unique(core_of_neuron * (int(key.max(initial=0)) + 1) + key[local])
         counts[name] = np.bincount(pair // (int(key.max(initial=0)) + 1), minlength=cores)
     return counts
 

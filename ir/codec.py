@@ -48,7 +48,7 @@ from snnc.ir.nodes import (
     Rescale,
     Scale,
 )
-from snnc.ir.phased import Member
+from snnc.ir.phased import Loop, Member
 from snnc.ir.real_neuron import RealNeuron
 from snnc.ir.rows import Rows
 from snnc.ir.types import ValueType
@@ -62,7 +62,7 @@ _CLASSES: dict[str, type[Any]] = {
         Leak, StateRange, GatedBias, Reset, Adaptation, Recovery, DeltaCode, RealNeuron, ValueType,
         Dense, Conv, Sparse,
         Input, Output, Linear, Add, Mul, MatMul, Reduce, Pool, Index, Delay, Rescale, Lut, Scale,
-        Bias, Barrier, WireCode, Member, SharedCoreTables, Rows,
+        Bias, Barrier, WireCode, Member, Loop, SharedCoreTables, Rows,
     )
 }  # fmt: skip
 

@@ -60,8 +60,8 @@ class Images:
         """[neurons] synapses that feed every neuron slot."""
         rows, total = self.rows, np.zeros(self.neuron_source.size, np.int64)
         count_targets(
-            rows.shape, rows.shift, rows.shape_ptr, rows.offset, self.axon_ptr,
-            self.neuron_ptr[:-1], total,
+            rows.shape, rows.shift, rows.shape_ptr, rows.offset.astype(np.int32, copy=False),
+            self.axon_ptr, self.neuron_ptr[:-1], total,
         )  # fmt: skip
         return total
 

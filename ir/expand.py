@@ -8,7 +8,7 @@ linearity, and what both a chip and a fast simulator work with.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -85,10 +85,17 @@ def expand_outline(network: IntegerNetwork) -> Expansion:
     return Expansion(network.of_type(Input), network.populations, (), readout)
 
 
-def each_projection(network: IntegerNetwork) -> Iterator[Projection]:
-    """The projections one at a time, population by population; raises as ``expand``."""
+def each_projection(
+    network: IntegerNetwork, only: Collection[str] | None = None
+) -> Iterator[Projection]:
+    """The projections one at a time, population by population; raises as ``expand``.
+
+    ``only``: those into these populations; None: into all.
+    """
     terms_of = _Terms(network)
     for neuron in network.populations:
+        if only is not None and neuron.name not in only:
+            continue
         for source, delay, by_source in _rows(network, neuron, terms_of):
             by_source.eliminate_zeros()
             yield Projection(

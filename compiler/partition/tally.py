@@ -8,7 +8,7 @@ import numpy as np
 
 from snnc.compiler.partition.shared_fanin import SharedFanin, cut_groups
 from snnc.compiler.partition.wiring import AnyFanin
-from snnc.ir.arrays import IntArray
+from snnc.ir.arrays import IntArray, sorted_unique
 from snnc.ir.jit import lean_kernel as kernel
 
 
@@ -150,5 +150,5 @@ def slots(label: IntArray, clusters: int, rank: IntArray) -> IntArray:
 def distinct(label: IntArray, key: IntArray, clusters: int) -> IntArray:
     """Number of distinct ``key`` values per cluster."""
     width = int(key.max(initial=0)) + 1
-    pairs = np.unique(label.astype(np.int64) * width + key)
+    pairs = sorted_unique(label.astype(np.int64) * width + key)
     return np.bincount(pairs // width, minlength=clusters)

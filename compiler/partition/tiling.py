@@ -13,7 +13,7 @@ from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.shared_fanin import SharedFanin
 from snnc.compiler.partition.tally import Pieces, cut
 from snnc.compiler.partition.wiring import AnyFanin, Wiring
-from snnc.ir.arrays import IntArray, Shape, size_of
+from snnc.ir.arrays import IntArray, Shape, size_of, sorted_unique
 
 SPARE_CANDIDATES = 4
 MOST_MEASURED = 40
@@ -142,7 +142,7 @@ def _delays_differ(delay: IntArray) -> bool:
 
 def _unique_pairs(source: IntArray, cluster: IntArray) -> IntArray:
     width = int(cluster.max(initial=0)) + 1
-    return np.unique(source.astype(np.int64) * width + cluster) // width
+    return sorted_unique(source.astype(np.int64) * width + cluster) // width
 
 
 def block_label(shape: Shape, blocks: Shape) -> IntArray:

@@ -15,14 +15,14 @@ from snnc.backends.targets.capacity import (
     weight_bits,
 )
 from snnc.compiler.verify.report import Findings, Violation
-from snnc.compiler.verify.subject import Subject, wide
+from snnc.compiler.verify.subject import Subject, in_slices, wide
 from snnc.compiler.verify.tables import check_profiles
 from snnc.ir.arrays import IntArray
+from snnc.ir.jit import lean_kernel
 from snnc.ir.neuron import Neuron
 from snnc.ir.target import Target
 
 AXONS_AT_ONCE = 1 << 20
-LARGEST = 1 << 62
 
 
 def check_capacity(subject: Subject, findings: Findings) -> None:
@@ -57,19 +57,18 @@ def _why(target: Target, name: str, use: Usage) -> str:
 def recount(subject: Subject, bits: IntArray) -> dict[str, IntArray]:
     """[cores] every count a resource formula may use, from the tables alone."""
     cores, target = subject.deployment.cores, subject.deployment.target
-    n = cores.count
     source = wide(cores.neuron_source)
     cost = subject.per_source({p.name: compartments(target, p) for p in subject.populations})
     targets = destinations(subject)[source]
     neurons = np.diff(wide(cores.neuron_ptr))
     return {
         "n_neurons": neurons,
-        "n_compartments": _sum(subject.neuron_core, cost[source], n),
+        "n_compartments": in_slices(np.add, cores.neuron_ptr, cost[source]),
         "n_axons_in": np.diff(wide(cores.axon_ptr)),
-        "n_axons_out": _sum(subject.neuron_core, targets, n),
+        "n_axons_out": in_slices(np.add, cores.neuron_ptr, targets),
         "n_synapses": cores.core_synapses,
-        "max_fan_in": _most(subject.neuron_core, cores.fan_in, n),
-        "max_targets_per_neuron": _most(subject.neuron_core, targets, n),
+        "max_fan_in": in_slices(np.maximum, cores.neuron_ptr, cores.fan_in),
+        "max_targets_per_neuron": in_slices(np.maximum, cores.neuron_ptr, targets),
         "weight_bits": bits,
         "state_bytes": neurons * target.core.state_bytes,
     }
@@ -89,8 +88,20 @@ def compartments(target: Target, neuron: Neuron) -> int:
 def destinations(subject: Subject) -> IntArray:
     """[sources] axons each source can address: copies of a spike, twice for a pair of axons."""
     routes = subject.deployment.routes
-    copies = np.diff(wide(routes.delivery_ptr))[wide(routes.send_net)]
-    return subject.axon_pairs * _sum(subject.send_source, copies, subject.sources.total)
+    copies = np.zeros(subject.sources.total, np.int64)
+    _count_copies(routes.send_ptr, routes.send_net, wide(routes.delivery_ptr), copies)
+    return subject.axon_pairs * copies
+
+
+@lean_kernel
+def _count_copies(
+    send_ptr: IntArray, send_net: IntArray, delivery_ptr: IntArray, copies: IntArray
+) -> None:
+    """Deliveries [sources] of all nets that a source sends on."""
+    for source in range(copies.size):
+        for k in range(send_ptr[source], send_ptr[source + 1]):
+            net = send_net[k]
+            copies[source] += delivery_ptr[net + 1] - delivery_ptr[net]
 
 
 def core_weight_bits(subject: Subject) -> IntArray:
@@ -108,12 +119,11 @@ def weight_extremes(subject: Subject) -> tuple[IntArray, IntArray]:
     size = np.maximum(shapes.heaviest, -shapes.lightest)
     largest = np.zeros(cores.count, np.int64)
     for some, axons in cores.parts(AXONS_AT_ONCE):
-        here = subject.axon_core[axons] - some.start
-        largest[some] = _most(here, size[subject.rows.shape[axons]], some.stop - some.start)
+        ptr = cores.axon_ptr[some.start : some.stop + 1] - axons.start
+        largest[some] = in_slices(np.maximum, ptr, size[subject.rows.shape[axons]])
     shift = subject.per_source({p.name: p.input_shift for p in subject.populations})
-    lowest = np.full(cores.count, 64, np.int64)
-    np.minimum.at(lowest, subject.neuron_core, shift[wide(cores.neuron_source)])
-    return largest, lowest
+    of = shift[cores.neuron_source]
+    return largest, in_slices(np.minimum, cores.neuron_ptr, of, empty=64)
 
 
 def _axon_use(subject: Subject, bits: IntArray) -> dict[str, IntArray]:
@@ -122,7 +132,7 @@ def _axon_use(subject: Subject, bits: IntArray) -> dict[str, IntArray]:
     index = index_bits(target, np.diff(wide(cores.neuron_ptr)))
     priced = {n: r for n, r in target.core.resources.items() if r.use_per_axon is not None}
     result: dict[str, IntArray] = {n: np.zeros(cores.count, np.int64) for n in priced}
-    for some, axons in cores.parts(AXONS_AT_ONCE if priced else LARGEST):
+    for some, axons in cores.parts(AXONS_AT_ONCE) if priced else ():
         core = subject.axon_core[axons]
         entries = row_entries(subject, axons)
         fields = (bits[core], delay_bits(wide(cores.axon_delay[axons])), index[core])
@@ -134,7 +144,8 @@ def _axon_use(subject: Subject, bits: IntArray) -> dict[str, IntArray]:
                 cost[mine] = axon_cost(
                     resource, encoding, entries[encoding][mine], *(f[mine] for f in stored)
                 )
-            result[name][some] = _sum(core - some.start, cost, some.stop - some.start)
+            ptr = cores.axon_ptr[some.start : some.stop + 1] - axons.start
+            result[name][some] = in_slices(np.add, ptr, cost)
     return result
 
 
@@ -216,14 +227,3 @@ def _distinct(subject: Subject, findings: Findings, limit: int) -> None:
             for slot in bad[:50]
         ),
     )
-
-
-def _sum(index: IntArray, value: IntArray, size: int) -> IntArray:
-    # Float64 sums of bincount are exact here: every total stays far below 2^53.
-    return np.bincount(index, weights=value, minlength=size).astype(np.int64)
-
-
-def _most(index: IntArray, value: IntArray, size: int) -> IntArray:
-    result = np.zeros(size, np.int64)
-    np.maximum.at(result, index, value)
-    return result

@@ -7,7 +7,7 @@ stays bounded however many synapses there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -107,19 +107,29 @@ class Fanout:
         network = self._network
         senders: tuple[Input | Neuron, ...] = (*network.of_type(Input), *network.populations)
         for sender in senders:
-            reached = [link.population for link in self.links if link.source == sender.name]
-            size = size_of(sender.shape)
-            most = max(1, self._most(sender.name, set(reached)))
-            step = max(1, synapses // most) if reached else size
-            for first in range(0, size, step):
-                count = min(step, size - first)
-                yield Block(sender.name, first, count, self._rows(sender.name, first, count))
+            reached = self.reached(sender.name)
+            for part in self.steps(sender.name, reached, synapses):
+                rows = self.rows(sender.name, part, reached)
+                yield Block(sender.name, part.start, part.stop - part.start, rows)
 
-    def _most(self, sender: str, populations: set[str]) -> int:
+    def reached(self, sender: str) -> tuple[str, ...]:
+        """Populations that a sender reaches."""
+        return tuple(dict.fromkeys(k.population for k in self.links if k.source == sender))
+
+    def steps(
+        self, sender: str, populations: Collection[str], synapses: int = SYNAPSES_AT_ONCE
+    ) -> Iterator[slice]:
+        """The elements of a sender, as many at a time as have so many synapses at most."""
+        size = size_of(self._network.shapes[sender])
+        step = max(1, synapses // self._most(sender, populations))
+        for first in range(0, size, step):
+            yield slice(first, min(first + step, size))
+
+    def _most(self, sender: str, populations: Collection[str]) -> int:
         """Bound of what one element adds to all nodes between it and the populations."""
         known: dict[str, int] = {}
         total = sum(self._bound(sender, self._input(name), known) for name in populations)
-        return max([total, *known.values()])
+        return max([1, total, *known.values()])
 
     def _bound(self, sender: str, name: str, known: dict[str, int]) -> int:
         if name in known or sender not in self._reached(name):
@@ -137,10 +147,16 @@ class Fanout:
     def _input(self, population: str) -> str:
         return self._network.node[population].inputs[0]
 
-    def _rows(self, sender: str, first: int, count: int) -> dict[tuple[str, int], sparse.csr_array]:
+    def rows(
+        self, sender: str, part: slice, populations: Collection[str]
+    ) -> dict[tuple[str, int], sparse.csr_array]:
+        """What some elements add to these populations, by (population, logical delay).
+
+        Each is [elements of the part, neurons of the population].
+        """
         known: dict[str, Rows] = {}
-        result = {}
-        for name in dict.fromkeys(link.population for link in self.links if link.source == sender):
+        first, count, result = part.start, part.stop - part.start, {}
+        for name in populations:
             node = self._input(name)
             for delay, rows in self._compute(sender, node, first, count, known).items():
                 whole = self._written(rows, first, count, node)

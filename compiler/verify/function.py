@@ -138,11 +138,9 @@ class _Images:
     """The stored rows, by source."""
 
     def __init__(self, subject: Subject) -> None:
-        cores, total = subject.deployment.cores, subject.sources.total
+        total = subject.sources.total
         self._subject = subject
-        self._ptr = np.zeros(total + 1, np.int64)
-        self._axon = np.empty(cores.axon_source.size, np.int32)
-        _group(cores.axon_source, self._ptr, self._axon)
+        self._ptr, self._axon = subject.listeners
         self._stamp = np.zeros(total, np.int64)
         self._weight = np.zeros(total, np.int64)
         self._token = np.ones(1, np.int64)
@@ -189,22 +187,6 @@ def _joined(columns: list[list[IntArray]]) -> Table:
     empty = np.zeros(0, np.int64)
     source, target, delay, weight = (np.concatenate([empty, *parts]) for parts in columns)
     return source, target, delay, weight
-
-
-@lean_kernel
-def _group(axon_source: IntArray, ptr: IntArray, axon: IntArray) -> None:
-    """List the axons by source: ``ptr`` [sources + 1], zero at first, slices ``axon``."""
-    for a in range(axon_source.size):
-        ptr[axon_source[a] + 1] += 1
-    for source in range(ptr.size - 1):
-        ptr[source + 1] += ptr[source]
-    for a in range(axon_source.size - 1, -1, -1):
-        ptr[axon_source[a] + 1] -= 1
-        axon[ptr[axon_source[a] + 1]] = a
-    # Every pointer was moved from the end of its slice to the beginning, one place too far right.
-    for source in range(ptr.size - 1):
-        ptr[source] = ptr[source + 1]
-    ptr[ptr.size - 1] = axon_source.size
 
 
 @lean_kernel

@@ -100,7 +100,7 @@ def _walks(subject: Subject, findings: Findings, keys: KeyTables) -> None:
     which = which.reshape(-1)
     key, here = walk // routers, start[first]
     reached = _follow(subject, findings, keys, key, here)
-    listening = np.unique(wide(deployment.cores.axon_source) * cores + subject.axon_core)
+    listening = subject.listening()
     source, core = listening // cores, listening % cores
     group = np.full(subject.sources.total, -1, np.int64)
     group[sender] = which

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from snnc.ir.arrays import AnyArray, IntArray
 from snnc.ir.deployment import Deployment, SourceSpace
+from snnc.ir.jit import lean_kernel
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input
 from snnc.ir.rows import Rows
@@ -17,12 +18,22 @@ from snnc.ir.rows import Rows
 
 def wide(array: IntArray) -> IntArray:
     """The same numbers as int64, so that differences of stored tables never wrap."""
-    return array.astype(np.int64)
+    return array.astype(np.int64, copy=False)
 
 
 def owner(ptr: IntArray) -> IntArray:
     """Which slice every entry belongs to."""
     return np.repeat(np.arange(ptr.size - 1), np.diff(wide(ptr)))
+
+
+def in_slices(reduce: np.ufunc, ptr: IntArray, values: IntArray, empty: int = 0) -> IntArray:
+    """int64 [slices] sum, or other reduction, of the values in every slice."""
+    result = np.full(ptr.size - 1, empty, np.int64)
+    filled = np.flatnonzero(np.diff(wide(ptr)))
+    if filled.size:
+        kind = np.int64 if reduce is np.add else None
+        result[filled] = reduce.reduceat(values, ptr[:-1][filled], dtype=kind)
+    return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,17 +55,12 @@ class Shapes:
     @staticmethod
     def of(rows: Rows) -> Shapes:
         """Of the shapes of some rows."""
-        length = np.diff(wide(rows.shape_ptr))
-        filled = np.flatnonzero(length)
-        starts = rows.shape_ptr[:-1][filled]
-        columns = []
-        for values in (rows.offset, rows.weight):
-            for extreme in (np.minimum, np.maximum):
-                column = np.zeros(length.size, np.int64)
-                if filled.size:
-                    column[filled] = extreme.reduceat(values, starts)
-                columns.append(column)
-        return Shapes(length, *columns)
+        columns = [
+            in_slices(extreme, rows.shape_ptr, values)
+            for values in (rows.offset, rows.weight)
+            for extreme in (np.minimum, np.maximum)
+        ]
+        return Shapes(np.diff(wide(rows.shape_ptr)), *columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,8 +127,9 @@ class Subject:
 
     @cached_property
     def neuron_core(self) -> IntArray:
-        """[neurons] core of every neuron slot."""
-        return owner(self.deployment.cores.neuron_ptr)
+        """int32 [neurons] core of every neuron slot."""
+        cores = self.deployment.cores
+        return np.repeat(np.arange(cores.count, dtype=np.int32), np.diff(wide(cores.neuron_ptr)))
 
     @cached_property
     def neuron_first(self) -> IntArray:
@@ -135,9 +142,35 @@ class Subject:
         return self.deployment.cores.axon_core
 
     @cached_property
+    def listeners(self) -> tuple[IntArray, IntArray]:
+        """([sources + 1] slices, int32 [axons] axons) by source, core by core within a source."""
+        source = self.deployment.cores.axon_source
+        ptr = np.zeros(self.sources.total + 1, np.int64)
+        axon = np.empty(source.size, np.int32)
+        _group(source, ptr, axon)
+        return ptr, axon
+
+    def listening(self) -> IntArray:
+        """Distinct ``source * cores + core``, rising, of all that some axon hears."""
+        ptr, axon = self.listeners
+        pair = owner(ptr) * self.deployment.cores.count
+        pair += self.axon_core[axon]
+        new = np.ones(pair.size, np.bool_)
+        new[1:] = pair[1:] != pair[:-1]
+        return pair[new]
+
+    @cached_property
     def rows(self) -> Rows:
-        """The row of every axon."""
-        return self.deployment.cores.rows
+        """The row of every axon, in the widths for which kernels are compiled."""
+        rows = self.deployment.cores.rows
+        weight = np.int32 if rows.weight.dtype.itemsize <= 4 else np.int64
+        return Rows(
+            rows.shape.astype(np.int32, copy=False),
+            rows.shift.astype(np.int32, copy=False),
+            rows.shape_ptr.astype(np.int64, copy=False),
+            rows.offset.astype(np.int32, copy=False),
+            rows.weight.astype(weight, copy=False),
+        )
 
     @cached_property
     def shapes(self) -> Shapes:
@@ -185,3 +218,19 @@ class Subject:
         """``net 7 from core 2``."""
         core = int(self.deployment.routes.net_core[net])
         return f"net {net} from {'the host port' if core < 0 else f'core {core}'}"
+
+
+@lean_kernel
+def _group(axon_source: IntArray, ptr: IntArray, axon: IntArray) -> None:
+    """List the axons by source: ``ptr`` [sources + 1], zero at first, slices ``axon``."""
+    for a in range(axon_source.size):
+        ptr[axon_source[a] + 1] += 1
+    for source in range(ptr.size - 1):
+        ptr[source + 1] += ptr[source]
+    for a in range(axon_source.size - 1, -1, -1):
+        ptr[axon_source[a] + 1] -= 1
+        axon[ptr[axon_source[a] + 1]] = a
+    # Every pointer was moved from the end of its slice to the beginning, one place too far right.
+    for source in range(ptr.size - 1):
+        ptr[source] = ptr[source + 1]
+    ptr[ptr.size - 1] = axon_source.size

@@ -107,12 +107,17 @@ class Chip:
         timeline: Timeline,
         logbook: Logbook,
         watch: Watch | None,
+        begin: State | None = None,
     ) -> None:
         """Run one sample: the load phase brings the inputs of tick 0, then all ticks.
 
         When ``watch`` stops it, the function of the remaining ticks goes on, without time.
+        ``begin`` is the state to go on from instead of the reset state.
         """
         self.reset()
+        if begin is not None:
+            for mine, given in zip(self.state, begin, strict=True):
+                mine[:] = given
         activity, saved = self.activity(), self.activity()
         self.load(sample, host, timeline)
         tick, ran = 0, self.ticks
@@ -189,9 +194,11 @@ class Chip:
         times = self.clock.ticks(work, sample, self.record, sweeps=False)
         timeline.note_ticks(sample, -1, self.clock, times, self.record)
 
-    def time(self, sample: int, host: Host, first: int, last: int, timeline: Timeline) -> None:
-        """Time of ticks that ``advance`` has run; the host's packets for the tick after each
-        travel beside its spikes.
+    def time(
+        self, sample: int, host: Host, first: int, last: int, timeline: Timeline, begin: int = 0
+    ) -> None:
+        """Time of ticks that ``advance`` has run; the host's packets for the next tick travel
+        beside the spikes of each.  The timeline begins at tick ``begin``.
         """
         log, ticks = self.log, last - first
         room, ptr, updates = log.emission, log.pulse_ptr[: ticks + 1], log.core_updates[:ticks]
@@ -199,7 +206,7 @@ class Chip:
         if self.clock is not None:
             work = Stretch(pulses, ptr, updates, host, first)
             times = self.clock.ticks(work, sample, self.record)
-            timeline.note_ticks(sample, first, self.clock, times, self.record)
+            timeline.note_ticks(sample, first - begin, self.clock, times, self.record)
         if timeline.recorder is not None:
             emitted = log.emit_ptr[: ticks + 1]
             timeline.recorder.note_spikes(sample, first, emitted, room.source, room.value)

@@ -76,10 +76,12 @@ class Logbook:
     def write_ticks(self, sample: int, first: int, ptr: Int64, source: Int32, value: Int64) -> None:
         """Note ticks from ``first`` on, whose emissions are the slices of ``ptr``; copied."""
         tick = first + np.repeat(np.arange(ptr.size - 1), np.diff(ptr))
+        self.take(sample, tick, source[: tick.size].copy(), value[: tick.size].copy())
+
+    def take(self, sample: int, tick: Int64, source: Int32, value: Int64) -> None:
+        """Note emissions of several ticks, in order of time."""
         if tick.size:
-            end = int(ptr[-1])
-            where = np.full(end, sample), tick
-            self._parts.append((*where, source[:end].copy(), value[:end].copy()))
+            self._parts.append((np.full(tick.size, sample), tick, source, value))
 
     def result(self, recorded: frozenset[str]) -> RunResult:
         """Everything noted so far."""

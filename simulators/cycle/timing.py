@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
+from snnc.ir.arrays import AnyArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import SimulationError, TargetError, UnsupportedError
 from snnc.ir.target import Execution
@@ -139,6 +141,32 @@ class Clock:
         for stall in times[:, -1].tolist():
             self.stall_cycles += stall
         return times[:, :-1]
+
+    def kept(self) -> dict[str, AnyArray]:
+        """What the network and its tallies keep from tick to tick; not copies, but for a sum."""
+        found: dict[str, AnyArray] = {
+            "total": self.state.total,
+            "load": self.state.load,
+            "stall_cycles": np.array([self.stall_cycles]),
+        }
+        if isinstance(self.state, flit.FlitState):
+            found["turn"] = self.state.port[:, flit.POINTER]
+        return found
+
+    def take_up(self, kept: Mapping[str, AnyArray]) -> bool:
+        """Go on from what was kept, of the same types and shapes; False when it is impossible."""
+        state, stall = self.state, float(kept["stall_cycles"][0])
+        counts = kept["total"].min(initial=0) >= 0 and kept["load"].min(initial=0) >= 0
+        if not (counts and math.isfinite(stall) and stall >= 0):
+            return False
+        if isinstance(state, flit.FlitState):
+            turn = kept["turn"]
+            if (turn < 0).any() or (turn >= np.maximum(state.port[:, flit.CONTENDERS], 1)).any():
+                return False
+            state.port[:, flit.POINTER] = turn
+        state.total[:], state.load[:] = kept["total"], kept["load"]
+        self.stall_cycles = stall
+        return True
 
     def record(self, layout: Layout, ticks: int) -> Record:
         """Room for what so many ticks leave behind."""

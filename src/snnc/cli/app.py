@@ -233,6 +233,8 @@ def run_command(
 def stream_command(
     artifact: opt.Artifact,
     input: opt.Recording,
+    backend: opt.StreamBackend = "functional",
+    noc: opt.Noc = "transaction",
     window: opt.Window = None,
     steps: opt.StreamSteps = None,
     checkpoint: opt.Checkpoint = None,
@@ -244,10 +246,13 @@ def stream_command(
     debug: opt.Debug = False,
 ) -> None:
     """Run a compiled network on an endless recording, without resets, in bounded memory."""
-    from snnc.cli import streaming
+    from snnc.cli import running, streaming
     from snnc.streaming import StreamOptions
 
-    options = StreamOptions(window, steps, checkpoint, checkpoint_every, resume)
+    options = StreamOptions(
+        window, steps, checkpoint, checkpoint_every, resume,
+        streaming.backend(backend), running.noc(noc),
+    )  # fmt: skip
     inputs = opt.input_options(encode, bin_us, None)
     with streaming.progress(show=not as_json) as on_window:
         result = api.stream(artifact, input, options=options, inputs=inputs, on_window=on_window)

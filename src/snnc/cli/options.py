@@ -424,6 +424,9 @@ Html = Annotated[
 Backend = Annotated[
     str, typer.Option(help="Simulator: cycle (time, energy), functional (fast), reference, lava.")
 ]
+StreamBackend = Annotated[
+    str, typer.Option(help="Simulator: functional (fast) or cycle (time and energy of the chip).")
+]
 Noc = Annotated[
     str,
     typer.Option(
