@@ -202,7 +202,7 @@ def map_network(
         start = None if chosen.start is None else start_of(problem, chosen.start)
         goal = Goal(
             Problem.directed(flow, sites, host, zones), chosen.objective,
-            link_cycles(target, mesh), np.array([mesh.chip(r) for r in range(mesh.routers)]),
+            link_cycles(target, mesh), mesh.chip(np.arange(mesh.routers)),
             chosen.routing == "yx",
         )  # fmt: skip
         placement = place(
