@@ -51,8 +51,8 @@ TIMESTEPS = 4
 SHIFT = 6
 PARTS = {
     mapper: (
-        "wire", "partition", "assemble_shared", "assemble", "encode", "_flow", "place", "route",
-        "mapping_report",
+        "wire", "partition", "assemble_shared", "assemble", "encode", "_flow", "place",
+        "place_for_routes", "mapping_report",
     ),
     pipeline: ("verify", "summarize"),
 }  # fmt: skip
