@@ -60,15 +60,29 @@ def divided(nets: Problem, chip_of: IntArray, seed: int, watch: Watch) -> Divisi
     if (np.bincount(block, minlength=blocks) > capacity).any():
         return None
     flow, host = _flows(nets, block, blocks)
-    xy = np.array([sites.xy[site_chip == chip].mean(axis=0) for chip in chips])
-    distance = np.abs(xy[:, None] - xy[None]).sum(axis=2)
-    width = sites.width
-    away = np.abs(xy - (nets.host % width, nets.host // width)).sum(axis=1)
+    distance, away = _apart(nets, site_chip, chips)
     places = Quadratic(flow, distance, host[:, None] * away)
     iterations = min(ITERATIONS, SWAPS // chips.size**2)
     near = np.argsort(away, kind="stable")[:blocks]
     found = search(places, near, seed, iterations, watch)
     return Division(chips[found.site][block], float(flow.sum()))
+
+
+def _apart(nets: Problem, site_chip: IntArray, chips: IntArray) -> tuple[RealArray, RealArray]:
+    """([chips, chips] distances of chips' middles, [chips] of the host from them)."""
+    sites = nets.sites
+    if sites.mesh.wraps:
+        middle = np.zeros(chips.size, np.int64)
+        for k, chip in enumerate(chips):
+            routers = np.unique(sites.router[site_chip == chip])
+            far = sites.mesh.distance(routers[:, None], routers[None]).sum(axis=1)
+            middle[k] = routers[far.argmin()]
+        distance = sites.mesh.distance(middle[:, None], middle[None]).astype(np.float64)
+        return distance, sites.mesh.distance(np.array(nets.host), middle).astype(np.float64)
+    xy = np.array([sites.xy[site_chip == chip].mean(axis=0) for chip in chips])
+    distance = np.abs(xy[:, None] - xy[None]).sum(axis=2)
+    host = (nets.host % sites.width, nets.host // sites.width)
+    return distance, np.abs(xy - host).sum(axis=1)
 
 
 def held_to_chips(problem: Problem, division: Division, chip_of: IntArray) -> Problem:

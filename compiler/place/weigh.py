@@ -1,8 +1,9 @@
 """Terms of a placement beyond weighted hops, and annealing of their weighted sum.
 
-Packets go along X, then Y (or the other way).  While annealing, the two terms that are largest
-values (longest path, busiest link) are replaced by their 12-norms, which every move changes: a
-largest value alone would not notice most moves.  What is kept is judged by the exact terms.
+Packets go along X, then Y (or the other way; on a hexagonal torus along diagonal links before).
+While annealing, the two terms that are largest values (longest path, busiest link) are replaced by
+their 12-norms, which every move changes: a largest value alone would not notice most moves.  What
+is kept is judged by the exact terms.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from snnc.compiler.geometry import Grid, advanced, first_step, grid_of, offset
 from snnc.compiler.objective import Objective
 from snnc.compiler.place.anneal import random
-from snnc.compiler.place.problem import Problem
+from snnc.compiler.place.problem import Problem, Sites
 from snnc.compiler.place.zones import BoolArray, masks
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.jit import inner_kernel, lean_kernel
@@ -32,7 +34,7 @@ class Goal:
     Attributes:
         nets: the problem with every net in its own direction.
         objective: weights of the terms.
-        cycles: [4 * routers] cycles a packet occupies the links towards +x, -x, +y, -y.
+        cycles: [sides * routers] cycles a packet occupies the links of every router.
         chip: [routers] chip of every router.
         y_first: packets go along Y, then X.
     """
@@ -58,7 +60,9 @@ class Mesh(NamedTuple):
     weight: RealArray
     cycles: RealArray
     chip: IntArray
-    width: int
+    there: IntArray
+    sides: int
+    grid: Grid
     host: int
     y_first: int
     far_unit: float
@@ -76,7 +80,7 @@ def _link(
     m: Mesh, rate: float, begin: int, direction: int, end: int, load: RealArray, sums: RealArray
 ) -> None:
     """A net's packets over one link, or off it where ``rate`` is negative."""
-    link = 4 * begin + direction
+    link = m.sides * begin + direction
     old = load[link]
     new = old + rate * m.cycles[link]
     load[link] = new
@@ -92,10 +96,13 @@ def _net(
 ) -> int:  # fmt: skip
     """Add a net to the sums and loads (sign 1), or take it off (-1); returns its longest path.
 
-    ``low`` and ``high`` are scratch per column (or per row where packets go along Y first).
+    ``low`` and ``high`` are scratch per column (or per row where packets go along Y first), or as
+    ``_walked`` wants them.
     """
-    width = m.width
+    width = m.grid.width
     root = m.host if m.net_core[net] < 0 else router[m.net_core[net]]
+    if m.grid.kind != 0:
+        return _walked(m, net, sign, root, router, low, high, load, sums)
     # u is the axis along which packets go first.
     step_u, step_v, toward_u, toward_v = 1, width, 0, 2
     u0, v0 = root % width, root // width
@@ -141,6 +148,42 @@ def _net(
     return longest
 
 
+@inner_kernel
+def _walked(
+    m: Mesh, net: int, sign: float, root: int, router: IntArray, stamp: IntArray, count: IntArray,
+    load: RealArray, sums: RealArray,
+) -> int:  # fmt: skip
+    """``_net`` on a hexagonal torus; ``stamp`` per router and ``count`` of trees are scratch."""
+    count[0] += 1
+    tree, edges, longest, rate = count[0], 0, 0, sign * m.weight[net]
+    stamp[root] = tree
+    for d in range(m.dest_ptr[net], m.dest_ptr[net + 1]):
+        here, goal, hops = root, router[m.dest[d]], 0
+        diagonal, dx, dy = offset(m.grid, here, goal)
+        while here != goal:
+            along_x, along_y = first_step(diagonal, dx, dy, m.y_first)
+            if diagonal != 0:
+                diagonal -= along_x
+            else:
+                dx -= along_x
+                dy -= along_y
+            following = advanced(m.grid, here, along_x, along_y)
+            if stamp[following] != tree:
+                stamp[following] = tree
+                side = 0
+                while m.there[here * m.sides + side] != following:
+                    side += 1
+                _link(m, rate, here, side, following, load, sums)
+                edges += 1
+            here = following
+            hops += 1
+        longest = max(longest, hops)
+        sums[HOPS] += rate * hops
+        sums[FAR] += sign * _twelfth(hops / m.far_unit)
+    sums[EDGES] += rate * edges
+    return int(longest)
+
+
 @lean_kernel
 def _measure(
     m: Mesh, router: IntArray, low: IntArray, high: IntArray, load: RealArray, sums: RealArray
@@ -174,7 +217,7 @@ def _sweep(
 ) -> tuple[float, int]:  # fmt: skip
     """Moves at one temperature; returns (uphill proposed, uphill count)."""
     uphill, steps = 0.0, 0
-    cores, width = site.size, m.width
+    cores, width = site.size, m.grid.width
     chips = 0
     for k in range(on_chip.size):
         chips += on_chip[k] > 0
@@ -185,6 +228,9 @@ def _sweep(
         r = site_router[old]
         x = r % width + int(random(state) * (2 * window + 1)) - window
         y = r // width + int(random(state) * (2 * window + 1)) - window
+        if m.grid.kind != 0:
+            x %= width
+            y %= height
         if x < 0 or y < 0 or x >= width or y >= height:
             continue
         new = site_at[(y * width + x) * slots + min(int(random(state) * slots), slots - 1)]
@@ -264,7 +310,7 @@ class Walk:
         p, s, goal = self.problem, self.problem.sites, self.goal
         weights, exact = goal.objective.weights, self._exact
         mesh = _mesh(goal, max(self.terms["worst_latency"], 1.0), self.terms["max_link"] or 1.0)
-        load, sums, _ = _loaded(mesh, exact.router, s.routers)
+        load, sums, _ = _loaded(mesh, exact.router, s)
         price = np.zeros(6)
         price[EDGES] = weights.get("energy", 0.0)
         price[HOPS] = weights.get("mean_latency", 0.0) / (goal.deliveries or 1.0)
@@ -274,8 +320,7 @@ class Walk:
         price[5] = weights.get("chips", 0.0)
         chips = int(goal.chip.max(initial=0)) + 1
         on_chip = np.bincount(goal.chip[exact.router], minlength=chips)
-        side = max(s.width, s.routers // s.width)
-        low, high = np.zeros(side, np.int64), np.zeros(side, np.int64)
+        low, high = _scratch(s)
         stamp = np.full(p.net_core.size, -1, np.int64)
         result = _sweep(
             moves, temperature, window, mesh, price, self.site, self.occupant, s.router,
@@ -293,7 +338,7 @@ class _Exact:
     def __init__(self, goal: Goal, site: IntArray) -> None:
         self.router = goal.nets.sites.router[site].astype(np.int64)
         mesh = _mesh(goal, 1.0, 1.0)
-        load, sums, longest = _loaded(mesh, self.router, goal.nets.sites.routers)
+        load, sums, longest = _loaded(mesh, self.router, goal.nets.sites)
         self.terms: dict[str, float] = {
             "energy": float(sums[EDGES]),
             "mean_latency": float(sums[HOPS]) / (goal.deliveries or 1.0),
@@ -311,17 +356,22 @@ def terms_of(goal: Goal, site: IntArray) -> Mapping[str, float]:
 
 
 def _mesh(goal: Goal, far_unit: float, link_unit: float) -> Mesh:
-    p = goal.nets
+    p, links = goal.nets, goal.nets.sites.mesh
     return Mesh(
-        p.net_core, p.dest_ptr, p.dest, p.weight, goal.cycles, goal.chip, p.sites.width, p.host,
-        int(goal.y_first), far_unit, link_unit,
+        p.net_core, p.dest_ptr, p.dest, p.weight, goal.cycles, goal.chip,
+        links.neighbours.reshape(-1), links.sides, grid_of(links), p.host, int(goal.y_first),
+        far_unit, link_unit,
     )  # fmt: skip
 
 
-def _loaded(mesh: Mesh, router: IntArray, routers: int) -> tuple[RealArray, RealArray, int]:
-    """([4 * routers] load, sums, longest path)."""
-    load, sums = np.zeros(4 * routers), np.zeros(5)
-    side = max(mesh.width, routers // mesh.width)
-    low, high = np.zeros(side, np.int64), np.zeros(side, np.int64)
-    longest = _measure(mesh, router, low, high, load, sums)
+def _scratch(sites: Sites) -> tuple[IntArray, IntArray]:
+    """Room for ``_net``: per column or row of a mesh, per router of a torus."""
+    size = sites.routers if sites.mesh.wraps else max(sites.width, sites.routers // sites.width)
+    return np.zeros(size, np.int64), np.zeros(size, np.int64)
+
+
+def _loaded(mesh: Mesh, router: IntArray, sites: Sites) -> tuple[RealArray, RealArray, int]:
+    """([links] load, sums, longest path)."""
+    load, sums = np.zeros(mesh.cycles.size), np.zeros(5)
+    longest = _measure(mesh, router, *_scratch(sites), load, sums)
     return load, sums, int(longest)
