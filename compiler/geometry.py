@@ -74,11 +74,10 @@ def hops(grid: Grid, here: int, goal: int) -> int:
 @inner_kernel
 def advanced(grid: Grid, here: int, along_x: int, along_y: int) -> int:
     """The router that is so far away, across the joined sides if need be."""
-    x = here % grid.width + along_x
-    y = here // grid.width + along_y
-    if grid.kind != 0:
-        x %= grid.width
-        y %= grid.height
+    if grid.kind == 0:
+        return int(here + along_y * grid.width + along_x)
+    x = (here % grid.width + along_x) % grid.width
+    y = (here // grid.width + along_y) % grid.height
     return int(y * grid.width + x)
 
 

@@ -117,6 +117,22 @@ def link_between(links: Links, here: int, there: int) -> int:
 
 
 @inlined
+def _side(along_x: int, along_y: int) -> int:
+    """Number of a direction, see ``ir.topology.DIRECTIONS``."""
+    back = 1 if along_x + along_y < 0 else 0
+    if along_x != 0 and along_y != 0:
+        return 4 + back
+    return back if along_x != 0 else 2 + back
+
+
+@inlined
+def _link(links: Links, here: int, side: int, there: int) -> int:
+    """As ``link_between``; the direction is known, but on a narrow torus another one may do."""
+    link = here * links.sides + side
+    return link if links.there[link] == there else link_between(links, here, there)
+
+
+@inlined
 def _add(s: Scratch, router: int, parent: int) -> int:
     """Append a node to the tree being grown."""
     size = s.counts[1]
@@ -172,6 +188,7 @@ def _search(
     elif diagonal != 0:
         ax = ay = 1 if diagonal > 0 else -1
         count_a = abs(diagonal)
+    side_a, side_b = _side(ax, ay), _side(bx, by)
     found, at = NOWHERE, -1
     row = goal
     for j in range(count_b + 1):
@@ -181,12 +198,12 @@ def _search(
             if i > 0:
                 following = advanced(grid, cell, ax, ay)
                 if s.stamp[following] != tree:
-                    step = link_between(links, cell, following)
+                    step = _link(links, cell, side_a, following)
                     cost = s.best[following] + price(links, step, rate, scale, squarings)
             if j > 0:
                 following = advanced(grid, cell, bx, by)
                 if s.stamp[following] != tree:
-                    other = link_between(links, cell, following)
+                    other = _link(links, cell, side_b, following)
                     dear = s.best[following] + price(links, other, rate, scale, squarings)
                     if dear < cost:
                         cost, step = dear, other

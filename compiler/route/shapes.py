@@ -17,8 +17,8 @@ from snnc.compiler.route import priced
 from snnc.compiler.route.balance import Trees, negotiate, plain, shortest
 from snnc.compiler.route.lanes import Lanes, assign
 from snnc.compiler.route.links import Demand
-from snnc.compiler.route.priced import BUILDERS, WITHIN
-from snnc.compiler.route.torus import settle
+from snnc.compiler.route.priced import BUILDERS, WITHIN, XY, YX
+from snnc.compiler.route.torus import picked, settle
 from snnc.compiler.route.trees import grow
 from snnc.compiler.route.waits import waits
 from snnc.compiler.traffic import Traffic
@@ -239,6 +239,13 @@ def _on_torus(
         within, _ = _straight(demand, flow, router, False, wrap=False)
         tables, kept = settle(wanted, within, demand.rate, demand.mesh)
         built = np.where(kept, built, WITHIN)
+        for builder in (XY, YX):  # other ways round for those that are left
+            other, _ = _straight(demand, flow, router, builder == YX)
+            shorter = np.diff(other.branch_ptr) < np.diff(tables.branch_ptr)
+            tried, _ = settle(picked(other, tables, shorter), tables, demand.rate, demand.mesh)
+            built = np.where(np.diff(tried.branch_ptr) < np.diff(tables.branch_ptr), builder, built)
+            tables = tried
+        kept = built != WITHIN
         proven = False
         notes = (
             f"{_offered(target)} virtual channel(s) per link: so that no packets wait in a circle, "

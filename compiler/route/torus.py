@@ -41,7 +41,7 @@ def settle(
         np.zeros(links * sides, np.int64), np.zeros(links, np.int64), np.zeros(links, np.int64),
         kept,
     )  # fmt: skip
-    return _picked(wanted, within, kept > 0), kept > 0
+    return picked(wanted, within, kept > 0), kept > 0
 
 
 def _turns(tables: RouteTables, mesh: Mesh) -> tuple[IntArray, IntArray]:
@@ -125,7 +125,7 @@ def _returns(
     return False
 
 
-def _picked(a: RouteTables, b: RouteTables, first: AnyArray) -> RouteTables:
+def picked(a: RouteTables, b: RouteTables, first: AnyArray) -> RouteTables:
     """The tree of ``a`` for the nets of ``first``, of ``b`` for the others."""
     size = np.where(first, np.diff(a.branch_ptr), np.diff(b.branch_ptr))
     ptr = np.concatenate([[0], np.cumsum(size)]).astype(np.int64)
