@@ -41,6 +41,7 @@ from snnc.compiler.place import (
     start_of,
 )
 from snnc.compiler.place.pinned import zones_of
+from snnc.compiler.rounds import place_for_routes
 from snnc.compiler.route import route
 from snnc.compiler.route.links import link_cycles
 from snnc.compiler.traffic import Traffic, nets_of
@@ -201,18 +202,26 @@ def map_network(
         start = None if chosen.start is None else start_of(problem, chosen.start)
         goal = Goal(
             Problem.directed(flow, sites, host, zones), chosen.objective,
-            link_cycles(target, mesh), np.array([mesh.chip(r) for r in range(mesh.routers)]),
+            link_cycles(target, mesh), mesh.chip(np.arange(mesh.routers)),
             chosen.routing == "yx",
         )  # fmt: skip
         placement = place(
             problem, chosen.seed, chosen.effort, chosen.time_limit_s, start, chosen.progress, goal
         )
     clock.lap("place")
-    routing = route(flow, placement.router, target, mesh, chosen.routing, chosen.seed)
+    rounds: tuple[dict[str, Any], ...] = ()
+    if whole:
+        routing = route(flow, placement.router, target, mesh, chosen.routing, chosen.seed)
+    else:
+        routed = place_for_routes(
+            goal, placement, flow, target, mesh, chosen.routing, chosen.seed, chosen.effort,
+            chosen.time_limit_s,
+        )  # fmt: skip
+        placement, routing, rounds = routed.placement, routed.routing, routed.rounds
     clock.lap("route")
     tables = replace(tables, location=placement.location.astype(np.int32))
     report = mapping_report(wiring, tables, usage, division, placement, flow, routing, mesh)
-    report["objective"] = _objective(chosen.objective, placement)
+    report["objective"] = _objective(chosen.objective, placement) | {"rounds": list(rounds)}
     report["synapse_storage"] = encoded.storage
     reached = set(usable_chips(target, mesh))
     every = range(mesh.routers // (mesh.chip_width * mesh.chip_height))

@@ -232,7 +232,7 @@ def _layers(
     synapses = _synapses_per_population(deployment, owner)
     layers = []
     for index, population in enumerate(deployment.network.populations):
-        mine = np.unique(core_of_neuron[owner == index])
+        mine = np.flatnonzero(np.bincount(core_of_neuron[owner == index]))
         spikes = None if rates is None else float(np.sum(rates[population.name]))
         layers.append(
             {

@@ -14,7 +14,7 @@ import numpy as np
 
 from snnc.ir.arrays import IntArray, frozen
 from snnc.ir.errors import ModelError
-from snnc.ir.rows import Rows, count_targets, shared_rows
+from snnc.ir.rows import Rows, shared_rows
 
 
 class Images:
@@ -58,6 +58,8 @@ class Images:
     @cached_property
     def fan_in(self) -> IntArray:
         """[neurons] synapses that feed every neuron slot."""
+        from snnc.ir.row_kernels import count_targets
+
         rows, total = self.rows, np.zeros(self.neuron_source.size, np.int64)
         count_targets(
             rows.shape, rows.shift, rows.shape_ptr, rows.offset.astype(np.int32, copy=False),

@@ -20,25 +20,11 @@ from snnc.ir.expand import Projection, each_projection
 from snnc.ir.integer_network import IntegerNetwork, IntegerNode
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Add, Input, Linear, Output
-from snnc.ir.phased import Member
+from snnc.ir.phased import AGO, EARLIER, Member
 from snnc.ir.slices import sliced
 from snnc.ir.weights import Sparse
 
-EARLIER = "~"
-"""Appended to the name of a population: its neurons of earlier phases, where one holds others."""
-AGO = "<<"
-"""Between the name of an input or a population and the number of steps by which it is late."""
 Synapses = Mapping[str, Sequence[Projection]]
-
-
-def origin(network: IntegerNetwork, name: str) -> tuple[str, int]:
-    """Whose values an input of a phase plays: a node of the network, and by how many steps late."""
-    if name in network.node:
-        return name, 0
-    source, _, late = name.rpartition(AGO)
-    if source in network.node and late.isdecimal():
-        return source, int(late)
-    return name.removesuffix(EARLIER), 0
 
 
 def synapses_of(network: IntegerNetwork, members: Iterable[Member]) -> Synapses:

@@ -29,6 +29,20 @@ from snnc.ir.target import Target
 
 Box = tuple[tuple[int, int], ...]
 """First and last-but-one index of every axis."""
+EARLIER = "~"
+"""Appended to the name of a population: its neurons of earlier phases, where one holds others."""
+AGO = "<<"
+"""Between the name of an input or a population and the number of steps by which it is late."""
+
+
+def origin(network: IntegerNetwork, name: str) -> tuple[str, int]:
+    """Whose values an input of a phase plays: a node of the network, and by how many steps late."""
+    if name in network.node:
+        return name, 0
+    source, _, late = name.rpartition(AGO)
+    if source in network.node and late.isdecimal():
+        return source, int(late)
+    return name.removesuffix(EARLIER), 0
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 Row i of ``Rows`` adds ``weight[k]`` to target ``shift[i] + offset[k]`` for every k from
 ``shape_ptr[shape[i]]`` to ``shape_ptr[shape[i] + 1]``.  A million pixels share a few shapes.
+
+The loops are imported where they run: reading a report needs no Numba.
 """
 
 from __future__ import annotations
@@ -10,9 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnc.ir.arrays import AnyArray, IntArray, frozen
+from snnc.ir.arrays import IntArray, frozen
 from snnc.ir.errors import ModelError
-from snnc.ir.jit import lean_kernel
 
 LARGEST = 1 << 30
 """Beyond any target, so that shift + offset fits 32 bits."""
@@ -83,12 +84,14 @@ class Rows:
 
     def plain(self, chosen: slice = slice(None)) -> tuple[IntArray, IntArray, IntArray]:
         """(row_ptr, target, weight) with every row, or the chosen ones, written out."""
+        from snnc.ir.row_kernels import write_out
+
         shape, shift = self.shape[chosen], self.shift[chosen]
         length = self.shape_ptr[1:][shape] - self.shape_ptr[:-1][shape]
         row_ptr = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
         target = np.empty(row_ptr[-1], np.int32)
         weight = np.empty(row_ptr[-1], self.weight.dtype)
-        _write_out(shape, shift, self.shape_ptr, self.offset, self.weight, row_ptr, target, weight)
+        write_out(shape, shift, self.shape_ptr, self.offset, self.weight, row_ptr, target, weight)
         return row_ptr, target, weight
 
 
@@ -99,16 +102,18 @@ def shared_rows(row_ptr: IntArray, target: IntArray, weight: IntArray) -> Rows:
         row_ptr: [rows + 1] slice of the other two per row, rising.
         target, weight: [synapses].
     """
+    from snnc.ir.row_kernels import compare, copy, hash_rows
+
     length = np.diff(row_ptr.astype(np.int64))
     filled = length > 0
     shift = np.zeros(length.size, np.int32)
     shift[filled] = target[row_ptr[:-1][filled]]
     code = np.empty(length.size, np.uint64)
-    _hash(row_ptr, target, weight, shift, code)
+    hash_rows(row_ptr, target, weight, shift, code)
     _, first, shape = np.unique(code, return_index=True, return_inverse=True)
     shape = shape.reshape(-1)
     differs = np.zeros(length.size, np.bool_)
-    _compare(row_ptr, target, weight, shift, first[shape], differs)
+    compare(row_ptr, target, weight, shift, first[shape], differs)
     # Rows that only share a code stand alone.
     alone = np.flatnonzero(differs)
     shape[alone] = first.size + np.arange(alone.size)
@@ -116,80 +121,5 @@ def shared_rows(row_ptr: IntArray, target: IntArray, weight: IntArray) -> Rows:
     shape_ptr = np.concatenate([[0], np.cumsum(length[model])]).astype(np.int64)
     offset = np.empty(shape_ptr[-1], np.int32)
     value = np.empty(shape_ptr[-1], weight.dtype)
-    _copy(row_ptr, target, weight, shift, model, shape_ptr, offset, value)
+    copy(row_ptr, target, weight, shift, model, shape_ptr, offset, value)
     return Rows(shape.astype(np.int32), shift, shape_ptr, offset, value)
-
-
-@lean_kernel
-def _hash(
-    row_ptr: IntArray, target: IntArray, weight: IntArray, shift: IntArray, code: IntArray
-) -> None:
-    for row in range(shift.size):
-        value = np.uint64(row_ptr[row + 1] - row_ptr[row])
-        for k in range(row_ptr[row], row_ptr[row + 1]):
-            for part in (np.uint64(target[k] - shift[row]), np.uint64(weight[k])):
-                value = (value ^ part) * np.uint64(0x9E3779B97F4A7C15)
-                value ^= value >> np.uint64(29)
-        code[row] = value
-
-
-@lean_kernel
-def _compare(
-    row_ptr: IntArray, target: IntArray, weight: IntArray, shift: IntArray, model: IntArray,
-    differs: AnyArray,
-) -> None:  # fmt: skip
-    """Which rows are not the row ``model`` [rows] but for the shift."""
-    for row in range(shift.size):
-        first, other = row_ptr[row], row_ptr[model[row]]
-        length = row_ptr[row + 1] - first
-        differs[row] = length != row_ptr[model[row] + 1] - other
-        for k in range(length):
-            if differs[row]:
-                break
-            apart = target[first + k] - shift[row] != target[other + k] - shift[model[row]]
-            differs[row] = apart or weight[first + k] != weight[other + k]
-
-
-@lean_kernel
-def _copy(
-    row_ptr: IntArray, target: IntArray, weight: IntArray, shift: IntArray, model: IntArray,
-    shape_ptr: IntArray, offset: IntArray, value: IntArray,
-) -> None:  # fmt: skip
-    for shape in range(model.size):
-        first = row_ptr[model[shape]]
-        for k in range(shape_ptr[shape + 1] - shape_ptr[shape]):
-            offset[shape_ptr[shape] + k] = target[first + k] - shift[model[shape]]
-            value[shape_ptr[shape] + k] = weight[first + k]
-
-
-@lean_kernel
-def count_targets(
-    shape: IntArray, shift: IntArray, shape_ptr: IntArray, offset: IntArray, part_ptr: IntArray,
-    first: IntArray, total: IntArray,
-) -> None:  # fmt: skip
-    """Add to ``total`` how many synapses reach each target.
-
-    Args:
-        shape, shift, shape_ptr, offset: as in ``Rows``.
-        part_ptr: [parts + 1] slice of the rows per part.
-        first: [parts] number of a part's target 0 in ``total``.
-        total: [targets of all parts].
-    """
-    for part in range(part_ptr.size - 1):
-        for row in range(part_ptr[part], part_ptr[part + 1]):
-            base = first[part] + shift[row]
-            for k in range(shape_ptr[shape[row]], shape_ptr[shape[row] + 1]):
-                total[base + offset[k]] += 1
-
-
-@lean_kernel
-def _write_out(
-    shape: IntArray, shift: IntArray, shape_ptr: IntArray, offset: IntArray, value: IntArray,
-    row_ptr: IntArray, target: IntArray, weight: IntArray,
-) -> None:  # fmt: skip
-    for row in range(shape.size):
-        k = shape_ptr[shape[row]]
-        for p in range(row_ptr[row], row_ptr[row + 1]):
-            target[p] = shift[row] + offset[k]
-            weight[p] = value[k]
-            k += 1

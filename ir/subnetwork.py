@@ -16,10 +16,9 @@ import numpy as np
 from snnc.ir.arrays import size_of
 from snnc.ir.errors import ModelError
 from snnc.ir.integer_network import IntegerNetwork, IntegerNode
-from snnc.ir.loop_network import EARLIER, loop_network, origin, synapses_of
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Index, Input, Output
-from snnc.ir.phased import Loop, Member, Phases, check_phases, readers
+from snnc.ir.phased import EARLIER, Loop, Member, Phases, check_phases, origin, readers
 from snnc.ir.slices import sliced
 
 
@@ -39,6 +38,9 @@ def subnetworks(
     for number, members in enumerate(phases):
         name = f"{network.name}, phase {number + 1}"
         if any(loop.first <= number < loop.last for loop in loops):
+            # With SciPy and Numba, which reading a report does not need.
+            from snnc.ir.loop_network import loop_network, synapses_of
+
             result.append(loop_network(network, members, synapses_of(network, members), name))
         else:
             result.append(_Builder(network, members, heard[number], name).build())

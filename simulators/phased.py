@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from snnc.ir.arrays import IntArray, size_of
-from snnc.ir.loop_network import origin
 from snnc.ir.nodes import Input, Output
-from snnc.ir.phased import Member, PhasedDeployment
+from snnc.ir.phased import Member, PhasedDeployment, origin
 from snnc.ir.subnetwork import replayed
 from snnc.simulators.inputs import check_inputs
 from snnc.simulators.result import Events, RunResult

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from snnc.compiler.hypergraph import Engine
 from snnc.compiler.options import Partitioner
 from snnc.compiler.partition import explain
 from snnc.compiler.partition.bounds import core_bound
-from snnc.compiler.partition.hypergraph import Engine
 from snnc.compiler.partition.irregular import blocks, worth_trying
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.pack import Packing, pack

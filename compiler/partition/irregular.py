@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
+from snnc.compiler.hypergraph import Engine, Hypergraph, divide, induced
 from snnc.compiler.options import Partitioner
 from snnc.compiler.partition.alone import alone, fill
-from snnc.compiler.partition.hypergraph import Engine, Hypergraph, divide, induced
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.tiling import Tiling, measure
 from snnc.compiler.partition.wiring import written_out

@@ -184,6 +184,14 @@ class Meter:
         wide = {"dense", "bitmask"}
         return any(wide & set(wall.per_axon) for wall in self.limits.walls)
 
+    @cached_property
+    def rows_matter(self) -> bool:
+        """Whether a limit asks for more of a core's rows than how many synapses they have."""
+        return any(
+            wall.per_axon or (wall.table and wall.per_row) or "n_axons_in" in wall.names
+            for wall in self.limits.walls
+        )
+
     def add_rows(
         self, counts: dict[str, IntArray], pieces: Pieces, delay: IntArray, shift: IntArray
     ) -> None:

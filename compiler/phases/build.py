@@ -22,9 +22,8 @@ from snnc.ir.arrays import RealArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import CapacityError, OptionError
 from snnc.ir.integer_network import IntegerNetwork
-from snnc.ir.loop_network import origin
 from snnc.ir.nodes import Input
-from snnc.ir.phased import Member, PhasedDeployment
+from snnc.ir.phased import Member, PhasedDeployment, origin
 from snnc.ir.subnetwork import replayed, subnetworks
 from snnc.ir.target import Target
 from snnc.ir.wire import WireCode

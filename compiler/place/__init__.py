@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -43,7 +43,7 @@ NODES = {"low": 2_000_000, "normal": 10_000_000, "high": 2_000_000_000}  # times
 
 __all__ = [
     "Assignment", "Effort", "Flows", "Goal", "Placement", "Problem", "Progress", "Quadratic",
-    "Sites", "Zones", "assign", "cost_of", "place", "silent", "sites_of", "start_of",
+    "Sites", "Zones", "assign", "cost_of", "improved", "place", "silent", "sites_of", "start_of",
 ]  # fmt: skip
 
 
@@ -164,12 +164,12 @@ def place(
         found = _flat(problem, seed, effort, watch, start)
         terms = {}
         if goal is not None and not isinstance(problem, Flows):
-            by_chips = None if start is not None else _by_chips(problem, goal, found, seed, effort,
-                                                                watch)  # fmt: skip
-            if by_chips is not None and by_chips.cost < found.cost * (1 - 1e-12):
-                found = by_chips
+            others = [found]
+            if start is None:
+                others += _by_chips(problem, goal, found, seed, effort, watch)
+            found = min(others, key=lambda other: other.cost)
             before = terms_of(goal, found.site)
-            found = _weighed(goal, found, by_chips, seed, effort, watch)
+            found = _weighed(goal, found, others, seed, effort, watch)
             after = terms_of(goal, found.site)
             terms = {term: (before[term], after[term]) for term in after}
     sites = problem.sites
@@ -178,6 +178,35 @@ def place(
         location, sites.router[found.site], found.cost, min(found.bound, found.cost),
         found.engine, watch.complete, watch.interrupted, terms,
     )  # fmt: skip
+
+
+def improved(
+    priced: Goal, goal: Goal, placement: Placement, seed: int, effort: Effort, time_limit_s: float
+) -> Placement:
+    """A placement searched from another one under other prices of the links.
+
+    Args:
+        priced: what the search minimises.
+        goal: what the terms of the result are measured by.
+        placement: to start from.
+        seed: equal seeds give equal results at equal effort, unless the time limit strikes.
+        effort: as in ``place``.
+        time_limit_s: wall-clock limit; Ctrl-C ends the search as in ``place``.
+    """
+    sites = goal.nets.sites
+    start = start_of(goal.nets, placement.location)
+    with interruptible(Watch(time_limit_s)) as watch:
+        site = weigh(priced, [start], seed, LOOKS[effort], watch).site
+    after = terms_of(goal, site)
+    return replace(
+        placement,
+        location=np.concatenate([sites.xy[site], sites.slot[site][:, None]], axis=1),
+        router=sites.router[site],
+        objective=float(after["energy"]),
+        complete=placement.complete and watch.complete,
+        interrupted=placement.interrupted or watch.interrupted,
+        terms={term: (placement.terms[term][0], after[term]) for term in after},
+    )
 
 
 def _flat(
@@ -193,35 +222,35 @@ def _flat(
 
 def _by_chips(
     problem: Problem, goal: Goal, flat: _Found, seed: int, effort: Effort, watch: Watch
-) -> _Found | None:
-    """Cores to chips by a cut, cores within chips, then all at once from there; None: not worth it.
+) -> list[_Found]:
+    """Cores to chips by a cut, cores within chips, then all at once from there; or none.
 
     Where chips count for the goal the cores stay on their chips: the goal decides what moves.
     """
     weights = goal.objective.weights
     counts = bool(weights.get("chips") or weights.get("chip_crossings"))
     proven = flat.cost <= flat.bound * (1 + 1e-9)
-    if (proven and not counts) or (problem.cores > TOP and not counts):
-        return None
+    if not counts and (proven or problem.cores > TOP):
+        return []
     division = divided(goal.nets, goal.chip, seed, watch)
     if division is None:
-        return None
+        return []
     inside = _flat(held_to_chips(problem, division, goal.chip), seed, effort, watch, None)
     site = settled(problem.zones, problem.sites.xy, inside.site)
     if counts:
-        return _Found(site, cost_of(problem, site), flat.bound, f"chips first, {inside.engine}")
+        return [_Found(site, cost_of(problem, site), flat.bound, f"chips first, {inside.engine}")]
     joint = _flat(problem, seed, effort, watch, site)
-    return _Found(joint.site, joint.cost, flat.bound, f"chips first, {joint.engine}")
+    return [_Found(joint.site, joint.cost, flat.bound, f"chips first, {joint.engine}")]
 
 
 def _weighed(
-    goal: Goal, found: _Found, by_chips: _Found | None, seed: int, effort: Effort, watch: Watch
+    goal: Goal, found: _Found, others: list[_Found], seed: int, effort: Effort, watch: Watch
 ) -> _Found:
-    """The placement improved for the goal, where that asks for more than few hops."""
+    """The best placement for the goal, where that asks for more than few hops."""
     if goal.objective.plain or not found.site.size:
         return found
-    others = [] if by_chips is None else [by_chips.site]
-    better = weigh(goal, found.site, seed, LOOKS[effort], watch, others)
+    sites = [found.site, *(other.site for other in others if other is not found)]
+    better = weigh(goal, sites, seed, LOOKS[effort], watch)
     if better.site is found.site:
         return found
     hops = float(terms_of(goal, better.site)["energy"])
@@ -297,6 +326,8 @@ def _many(
         return _Found(found.site, cost, lower_bound(problem), found.engine)
     better = anneal(problem, seed, LOOKS[effort], watch, found.site)
     engine = f"{found.engine} + of trees"
+    if start is not None and cost_of(problem, start) < better.cost:
+        better, engine = anneal(problem, seed, LOOKS[effort], watch, start), "annealing"
     if problem.cores <= TOP and start is None and not watch.due():
         fresh = anneal(problem, seed, LOOKS[effort], watch)
         if fresh.cost < better.cost:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from snnc.compiler.partition.hypergraph import Hypergraph, divide
+from snnc.compiler.hypergraph import Hypergraph, divide
 from snnc.compiler.place.memetic import search
 from snnc.compiler.place.problem import Problem
 from snnc.compiler.place.quadratic import LARGEST, Quadratic
@@ -18,8 +18,7 @@ from snnc.compiler.place.watch import Watch
 from snnc.compiler.place.zones import Zones
 from snnc.ir.arrays import IntArray, RealArray
 
-SWAPS = 20_000_000  # looked at while blocks are given to chips
-ITERATIONS = 100_000  # at most
+TABU = 500  # iterations per chip while blocks are given to chips
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,29 +59,13 @@ def divided(nets: Problem, chip_of: IntArray, seed: int, watch: Watch) -> Divisi
     if (np.bincount(block, minlength=blocks) > capacity).any():
         return None
     flow, host = _flows(nets, block, blocks)
-    distance, away = _apart(nets, site_chip, chips)
+    corner = np.array([sites.router[site_chip == chip].min() for chip in chips])
+    distance = sites.mesh.distance(corner[:, None], corner[None]).astype(np.float64)
+    away = sites.mesh.distance(corner, np.full(chips.size, nets.host)).astype(np.float64)
     places = Quadratic(flow, distance, host[:, None] * away)
-    iterations = min(ITERATIONS, SWAPS // chips.size**2)
     near = np.argsort(away, kind="stable")[:blocks]
-    found = search(places, near, seed, iterations, watch)
+    found = search(places, near, seed, TABU * chips.size, watch)
     return Division(chips[found.site][block], float(flow.sum()))
-
-
-def _apart(nets: Problem, site_chip: IntArray, chips: IntArray) -> tuple[RealArray, RealArray]:
-    """([chips, chips] distances of chips' middles, [chips] of the host from them)."""
-    sites = nets.sites
-    if sites.mesh.wraps:
-        middle = np.zeros(chips.size, np.int64)
-        for k, chip in enumerate(chips):
-            routers = np.unique(sites.router[site_chip == chip])
-            far = sites.mesh.distance(routers[:, None], routers[None]).sum(axis=1)
-            middle[k] = routers[far.argmin()]
-        distance = sites.mesh.distance(middle[:, None], middle[None]).astype(np.float64)
-        return distance, sites.mesh.distance(np.array(nets.host), middle).astype(np.float64)
-    xy = np.array([sites.xy[site_chip == chip].mean(axis=0) for chip in chips])
-    distance = np.abs(xy[:, None] - xy[None]).sum(axis=2)
-    host = (nets.host % sites.width, nets.host // sites.width)
-    return distance, np.abs(xy - host).sum(axis=1)
 
 
 def held_to_chips(problem: Problem, division: Division, chip_of: IntArray) -> Problem:

@@ -35,26 +35,20 @@ class Weighed:
     total: float
 
 
-def weigh(
-    goal: Goal,
-    site: IntArray,
-    seed: int,
-    effort: int,
-    watch: Watch,
-    others: Sequence[IntArray] = (),
-) -> Weighed:
-    """Improve a placement for the goal; never worse than ``site``.
+def weigh(goal: Goal, starts: Sequence[IntArray], seed: int, effort: int, watch: Watch) -> Weighed:
+    """Improve placements for the goal; never worse than the best of them.
 
     Args:
         goal: terms and weights.
-        site: [cores] a placement within the zones.
+        starts: placements [cores] within the zones, the one with the fewest hops first.
         seed: equal seeds give equal results unless the watch cuts them.
         effort: destinations and links looked at, over all starts.
         watch: time limit and interrupt.
-        others: placements to start from as well.
     """
-    best = Weighed(site, goal.objective.total(terms_of(goal, site)))
-    walks = [(goal.nets, start, True) for start in (site, *others)]
+    site = starts[0]
+    known = [Weighed(start, goal.objective.total(terms_of(goal, start))) for start in starts]
+    best = min(known, key=lambda weighed: weighed.total)
+    walks = [(goal.nets, start, True) for start in starts]
     walks += [(goal.nets, site, False)]
     walks += [(problem, start, False) for problem, start in _on_few_chips(goal, site)]
     moves = _moves(goal.nets, effort) // len(walks)

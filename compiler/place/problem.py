@@ -9,7 +9,7 @@ import numpy as np
 
 from snnc.compiler.place.zones import Zones
 from snnc.compiler.traffic import Traffic, weighted
-from snnc.ir.arrays import IntArray, RealArray
+from snnc.ir.arrays import IntArray, RealArray, sorted_unique
 from snnc.ir.errors import CapacityError
 from snnc.ir.target import LinkKind, Target
 from snnc.ir.topology import Mesh, usable_chips
@@ -130,7 +130,7 @@ class Problem:
         net = np.repeat(np.arange(self.net_core.size), np.diff(self.dest_ptr))
         core = np.concatenate([self.dest, self.net_core[self.net_core >= 0]])
         owner = np.concatenate([net, np.flatnonzero(self.net_core >= 0)])
-        pairs = np.unique(core * max(self.net_core.size, 1) + owner)
+        pairs = sorted_unique(core * max(self.net_core.size, 1) + owner)
         core, owner = pairs // max(self.net_core.size, 1), pairs % max(self.net_core.size, 1)
         return np.searchsorted(core, np.arange(self.cores + 1)), owner
 

@@ -9,7 +9,7 @@ import numpy as np
 from snnc.compiler.geometry import grid_of
 from snnc.compiler.route.priced import Links, Nets, Scratch
 from snnc.compiler.traffic import Traffic
-from snnc.ir.arrays import IntArray, RealArray
+from snnc.ir.arrays import IntArray, RealArray, sorted_unique
 from snnc.ir.target import Target
 from snnc.ir.topology import Mesh
 
@@ -37,11 +37,11 @@ class Demand:
     def of(flow: Traffic, root: IntArray, router: IntArray, target: Target, mesh: Mesh) -> Demand:
         """The nets of a traffic whose cores sit at ``router`` [cores]."""
         net = np.repeat(np.arange(flow.nets), np.diff(flow.dest_ptr))
-        key = np.unique(net * mesh.routers + router[flow.dest])
-        net, dest = key // mesh.routers, key % mesh.routers
-        start = root[net]
-        order = np.lexsort((dest, mesh.distance(start, dest), net))
-        ptr = np.searchsorted(net, np.arange(flow.nets + 1))
+        key = sorted_unique(net * mesh.routers + router[flow.dest])
+        owner, dest = key // mesh.routers, key % mesh.routers
+        start = root[owner]
+        order = np.lexsort((dest, mesh.distance(start, dest), owner))
+        ptr = np.searchsorted(owner, np.arange(flow.nets + 1))
         cycles = link_cycles(target, mesh)
         return Demand(mesh, root, flow.rate.astype(np.float64), ptr, dest[order], cycles)
 

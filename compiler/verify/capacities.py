@@ -23,7 +23,6 @@ from snnc.ir.neuron import Neuron
 from snnc.ir.target import Target
 
 AXONS_AT_ONCE = 1 << 20
-LARGEST = 1 << 62
 
 
 def check_capacity(subject: Subject, findings: Findings) -> None:
@@ -133,7 +132,7 @@ def _axon_use(subject: Subject, bits: IntArray) -> dict[str, IntArray]:
     index = index_bits(target, np.diff(wide(cores.neuron_ptr)))
     priced = {n: r for n, r in target.core.resources.items() if r.use_per_axon is not None}
     result: dict[str, IntArray] = {n: np.zeros(cores.count, np.int64) for n in priced}
-    for some, axons in cores.parts(AXONS_AT_ONCE if priced else LARGEST):
+    for some, axons in cores.parts(AXONS_AT_ONCE) if priced else ():
         core = subject.axon_core[axons]
         entries = row_entries(subject, axons)
         fields = (bits[core], delay_bits(wide(cores.axon_delay[axons])), index[core])

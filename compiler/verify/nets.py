@@ -119,11 +119,19 @@ def _detours(subject: Subject, parent: IntArray) -> IntArray:
 
 def _revisits(subject: Subject, findings: Findings) -> None:
     routes = subject.deployment.routes
-    net = owner(routes.branch_ptr)
-    key = net * subject.deployment.mesh.routers + wide(routes.branch_router)
-    unique, times = np.unique(key, return_counts=True)
-    twice = unique[times > 1] // subject.deployment.mesh.routers
-    _report(subject, findings, twice, "a router is visited twice", "a tree")
+    twice = np.zeros(routes.nets, np.bool_)
+    last = np.full(subject.deployment.mesh.routers, -1, np.int64)
+    _visit(routes.branch_ptr, routes.branch_router, last, twice)
+    _report(subject, findings, np.flatnonzero(twice), "a router is visited twice", "a tree")
+
+
+@lean_kernel
+def _visit(ptr: IntArray, router: IntArray, last: IntArray, twice: AnyArray) -> None:
+    """Mark the nets that come twice to a router; ``last`` [routers], -1 at first, is scratch."""
+    for net in range(ptr.size - 1):
+        for k in range(ptr[net], ptr[net + 1]):
+            twice[net] |= last[router[k]] == net
+            last[router[k]] = net
 
 
 def _exits(subject: Subject, findings: Findings) -> None:

@@ -21,10 +21,9 @@ from snnc.compiler.verify.report import Findings, VerifyReport
 from snnc.ir.arrays import IntArray, size_of
 from snnc.ir.deployment import SourceSpace
 from snnc.ir.expand import expand_outline
-from snnc.ir.loop_network import origin
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input, Output
-from snnc.ir.phased import Loop, Member, PhasedDeployment
+from snnc.ir.phased import Loop, Member, PhasedDeployment, origin
 from snnc.ir.subnetwork import replayed
 
 LADDERS = ("thresholds", "negative_thresholds")

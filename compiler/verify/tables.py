@@ -7,7 +7,7 @@ import numpy as np
 from snnc.backends.targets.capacity import delay_bits
 from snnc.compiler.verify.report import Findings
 from snnc.compiler.verify.subject import Subject, wide
-from snnc.ir.arrays import IntArray
+from snnc.ir.arrays import IntArray, sorted_unique
 from snnc.ir.jit import lean_kernel
 from snnc.ir.neuron import Leak, Neuron, flat, flat_ladder
 from snnc.ir.target import Table
@@ -53,7 +53,7 @@ def _profiles(subject: Subject, table: Table, bits: IntArray) -> IntArray:
                     values[subject.span(node)] = part[:, column]
             code = _joint(code, values[source])
     kinds = int(code.max(initial=0)) + 1
-    pairs = np.unique(wide(subject.neuron_core) * kinds + code)
+    pairs = sorted_unique(wide(subject.neuron_core) * kinds + code)
     return np.bincount(pairs // kinds, minlength=cores.count)
 
 
@@ -113,7 +113,7 @@ def _row_formats(subject: Subject, table: Table, bits: IntArray) -> IntArray:
             if word in values:
                 key = key * 64 + values[word]
         if "weight_exponent" not in table.key:
-            found = np.unique(key[subject.shapes.length[rows.shape[axons]] > 0])
+            found = sorted_unique(key[subject.shapes.length[rows.shape[axons]] > 0])
         else:
             found = _with_exponents(subject, axons, key)
         words = sum(word == "weight_exponent" or word in values for word in table.key)
@@ -129,7 +129,7 @@ def _with_exponents(subject: Subject, axons: slice, key: IntArray) -> IntArray:
     kinds = np.unique(exponent)
     if kinds.size == 1:
         filled = subject.shapes.length[rows.shape[axons]] > 0
-        return np.unique(key[filled]) * 64 + int(kinds[0])
+        return sorted_unique(key[filled]) * 64 + int(kinds[0])
     met = np.zeros(key.size, np.uint64)
     _exponents(
         rows.shape[axons], rows.shift[axons], rows.shape_ptr, rows.offset,
@@ -138,7 +138,7 @@ def _with_exponents(subject: Subject, axons: slice, key: IntArray) -> IntArray:
     found = []
     for number in kinds.tolist():
         here = (met >> np.uint64(number)) & np.uint64(1) > 0
-        found.append(np.unique(key[here]) * 64 + number)
+        found.append(sorted_unique(key[here]) * 64 + number)
     return np.concatenate([np.zeros(0, np.int64), *found])
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from snnc.compiler.verify.fanout import Link
 from snnc.compiler.verify.report import Findings
-from snnc.compiler.verify.subject import Subject, wide
+from snnc.compiler.verify.subject import Subject
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input
 from snnc.ir.target import Target
@@ -32,8 +32,8 @@ def check_wires(subject: Subject, findings: Findings, links: Sequence[Link]) -> 
             continue  # rule "neuron" says so
         for found, allowed in _problems(node, types[name], codes.get(name), deployment.target):
             findings.add("wires", name, found, allowed)
-    sign = wide(deployment.cores.axon_sign)
-    wanted = np.where(subject.axon_pairs[wide(deployment.cores.axon_source)] > 1, 1, 0)
+    sign = deployment.cores.axon_sign
+    wanted = (subject.axon_pairs > 1).astype(np.int8)[deployment.cores.axon_source]
     findings.count("wires", sign.size)
     for axon in np.flatnonzero(np.abs(sign) != wanted)[:50]:
         core = subject.core_name(int(subject.axon_core[axon]))

@@ -105,6 +105,19 @@ def test_place_is_never_worse_than_all_cores_at_once(seed: int) -> None:
     assert np.array_equal(both.location, again.location)
 
 
+@pytest.mark.parametrize("weight", [0.1, 3, 30])
+def test_the_weighted_total_is_no_worse_than_that_of_either_way(weight: float) -> None:
+    flow, _ = groups(30, 7, 2, 3)
+    goal = goal_of(flow, 6, f"energy=1,chip_crossings={weight}")
+    problem = Problem.of(flow, goal.nets.sites, 0)
+    division = divided(goal.nets, goal.chip, 0, LONG)
+    assert division is not None
+    ways = [placed(flow, None, problem), placed(flow, goal, problem),
+            placed(flow, None, held_to_chips(problem, division, goal.chip))]  # fmt: skip
+    totals = [goal.objective.total(terms_of(goal, start_of(problem, w.location))) for w in ways]
+    assert totals[1] == min(totals)
+
+
 def test_a_weight_of_crossings_gets_the_cut_of_the_chips() -> None:
     """Groups of six among random numbers: the cut has no crossing at all, hops alone have some."""
     flow, _ = groups(36, 6, 2, 5)

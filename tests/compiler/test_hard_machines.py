@@ -15,8 +15,8 @@ from support.mapping_check import deployment
 from support.placing import problem_of, toy, unicast
 
 from snnc.backends.targets import check_target, load
+from snnc.compiler.hypergraph import Hypergraph, divide
 from snnc.compiler.map import MapOptions, Mapping, map_network
-from snnc.compiler.partition.hypergraph import Hypergraph, divide
 from snnc.compiler.phases import Machine
 from snnc.compiler.pins import parse_pins
 from snnc.compiler.place import place

@@ -11,11 +11,11 @@ from support import irregular_networks as networks
 from support import nets
 
 from snnc.backends.targets import load
+from snnc.compiler.hypergraph import Hypergraph, connectivity, divide, km1
+from snnc.compiler.hypergraph.coarsen import contract
+from snnc.compiler.hypergraph.multilevel import induced
 from snnc.compiler.map import MapOptions, map_network
 from snnc.compiler.options import CompileOptions
-from snnc.compiler.partition.hypergraph import Hypergraph, connectivity, divide, km1
-from snnc.compiler.partition.hypergraph.coarsen import contract
-from snnc.compiler.partition.hypergraph.multilevel import induced
 from snnc.ir.errors import CapacityError, MissingPackageError, OptionError
 from snnc.ir.expand import expand
 from snnc.ir.target import Target

@@ -23,8 +23,10 @@ from snnc.compiler.place.watch import Watch
 from snnc.compiler.place.weigh import Walk, terms_of
 from snnc.compiler.place.zones import settled
 from snnc.compiler.retime import retime
+from snnc.compiler.rounds import place_for_routes
 from snnc.compiler.route import route
 from snnc.compiler.route.links import link_cycles
+from snnc.compiler.route.trees import grow
 from snnc.compiler.traffic import Traffic
 from snnc.compiler.verify import verify
 from snnc.ir.errors import OptionError
@@ -32,7 +34,7 @@ from snnc.ir.expand import expand
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.nodes import Input, Linear, Output
 from snnc.ir.target import Target
-from snnc.ir.topology import mesh_of
+from snnc.ir.topology import Mesh, mesh_of
 from snnc.ir.types import BIN
 from snnc.ir.weights import Conv
 
@@ -86,6 +88,38 @@ def test_terms_are_those_of_the_routes(
     assert found["max_link"] == pytest.approx(routed.report["max_link_cycles"])
     assert found["chip_crossings"] == pytest.approx(routed.load[across].sum())
     assert (found["cores"], found["chips"]) == (cores, np.unique(goal.chip[router]).size)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    width=st.integers(1, 6), height=st.integers(1, 6), fan=st.integers(1, 4),
+    seed=st.integers(0, 10**6),
+)  # fmt: skip
+def test_terms_on_a_hexagonal_torus(width: int, height: int, fan: int, seed: int) -> None:
+    target = toy(grid=(1, 1), usable_cores=1, links="hex_torus")
+    mesh = Mesh(width, height, 1, 1, 1, "hex_torus")
+    cores = int(np.random.default_rng(seed).integers(1, width * height + 1))
+    flow = random_flow(cores, min(fan, cores), seed)
+    problem = Problem.directed(flow, sites_of(target, mesh), 0)
+    goal = Goal(problem, Objective(), link_cycles(target, mesh), np.arange(mesh.routers))
+    site = np.random.default_rng(seed).permutation(mesh.routers)[:cores]
+    found = terms_of(goal, site)
+    root = np.where(flow.net_core < 0, 0, site[flow.net_core])
+    ptr, branch, parent, _, reach = grow(root, flow.dest_ptr, site[flow.dest], mesh)
+    net = np.repeat(np.arange(flow.nets), np.diff(ptr))
+    inner = np.flatnonzero(parent >= 0)
+    begin = branch[ptr[net[inner]] + parent[inner]]
+    load = np.zeros((mesh.routers, mesh.routers))
+    np.add.at(load, (begin, branch[inner]), flow.rate[net[inner]])
+    cycles = link_cycles(target, mesh)[np.isfinite(link_cycles(target, mesh))]
+    assert found["energy"] == pytest.approx(flow.rate[net[inner]].sum())
+    assert found["chip_crossings"] == pytest.approx(load.sum())
+    assert found["worst_latency"] == reach.max()
+    assert found["max_link"] == pytest.approx(load.max() * cycles.max(initial=0.0))
+    better = weigh(
+        replace(goal, objective=Objective({"max_link": 1.0})), [site], seed, 50_000, LONG
+    )
+    assert better.total <= found["max_link"]
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -162,7 +196,7 @@ def test_the_total_never_rises_zones_hold_and_seeds_repeat(seed: int, data: st.D
     start = np.random.default_rng(seed).permutation(18)[:cores]
     if goal.nets.zones is not None:
         start = settled(zones, goal.nets.sites.xy, start)
-    first, again = (weigh(goal, start, seed, 100_000, LONG) for _ in range(2))
+    first, again = (weigh(goal, [start], seed, 100_000, LONG) for _ in range(2))
     assert np.array_equal(first.site, again.site)
     assert np.unique(first.site).size == cores
     assert first.total == pytest.approx(goal.objective.total(terms_of(goal, first.site)))
@@ -251,3 +285,27 @@ def test_whole_layers_know_no_objective() -> None:
     options = MapOptions(objective=parse_objective("max_link=1"))
     with pytest.raises(OptionError, match="busiest core is least busy"):
         map_network(network, retime(network, target, 4), target, 1, None, options)
+
+
+def test_rounds_with_balanced_routes_keep_only_what_lowers_the_busiest_link() -> None:
+    target, cores = toy(grid=(4, 4), usable_cores=16), 15
+    mesh = mesh_of(target, 1)
+    kept = 0
+    for seed in range(1, 5):
+        goal = goal_of(target, 1, random_flow(cores, 1, seed), "max_link=1,energy=0.001")
+        flow = random_flow(cores, 1, seed)
+        first = place(Problem.of(flow, goal.nets.sites, 0), 0, "low", 600.0, goal=goal)
+        done = place_for_routes(goal, first, flow, target, mesh, "balanced", 0, "low", 600.0)
+        totals = [row["total"] for row in done.rounds]
+        best = min(range(len(totals)), key=lambda k: totals[k])
+        assert [row["kept"] for row in done.rounds] == [
+            row == min(totals[: k + 1]) and row not in totals[:k] for k, row in enumerate(totals)
+        ]
+        assert done.rounds[best]["max_link_cycles"] == done.routing.report["max_link_cycles"]
+        again = route(flow, done.placement.router, target, mesh, "balanced")
+        assert again.report["max_link_cycles"] == done.routing.report["max_link_cycles"]
+        kept += totals[best] < totals[0]
+        plain = place_for_routes(goal, first, flow, target, mesh, "xy", 0, "low", 600.0)
+        assert plain.placement is first
+        assert plain.rounds == ()
+    assert kept > 0

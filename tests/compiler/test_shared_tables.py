@@ -84,7 +84,7 @@ def test_rows_are_shared_and_written_out_again(seed: int) -> None:
 
 
 def test_rows_with_the_same_code_are_not_taken_for_equal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("snnc.ir.rows._hash", lambda *_: _[-1].fill(7))
+    monkeypatch.setattr("snnc.ir.row_kernels.hash_rows", lambda *_: _[-1].fill(7))
     rows = shared_rows(np.array([0, 2, 4, 5]), np.array([0, 3, 1, 3, 2]), np.array([1, 1, 1, 1, 1]))
     assert rows.shape.tolist() == [0, 1, 2]
     assert rows.plain()[1].tolist() == [0, 3, 1, 3, 2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnc.compiler.partition.hypergraph.model import Hypergraph
+from snnc.compiler.hypergraph.model import Hypergraph
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.jit import lean_kernel
 
