@@ -275,7 +275,7 @@ def test_the_terms_of_an_objective_are_those_of_the_routes(seed: int, y_first: b
     assert terms["energy"] == float(flow.rate @ routing.hops)
     assert terms["worst_latency"] == routing.reach.max(initial=0)
     assert terms["max_link"] == pytest.approx(routing.report["max_link_cycles"])
-    better = weigh(goal, site, 1, 300_000, Watch(20.0))
+    better = weigh(goal, [site], 1, 300_000, Watch(20.0))
     assert better.total <= goal.objective.total(terms)
     assert better.total == pytest.approx(goal.objective.total(terms_of(goal, better.site)))
 
