@@ -65,8 +65,8 @@ def network(pixels: int) -> IntegerNetwork:
     nodes: list[Any] = [Input("image", (3, pixels, pixels), BIN)]
     x, shape = "image", (3, pixels, pixels)
 
-    def weights(*extent: int) -> Any:
-        return rng.integers(1, 128, extent) * rng.choice([-1, 1], extent)
+    def weights(*extent: int, most: int = 127) -> Any:
+        return rng.integers(1, most + 1, extent) * rng.choice([-1, 1], extent)
 
     def fire(name: str, source: str, extent: Shape) -> str:
         nodes.append(
@@ -83,7 +83,9 @@ def network(pixels: int) -> IntegerNetwork:
         x = fire(f"n{number}", f"conv{number}", shape)
     count = math.prod(shape)
     nodes.append(Index("flat", (x,), (count,)))
-    nodes.append(Linear("dense", ("flat",), Dense(weights(10, count))))
+    nodes.append(
+        Linear("dense", ("flat",), Dense(weights(10, count, most=31)))
+    )  # 24 bits hold them
     x = fire("classes", "dense", (10,))
     return IntegerNetwork(f"{pixels} pixels", (*nodes, Output("out", (x,))))
 

@@ -50,23 +50,30 @@ def assemble_shared(wiring: Wiring, division: Partition) -> SharedCoreTables:
         cuts.append(_cut(fanin, core[part], slot[part], cores, book))
         first += node.size
     del slot
-    columns = [_rows(wiring, cuts, book, a, b) for a, b in _portions(cuts, cores)]
-    where, source, delay, sign, shape, shift = (
-        np.concatenate(column) for column in zip(*columns, strict=True)
-    )
-    del columns, cuts
+    parts = [_rows(wiring, cuts, book, a, b) for a, b in _portions(cuts, cores)]
+    del cuts
+    columns = [list(column) for column in zip(*parts, strict=True)]
+    del parts
+    axons, source, delay, sign, shape, shift = (_joined(column) for column in columns)
     number, shape_ptr, offset, weight = book.shapes()
     return SharedCoreTables(
         location=np.zeros((cores, 3), np.int32),
         neuron_ptr=neuron_ptr,
         neuron_source=order + wiring.first_neuron,
-        axon_ptr=np.searchsorted(where, np.arange(cores + 1)).astype(np.int64),
+        axon_ptr=pointers(axons),
         axon_source=source,
         axon_delay=delay,
         axon_encoding=np.zeros(source.size, np.int8),
         axon_sign=sign,
         rows=Rows(number[shape], shift, shape_ptr, offset, weight),
     )
+
+
+def _joined(column: list[IntArray]) -> IntArray:
+    """The parts one after the other; the list is empty afterwards, which frees their memory."""
+    whole = np.concatenate(column)
+    column.clear()
+    return whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -305,31 +312,34 @@ def _portions(cuts: list[_Cut], cores: int) -> Iterator[tuple[int, int]]:
 def _rows(
     wiring: Wiring, cuts: list[_Cut], book: _Book, begin: int, end: int
 ) -> tuple[IntArray, IntArray, IntArray, IntArray, IntArray, IntArray]:
-    """(core, source, delay, sign, number in the book, first slot) of the rows of some cores."""
+    """(axons per core; source, delay, sign, number in the book, first slot of every axon)."""
     wheres, keys, shapes, patterns, firsts = [], [], [], [], []
     for cut in cuts:
         part = slice(cut.ptr[begin], cut.ptr[end])
         axon, piece = cut.fanin.members(cut.group[part])
-        core = np.repeat(np.arange(begin, end), np.diff(cut.ptr[begin : end + 1]))
+        core = np.repeat(np.arange(end - begin), np.diff(cut.ptr[begin : end + 1]))
         wheres.append(core[piece])
         keys.append(wiring.axon_key(cut.fanin, axon))
         shapes.append(cut.fanin.rows.shape[axon] + cut.shape_base)
         patterns.append(cut.pattern[part][piece])
         firsts.append(cut.first[part][piece])
-    where, key, first = np.concatenate(wheres), np.concatenate(keys), np.concatenate(firsts)
+    first = np.concatenate(firsts)
     number = book.numbers(np.concatenate(shapes), np.concatenate(patterns))
-    order = np.lexsort((key, where))
-    where, key, first, number = where[order], key[order], first[order], number[order]
-    again = (where[1:] == where[:-1]) & (key[1:] == key[:-1])
+    span = wiring.sources.total * wiring.signs * wiring.delays
+    key = np.concatenate(wheres) * span + np.concatenate(keys)
+    order = np.argsort(key)
+    key, first, number = key[order], first[order], number[order]
+    again = key[1:] == key[:-1]
     if again.any():
         kept = np.concatenate([[True], ~again])
         _merge(kept, number, first, book)
-        where, key, first, number = where[kept], key[kept], first[kept], number[kept]
+        key, first, number = key[kept], first[kept], number[kept]
+    axons = np.diff(np.searchsorted(key, np.arange(end - begin + 1) * span))
+    key %= span
     source, negative, delay = wiring.axon_of(key)
-    small = index_type(max(wiring.sources.total, int(where[-1]) + 1 if where.size else 1))
     return (
-        where.astype(small),
-        source.astype(small),
+        axons,
+        source.astype(index_type(wiring.sources.total)),
         delay.astype(np.int32),
         np.where(wiring.axons[source] > 1, 1 - 2 * negative, 0).astype(np.int8),
         number.astype(np.int32),

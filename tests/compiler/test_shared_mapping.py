@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +14,13 @@ from snnc.backends.targets import load
 from snnc.compiler import assemble_shared as module
 from snnc.compiler.legalize import legalize
 from snnc.compiler.map import MapOptions, Mapping, map_network
+from snnc.compiler.options import CompileOptions
+from snnc.compiler.pipeline import Compilation
 from snnc.compiler.retime import Retiming, retime
+from snnc.compiler.verify import examine
 from snnc.compiler.wire import wire_codes
 from snnc.ir.arrays import Shape
-from snnc.ir.deployment import CoreTables, SharedCoreTables
+from snnc.ir.deployment import CoreTables, Deployment, SharedCoreTables
 from snnc.ir.errors import CompilerBugError
 from snnc.ir.expand import expand
 from snnc.ir.integer_network import IntegerNetwork
@@ -24,10 +30,12 @@ from snnc.ir.shared_expansion import AnyExpansion, expand_shared
 from snnc.ir.target import Target
 from snnc.ir.types import BIN, ValueType
 from snnc.ir.weights import Conv, Dense
+from snnc.simulators import cycle, reference
 
 PADDED = ((1, 1), (1, 1))
 NONE = ((0, 0), (0, 0))
 SHIFT = 6  # the one that every target offers
+QUICK = MapOptions(effort="low", time_limit_s=600.0)  # never cut short by a busy machine
 
 
 class Draw:
@@ -90,7 +98,7 @@ def mapped(
     """Mapped on as many chips."""
     codes = wire_codes(network, target)
     timing = retime(network, target, 4, expansion=parts, codes=codes)
-    return timing, map_network(network, timing, target, chips, None, MapOptions(), parts)
+    return timing, map_network(network, timing, target, chips, None, QUICK, parts)
 
 
 def assert_equal(shared: Mapping, plain: Mapping) -> None:
@@ -161,6 +169,27 @@ def test_portions_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert_equal(shared, plain)
 
 
+@pytest.mark.parametrize("seed", [11, 12, 13])
+def test_the_pipeline_shares_rows_and_every_spike_stays(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    network = Draw(seed, load("toy-mesh")).network()
+    options = CompileOptions(target="toy-mesh", chips=2, timesteps=4, effort="low")
+    plain = Compilation(network, options).run()
+    for caller in ("pipeline", "legalize.synapses"):
+        monkeypatch.setattr(f"snnc.compiler.{caller}.expand_large", expand_shared)
+    shared = Compilation(network, options).run()
+    assert isinstance(shared, Deployment)
+    assert isinstance(plain, Deployment)
+    assert isinstance(shared.cores, SharedCoreTables)
+    assert examine(shared).as_dict() == examine(plain).as_dict()
+    spikes = np.random.default_rng(seed).integers(0, 2, (2, 4, *network.shapes["in"]))
+    expected = reference.run(network, {"in": spikes})
+    for deployment in (shared, plain):
+        found = cycle.run(deployment, {"in": spikes}).result
+        assert sum(expected.mismatches(found).values()) == 0
+
+
 def test_parts_of_rows_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     """Equal codes of different parts are an error, not a wrong network."""
     target = load("toy-mesh")
@@ -172,3 +201,15 @@ def test_parts_of_rows_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_mix", same)
     with pytest.raises(CompilerBugError, match="different parts of rows"):
         mapped(network, target, expand_shared(network), 2)
+
+
+@pytest.mark.slow
+def test_a_large_network_is_compiled_without_writing_rows_out() -> None:
+    """The benchmark's smallest size, which compares itself with every row written out."""
+    script = Path(__file__).resolve().parents[2] / "benchmarks" / "shared_weights.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--sizes", "small"], capture_output=True, text=True,
+        check=False, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "the same tables, routes and figures" in done.stdout
