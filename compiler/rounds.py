@@ -63,7 +63,7 @@ def place_for_routes(
     """
     routing = route(flow, placement.router, target, mesh, rule, seed)
     if rule != "balanced" or not goal.objective.weights.get("max_link"):
-        return Routed(placement, routing, ())
+        return Routed(_measured(placement, routing, rule), routing, ())
     best, total = (placement, routing), _total(goal, placement, routing)
     rounds = [_row(routing, total, kept=True)]
     for number in range(1, ROUNDS + 1):
@@ -75,7 +75,16 @@ def place_for_routes(
         rounds.append(_row(routes, sum_now, kept=kept))
         if kept:
             best, total = (other, routes), sum_now
-    return Routed(*best, tuple(rounds))
+    return Routed(_measured(*best, rule), best[1], tuple(rounds))
+
+
+def _measured(placement: Placement, routing: Routing, rule: RoutingRule) -> Placement:
+    """The placement whose busiest link is that of the routes, where they are chosen one by one."""
+    if rule in ("xy", "yx") or not placement.terms:
+        return placement
+    worst = float(routing.report["max_link_cycles"])
+    before, _ = placement.terms["max_link"]
+    return replace(placement, terms={**placement.terms, "max_link": (before, worst)})
 
 
 def _total(goal: Goal, placement: Placement, routing: Routing) -> float:

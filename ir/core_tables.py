@@ -16,6 +16,9 @@ from snnc.ir.arrays import IntArray, frozen
 from snnc.ir.errors import ModelError
 from snnc.ir.rows import Rows, shared_rows
 
+MOST_SYNAPSES = 1 << 36
+"""A small file can say that rows share shapes a million times over; whoever looks must end."""
+
 
 class Images:
     """What both kinds of tables answer; indices must lie inside, which nothing here checks."""
@@ -160,6 +163,11 @@ class SharedCoreTables(Images):
             object.__setattr__(self, name, array)
         if not isinstance(self.rows, Rows):
             raise ModelError("not a record of rows", where="rows", found=type(self.rows))
+        if self.rows.synapses > MOST_SYNAPSES:
+            found = f"{self.rows.synapses:,} synapses"
+            raise ModelError(
+                "too many synapses", where="rows", found=found, allowed=f"{MOST_SYNAPSES:,}"
+            )
 
     def plain(self) -> CoreTables:
         """Every row written out: what a chip without shared rows stores."""

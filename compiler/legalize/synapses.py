@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from snnc.backends.targets.capacity import weight_bits
+from snnc.compiler.intervals import interval
 from snnc.compiler.legalize.findings import Finding, assumed, refused
 from snnc.compiler.wire import Preference, choose
 from snnc.ir.arrays import IntArray
@@ -47,6 +48,7 @@ def synapses(network: IntegerNetwork, target: Target) -> Iterator[Finding]:
         mine = [p for p in projections if p.population == node.name]
         yield from _width(node, mine, target)
         yield from _distinct(node, mine, target)
+        yield from _sums(network, node, mine, target)
 
 
 AnyProjection = Projection | SharedProjection
@@ -104,3 +106,38 @@ def _distinct(node: Neuron, mine: list[AnyProjection], target: Target) -> Iterat
             f"{', '.join(sorted({p.source for p in mine}))}, {target.id} has {limit}",
             "lower --weight-bits (2 bits have 3 values)",
         )
+
+
+def _sums(
+    network: IntegerNetwork, node: Neuron, mine: list[AnyProjection], target: Target
+) -> Iterator[Finding]:
+    """What arrives in a step, against the register in which it is added up."""
+    bits = target.neuron.accumulator_bits
+    # What only adds up and wraps is the same modulo its width, however the input came together.
+    if bits is None or (node.accumulates and node.current_range.overflow == "wrap"):
+        return
+    limit = 1 << (bits - 1)
+    low, high = interval(network.node, node.inputs[0], network.types)
+    if _fits(low, high, node, limit):
+        return
+    # An element that comes on two ways counts twice above; synapse by synapse it does not.
+    low, high = np.zeros(node.size, np.int64), np.zeros(node.size, np.int64)
+    for projection in mine:
+        plain = projection.plain() if isinstance(projection, SharedProjection) else projection
+        sent = network.types[projection.source]
+        ends = plain.weight * np.int64(sent.low), plain.weight * np.int64(sent.high)
+        np.add.at(low, plain.target, np.minimum(*ends))
+        np.add.at(high, plain.target, np.maximum(*ends))
+    if not _fits(low, high, node, limit):
+        below, above = int(low.min()) << node.input_shift, int(high.max()) << node.input_shift
+        yield refused(
+            node,
+            f"sums of {below} to {above} in one step, and {bits}-bit registers of {target.id} "
+            f"hold {-limit} to {limit - 1}",
+            "lower --weight-bits, or split the layer's inputs",
+        )
+
+
+def _fits(low: IntArray, high: IntArray, node: Neuron, limit: int) -> bool:
+    shift = node.input_shift
+    return int(low.min()) << shift >= -limit and int(high.max()) << shift < limit

@@ -1,8 +1,9 @@
-"""Lower bound on weighted hops (Gilmore 1962, Lawler 1963).
+"""Lower bound on weighted hops: of Gilmore and Lawler, or of crowds that talk all to all.
 
 Wherever a core sits, its k-th heaviest partner is at best on the k-th nearest site.  Half of every
 flow is charged to each end, flows from the host to their core; the cheapest assignment of cores to
-sites under these optimistic charges bounds every placement.
+sites under these optimistic charges bounds every placement (Gilmore 1962, Lawler 1963).  For layers
+that send all to all the bound of ``crowds`` is better: it knows that not all are in the middle.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from snnc.compiler.place.crowds import bound_of_crowds
 from snnc.compiler.place.flows import Flows
 from snnc.compiler.place.problem import Problem
 from snnc.compiler.traffic import weighted
@@ -24,6 +26,11 @@ def lower_bound(problem: Problem) -> float:
     """No placement has fewer weighted hops."""
     if problem.cores > NEAR_CORES:
         return bound_of_flows(Flows.of(problem))
+    return max(_of_sites(problem), bound_of_crowds(Flows.of(problem)))
+
+
+def _of_sites(problem: Problem) -> float:
+    """The bound of Gilmore and Lawler with the true distances from every site."""
     heavy, host_rate = _heaviest(problem)
     near = _nearest(problem, heavy.shape[1])
     charge: RealArray = 0.5 * heavy @ near.T
@@ -38,6 +45,10 @@ def lower_bound(problem: Problem) -> float:
 
 def bound_of_flows(flows: Flows) -> float:
     """As ``lower_bound`` for any number of cores, with every site in the middle of the mesh."""
+    return max(_of_rings(flows), bound_of_crowds(flows))
+
+
+def _of_rings(flows: Flows) -> float:
     slots = int(flows.sites.room.max(initial=1))
     most = int(np.diff(flows.run_at[flows.run_ptr]).max(initial=0))
     if most == 0:

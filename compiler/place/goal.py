@@ -96,9 +96,8 @@ def _on_few_chips(goal: Goal, site: IntArray) -> Iterator[tuple[Problem, IntArra
 
 def _distance(problem: Problem, sites: IntArray) -> float:
     """Mean distance of some sites from the host."""
-    width = problem.sites.width
-    host = np.array([problem.host % width, problem.host // width])
-    return float(np.abs(problem.sites.xy[sites] - host).sum(axis=1).mean())
+    away = problem.sites.mesh.distance(np.array(problem.host), problem.sites.router[sites])
+    return float(away.mean())
 
 
 def _narrowed(zones: Zones | None, cores: int, inside: BoolArray) -> Zones:

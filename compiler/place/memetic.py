@@ -21,11 +21,13 @@ from snnc.compiler.place.watch import Watch
 from snnc.ir.arrays import IntArray
 
 PAIR = 2  # children of a generation
-POPULATION = 15
-CONTEST = 4  # random members of which the best becomes a parent
+POPULATION = 40
+SMALLEST = 4  # population of a short search
+CHILDREN = 20  # that every member should be able to have, or the population is smaller
+CONTEST = 3  # random members of which the best becomes a parent
 RUN = 100  # iterations of a tabu run per site, and within the following limits
 SHORTEST, LONGEST = 1_000, 5_000
-STALE = 75  # generations without a gain before all are shuffled
+STALE = 100  # generations without a gain before all are shuffled
 MILD, HARSHER, HARSHEST = 0.15, 0.1, 0.9  # share of sites shuffled: first, more, at most
 
 
@@ -98,7 +100,8 @@ class _Breed:
         self.best, self._best_cost = start, self._walk[0].cost(start)
         self._walk[0].run(start, 0, np.inf)  # compiles before the clock starts
         self._members: list[tuple[float, IntArray]] = []
-        fresh = [start, *(self._rng.permutation(n) for _ in range(POPULATION - 1))]
+        count = min(max(iterations // (CHILDREN * self._run), SMALLEST), POPULATION)
+        fresh = [start, *(self._rng.permutation(n) for _ in range(count - 1))]
         self._members = self._improved(fresh)
 
     def goes_on(self) -> bool:

@@ -126,11 +126,13 @@ class Account:
         return account if sound and unpriced else None
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON values; spreads with their mean."""
+        """JSON values; spreads with their mean, null where nothing ran."""
         told = dict(vars(self))
         count = max(1, self.windows)
         told["window_seconds"] = self.window_seconds | {"mean": self.seconds / count}
         told["window_dynamic_j"] = self.window_dynamic_j | {"mean": self.dynamic_j / count}
+        if not self.windows:
+            told |= dict.fromkeys(("window_seconds", "window_dynamic_j"))
         if self.scope == "unpriced":
             told |= dict.fromkeys(("dynamic_j", "window_dynamic_j"))
             told |= {"recent_dynamic_j": [], "dynamic_j_by_layer": {}}

@@ -120,7 +120,7 @@ class ChipStream:
 
     def _run(self, begin: int, end: int, steps: int) -> None:
         """Ticks from ``begin`` until ``end``, function and time."""
-        if begin == end:
+        if begin == end or not self.step:
             return
         chip, layout = self._chip, self._chip.layout
         timeline = Timeline.empty(layout, chip.machine, 1, end - begin, timing=True, trace=False)

@@ -312,6 +312,21 @@ def test_published_recordings_are_read() -> None:
         EventFile(folder / "tonic_sample.aedat4")
 
 
+@pytest.mark.parametrize("simulator", [FUNCTIONAL, CHIP])
+def test_an_empty_recording_takes_no_time(
+    snnc: Snnc, camera: Path, tmp_path: Path, simulator: tuple[object, ...]
+) -> None:
+    np.save(tmp_path / "none.npy", events(0))
+    words = ("stream", camera, "--input", tmp_path / "none.npy", "--bin-us", 500, *simulator)
+    assert snnc(*words).code == 0
+    found = snnc(*words, "--json").json
+    assert (found["steps"], found["windows"], found["digest"]) == (0, 0, "")
+    if simulator is CHIP:
+        chip = found["chip"]
+        assert (chip["ticks"], chip["seconds"], chip["share_of_real_time"]) == (0, 0.0, None)
+        assert chip["window_seconds"] is None
+
+
 def test_the_python_call_is_the_same(camera: Path, recording: Path, snnc: Snnc) -> None:
     options = package.StreamOptions(window=16, steps=64)
     steps: list[int] = []

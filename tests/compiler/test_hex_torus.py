@@ -21,12 +21,18 @@ from support.routed import machine, moved, random_flow, routed_deployment, satur
 from snnc.backends import targets
 from snnc.compiler.geometry import path
 from snnc.compiler.map import MapOptions, map_network
+from snnc.compiler.objective import parse_objective
 from snnc.compiler.options import RoutingRule
 from snnc.compiler.place import cost_of, place
 from snnc.compiler.place.anneal import tree_hops
+from snnc.compiler.place.goal import weigh
+from snnc.compiler.place.problem import Problem, sites_of
+from snnc.compiler.place.watch import Watch
+from snnc.compiler.place.weigh import Goal, terms_of
 from snnc.compiler.retime import retime
 from snnc.compiler.route import route
 from snnc.compiler.route.certificate import certify
+from snnc.compiler.route.links import link_cycles
 from snnc.compiler.route.torus import settle
 from snnc.compiler.route.trees import grow
 from snnc.compiler.verify import examine, verify
@@ -249,6 +255,29 @@ def test_the_cost_of_a_placement_is_the_hops_of_its_trees(seed: int) -> None:
     roots = np.where(problem.net_core < 0, problem.host, router[problem.net_core])
     ptr, *_ = grow(roots, problem.dest_ptr, router[problem.dest], problem.sites.mesh)
     assert tree_hops(problem, site).tolist() == (np.diff(ptr) - 1).tolist()
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6), y_first=st.booleans())
+def test_the_terms_of_an_objective_are_those_of_the_routes(seed: int, y_first: bool) -> None:
+    """Energy, latencies and the busiest link, before any net has to stay within."""
+    target = hexagonal(5, 4, lanes=16)
+    flow = random_flow(seed, 12, 10, 6)
+    mesh = mesh_of(target, 1)
+    problem = Problem.directed(flow, sites_of(target, mesh), 0)
+    site = np.random.default_rng(seed).permutation(20)[:12]
+    router = problem.sites.router[site]
+    cycles, chip = link_cycles(target, mesh), np.zeros(20, np.int64)
+    goal = Goal(problem, parse_objective("energy=1,max_link=1"), cycles, chip, y_first)
+    terms = terms_of(goal, site)
+    routing = route(flow, router, target, mesh, "yx" if y_first else "xy")
+    assert not routing.report["notes"]
+    assert terms["energy"] == float(flow.rate @ routing.hops)
+    assert terms["worst_latency"] == routing.reach.max(initial=0)
+    assert terms["max_link"] == pytest.approx(routing.report["max_link_cycles"])
+    better = weigh(goal, [site], 1, 300_000, Watch(20.0))
+    assert better.total <= goal.objective.total(terms)
+    assert better.total == pytest.approx(goal.objective.total(terms_of(goal, better.site)))
 
 
 def spinnaker(neurons: int, entries: int = 1023) -> Target:

@@ -11,7 +11,7 @@ from support import irregular_networks as networks
 from support import nets
 
 from snnc.backends.targets import load
-from snnc.compiler.hypergraph import Hypergraph, connectivity, divide, km1
+from snnc.compiler.hypergraph import Hypergraph, connectivity, divide, km1, kway
 from snnc.compiler.hypergraph.coarsen import contract
 from snnc.compiler.hypergraph.multilevel import induced
 from snnc.compiler.map import MapOptions, map_network
@@ -171,3 +171,25 @@ def test_dense_layers_stay_tiles_unless_asked_for() -> None:
 def test_an_unknown_partitioner_is_refused(record: type) -> None:
     with pytest.raises(OptionError, match="not one of the choices"):
         record(partitioner="metis")
+
+
+def test_nets_without_traffic_overrun_nothing() -> None:
+    """A vertex in many nets of weight 0: its list of neighbouring blocks has one place each."""
+    plain = random_graph(5)
+    idle = np.tile(np.arange(40, dtype=np.int32), 50)
+    many = Hypergraph(
+        np.concatenate([plain.net_ptr, plain.net_ptr[-1] + 40 * np.arange(1, 51)]),
+        np.concatenate([plain.pin, idle]), np.concatenate([plain.net_weight, np.zeros(50)]),
+        plain.vertex_weight,
+    )  # fmt: skip
+    block = (np.arange(40) % 4).astype(np.int64)
+    load = np.bincount(block, plain.vertex_weight, 4).astype(np.int64)
+    blocks, pins = np.empty(many.pin.size, np.int32), np.empty(many.pin.size, np.int32)
+    spread, room = np.zeros(many.nets, np.int64), np.full(40 * 50 * 4, -7)
+    kway._register(many.net_ptr, many.pin, block, blocks, pins, spread)
+    kway._sweep(
+        many.net_ptr, many.net_weight, *many.by_vertex, many.vertex_weight, np.arange(40), block,
+        load, 12, blocks, pins, spread, np.zeros(4), room[:4],
+    )  # fmt: skip
+    assert (room[4:] == -7).all()
+    assert np.array_equal(load, np.bincount(block, plain.vertex_weight, 4))

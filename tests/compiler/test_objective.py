@@ -305,6 +305,9 @@ def test_rounds_with_balanced_routes_keep_only_what_lowers_the_busiest_link() ->
         again = route(flow, done.placement.router, target, mesh, "balanced")
         assert again.report["max_link_cycles"] == done.routing.report["max_link_cycles"]
         kept += totals[best] < totals[0]
+        terms = {term: after for term, (_, after) in done.placement.terms.items()}
+        assert terms["max_link"] == done.routing.report["max_link_cycles"]
+        assert goal.objective.total(terms) == pytest.approx(min(totals))
         plain = place_for_routes(goal, first, flow, target, mesh, "xy", 0, "low", 600.0)
         assert plain.placement is first
         assert plain.rounds == ()

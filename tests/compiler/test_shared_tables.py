@@ -177,6 +177,13 @@ def test_rows_that_point_outside_cannot_be_made(name: str, entry: int, value: in
         changed(shared(small_deployment(load("toy-mesh"))), name, entry, value)
 
 
+def test_a_small_file_cannot_ask_for_endless_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = share(tiny_deployment().cores)
+    monkeypatch.setattr("snnc.ir.core_tables.MOST_SYNAPSES", 3)
+    with pytest.raises(ModelError, match="4 synapses"):
+        replace(tables, location=tables.location)
+
+
 def test_an_artifact_with_such_rows_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.snnc"
     artifact.write(shared(tiny_deployment()), path)

@@ -60,7 +60,7 @@ def show(console: Console, result: StreamReport) -> None:
         )
     for name, spikes in p.spikes.items():
         table.add_row(f"spikes ({escape(name)})", f"{spikes:,}")
-    if result.chip is not None:
+    if result.chip is not None and result.chip.windows:
         _chip(table, result, result.chip)
     table.add_row("digest", p.digest[:16])
     table.add_row("simulated in", f"{result.seconds:.2f} s on this computer")
