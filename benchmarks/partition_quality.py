@@ -28,8 +28,8 @@ from support import irregular_networks as networks
 from support import nets
 
 from snnc.backends.targets import load
+from snnc.compiler.hypergraph import Hypergraph, connectivity, divide, km1
 from snnc.compiler.map import MapOptions, map_network
-from snnc.compiler.partition.hypergraph import Hypergraph, connectivity, divide, km1
 from snnc.ir.arrays import IntArray
 from snnc.ir.errors import MissingPackageError
 from snnc.ir.expand import expand

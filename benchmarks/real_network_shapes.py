@@ -1,22 +1,27 @@
 """Spiking image networks of published shapes with random weights, as integer networks.
 
-All take the 3x3 stem without pooling that is usual for 32 x 32 images, have binary spikes,
-integrate-and-fire neurons that reset to zero, and int8 weights.  What differs from the papers:
+Binary spikes, integrate-and-fire neurons that reset to zero, int8 weights.  Images below
+``IMAGENET`` pixels get the stems that are usual for 32 x 32: 3x3, without pooling.  Larger ones get
+the published stems, where every max pool is a population: of binary spikes, a neuron that fires
+at one spike computes it; and the global average in front of the last layer is a population too,
+because what it sums would make neurons that fit no core.  What else differs from the papers:
 
-- SEW-ResNet-18 (Fang et al., NeurIPS 2021): joined by ADD.  A sum of spikes is no population of its
-  own: whoever reads it has synapses from all of its terms.
+- SEW-ResNet-18/34/50 (Fang et al., NeurIPS 2021): joined by ADD.  A sum of spikes is no population
+  of its own: whoever reads it has synapses from all of its terms.
 - MS-ResNet-18 (Hu et al., TNNLS 2024): residuals of membrane inputs, likewise sums of convolutions.
   Shortcuts between stages are those without weights (every second pixel, new channels are zero; He
   et al., CVPR 2016, option A), because a 1x1 convolution of a sum cannot be folded into 8 bits.
-- VGG-16: pools are sums, folded into the convolution that follows.
+- VGG-16: pools of small images are sums, folded into the convolution that follows.
 - MobileNet-like: the layers of MobileNet v1, depthwise and pointwise, a spiking neuron after each.
 - Transformer-like: two blocks with the attention of Yao et al. (NeurIPS 2023): q AND k, summed over
-  the tokens, fires a mask of v's channels.  Residuals are those of MS-ResNet.
+  the tokens, fires a mask of v's channels.  Residuals are those of MS-ResNet.  Large images are cut
+  into tokens of 16 x 16 pixels by four convolutions with max pools, as published.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,6 +34,10 @@ from snnc.ir.types import BIN
 from snnc.ir.weights import Conv, Dense
 
 STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))
+DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
+"""Blocks per stage; those of 50 are bottlenecks."""
+IMAGENET = 128
+"""Pixels from which on the stems are those for ImageNet."""
 VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
 MOBILENET = (
     (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2),
@@ -43,6 +52,7 @@ class Builder:
 
     def __init__(self, size: int, width: float, classes: int) -> None:
         self.size, self.width, self.classes = size, width, classes
+        self.large = size >= IMAGENET
         self.rng = np.random.default_rng(0)
         self.nodes: list[Any] = []
         self.shape: dict[str, Shape] = {}
@@ -109,9 +119,22 @@ class Builder:
         node = Pool(self.name("pool"), (x,), "sum", window, window, none)
         return self.add(node, (channels, height // extent, width // extent))
 
+    def max_pool(self, x: str, extent: int = 2, stride: int = 2) -> str:
+        """The maxima of squares of spikes: neurons that fire at one."""
+        channels, height, width = self.shape[x]
+        pad = (extent // 2, extent // 2) if extent % 2 else (0, 0)
+        shape = (channels, -(-height // stride), -(-width // stride))
+        node = Pool(self.name("pool"), (x,), "sum", (extent,) * 2, (stride,) * 2, (pad, pad))
+        return self.fire(self.add(node, shape), 1)
+
+    def stem(self, out: int) -> str:
+        """The convolution that reads the image, without neurons."""
+        return self.conv(self.image(), out, 7, 2) if self.large else self.conv(self.image(), out)
+
     def head(self, x: str) -> str:
         """Sum over all pixels, and a dense layer."""
-        return self.dense(self.pool(x, self.shape[x][-1]), self.classes)
+        pooled = self.pool(x, self.shape[x][-1])
+        return self.dense(self.fire(pooled) if self.large else pooled, self.classes)
 
     def halved(self, x: str, out: int) -> str:
         """Every second pixel, and zeros in the new channels."""
@@ -125,21 +148,28 @@ class Builder:
         return IntegerNetwork(title, (*self.nodes, Output("out", (x,))))
 
 
-def sew_resnet18(b: Builder) -> IntegerNetwork:
+def sew_resnet(b: Builder, depth: int) -> IntegerNetwork:
     """Spikes are added."""
-    x = b.unit(b.image(), b.channels(64))
-    for full, first in STAGES:
-        for stride in (first, 1):
-            out = b.channels(full)
-            inner = b.unit(b.unit(x, out, 3, stride), out)
+    x = b.fire(b.stem(b.channels(64)))
+    x = b.max_pool(x, 3) if b.large else x
+    for (full, first), blocks in zip(STAGES, DEPTHS[depth], strict=True):
+        for stride in (first, *(1,) * (blocks - 1)):
+            inner = b.channels(full)
+            if depth < 50:
+                out, y = inner, b.unit(b.unit(x, inner, 3, stride), inner)
+            else:
+                out = b.channels(4 * full)
+                y = b.unit(b.unit(b.unit(x, inner, 1), inner, 3, stride), out, 1)
             plain = stride == 1 and b.shape[x][0] == out
-            x = b.plus(inner, x if plain else b.unit(x, out, 1, stride))
-    return b.done("SEW-ResNet-18", b.head(x))
+            x = b.plus(y, x if plain else b.unit(x, out, 1, stride))
+    return b.done(f"SEW-ResNet-{depth}", b.head(x))
 
 
 def ms_resnet18(b: Builder) -> IntegerNetwork:
     """Membrane inputs are added."""
-    x = b.conv(b.image(), b.channels(64))
+    x = b.stem(b.channels(64))
+    if b.large:  # the published network pools membrane inputs, which are no spikes
+        x = b.conv(b.max_pool(b.fire(x), 3), b.channels(64))
     for full, first in STAGES:
         for stride in (first, 1):
             out = b.channels(full)
@@ -155,7 +185,7 @@ def vgg16(b: Builder) -> IntegerNetwork:
         if full:
             x = b.unit(x, b.channels(full))
         elif b.shape[x][-1] > 1:
-            x = b.pool(x, 2)
+            x = b.max_pool(x) if b.large else b.pool(x, 2)
     for _ in range(2):
         x = b.dense(x, b.channels(4096))
     return b.done("VGG-16", b.dense(x, b.classes))
@@ -163,7 +193,7 @@ def vgg16(b: Builder) -> IntegerNetwork:
 
 def mobilenet(b: Builder) -> IntegerNetwork:
     """Depthwise 3x3, then pointwise."""
-    x = b.unit(b.image(), b.channels(32))
+    x = b.unit(b.image(), b.channels(32), 3, 2 if b.large else 1)
     for full, stride in MOBILENET:
         into = b.shape[x][0]
         x = b.unit(b.unit(x, into, 3, stride, into), b.channels(full), 1)
@@ -171,9 +201,15 @@ def mobilenet(b: Builder) -> IntegerNetwork:
 
 
 def transformer(b: Builder) -> IntegerNetwork:
-    """A token per 4 x 4 pixels."""
-    width = b.channels(256)
-    u = b.conv(b.unit(b.image(), max(1, width // 2), 3, 2), width, 3, 2)
+    """A token per 4 x 4 pixels, of large images per 16 x 16."""
+    width = b.channels(512 if b.large else 256)
+    if b.large:
+        x = b.image()
+        for share in (8, 4, 2, 1):
+            x = b.max_pool(b.unit(x, max(1, width // share)))
+        u = b.conv(x, width)
+    else:
+        u = b.conv(b.unit(b.image(), max(1, width // 2), 3, 2), width, 3, 2)
     for _ in range(BLOCKS):
         s = b.fire(u)
         q, k, v = (b.unit(s, width, 1) for _ in range(3))
@@ -190,8 +226,9 @@ def transformer(b: Builder) -> IntegerNetwork:
 
 
 NETWORKS: dict[str, Callable[[Builder], IntegerNetwork]] = {
-    "sew": sew_resnet18, "ms": ms_resnet18, "vgg": vgg16, "mobilenet": mobilenet,
-    "transformer": transformer,
+    "sew": partial(sew_resnet, depth=18), "sew34": partial(sew_resnet, depth=34),
+    "sew50": partial(sew_resnet, depth=50), "ms": ms_resnet18, "vgg": vgg16,
+    "mobilenet": mobilenet, "transformer": transformer,
 }  # fmt: skip
 
 

@@ -3,8 +3,9 @@
 The networks of ``real_network_shapes.py`` with random weights, for images of ``--size`` pixels and
 ``--width`` times the published channels, are mapped onto the fewest chips that hold our cores.
 PilotNet with Intel's published weights follows, where the shared data hold it, beside the cores
-that Intel's compiler gave it.  ImageNet shapes at full width (1.8 billion synapses for ResNet-18)
-are out of reach: convolutions are expanded to synapses, about 25 bytes each.
+that Intel's compiler gave it.  From 50 million synapses on rows share their shapes.  ImageNet
+shapes at full width (``--size 224 --width 1 --classes 1000``) have billions of synapses and tens of
+thousands of cores; ``--partition-only`` stops when the cores are known, without hops and links.
 
 *Manual* is what papers compare with: every layer alone on its own cores, whole output channels per
 core, equally many on each, on the fewest cores that fit; where one channel fits no core, every
@@ -25,10 +26,11 @@ mapping for the machine, but closer to what papers count.
 Of Loihi 2 no memory layout is public.  Our description counts the bits of the weights alone, 6
 bytes of state per neuron and no axons: lower bounds.  But we expand convolutions, and
 Intel's compiler stores kernels (81 synapses on a core of PilotNet's first convolution).  So the two
-numbers for PilotNet are of different machines.  Its weights are shifted by 7, our description knows
-6: it is mapped as read, which no capacity notices.  Loihi 1's limits are those of public tools.
+numbers for PilotNet are of different machines.  Loihi 1's limits are those of public tools.
 
     python benchmarks/real_networks.py [--targets loihi1,loihi2] [--size 32] [--width 0.125]
+    python benchmarks/real_networks.py --targets loihi2 --size 224 --width 1 --classes 1000 \\
+        --networks sew,sew34,sew50,vgg,mobilenet --partition-only
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ from snnc.backends.targets import load
 from snnc.compiler.frontends import netx
 from snnc.compiler.legalize import legalize
 from snnc.compiler.map import MapOptions, map_network
-from snnc.compiler.partition import partition
+from snnc.compiler.partition import Partition, partition
 from snnc.compiler.partition.bounds import core_bound
 from snnc.compiler.partition.limits import Limits
 from snnc.compiler.partition.meter import Meter
@@ -66,8 +68,8 @@ from snnc.compiler.wire import wire_codes
 from snnc.ir.arrays import IntArray, Shape, size_of
 from snnc.ir.deployment import SourceSpace
 from snnc.ir.errors import SnncError
-from snnc.ir.expand import Expansion, expand
 from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.shared_expansion import AnyExpansion, expand_large
 from snnc.ir.target import Target
 
 PAPER = (
@@ -142,22 +144,46 @@ def memory_of(meter: Meter, tilings: list[Tiling]) -> float:
     return used / wall.capacity / sum(t.clusters for t in tilings)
 
 
-def wiring_of(network: IntegerNetwork, parts: Expansion, retiming: Retiming) -> Wiring:
+def wiring_of(network: IntegerNetwork, parts: AnyExpansion, retiming: Retiming) -> Wiring:
     """As ``map_network`` makes it."""
     pairs = {name for name, code in retiming.schedule.codes.items() if code.pair}
     return wire(parts, SourceSpace.of(network), retiming.extra_delay, None, pairs)
 
 
-def compared(network: IntegerNetwork, target: Target, as_read: bool) -> dict[str, Any]:
+def memory_of_cores(meter: Meter, division: Partition) -> float:
+    """Share of the synapse memory of the used cores, where no limit looks at single rows.
+
+    Raises:
+        LookupError: the memory depends on how rows are encoded.
+    """
+    (wall,) = (w for w in meter.limits.walls if w.name == "synapse_mem")
+    if wall.per_axon:
+        raise LookupError("rows must be encoded to know the memory: leave --partition-only out")
+    neurons = np.bincount(division.core, minlength=division.cores)
+    bits = np.zeros(division.cores, np.int64)
+    sizes = [p.size for p in meter.wiring.populations]
+    np.maximum.at(bits, division.core, np.repeat(meter.bits, sizes))
+    counts = {
+        "n_neurons": neurons,
+        "n_synapses": np.bincount(division.core, weights=meter.fan_in).astype(np.int64),
+        "weight_bits": bits,
+    }
+    return float(meter.limits.use(wall, counts).sum()) / wall.capacity / division.cores
+
+
+def compared(
+    network: IntegerNetwork, target: Target, as_read: bool, partition_only: bool
+) -> dict[str, Any]:
     """One row, by ``COLUMNS``; what does not fit says so.
 
     Args:
         as_read: the network consists of populations and synapses already, and need not be one
             whose neurons the target is known to compute.
+        partition_only: nothing is placed and routed.
     """
     started = time.process_time()
     legal = network if as_read else legalize(network, target)
-    parts = expand(legal)
+    parts = expand_large(legal)
     codes = wire_codes(legal, target)
     retiming = retime(legal, target, TIMESTEPS, expansion=parts, codes=codes)
     seconds = time.process_time() - started
@@ -177,26 +203,33 @@ def compared(network: IntegerNetwork, target: Target, as_read: bool) -> dict[str
         row[f"{name} memory %"] = 100 * memory_of(meter, tilings)
         del tilings
     most = int(target.topology.max_chips.v or 1)
-    row["chips"] = math.ceil(partition(meter, most).cores / target.topology.usable_cores)
-    del meter
-    started = time.process_time()
-    options = MapOptions(time_limit_s=120)
-    report = map_network(legal, retiming, target, row["chips"], None, options, parts).report
-    row["CPU s"] = seconds + time.process_time() - started
-    used = np.array([core["use"]["synapse_mem"] for core in report["cores"]])
+    begun = time.process_time()
+    division = partition(meter, most)
+    row["chips"] = math.ceil(division.cores / target.topology.usable_cores)
+    if partition_only:
+        row["CPU s"] = seconds + time.process_time() - begun
+        row["memory %"] = 100 * memory_of_cores(meter, division)
+        report: dict[str, Any] = {"partition": division.report, "cores_used": division.cores}
+    else:
+        del meter, division
+        begun = time.process_time()
+        options = MapOptions(time_limit_s=120)
+        report = map_network(legal, retiming, target, row["chips"], None, options, parts).report
+        row["CPU s"] = seconds + time.process_time() - begun
+        used = np.array([core["use"]["synapse_mem"] for core in report["cores"]])
+        row["memory %"] = 100 * used[:, 0].sum() / used[:, 1].sum()
+        row["hops"] = report["traffic"]["weighted_hops"]
+        row["link"] = report["traffic"]["max_channel_load"]
+        if not report["placement"]["complete"]:
+            row["note"] = "placement cut by its time limit"
     cores = row["cores"] = report["cores_used"]
     row["unshared"] = report["partition"]["clusters"]
-    row["memory %"] = 100 * used[:, 0].sum() / used[:, 1].sum()
     row["bound"] = report["partition"]["cores_lower_bound"]
     row["gap %"] = 100 * (cores - row["bound"]) / cores
-    row["hops"] = report["traffic"]["weighted_hops"]
-    row["link"] = report["traffic"]["max_channel_load"]
     for name, prefix in (("manual", ""), ("lenient", "lenient ")):
         if name in row:
             row[f"{prefix}saving %"] = 100 * (row[name] - cores) / row[name]
             row[f"{prefix}points"] = row["memory %"] - row[f"{name} memory %"]
-    if not report["placement"]["complete"]:
-        row["note"] = "placement cut by its time limit"
     return row
 
 
@@ -211,8 +244,8 @@ def child(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     else:
         network = build(name, arguments.size, arguments.width, arguments.classes)
     try:
-        row = compared(network, load(arguments.targets), given)
-    except SnncError as error:
+        row = compared(network, load(arguments.targets), given, arguments.partition_only)
+    except (SnncError, LookupError) as error:
         return {"network": network.name, "note": str(error)}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return row | {"GB": peak * 1024 / 1e9}
@@ -223,6 +256,7 @@ def measured(name: str, target: str, arguments: argparse.Namespace) -> dict[str,
     command = [sys.executable, __file__, "--child", name, "--targets", target]
     for option in ("size", "width", "classes"):
         command += [f"--{option}", str(getattr(arguments, option))]
+    command += ["--partition-only"] * arguments.partition_only
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=arguments.limit_s
@@ -264,6 +298,7 @@ def main() -> None:
     parser.add_argument("--width", type=float, default=0.125, help="share of the channels")
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--limit-s", type=float, default=1800, help="longest run of a network")
+    parser.add_argument("--partition-only", action="store_true", help="count cores, no places")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:

@@ -5,15 +5,19 @@
 2. The busiest link under XY, YX, short trees and balanced routes, beside a proven lower bound.
 3. The shipped digits network on four toy chips: cycles per sample under every routing.
 4. Router tables: entries before and after minimising.
-5. Injection offsets on a machine with fixed ticks: queues and waiting without and with them.
+5. A torus with six neighbours (SpiNNaker): what its joined sides are worth, what is given up where
+   links have no virtual channels, and tables before and after minimising.
+6. Injection offsets on a machine with fixed ticks: queues and waiting without and with them.
 
 Times are CPU seconds of this process.
 """
 
 from __future__ import annotations
 
+import copy
 import sys
 import time
+from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -28,6 +32,7 @@ from support.noc_traffic import clockwise, machine_with
 from support.routed import around_the_border, cycling, machine, moved, random_flow, saturate
 
 import snnc
+from snnc.backends.targets import load
 from snnc.compiler.options import CompileOptions
 from snnc.compiler.route import lanes, route
 from snnc.compiler.route.certificate import certify
@@ -35,6 +40,7 @@ from snnc.compiler.route.waits import waits
 from snnc.compiler.traffic import Traffic
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import VerificationError
+from snnc.ir.target import Target
 from snnc.ir.topology import Mesh, mesh_of
 
 TIGHT = {"buffer": 1, "injection": 1, "receive": 1}
@@ -182,7 +188,7 @@ def on_chip(folder: Path, model: Path, images: Path) -> None:
             f"{routing['max_link_cycles_bound']:,.1f}), {routing['virtual_channel_classes']} "
             f"class(es), {timing['cycles_per_sample']['mean']:10,.0f} cycles per sample"
         )
-    print("\n5. injection offsets on the calibration data (2 samples), before -> after")
+    print("\n6. injection offsets on the calibration data (2 samples), before -> after")
     toy = yaml.safe_load((files("snnc.backends.targets") / "toy-mesh.yaml").read_text())
     toy["execution"] = {
         **toy["execution"], "sync": "fixed_tick", "barrier_s": {},
@@ -232,6 +238,67 @@ def tables() -> None:
         )
 
 
+def torus() -> None:
+    """Section 5."""
+    print(
+        "\n5. spinnaker1, one core per chip and random local or uniform nets of up to 4 "
+        "destinations: hops, nets\n   that do not cross the joined sides, busiest link, entries "
+        "of the fullest router"
+    )
+    print(
+        f"{'nets':>7}{'chips':>9}{'traffic':>9}{'rule':>9}{'mesh':>9}{'wanted':>9}{'safe':>9}"
+        f"{'within':>8}{'cycles':>10}{'bound':>9}{'plain':>7}{'entries':>9}  CPU s"
+    )
+    data = load("spinnaker1").model_dump(by_alias=True)
+    data["noc"]["table_entries"]["v"] = 100_000
+    lanes_too = copy.deepcopy(data)
+    lanes_too["noc"]["virtual_channels"]["v"] = 16
+    target, wide = Target.model_validate(data), Target.model_validate(lanes_too)
+    flat = load("toy-mesh")
+    for seed, nets, side, local in ((1, 200, 6, False), (2, 1000, 12, False), (3, 4000, 12, True)):
+        flow = random_flow(seed, side * side, nets, 4)
+        if local:
+            flow = near(flow, side, seed)
+        router = np.arange(side * side)
+        four = route(flow, router, flat_of(flat, side), mesh_of(flat_of(flat, side), 1))
+        four_hops = float((four.hops * flow.rate).sum())
+        for rule in ("xy", "tree", "balanced"):
+            started = time.process_time()
+            found = route(flow, router, target, mesh_of(target, side * side), rule)
+            seconds = time.process_time() - started
+            free = route(flow, router, wide, mesh_of(wide, side * side), rule)
+            hops = [float((r.hops * flow.rate).sum()) for r in (free, found)]
+            size = found.report["tables"]
+            within = found.report["nets_by_shape"].get("unwrapped", 0)
+            print(
+                f"{nets:7,d}{side:>6}x{side:<2}{'local' if local else 'uniform':>9}{rule:>9}"
+                f"{four_hops:9,.0f}{hops[0]:9,.0f}{hops[1]:9,.0f}{within:8,d}"
+                f"{found.report['max_link_cycles']:10,.0f}"
+                f"{found.report['max_link_cycles_bound']:9,.0f}"
+                f"{size['largest_without_minimising']:7,d}{size['largest']:9,d}{seconds:7.1f}"
+            )
+
+
+def near(flow: Traffic, side: int, seed: int) -> Traffic:
+    """The same nets with destinations within three rows and columns of their sender."""
+    rng = np.random.default_rng(seed)
+    first = np.repeat(np.maximum(flow.net_core, 0), np.diff(flow.dest_ptr))
+    shift = rng.integers(-3, 4, (2, first.size))
+    dest = (first % side + shift[0]) % side + (first // side + shift[1]) % side * side
+    net = np.repeat(np.arange(flow.nets), np.diff(flow.dest_ptr))
+    key = np.unique(net * side * side + dest)
+    ptr = np.searchsorted(key // (side * side), np.arange(flow.nets + 1))
+    return replace(flow, dest_ptr=ptr, dest=key % (side * side))
+
+
+def flat_of(target: Target, side: int) -> Target:
+    """The toy mesh at this size."""
+    topology = target.topology.model_copy(
+        update={"grid": (side, side), "usable_cores": side * side}
+    )
+    return target.model_copy(update={"topology": topology})
+
+
 def main() -> None:
     """All sections."""
     import tempfile
@@ -239,6 +306,7 @@ def main() -> None:
     deadlocks()
     balance()
     tables()
+    torus()
     data = files("snnc") / "demo_data"
     with (
         as_file(data / "digits_cnn.nir") as model, as_file(data / "digits_test.npz") as images,

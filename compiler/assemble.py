@@ -6,7 +6,7 @@ import numpy as np
 
 from snnc.compiler.partition import Partition
 from snnc.compiler.partition.tally import slots
-from snnc.compiler.partition.wiring import Wiring
+from snnc.compiler.partition.wiring import Wiring, written_out
 from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import CoreTables
 from snnc.ir.errors import CompilerBugError
@@ -62,7 +62,7 @@ def _axon_keys(wiring: Wiring, core: IntArray, cores: int) -> tuple[IntArray, In
     keys, lengths = [], []
     span = _key_span(wiring)
     first = 0
-    for fanin, node in zip(wiring.fanin, wiring.populations, strict=True):
+    for fanin, node in zip(map(written_out, wiring.fanin), wiring.populations, strict=True):
         local = core[first : first + node.size]
         axon, where, count = _pieces(fanin.row_ptr, fanin.target, local, cores)
         keys.append(where * span + wiring.axon_key(fanin)[axon])
@@ -152,7 +152,7 @@ def _fill(
     cores = int(core.max(initial=-1)) + 1
     stamp, where = np.empty(cores, np.int64), np.empty(cores, np.int64)
     first, met = 0, 0
-    for fanin, node in zip(wiring.fanin, wiring.populations, strict=True):
+    for fanin, node in zip(map(written_out, wiring.fanin), wiring.populations, strict=True):
         part = slice(first, first + node.size)
         met += _place(
             fanin.row_ptr, fanin.target, fanin.weight, core[part], slot[part], row[met:],

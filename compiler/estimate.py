@@ -106,12 +106,11 @@ def _counts(
 ) -> dict[str, float]:
     cores, routes, mesh = deployment.cores, deployment.routes, deployment.mesh
     # A packet reads one row of a pair of axons; both are equally long.
-    row = np.where(cores.axon_sign < 0, 0, np.diff(cores.synapse_ptr))
+    row = np.where(cores.axon_sign < 0, 0, cores.rows.lengths)
     operations = vector[cores.axon_source] * row
     encodings = np.array(deployment.target.core.encodings)[cores.axon_encoding]
     thin = {name: operations[encodings == name].sum() for name in ("sparse", "bitmask")}
-    x, y = channels % mesh.width, channels // mesh.width
-    chip = (y // mesh.chip_height) * (mesh.width // mesh.chip_width) + x // mesh.chip_width
+    y, chip = channels // mesh.width, mesh.chip(channels)
     between = chip[:, 0] != chip[:, 1]
     east_west = (y[:, 0] == y[:, 1]) & ~between
     from_host = routes.net_core < 0

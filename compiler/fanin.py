@@ -27,6 +27,7 @@ from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.lower import limits_of
 from snnc.ir.lower.builder import RewriteError
 from snnc.ir.lower.partial_sums import Slicing, neurons_of, with_partial_sums
+from snnc.ir.shared_expansion import AnyExpansion
 from snnc.ir.target import Target
 
 MOST_SLICES = 64
@@ -43,11 +44,11 @@ class Split:
     """
 
     network: IntegerNetwork
-    expansion: Expansion
+    expansion: AnyExpansion
     refused: Mapping[str, str]
 
 
-def may_overflow(network: IntegerNetwork, parts: Expansion, target: Target) -> bool:
+def may_overflow(network: IntegerNetwork, parts: AnyExpansion, target: Target) -> bool:
     """Whether a neuron could be too large for a core, whatever the delays of the schedule."""
     need = _need(network, parts, target, {})
     return max((float(n.max(initial=0.0)) for n in need.values()), default=0.0) > CLOSE
@@ -55,7 +56,7 @@ def may_overflow(network: IntegerNetwork, parts: Expansion, target: Target) -> b
 
 def split_fan_in(
     network: IntegerNetwork,
-    parts: Expansion,
+    parts: AnyExpansion,
     target: Target,
     timesteps: int,
     wire_code: Preference = "auto",
@@ -64,13 +65,15 @@ def split_fan_in(
 
     Args:
         network: legal for the target.
-        parts: ``expand(network)``.
+        parts: ``expand_large(network)``.
         timesteps: steps per sample, for the schedule.
     """
     before = _retimed(network, parts, target, timesteps, wire_code)
     need = _need(network, parts, target, before.extra_delay)
     large = {name: np.flatnonzero(n > 1) for name, n in need.items() if (n > 1).any()}
     result, refused = Split(network, parts, {}), {}
+    if large and not isinstance(parts, Expansion):
+        result = Split(network, expand(network), {})
     for name, neurons in large.items():
         try:
             result = _split(result, name, neurons, float(need[name].max()), target, timesteps,
@@ -90,6 +93,7 @@ def _split(
     slices = max(2, math.ceil(need))
     while slices <= MOST_SLICES:
         how = {name: Slicing(neurons, slices)}
+        assert isinstance(done.expansion, Expansion)  # neurons are split synapse by synapse
         network, made = with_partial_sums(
             done.network, done.expansion.projections, how, limits_of(target)
         )
@@ -123,7 +127,7 @@ def _told(
 
 
 def _retimed(
-    network: IntegerNetwork, parts: Expansion, target: Target, timesteps: int, code: Preference
+    network: IntegerNetwork, parts: AnyExpansion, target: Target, timesteps: int, code: Preference
 ) -> Retiming:
     codes = wire_codes(network, target, code)
     return retime(network, target, timesteps, expansion=parts, codes=codes)
@@ -131,7 +135,7 @@ def _retimed(
 
 def _need(
     network: IntegerNetwork,
-    parts: Expansion,
+    parts: AnyExpansion,
     target: Target,
     extra_delay: Mapping[tuple[str, str, int], int],
     only: Collection[str] = (),

@@ -15,10 +15,10 @@ from ortools.sat.python import cp_model
 from snnc.backends.targets.expression import evaluate
 from snnc.compiler.partition import Partition
 from snnc.compiler.partition.wiring import Wiring
-from snnc.compiler.place import Placement
+from snnc.compiler.place import Placement, Zones
 from snnc.compiler.solver import new_solver
 from snnc.ir.arrays import IntArray, RealArray
-from snnc.ir.errors import CapacityError, CompilerBugError
+from snnc.ir.errors import CapacityError, CompilerBugError, OptionError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.layers import Layer, layers_of
 from snnc.ir.target import Layers, Target
@@ -52,7 +52,11 @@ def one_core_each(wiring: Wiring) -> Partition:
 
 
 def place_layers(
-    network: IntegerNetwork, target: Target, wiring: Wiring, seed: int = 0
+    network: IntegerNetwork,
+    target: Target,
+    wiring: Wiring,
+    seed: int = 0,
+    zones: Zones | None = None,
 ) -> tuple[Placement, Usage]:
     """Give every layer a core that holds it.
 
@@ -61,9 +65,11 @@ def place_layers(
         target: one router, whose cores' memories are in ``layers``.
         wiring: expected packets, from which the load of every layer follows.
         seed: of the solver.
+        zones: slots that pinned layers may have (sites are the cores in the order of slots).
 
     Raises:
         CapacityError: no assignment exists; the text says which layer fits which cores.
+        OptionError: one would exist without the pins.
     """
     rules = target.layers
     assert rules is not None
@@ -72,12 +78,19 @@ def place_layers(
     topology = target.topology
     slots = range(topology.cores_per_router)
     alive = [slot for slot in slots if (0, 0, slot) not in topology.defects]
+    alive = alive[: topology.usable_cores]
     fits = np.zeros((len(layers), len(slots)), bool)
-    fits[:, alive[: topology.usable_cores]] = True
+    fits[:, alive] = True
     for name, resource in rules.resources.items():
         fits &= use[name][:, None] <= np.array(resource.capacity)[None]
     load = _loads(wiring, rules, fits.shape[1])
-    slot = _assign(fits, load, seed)
+    pinned = fits.copy()
+    if zones is not None:
+        for layer in zones.held:
+            pinned[layer, alive] &= zones.allowed[zones.zone[layer]]
+    slot = _assign(pinned, load, seed)
+    if slot is None and zones is not None and _assign(fits, load, seed) is not None:
+        raise _pins_too_tight(layers, fits, pinned, zones.held)
     if slot is None:
         raise _no_room(target, layers, fits, use)
     usage = {n: (use[n], np.array(r.capacity)[slot]) for n, r in rules.resources.items()}
@@ -95,9 +108,7 @@ def _use(layers: Sequence[Layer], text: str) -> IntArray:
 def _loads(wiring: Wiring, rules: Layers, slots: int) -> RealArray:
     """[layers, slots] seconds per sample that a layer would keep a core busy (operations where
     nobody publishes the speed)."""
-    operations = [
-        float(np.diff(fanin.row_ptr) @ wiring.rate[fanin.source]) for fanin in wiring.fanin
-    ]
+    operations = [float(fanin.lengths @ wiring.rate[fanin.source]) for fanin in wiring.fanin]
     speed = np.array(rules.synops_per_s or (1.0,) * slots)
     load: RealArray = np.array(operations).reshape(-1, 1) / speed
     return load
@@ -131,6 +142,27 @@ def _assign(fits: BoolArray, load: RealArray, seed: int) -> IntArray | None:
         next(k for k, v in enumerate(row) if v is not None and solver.boolean_value(v))
         for row in here
     ], np.int64)  # fmt: skip
+
+
+def _pins_too_tight(
+    layers: Sequence[Layer], fits: BoolArray, pinned: BoolArray, held: IntArray
+) -> OptionError:
+    """The layers fit the cores, but not with these pins."""
+    wrong = [i for i in held if not pinned[i].any()]
+    where = [str(layers[i].population) for i in (wrong or held)]
+    cores = "; ".join(
+        f"{layers[i].population} fits core {', '.join(map(str, np.flatnonzero(fits[i])))}"
+        for i in (wrong or held)
+    )
+    return OptionError(
+        "a layer does not fit the core it is pinned to"
+        if wrong
+        else "with these pins the layers do not fit the cores",
+        where=f"--pin {', '.join(where)}",
+        found=", ".join(f"core {k}" for i in held for k in np.flatnonzero(pinned[i])) or "no core",
+        allowed=cores,
+        remedy="pin to a core with more memory, or leave the pin out",
+    )
 
 
 def _no_room(

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping as Table
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
 
 from snnc.compiler.assemble import assemble
-from snnc.compiler.encode import encode, sent_pairs
+from snnc.compiler.assemble_shared import assemble_shared
+from snnc.compiler.encode import AnyTables, encode, sent_pairs
 from snnc.compiler.layerwise import one_core_each, place_layers
 from snnc.compiler.mapping_report import Usage, mapping_report
+from snnc.compiler.objective import PLACED, Objective
 from snnc.compiler.options import (
     EFFORTS,
     PARTITIONERS,
@@ -21,12 +24,15 @@ from snnc.compiler.options import (
     RoutingRule,
     check_choice,
 )
-from snnc.compiler.partition import partition
+from snnc.compiler.partition import Partition, partition
 from snnc.compiler.partition.limits import Limits
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.wiring import Wiring, wire
+from snnc.compiler.pins import Pin, check_names, classes
 from snnc.compiler.place import (
     Effort,
+    Goal,
+    Placement,
     Problem,
     Progress,
     place,
@@ -34,15 +40,19 @@ from snnc.compiler.place import (
     sites_of,
     start_of,
 )
+from snnc.compiler.place.pinned import zones_of
+from snnc.compiler.rounds import place_for_routes
 from snnc.compiler.route import route
-from snnc.compiler.traffic import Traffic, traffic
+from snnc.compiler.route.links import link_cycles
+from snnc.compiler.traffic import Traffic, nets_of
 from snnc.ir.arrays import IntArray, RealArray
-from snnc.ir.deployment import Certificate, CoreTables, RouteTables, Schedule, SourceSpace
-from snnc.ir.errors import OptionError
-from snnc.ir.expand import Expansion, expand
+from snnc.ir.deployment import Certificate, RouteTables, Schedule, SourceSpace
+from snnc.ir.errors import CapacityError, OptionError
 from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.nodes import Input
+from snnc.ir.shared_expansion import AnyExpansion, expand_large
 from snnc.ir.target import Target
-from snnc.ir.topology import mesh_of
+from snnc.ir.topology import Mesh, mesh_of, usable_chips
 
 
 class Retimed(Protocol):
@@ -69,6 +79,8 @@ class MapOptions:
         progress: called with (share of the placement search done, weighted hops now).
         partitioner: which populations are also cut as hypergraphs, see ``partition``.
         routing: see ``snnc.compiler.route.route``.
+        pins: populations held to a place.
+        objective: weights of what the mapping shall be good for.
     """
 
     seed: int = 0
@@ -78,6 +90,8 @@ class MapOptions:
     progress: Progress = silent
     partitioner: Partitioner = "auto"
     routing: RoutingRule = "xy"
+    pins: tuple[Pin, ...] = ()
+    objective: Objective = field(default_factory=Objective)
 
     def __post_init__(self) -> None:
         check_choice("--effort", self.effort, EFFORTS)
@@ -95,7 +109,7 @@ class MapOptions:
 class Mapping:
     """A network on a machine: what a ``Deployment`` takes over, and the report."""
 
-    cores: CoreTables
+    cores: AnyTables
     routes: RouteTables
     certificate: Certificate
     report: dict[str, Any]
@@ -121,7 +135,7 @@ def map_network(
     chips: int = 1,
     rates: Table[str, RealArray] | None = None,
     options: MapOptions | None = None,
-    expansion: Expansion | None = None,
+    expansion: AnyExpansion | None = None,
 ) -> Mapping:
     """Map a legalized network onto chips of a target.
 
@@ -133,32 +147,46 @@ def map_network(
         rates: expected packets per sample of every element, by input or population name; those
             not listed count one packet per element.
         options: seed, effort and time limit.
-        expansion: ``expand(network)``, when the caller already has it.
+        expansion: ``expand_large(network)``, when the caller already has it.
 
     Raises:
         CapacityError: it does not fit; the text names resource, layer and number of chips.
         UnsupportedError: a core's weights need more axon types than the target has.
-        OptionError: an option or the number of chips is not allowed.
+        OptionError: an option or the number of chips is not allowed, or a pin is impossible.
     """
     chosen = options or MapOptions()
     mesh = mesh_of(target, chips)
     clock = _Clock()
-    parts = expansion or expand(network)
+    parts = expansion or expand_large(network)
     clock.lap("expand")
     pairs = {name for name, code in retiming.schedule.codes.items() if code.pair}
     wiring = wire(parts, SourceSpace.of(network), retiming.extra_delay, rates, pairs)
     meter = Meter(wiring, Limits.of(target))
     whole = target.layers is not None
-    division = (
-        one_core_each(wiring) if whole else partition(meter, chips, chosen.seed, chosen.partitioner)
-    )
+    names = [p.name for p in wiring.populations]
+    check_names(chosen.pins, names, [node.name for node in network.of_type(Input)])
+    apart = classes(chosen.pins, names) if chosen.pins else None
+    division = one_core_each(wiring) if whole else _partition(meter, target, mesh, chosen, apart)
+    sites = sites_of(target, mesh)
+    cores_of = [np.unique(division.core[a:b]) for a, b in pairwise(meter.first)]
+    zones = zones_of(chosen.pins, names, cores_of, division.cores, sites, mesh)
     clock.lap("partition")
-    encoded = encode(assemble(wiring, division), meter)
+    made = assemble_shared if wiring.shared else assemble
+    encoded = encode(made(wiring, division), meter)
     tables = encoded.tables
     flow = _flow(wiring, tables, target)
     clock.lap("assemble")
     usage: Usage = dict(encoded.usage)
     if whole:
+        wanted = [term for term in (*PLACED, "cores") if chosen.objective.weights.get(term)]
+        if wanted:
+            raise OptionError(
+                "whole layers are assigned so that the busiest core is least busy",
+                where="--objective",
+                found=", ".join(wanted),
+                allowed="energy, which changes nothing here",
+                remedy=f"leave it out on {target.id}",
+            )
         if chosen.start is not None:
             raise OptionError(
                 "whole layers are assigned to the cores of this target exactly, without a start",
@@ -166,28 +194,83 @@ def map_network(
                 found=target.id,
                 remedy="leave it out",
             )
-        placement, memories = place_layers(network, target, wiring, chosen.seed)
+        placement, memories = place_layers(network, target, wiring, chosen.seed, zones)
         usage |= memories
     else:
-        sites = sites_of(target, mesh)
-        problem = Problem.of(flow, sites, mesh.router(*target.topology.host_router))
+        host = mesh.router(*target.topology.host_router)
+        problem = Problem.of(flow, sites, host, zones)
         start = None if chosen.start is None else start_of(problem, chosen.start)
+        goal = Goal(
+            Problem.directed(flow, sites, host, zones), chosen.objective,
+            link_cycles(target, mesh), mesh.chip(np.arange(mesh.routers)),
+            chosen.routing == "yx",
+        )  # fmt: skip
         placement = place(
-            problem, chosen.seed, chosen.effort, chosen.time_limit_s, start, chosen.progress
+            problem, chosen.seed, chosen.effort, chosen.time_limit_s, start, chosen.progress, goal
         )
     clock.lap("place")
-    routing = route(flow, placement.router, target, mesh, chosen.routing, chosen.seed)
+    rounds: tuple[dict[str, Any], ...] = ()
+    if whole:
+        routing = route(flow, placement.router, target, mesh, chosen.routing, chosen.seed)
+    else:
+        routed = place_for_routes(
+            goal, placement, flow, target, mesh, chosen.routing, chosen.seed, chosen.effort,
+            chosen.time_limit_s,
+        )  # fmt: skip
+        placement, routing, rounds = routed.placement, routed.routing, routed.rounds
     clock.lap("route")
     tables = replace(tables, location=placement.location.astype(np.int32))
     report = mapping_report(wiring, tables, usage, division, placement, flow, routing, mesh)
+    report["objective"] = _objective(chosen.objective, placement) | {"rounds": list(rounds)}
     report["synapse_storage"] = encoded.storage
+    reached = set(usable_chips(target, mesh))
+    every = range(mesh.routers // (mesh.chip_width * mesh.chip_height))
+    report["chips_unreachable"] = [chip for chip in every if chip not in reached]
     report["seconds"] = clock.seconds
     return Mapping(tables, routing.tables, routing.certificate, report)
 
 
-def _flow(wiring: Wiring, tables: CoreTables, target: Target) -> Traffic:
-    source, dest = sent_pairs(tables)
+def _objective(objective: Objective, placement: Placement) -> dict[str, Any]:
+    """Weights and terms of the first placement and of the last; empty for whole layers."""
+    terms = {
+        term: {"weight": objective.weights.get(term, 0.0), "before": before, "after": after}
+        for term, (before, after) in placement.terms.items()
+    }
+    total = {
+        when: objective.total({term: value[k] for term, value in placement.terms.items()})
+        for k, when in enumerate(("before", "after"))
+        if terms
+    }
+    return {"terms": terms, "total": total}
+
+
+def _partition(
+    meter: Meter, target: Target, mesh: Mesh, options: MapOptions, apart: IntArray | None
+) -> Partition:
+    """``partition`` for the chips that can be reached; a refusal says which cannot."""
+    usable = len(usable_chips(target, mesh))
+    try:
+        price = options.objective.cores_and_traffic
+        return partition(meter, usable, options.seed, options.partitioner, apart, price)
+    except CapacityError as error:
+        chips = mesh.routers // (mesh.chip_width * mesh.chip_height)
+        if usable == chips or "more cores" not in error.problem:
+            raise
+        broken = ", ".join(f"{a}-{b}" for a, b in target.topology.broken_chip_links)
+        raise CapacityError(
+            error.problem,
+            where=error.where,
+            found=error.found,
+            allowed=f"{error.allowed}; {chips - usable} of {chips} chips cannot be used because of "
+            f"broken links ({broken})",
+            remedy="arrange the chips so that a larger rectangle around the host's is whole "
+            "(--chips, topology.chip_arrangement), or repair topology.broken_chip_links",
+        ) from None
+
+
+def _flow(wiring: Wiring, tables: AnyTables, target: Target) -> Traffic:
+    start, dest = sent_pairs(tables, wiring.sources.total)
     core_of = np.full(wiring.sources.total, -1, np.int64)
     core = np.repeat(np.arange(tables.count), np.diff(tables.neuron_ptr))
     core_of[tables.neuron_source] = core
-    return traffic(source, dest, core_of, tables.count, wiring.rate, target.noc.multicast)
+    return nets_of(start, dest, core_of, tables.count, wiring.rate, target.noc.multicast)

@@ -12,7 +12,7 @@ from snnc.compiler.place import Placement
 from snnc.compiler.route import Routing
 from snnc.compiler.traffic import Traffic
 from snnc.ir.arrays import IntArray
-from snnc.ir.deployment import CoreTables
+from snnc.ir.deployment import CoreTables, SharedCoreTables
 from snnc.ir.topology import Mesh
 
 Usage = dict[str, tuple[IntArray, int | IntArray]]
@@ -21,7 +21,7 @@ Usage = dict[str, tuple[IntArray, int | IntArray]]
 
 def mapping_report(
     wiring: Wiring,
-    tables: CoreTables,
+    tables: CoreTables | SharedCoreTables,
     usage: Usage,
     division: Partition,
     placement: Placement,
@@ -50,7 +50,9 @@ def mapping_report(
     }
 
 
-def _cores(wiring: Wiring, tables: CoreTables, usage: Usage, mesh: Mesh) -> list[dict[str, Any]]:
+def _cores(
+    wiring: Wiring, tables: CoreTables | SharedCoreTables, usage: Usage, mesh: Mesh
+) -> list[dict[str, Any]]:
     names = [p.name for p in wiring.populations]
     first = np.cumsum([wiring.first_neuron, *(p.size for p in wiring.populations)])
     rows = []

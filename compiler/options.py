@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from snnc.compiler.objective import parse_objective
+from snnc.compiler.pins import parse_pins
 from snnc.compiler.wire import PREFERENCES
 from snnc.ir.errors import OptionError
 
@@ -59,6 +61,10 @@ class CompileOptions:
         partitioner: which populations are cut as hypergraphs too, see
             ``snnc.compiler.partition``.
         routing: shapes of routes, see ``snnc.compiler.route.route``.
+        pin: populations held to a place, ``POPULATION@x,y[,slot]`` or ``POPULATION@chip:k``, with
+            ";" between them.
+        objective: what the mapping shall be good for, ``TERM=WEIGHT,...``; None: energy=1, on the
+            fewest cores.  See ``snnc.compiler.objective``.
         offsets: let cores begin a tick at different cycles, see ``snnc.compiler.stagger``.
         calibration_samples: samples of the calibration data on which spikes are counted.
     """
@@ -94,6 +100,8 @@ class CompileOptions:
     max_spikes: int | None = None
     partitioner: str = "auto"
     calibration_samples: int = 8
+    pin: str | None = None
+    objective: str | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.weight_bits, str) and self.weight_bits.isdigit():
@@ -118,6 +126,15 @@ class CompileOptions:
         check_choice("--wire-code", self.wire_code, PREFERENCES)
         check_choice("--partitioner", self.partitioner, PARTITIONERS)
         check_choice("--routing", self.routing, ROUTINGS)
+        parse_objective(self.objective)
+        if self.pin is not None and parse_pins(self.pin) and self.most_phases != 1:
+            raise OptionError(
+                "populations of a network that runs in phases cannot be pinned",
+                where="--pin",
+                found=f"--phases {self.phases}",
+                allowed="--phases never",
+                remedy="leave one of the two out, or give more chips (--chips)",
+            )
         if self.seed < 0:
             raise OptionError("must not be negative", where="--seed", found=self.seed)
         for name in ("time_limit_s", "dt", "memory_budget"):

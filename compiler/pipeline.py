@@ -33,7 +33,9 @@ from snnc.compiler.frontends import (
 )
 from snnc.compiler.legalize.lava import lava_registers, lava_semantics
 from snnc.compiler.map import MapOptions, map_network
+from snnc.compiler.objective import parse_objective
 from snnc.compiler.options import CompileOptions, Partitioner, RoutingRule
+from snnc.compiler.pins import parse_pins
 from snnc.compiler.place import Effort, silent
 from snnc.compiler.provenance import provenance
 from snnc.compiler.stagger import stagger
@@ -44,10 +46,10 @@ from snnc.compiler.wire import Preference, wire_codes
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import CapacityError, OptionError
-from snnc.ir.expand import expand
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
 from snnc.ir.phased import Program
+from snnc.ir.shared_expansion import expand_large
 from snnc.ir.target import Target
 from snnc.ir.wire import WireCode
 
@@ -205,7 +207,7 @@ class Compilation:
         legal = legalize.legalize(network, self.target, self.wire_code)
         if self.options.semantics == "lava":
             legal = lava_semantics(legal, self.target, self.timesteps)
-        self.expansion = expand(legal)
+        self.expansion = expand_large(legal)
         splits = self.options.semantics != "lava" and self.target.layers is None
         if not (splits and may_overflow(legal, self.expansion, self.target)):
             return legal
@@ -253,6 +255,8 @@ class Compilation:
             progress=self.on_placement,
             partitioner=cast("Partitioner", self.options.partitioner),
             routing=cast("RoutingRule", self.options.routing),
+            pins=parse_pins(self.options.pin),
+            objective=parse_objective(self.options.objective),
         )
         try:
             return map_network(

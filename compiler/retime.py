@@ -25,8 +25,9 @@ from snnc.compiler.solver import new_solver
 from snnc.compiler.steps import sample_steps
 from snnc.ir.deployment import Schedule
 from snnc.ir.errors import CompilerBugError, OptionError, UnsupportedError
-from snnc.ir.expand import Expansion, expand
+from snnc.ir.expand import Projection
 from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.shared_expansion import AnyExpansion, SharedProjection, expand_large
 from snnc.ir.target import Target
 from snnc.ir.wire import WireCode
 
@@ -81,7 +82,7 @@ def retime(
     timesteps: int,
     *,
     balance: bool = True,
-    expansion: Expansion | None = None,
+    expansion: AnyExpansion | None = None,
     codes: Mapping[str, WireCode] | None = None,
 ) -> Retiming:
     """Schedule a network whose operators are all expandable.
@@ -92,7 +93,7 @@ def retime(
         timesteps: logical steps of one sample.
         balance: False leaves every extra delay 0, as a mapper without retiming does; the spikes
             are then wrong wherever two paths of different length meet.
-        expansion: ``expand(network)``, when the caller already has it.
+        expansion: ``expand_large(network)``, when the caller already has it.
         codes: wire codes by input and population name; others send in one tick.
 
     Raises:
@@ -102,7 +103,7 @@ def retime(
     if timesteps < 1:
         raise OptionError("at least one time step", where="--timesteps", found=timesteps)
     sample_steps(network, timesteps)
-    parts = expansion or expand(network)
+    parts = expansion or expand_large(network)
     names = tuple(p.name for p in parts.populations)
     heard = {p.source for p in parts.projections}
     sent = {n: code for n, code in (codes or {}).items() if n in heard or code.refire}
@@ -118,17 +119,24 @@ def retime(
     return Retiming(schedule, extra, _report(parts, edges, schedule, extra, status))
 
 
-def _edges(parts: Expansion, min_delay: int, codes: Mapping[str, WireCode]) -> tuple[_Edge, ...]:
+def _edges(parts: AnyExpansion, min_delay: int, codes: Mapping[str, WireCode]) -> tuple[_Edge, ...]:
     inputs = {node.name for node in parts.inputs}
     return tuple(
         _Edge(
             (p.source, p.population, p.delay),
-            int(np.count_nonzero(np.diff(p.row_ptr))),
+            _senders(p),
             (0 if p.source in inputs else min_delay)
             + (codes[p.source].slots - 1 if p.source in codes else 0),
         )
         for p in parts.projections
     )
+
+
+def _senders(projection: Projection | SharedProjection) -> int:
+    """Source elements with synapses."""
+    if isinstance(projection, SharedProjection):
+        return int(np.count_nonzero(projection.rows.lengths))
+    return int(np.count_nonzero(np.diff(projection.row_ptr)))
 
 
 def _period(names: tuple[str, ...], edges: tuple[_Edge, ...], least: int) -> int:
@@ -263,7 +271,7 @@ def _too_long(
 
 
 def _report(
-    parts: Expansion,
+    parts: AnyExpansion,
     edges: tuple[_Edge, ...],
     schedule: Schedule,
     extra: Mapping[Key, int],

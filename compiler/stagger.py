@@ -114,7 +114,7 @@ def expected(deployment: Deployment, rates: Mapping[str, RealArray]) -> Load:
     sweep = np.diff(cores.neuron_ptr) * (access + update) + fired * spike + sent * out
     # What cores accumulate, and what one packet costs them on average.
     row = np.array([_cycles(target, f"synapse_op_{name}") for name in target.core.encodings])  # type: ignore[arg-type]
-    per_axon = vector[cores.axon_source] * np.diff(cores.synapse_ptr) * row[cores.axon_encoding]
+    per_axon = vector[cores.axon_source] * cores.rows.lengths * row[cores.axon_encoding]
     of = np.repeat(np.arange(routes.nets), np.diff(routes.delivery_ptr))
     arriving = _sum(routes.delivery_core, packets[of], cores.count)
     axon_core = np.repeat(np.arange(cores.count), np.diff(cores.axon_ptr))
@@ -141,15 +141,14 @@ def _rows(
         above = np.where(above >= 0, parent[above], -1)
     inner = np.flatnonzero((parent >= 0) & (packets[net] > 0))
     begin = routes.branch_router[parent[inner]].astype(np.int64)
-    step = routes.branch_router[inner] - begin
-    side = np.where(step > 0, 2, 3)
-    if mesh.width > 1:
-        side = np.where(step == 1, 0, np.where(step == -1, 1, side))
-    links = 4 * mesh.routers
+    side = mesh.direction(begin, routes.branch_router[inner])
+    links = mesh.sides * mesh.routers
     cycles = link_cycles(target, mesh)
     of = np.repeat(np.arange(routes.nets), np.diff(routes.delivery_ptr))
     leaving = routes.branch_ptr[of] + routes.delivery_branch
-    place = np.concatenate([begin * 4 + side, links + routes.delivery_core.astype(np.int64)])
+    place = np.concatenate(
+        [begin * mesh.sides + side, links + routes.delivery_core.astype(np.int64)]
+    )
     owner = np.concatenate([net[inner], of])
     busy = packets[owner]
     busy[: inner.size] *= cycles[place[: inner.size]]

@@ -17,6 +17,7 @@ from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.nodes import Input, Output
+from snnc.ir.topology import usable_chips
 
 SCHEMA = "snnc-report/1"
 NEGLIGIBLE = 1e-5  # what float32 checkpoints leave open
@@ -46,7 +47,7 @@ def summarize(
         "schema": SCHEMA,
         "network": {
             **describe_network(draft.network),
-            "synapses": int(draft.cores.synapse_target.size),
+            "synapses": int(draft.cores.rows.synapses),
         },
         "target": _target(draft),
         "assumptions": {**draft.network.assumptions, **_schedule_assumptions(draft)},
@@ -214,9 +215,11 @@ def _target(deployment: Deployment) -> dict[str, Any]:
         "chips": deployment.chips,
         "mesh": [mesh.width, mesh.height],
         "chip_mesh": [mesh.chip_width, mesh.chip_height],
+        "links": mesh.links,
         "cores_per_router": mesh.cores_per_router,
         "cores_used": deployment.cores.count,
-        "cores_available": target.topology.usable_cores * deployment.chips,
+        "cores_available": target.topology.usable_cores
+        * len(usable_chips(target, deployment.mesh)),
         "unknown": list(target.unknown),
     }
 
@@ -229,7 +232,7 @@ def _layers(
     synapses = _synapses_per_population(deployment, owner)
     layers = []
     for index, population in enumerate(deployment.network.populations):
-        mine = np.unique(core_of_neuron[owner == index])
+        mine = np.flatnonzero(np.bincount(core_of_neuron[owner == index]))
         spikes = None if rates is None else float(np.sum(rates[population.name]))
         layers.append(
             {
@@ -247,13 +250,9 @@ def _layers(
 
 def _synapses_per_population(deployment: Deployment, owner: IntArray) -> IntArray:
     """Stored synapses by the population they feed."""
-    cores = deployment.cores
-    per_axon = np.diff(cores.synapse_ptr)
-    core_of_axon = np.repeat(np.arange(cores.count), np.diff(cores.axon_ptr))
-    first = np.repeat(cores.neuron_ptr[:-1][core_of_axon], per_axon)
-    fed = owner[first + cores.synapse_target]
-    result: IntArray = np.bincount(fed, minlength=len(deployment.network.populations))
-    return result
+    total = np.zeros(len(deployment.network.populations), np.int64)
+    np.add.at(total, owner, deployment.cores.fan_in)
+    return total
 
 
 def _placement(
@@ -261,7 +260,7 @@ def _placement(
 ) -> list[dict[str, Any]]:
     cores, mesh = deployment.cores, deployment.mesh
     names = [p.name for p in deployment.network.populations]
-    synapses = cores.synapse_ptr[cores.axon_ptr]
+    synapses = cores.core_synapses
     placement = []
     for core in range(cores.count):
         x, y, slot = (int(value) for value in cores.location[core])
@@ -277,7 +276,7 @@ def _placement(
                 "populations": {names[k]: int(counts[k]) for k in np.flatnonzero(counts)},
                 "neurons": int(mine.size),
                 "axons": int(cores.axon_ptr[core + 1] - cores.axon_ptr[core]),
-                "synapses": int(synapses[core + 1] - synapses[core]),
+                "synapses": int(synapses[core]),
                 "use": mapped[core]["use"],
             }
         )

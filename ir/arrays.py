@@ -75,3 +75,11 @@ def check_broadcast(where: str, array: AnyArray, shape: Shape) -> None:
             found=f"shape {array.shape}",
             allowed=f"anything that broadcasts to {shape}",
         )
+
+
+def sorted_unique(values: IntArray) -> IntArray:
+    """``np.unique`` by sorting: NumPy's hashing takes many times longer for millions of numbers."""
+    ordered = np.sort(values, axis=None)
+    kept = np.ones(ordered.size, bool)
+    kept[1:] = ordered[1:] != ordered[:-1]
+    return ordered[kept]

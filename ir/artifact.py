@@ -21,11 +21,12 @@ from pydantic import ValidationError
 from snnc.ir.arrays import AnyArray
 from snnc.ir.atomic import atomic_file
 from snnc.ir.codec import decode, encode
-from snnc.ir.deployment import Certificate, CoreTables, Deployment, RouteTables, Schedule
+from snnc.ir.core_tables import CoreTables, SharedCoreTables
+from snnc.ir.deployment import Certificate, Deployment, RouteTables, Schedule
 from snnc.ir.errors import ArtifactError, ModelError, UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.npy import read_npy, write_npy
-from snnc.ir.phased import Member, PhasedDeployment, Phases, Program
+from snnc.ir.phased import Loop, Member, PhasedDeployment, Phases, Program
 from snnc.ir.safezip import members, open_zip, read_member
 from snnc.ir.subnetwork import subnetworks
 from snnc.ir.target import Target
@@ -34,13 +35,17 @@ FORMAT = "snnc-artifact"
 FORMAT_VERSION = 1
 PHASED_VERSION = 2
 """Of programs of several phases; others stay readable by older versions."""
+SHARED_VERSION = 3
+"""Of programs, in one phase or several, that store equal rows of synapses once."""
+LOOPED_VERSION = 4
+"""Of programs whose phases take turns step by step."""
 SIZE_LIMIT = 8 << 30
 """Largest decompressed artifact read, in bytes."""
 _MANIFEST_LIMIT = 16 << 20
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_TABLES: dict[str, type[Any]] = {
+_TABLES: dict[str, type[Any] | tuple[type[Any], ...]] = {
     "schedule": Schedule,
-    "cores": CoreTables,
+    "cores": (CoreTables, SharedCoreTables),
     "routes": RouteTables,
     "certificate": Certificate,
 }
@@ -62,10 +67,9 @@ def write(program: Program, path: Path) -> None:
         OutputError: the path cannot be written.
     """
     parts = _members(program)
-    phased = isinstance(program, PhasedDeployment)
     manifest = {
         "format": FORMAT,
-        "version": PHASED_VERSION if phased else FORMAT_VERSION,
+        "version": _version_of(program),
         "snnc": _snnc_version(),
         "members": {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()},
     }
@@ -75,6 +79,16 @@ def write(program: Program, path: Path) -> None:
             info.create_system = 3  # else the byte would tell on which system it was written
             info.external_attr = 0o644 << 16
             archive.writestr(info, data, zipfile.ZIP_DEFLATED, 6)
+
+
+def _version_of(program: Program) -> int:
+    """The oldest version that can say what the program holds."""
+    if isinstance(program, PhasedDeployment) and program.loops:
+        return LOOPED_VERSION
+    phases = program.phases if isinstance(program, PhasedDeployment) else (program,)
+    if any(isinstance(phase.cores, SharedCoreTables) for phase in phases):
+        return SHARED_VERSION
+    return PHASED_VERSION if isinstance(program, PhasedDeployment) else FORMAT_VERSION
 
 
 def read(path: Path) -> Deployment:
@@ -116,12 +130,18 @@ def read_program(path: Path) -> Program:
         target = _target(package.json("target.json"))
         chips = _field(tables, "chips", int, "tables.json")
         provenance, report = package.json("provenance.json"), package.json("report.json")
-        if package.version == PHASED_VERSION:
+        if package.version == PHASED_VERSION or "phases" in tables:
             rows = _field(tables, "phases", list, "tables.json")
-            members = _all_members(rows, arrays)
-            phases = _phases(network, target, chips, rows, members, arrays)
+            members, steps = _all_members(rows, arrays), 0
+            loops: tuple[Loop, ...] = ()
+            if "loops" in tables:
+                loops = _loops(tables, arrays)
+                steps = _field(tables, "steps", int, "tables.json")
+            phases = _phases(network, target, chips, rows, (members, loops), arrays)
             try:
-                return PhasedDeployment(network, target, chips, members, phases, provenance, report)
+                return PhasedDeployment(
+                    network, target, chips, members, phases, provenance, report, loops, steps
+                )
             except ModelError as error:
                 raise _bad_phases(error) from error
         parts = _tables(tables, arrays, "tables.json")
@@ -154,17 +174,22 @@ def _all_members(rows: list[Any], arrays: Mapping[str, AnyArray]) -> Phases:
     return tuple(result)
 
 
+def _loops(tables: dict[str, Any], arrays: Mapping[str, AnyArray]) -> tuple[Loop, ...]:
+    found = _field(tables, "loops", list, "tables.json")
+    return tuple(_record(value, arrays, Loop, "tables.json: loops") for value in found)
+
+
 def _phases(
     network: IntegerNetwork,
     target: Target,
     chips: int,
     rows: list[Any],
-    members: Phases,
+    held: tuple[Phases, tuple[Loop, ...]],
     arrays: Mapping[str, AnyArray],
 ) -> tuple[Deployment, ...]:
-    """Deployments of all phases; their networks are those that the members ask for."""
+    """Deployments of all phases; their networks are those that members and loops ask for."""
     try:
-        networks = subnetworks(network, members)
+        networks = subnetworks(network, *held)
     except ModelError as error:
         raise _bad_phases(error) from error
     return tuple(
@@ -219,6 +244,8 @@ def _members(program: Program) -> dict[str, bytes]:
             {"members": encode(members, arrays), **_encoded(phase, arrays)}
             for members, phase in zip(program.members, program.phases, strict=True)
         ]}  # fmt: skip
+        if program.loops:
+            tables |= {"loops": encode(program.loops, arrays), "steps": program.steps}
     else:
         tables = _encoded(program, arrays)
     target = program.target.model_dump(mode="json", by_alias=True)
@@ -305,12 +332,12 @@ class _Package:
 
 def _version(manifest: Mapping[str, Any], path: str) -> int:
     found: int = _field(dict(manifest), "version", int, f"{path}:manifest.json")
-    if found not in (FORMAT_VERSION, PHASED_VERSION):
+    if found not in (FORMAT_VERSION, PHASED_VERSION, SHARED_VERSION, LOOPED_VERSION):
         raise ArtifactError(
-            "the artifact has a newer format" if found > PHASED_VERSION else "unknown format",
+            "the artifact has a newer format" if found > LOOPED_VERSION else "unknown format",
             where=path,
             found=f"format version {found}, written by snnc {manifest.get('snnc', '?')}",
-            allowed=f"format version {FORMAT_VERSION} or {PHASED_VERSION} "
+            allowed=f"format version {FORMAT_VERSION} to {LOOPED_VERSION} "
             f"(this is snnc {_snnc_version()})",
             remedy=f"install snnc {manifest.get('snnc', '?')} or newer, or compile again",
         )
@@ -343,14 +370,19 @@ def _field(record: dict[str, Any], name: str, kind: type[Any], where: str) -> An
     return value
 
 
-def _record(value: Any, arrays: Mapping[str, AnyArray], cls: type[Any], where: str) -> Any:
+def _record(
+    value: Any,
+    arrays: Mapping[str, AnyArray],
+    cls: type[Any] | tuple[type[Any], ...],
+    where: str,
+) -> Any:
     result = decode(value, arrays)
     if not isinstance(result, cls):
         raise ArtifactError(
             "a member holds the wrong record",
             where=where,
             found=type(result).__name__,
-            allowed=cls.__name__,
+            allowed=" or ".join(c.__name__ for c in (cls if isinstance(cls, tuple) else (cls,))),
         )
     return result
 

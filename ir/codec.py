@@ -16,7 +16,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 
 from snnc.ir.arrays import AnyArray
-from snnc.ir.deployment import Certificate, CoreTables, KeyTables, RouteTables, Schedule
+from snnc.ir.core_tables import CoreTables, SharedCoreTables
+from snnc.ir.deployment import Certificate, KeyTables, RouteTables, Schedule
 from snnc.ir.errors import ArtifactError, SnncError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
@@ -47,8 +48,9 @@ from snnc.ir.nodes import (
     Rescale,
     Scale,
 )
-from snnc.ir.phased import Member
+from snnc.ir.phased import Loop, Member
 from snnc.ir.real_neuron import RealNeuron
+from snnc.ir.rows import Rows
 from snnc.ir.types import ValueType
 from snnc.ir.weights import Conv, Dense, Sparse
 from snnc.ir.wire import WireCode
@@ -60,7 +62,7 @@ _CLASSES: dict[str, type[Any]] = {
         Leak, StateRange, GatedBias, Reset, Adaptation, Recovery, DeltaCode, RealNeuron, ValueType,
         Dense, Conv, Sparse,
         Input, Output, Linear, Add, Mul, MatMul, Reduce, Pool, Index, Delay, Rescale, Lut, Scale,
-        Bias, Barrier, WireCode, Member,
+        Bias, Barrier, WireCode, Member, Loop, SharedCoreTables, Rows,
     )
 }  # fmt: skip
 

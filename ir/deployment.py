@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from snnc.ir.arrays import IntArray, frozen, size_of
+from snnc.ir.core_tables import AnyCoreTables, CoreTables, SharedCoreTables, share
 from snnc.ir.errors import ModelError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.neuron import Neuron
@@ -22,6 +23,18 @@ from snnc.ir.nodes import Input
 from snnc.ir.target import Target
 from snnc.ir.topology import Mesh, mesh_of
 from snnc.ir.wire import WireCode
+
+__all__ = [
+    "Certificate",
+    "CoreTables",
+    "Deployment",
+    "KeyTables",
+    "RouteTables",
+    "Schedule",
+    "SharedCoreTables",
+    "SourceSpace",
+    "share",
+]
 
 LATEST_START = 1 << 31
 """Cycles; a core that begins its sweep so late is a damaged file."""
@@ -102,53 +115,6 @@ class Schedule:
 
 
 @dataclass(frozen=True, eq=False)
-class CoreTables:
-    """Memory images of all used cores, concatenated.
-
-    Attributes:
-        location: [cores, 3] router x, router y (joined mesh) and slot at the router.
-        neuron_ptr: [cores + 1] slice of the neuron tables per core.
-        neuron_source: [neurons] global source id of each neuron; its parameters are those of its
-            population and element.
-        axon_ptr: [cores + 1] slice of the input-axon tables per core.
-        axon_source: [axons] source id an axon listens to, rising within a core.
-        axon_delay: [axons] extra ticks beyond the minimum.
-        axon_encoding: [axons] index into the target's encodings.
-        synapse_ptr: [axons + 1] row of each axon.
-        synapse_target: [synapses] neuron slot within the core.
-        synapse_weight: [synapses] weight mantissa.
-        axon_sign: [axons] 1 or -1: the axon hears only positive or negative pulses of a sender
-            with a ``pair`` code; 0: all of them.
-    """
-
-    location: IntArray
-    neuron_ptr: IntArray
-    neuron_source: IntArray
-    axon_ptr: IntArray
-    axon_source: IntArray
-    axon_delay: IntArray
-    axon_encoding: IntArray
-    synapse_ptr: IntArray
-    synapse_target: IntArray
-    synapse_weight: IntArray
-    axon_sign: IntArray = field(default_factory=lambda: np.zeros(0, np.int8))
-
-    def __post_init__(self) -> None:
-        if not self.axon_sign.size:
-            object.__setattr__(self, "axon_sign", np.zeros(self.axon_source.size, np.int8))
-        for name in self.__dataclass_fields__:
-            array = frozen(getattr(self, name))
-            if array.dtype.kind not in "iu":
-                raise ModelError("core tables hold integers", where=name, found=array.dtype)
-            object.__setattr__(self, name, array)
-
-    @property
-    def count(self) -> int:
-        """Number of used cores."""
-        return int(self.location.shape[0])
-
-
-@dataclass(frozen=True, eq=False)
 class KeyTables:
     """Tables of routers that look packets up by key; the first entry that matches decides.
 
@@ -158,7 +124,8 @@ class KeyTables:
         source_key: [sources] key that a source's packets carry, -1 for those that send none.
         entry_ptr: [routers + 1] slice of the entries per router, in order.
         entry_key, entry_mask: [entries] matches where ``key & mask == entry_key``.
-        entry_links: [entries] bits of the links to take: 1 for +x, 2 for -x, 4 for +y, 8 for -y.
+        entry_links: [entries] bits of the links to take: 1 for +x, 2 for -x, 4 for +y, 8 for -y;
+            on a hexagonal torus also 16 for (+x, +y) and 32 for (-x, -y).
         core_ptr, entry_core: [entries + 1], [copies]: cores at this router that get a copy.
     """
 
@@ -265,7 +232,7 @@ class Deployment:
     target: Target
     chips: int
     schedule: Schedule
-    cores: CoreTables
+    cores: AnyCoreTables
     routes: RouteTables
     certificate: Certificate
     provenance: Mapping[str, Any]

@@ -8,7 +8,7 @@ linearity, and what both a chip and a fast simulator work with.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -85,10 +85,17 @@ def expand_outline(network: IntegerNetwork) -> Expansion:
     return Expansion(network.of_type(Input), network.populations, (), readout)
 
 
-def each_projection(network: IntegerNetwork) -> Iterator[Projection]:
-    """The projections one at a time, population by population; raises as ``expand``."""
+def each_projection(
+    network: IntegerNetwork, only: Collection[str] | None = None
+) -> Iterator[Projection]:
+    """The projections one at a time, population by population; raises as ``expand``.
+
+    ``only``: those into these populations; None: into all.
+    """
     terms_of = _Terms(network)
     for neuron in network.populations:
+        if only is not None and neuron.name not in only:
+            continue
         for source, delay, by_source in _rows(network, neuron, terms_of):
             by_source.eliminate_zeros()
             yield Projection(
@@ -161,12 +168,12 @@ class _Terms:
         result: Terms = {}
         for position, terms in enumerate(operands):
             operator = operator_matrix(node, position, [network.shapes[s] for s in node.inputs])
-            late = _late(node)
+            steps = late(node)
             for (source, delay), inner in terms.items():
                 product = inner
                 if operator is not None:
                     product = operator if inner is None else operator @ inner
-                key = (source, delay + late)
+                key = (source, delay + steps)
                 if key in result:
                     left, right = result[key], product
                     product = _matrix(left, network, source) + _matrix(right, network, source)
@@ -176,7 +183,7 @@ class _Terms:
         return result
 
 
-def _late(node: IntegerNode) -> int:
+def late(node: IntegerNode) -> int:
     """Logical steps from what a node reads to what it makes; negative: it reads a later step."""
     if isinstance(node, Delay):
         return node.steps
@@ -195,10 +202,7 @@ def operator_matrix(
     if isinstance(node, Linear):
         return weight_matrix(node.weights, shape)
     if isinstance(node, Pool) and node.op == "sum":
-        channels = shape[0]
-        ones = np.ones((channels, 1, *node.kernel), np.int64)
-        once = (1,) * len(node.kernel)
-        return weight_matrix(Conv(ones, node.stride, node.padding, once, channels), shape)
+        return weight_matrix(conv_of_pool(node, shape[0]), shape)
     if isinstance(node, Index):
         return _index_matrix(node, position, shapes)
     if isinstance(node, Add | Delay | Barrier):
@@ -208,6 +212,12 @@ def operator_matrix(
         where=node.name,
         remedy="the reference simulator runs it; see docs/ir.md for what maps to cores",
     )
+
+
+def conv_of_pool(pool: Pool, channels: int) -> Conv:
+    """A sum pool as a convolution, channel by channel."""
+    ones = np.ones((channels, 1, *pool.kernel), np.int64)
+    return Conv(ones, pool.stride, pool.padding, (1,) * len(pool.kernel), channels)
 
 
 def _index_matrix(node: Index, position: int, shapes: list[Shape]) -> sparse.csr_array | None:

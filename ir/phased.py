@@ -2,8 +2,12 @@
 
 A *phase* holds some populations, the *members*, on all cores of the machine.  A sample runs through
 the first phase from its first step to its last; the host keeps the spikes that later phases read,
-loads the next phase and plays them in as inputs.  So no neuron state is ever saved: every phase
-starts from reset, as an ordinary deployment does.  Loops must lie within one phase.
+loads the next phase and plays them in as inputs.  So no neuron state is saved: every phase starts
+from reset, as an ordinary deployment does.
+
+A network that reads itself cannot be cut like that.  A ``Loop`` is a run of phases that takes turns
+block by block of steps: each goes on from the state in which it stopped, for as many steps as any
+spike takes from one of its phases back to an earlier one.
 """
 
 from __future__ import annotations
@@ -25,6 +29,20 @@ from snnc.ir.target import Target
 
 Box = tuple[tuple[int, int], ...]
 """First and last-but-one index of every axis."""
+EARLIER = "~"
+"""Appended to the name of a population: its neurons of earlier phases, where one holds others."""
+AGO = "<<"
+"""Between the name of an input or a population and the number of steps by which it is late."""
+
+
+def origin(network: IntegerNetwork, name: str) -> tuple[str, int]:
+    """Whose values an input of a phase plays: a node of the network, and by how many steps late."""
+    if name in network.node:
+        return name, 0
+    source, _, late = name.rpartition(AGO)
+    if source in network.node and late.isdecimal():
+        return source, int(late)
+    return name.removesuffix(EARLIER), 0
 
 
 @dataclass(frozen=True)
@@ -94,6 +112,27 @@ class Member:
 Phases = tuple[tuple[Member, ...], ...]
 
 
+@dataclass(frozen=True)
+class Loop:
+    """Phases that run ``block`` steps each, one after the other, until all steps are done.
+
+    Attributes:
+        first, last: first and last-but-one phase.
+        block: steps; no spike within the loop reaches a phase that comes before its own, or its
+            own, in fewer, except within the same step.
+    """
+
+    first: int
+    last: int
+    block: int
+
+    def __post_init__(self) -> None:
+        numbers = (self.first, self.last, self.block)
+        good = all(type(number) is int for number in numbers)
+        if not (good and 0 <= self.first < self.last and self.block >= 1):
+            raise ModelError("a loop holds phases, for a block of steps", found=numbers)
+
+
 def readers(network: IntegerNetwork) -> dict[str, tuple[str, ...]]:
     """By population and output: the inputs and populations that reach it through operators."""
     result = {}
@@ -117,15 +156,19 @@ def _sources(network: IntegerNetwork, name: str) -> set[str]:
     return found
 
 
-def check_phases(network: IntegerNetwork, phases: Phases) -> None:
+def check_phases(network: IntegerNetwork, phases: Phases, loops: tuple[Loop, ...] = ()) -> None:
     """Raise unless the phases can run one after the other and compute the whole network.
+
+    How late the spikes within a loop are is not looked at here but by the checker.
 
     Raises:
         ModelError: a member that is no population of the network or no part of one, neurons in no
-            phase or in several, or a phase that reads spikes of a later one.
+            phase or in several, a phase that reads spikes of a later one of which it is not in a
+            loop, or loops that do not hold whole populations.
     """
     _check_members(network, phases)
     reads = readers(network)
+    inside = _inside_loops(phases, loops)
     populations = {node.name for node in network.populations}
     known = {name: np.zeros(size_of(network.shapes[name]), bool) for name in populations}
     for number, members in enumerate(phases):
@@ -133,7 +176,8 @@ def check_phases(network: IntegerNetwork, phases: Phases) -> None:
             known[member.population][member.neurons(network.shapes[member.population])] = True
         for member in members:
             for source in reads[member.population]:
-                if source in populations and not known[source].all():
+                together = source in inside.get(number, ())
+                if source in populations and not together and not known[source].all():
                     raise ModelError(
                         "a phase reads spikes that only a later phase makes",
                         where=f"{source} -> {member.population}",
@@ -143,6 +187,26 @@ def check_phases(network: IntegerNetwork, phases: Phases) -> None:
     missing = sorted(name for name, seen in known.items() if not seen.all())
     if missing:
         raise ModelError("neurons that are in no phase", where=", ".join(missing[:6]))
+
+
+def _inside_loops(phases: Phases, loops: tuple[Loop, ...]) -> dict[int, frozenset[str]]:
+    """By phase in a loop: the populations of the loop, which no other phase may hold."""
+    result: dict[int, frozenset[str]] = {}
+    for loop in loops:
+        span = range(loop.first, loop.last)
+        if loop.last > len(phases) or set(span) & set(result):
+            raise ModelError("loops hold successive phases, each one", where="loops", found=loop)
+        held = [member for members in phases[loop.first : loop.last] for member in members]
+        names = frozenset(member.population for member in held)
+        for number, members in enumerate(phases):
+            if number not in span and names & {m.population for m in members}:
+                raise ModelError(
+                    "a loop holds populations that another phase holds, too",
+                    where=f"phase {number + 1}",
+                    found=loop,
+                )
+        result |= dict.fromkeys(span, names)
+    return result
 
 
 def _check_members(network: IntegerNetwork, phases: Phases) -> None:
@@ -186,6 +250,8 @@ class PhasedDeployment:
         members: by phase, in the order of execution.
         phases: one ordinary deployment per phase, of ``ir.subnetwork.subnetworks``.
         report: JSON values only; schema ``snnc-phased-report/1``, see ``docs/phases.md``.
+        loops: phases that take turns block by block.
+        steps: logical steps of a sample; 0: those that every phase runs.
     """
 
     network: IntegerNetwork
@@ -195,6 +261,8 @@ class PhasedDeployment:
     phases: tuple[Deployment, ...]
     provenance: Mapping[str, Any]
     report: Mapping[str, Any]
+    loops: tuple[Loop, ...] = ()
+    steps: int = 0
 
     def __post_init__(self) -> None:
         if len(self.members) != len(self.phases) or not self.phases:
@@ -203,20 +271,46 @@ class PhasedDeployment:
                 where=self.network.name,
                 found=f"{len(self.members)} lists, {len(self.phases)} phases",
             )
-        check_phases(self.network, self.members)
-        steps = {phase.schedule.timesteps for phase in self.phases}
-        if len(steps) > 1:
-            raise ModelError("phases of different steps", where=self.network.name, found=steps)
+        check_phases(self.network, self.members, self.loops)
+        if self.steps < 1 and (self.loops or self.steps < 0):
+            raise ModelError("loops need the number of steps", where=self.network.name)
+        for number, phase in enumerate(self.phases):
+            if phase.schedule.timesteps != self.steps_of(number):
+                raise ModelError(
+                    "phases of different steps",
+                    where=f"phase {number + 1}",
+                    found=phase.schedule.timesteps,
+                    allowed=self.steps_of(number),
+                )
 
     @property
     def timesteps(self) -> int:
         """Logical steps of a sample."""
-        return self.phases[0].schedule.timesteps
+        return self.steps or self.phases[0].schedule.timesteps
+
+    def loop_of(self, phase: int) -> Loop | None:
+        """The loop in which a phase is."""
+        return next((loop for loop in self.loops if loop.first <= phase < loop.last), None)
+
+    def steps_of(self, phase: int) -> int:
+        """Steps that a phase runs at a time."""
+        loop = self.loop_of(phase)
+        return self.timesteps if loop is None else min(loop.block, self.timesteps)
+
+    def loads_of(self, phase: int) -> int:
+        """How often a phase is loaded for a batch of samples."""
+        return -(-self.timesteps // self.steps_of(phase))
+
+    def ticks_of(self, phase: int) -> int:
+        """Ticks of a sample in a phase, all its blocks together."""
+        schedule, loads = self.phases[phase].schedule, self.loads_of(phase)
+        missing = loads * self.steps_of(phase) - self.timesteps
+        return loads * schedule.ticks - missing * schedule.period
 
     @property
     def ticks(self) -> int:
         """Ticks of a sample over all phases."""
-        return sum(phase.schedule.ticks for phase in self.phases)
+        return sum(self.ticks_of(phase) for phase in range(len(self.phases)))
 
     @cached_property
     def owner(self) -> dict[str, tuple[int, ...]]:

@@ -3,39 +3,48 @@
 Nodes keep their names.  A population that an earlier phase has run is an ``Input`` of the same name
 and value type.  Of a population that lies partly in an earlier phase, the rest is put together with
 an ``Index``.  What the host must hear has an ``Output``.
+
+Phases of a loop: see ``loop_network``.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
 
-from snnc.ir.arrays import AnyArray, size_of
+from snnc.ir.arrays import size_of
 from snnc.ir.errors import ModelError
 from snnc.ir.integer_network import IntegerNetwork, IntegerNode
-from snnc.ir.neuron import Leak, Neuron
+from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Index, Input, Output
-from snnc.ir.phased import Box, Member, Phases, check_phases, readers
-
-EARLIER = "~"
-"""Appended to the name of a population: its neurons of earlier phases, where one holds others."""
+from snnc.ir.phased import EARLIER, Loop, Member, Phases, check_phases, origin, readers
+from snnc.ir.slices import sliced
 
 
-def subnetworks(network: IntegerNetwork, phases: Phases) -> tuple[IntegerNetwork, ...]:
+def subnetworks(
+    network: IntegerNetwork, phases: Phases, loops: tuple[Loop, ...] = ()
+) -> tuple[IntegerNetwork, ...]:
     """The network of every phase.
 
     Raises:
-        ModelError: as ``check_phases``.
+        ModelError: as ``check_phases``; a loop through which a sum over all steps goes.
+        UnsupportedError: as ``expand``, of a loop.
     """
-    check_phases(network, phases)
+    check_phases(network, phases, loops)
     reads = readers(network)
     heard = _heard(network, phases, reads)
-    return tuple(
-        _Builder(network, members, heard[number], f"{network.name}, phase {number + 1}").build()
-        for number, members in enumerate(phases)
-    )
+    result = []
+    for number, members in enumerate(phases):
+        name = f"{network.name}, phase {number + 1}"
+        if any(loop.first <= number < loop.last for loop in loops):
+            # With SciPy and Numba, which reading a report does not need.
+            from snnc.ir.loop_network import loop_network, synapses_of
+
+            result.append(loop_network(network, members, synapses_of(network, members), name))
+        else:
+            result.append(_Builder(network, members, heard[number], name).build())
+    return tuple(result)
 
 
 def group_network(network: IntegerNetwork, members: tuple[Member, ...]) -> IntegerNetwork:
@@ -44,13 +53,10 @@ def group_network(network: IntegerNetwork, members: tuple[Member, ...]) -> Integ
 
 
 def replayed(network: IntegerNetwork, phase: IntegerNetwork) -> dict[str, str]:
-    """By input of a phase that is no input of the network: the population it plays in."""
-    result = {}
-    for node in phase.of_type(Input):
-        known = network.node.get(node.name)
-        if not isinstance(known, Input):
-            result[node.name] = node.name if known else node.name.removesuffix(EARLIER)
-    return result
+    """By input of a phase that plays in a population: that population."""
+    found = {node.name: origin(network, node.name)[0] for node in phase.of_type(Input)}
+    return {name: source for name, source in found.items()
+            if not isinstance(network.node.get(source), Input)}  # fmt: skip
 
 
 def _heard(
@@ -152,58 +158,3 @@ class _Builder:
         index[here] = index.size + np.arange(here.stop - here.start)
         self._add(Input(earlier, neuron.shape, kind))
         self._add(Index(neuron.name, (earlier, member.name), neuron.shape, index))
-
-
-def sliced(neuron: Neuron, member: Member, inputs: tuple[str, ...]) -> Neuron:
-    """The neurons of a member of the population, with their parameters."""
-    whole, box = neuron.shape, member.box(neuron.shape)
-
-    def cut(array: AnyArray) -> Any:
-        """Slice the axes on which a parameter differs; an axis of extent 1 broadcasts."""
-        if array.size == 1:
-            return array.reshape(())
-        if box is None:
-            return np.broadcast_to(array, whole).reshape(-1)[member.neurons(whole)]
-        ends = zip(array.shape, box[len(box) - array.ndim :], strict=True)
-        return array[tuple(slice(None) if n == 1 else slice(*ab) for n, ab in ends)]
-
-    def ladder(levels: AnyArray) -> Any:
-        if not len(levels):
-            return levels.reshape(0)
-        parts = np.stack([cut(level) for level in levels])
-        return parts.reshape(len(levels), *(1,) * (len(shape) + 1 - parts.ndim), *parts.shape[1:])
-
-    def leak(value: Leak) -> Leak:
-        return dataclasses.replace(value, multiplier=cut(value.multiplier))
-
-    shape = member.shape(whole)
-    adaptation = neuron.adaptation
-    if adaptation is not None:
-        adaptation = dataclasses.replace(
-            adaptation, gain=cut(adaptation.gain), leak=leak(adaptation.leak)
-        )
-    return dataclasses.replace(
-        neuron,
-        name=member.name,
-        inputs=inputs,
-        shape=shape,
-        thresholds=ladder(neuron.thresholds),
-        negative_thresholds=ladder(neuron.negative_thresholds),
-        reset=dataclasses.replace(neuron.reset, amount=cut(neuron.reset.amount)),
-        leak=leak(neuron.leak),
-        current=None if neuron.current is None else leak(neuron.current),
-        bias=tuple(dataclasses.replace(b, value=cut(b.value)) for b in neuron.bias),
-        adaptation=adaptation,
-        initial=cut(neuron.initial),
-        grid=_grid(neuron, box, member),
-    )
-
-
-def _grid(neuron: Neuron, box: Box | None, member: Member) -> tuple[float, ...]:
-    """One step, or one per channel of the part; per neuron where the part is flat."""
-    if len(neuron.grid) == 1:
-        return neuron.grid
-    if box is not None:
-        return neuron.grid[slice(*box[0])]
-    each = np.repeat(np.array(neuron.grid), size_of(neuron.shape[1:]))
-    return tuple(each[member.neurons(neuron.shape)].tolist())

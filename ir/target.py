@@ -19,6 +19,7 @@ Evidence = Literal[
 ]  # fmt: skip
 Encoding = Literal["dense", "sparse", "bitmask", "crossbar"]
 WireWord = Literal["burst", "unary", "bitplane"]
+LinkKind = Literal["mesh", "hex_torus"]
 RouteShape = Literal["xy", "yx", "minimal", "any"]
 TableKey = Literal[
     "decay", "current_decay", "refractory", "threshold", "reset", "weight_bits",
@@ -302,6 +303,13 @@ class Topology(Record):
     """Routers of one chip as a W x H mesh, ``cores_per_router`` cores at each.
 
     Chips stand in a row or a near-square grid whose meshes join at the edges.
+
+    Attributes:
+        links: of every router, "mesh": to four neighbours; "hex_torus": to six, and the sides of
+            the whole grid of chips are joined to the opposite ones (SpiNNaker).
+        defects: (x, y, slot) of cores that do not work, on every chip.
+        broken_chip_links: pairs of neighbouring chips (column, row) without links between them; a
+            missing chip has none to any neighbour.
     """
 
     grid: tuple[Annotated[int, Field(ge=1, le=1024)], Annotated[int, Field(ge=1, le=1024)]]
@@ -309,8 +317,10 @@ class Topology(Record):
     usable_cores: Annotated[int, Field(ge=1)]
     max_chips: Quantity
     chip_arrangement: Literal["row", "square"] = "square"
+    links: LinkKind = "mesh"
     host_router: tuple[int, int] = (0, 0)
     defects: tuple[tuple[int, int, int], ...] = ()
+    broken_chip_links: tuple[tuple[tuple[int, int], tuple[int, int]], ...] = ()
     src: str = ""
     ev: Evidence = "unknown"
 

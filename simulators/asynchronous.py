@@ -136,7 +136,6 @@ def _needs_time(neuron: Neuron) -> str:
         ("an adaptive threshold", neuron.adaptation is not None),
         ("a relative refractory state", neuron.recovery is not None),
         ("an emission table", neuron.emission is not None),
-        ("changes that are sent", neuron.delta is not None),
         ("changes of an activation", neuron.delta is not None),
         ("a potential that is read", neuron.emit == "state"),
     ):

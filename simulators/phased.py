@@ -1,25 +1,29 @@
 """Running the phases of a program: what the host keeps, and what it plays in again.
 
 Works with any simulator: the caller runs a single phase.  All samples of a batch go through a phase
-before the next is loaded.
+before the next is loaded.  The phases of a loop are run in turns, block by block of steps; the
+caller keeps their states in between.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from snnc.ir.arrays import IntArray, size_of
 from snnc.ir.nodes import Input, Output
-from snnc.ir.phased import Member, PhasedDeployment
+from snnc.ir.phased import Member, PhasedDeployment, origin
 from snnc.ir.subnetwork import replayed
 from snnc.simulators.inputs import check_inputs
 from snnc.simulators.result import Events, RunResult
 
 RunPhase = Callable[[int, dict[str, IntArray], tuple[str, ...]], RunResult]
-"""Runs one phase on its inputs and returns outputs, counts, and the spikes of the populations."""
+"""Runs one phase on its inputs and returns outputs, counts, and the spikes of the populations; of a
+phase in a loop the next block, from the state in which the last one ended."""
+Span = tuple[int, int]
+"""First and last-but-one step."""
 
 
 def run_phases(
@@ -33,7 +37,7 @@ def run_phases(
     Args:
         program: the phases.
         inputs: by input name of the whole network, integers [samples, steps, *shape].
-        run: called once per phase, in order.
+        run: called once per phase, in order; in a loop once per phase and block.
         record: populations of the whole network whose spikes are returned; None records all.
 
     Returns:
@@ -47,16 +51,32 @@ def run_phases(
     host = _Host(program, data, samples, steps)
     populations = [node.name for node in program.network.populations]
     wanted = set(populations if record is None else record)
-    for number, phase in enumerate(program.phases):
+    for number, span in turns(program, steps):
         shown = [m for m in program.owned(number) if m.population in wanted]
-        fed = {node.name: host.input(number, node.name) for node in phase.network.of_type(Input)}
+        inputs_here = program.phases[number].network.of_type(Input)
+        fed = {node.name: host.input(node.name, span) for node in inputs_here}
         result = run(number, fed, tuple(member.name for member in shown))
-        host.take(number, result, shown)
+        host.take(number, result, shown, span)
     outputs = {}
     for output in program.network.of_type(Output):
         outputs[output.name] = host.whole(output.inputs[0])
     spikes = {name: Events.join(host.events[name]) for name in populations if name in wanted}
     return RunResult(outputs, spikes, {name: host.counts[name] for name in populations})
+
+
+def turns(program: PhasedDeployment, steps: int) -> Iterator[tuple[int, Span]]:
+    """Phases and the steps they run, in the order in which they are loaded."""
+    number = 0
+    while number < len(program.phases):
+        loop = program.loop_of(number)
+        if loop is None:
+            yield number, (0, steps)
+            number += 1
+            continue
+        for first in range(0, steps, loop.block):
+            for inner in range(loop.first, loop.last):
+                yield inner, (first, min(first + loop.block, steps))
+        number = loop.last
 
 
 @dataclass(eq=False)
@@ -79,35 +99,45 @@ class _Host:
         network = self.program.network
         outputs = {output.inputs[0] for output in network.of_type(Output)}
         self._until = dict.fromkeys(outputs, len(self.program.phases))
-        self._plays = [replayed(network, phase.network) for phase in self.program.phases]
-        for number, played in enumerate(self._plays):
-            for name in played.values():
-                self._until[name] = max(self._until.get(name, 0), number)
+        for number, phase in enumerate(self.program.phases):
+            loop = self.program.loop_of(number)
+            until = number if loop is None else loop.last - 1
+            for name in replayed(network, phase.network).values():
+                self._until[name] = max(self._until.get(name, 0), until)
 
-    def input(self, phase: int, name: str) -> IntArray:
-        """What an input of a phase plays in."""
-        population = self._plays[phase].get(name)
-        return self.data[name] if population is None else self.whole(population)
+    def input(self, name: str, span: Span) -> IntArray:
+        """What an input of a phase plays in, in these steps; nothing before the first."""
+        source, late = origin(self.program.network, name)
+        values = self.data[source] if source in self.data else self.whole(source)
+        first, last = span[0] - late, span[1] - late
+        if first >= 0:
+            return values[:, first:last]
+        nothing = np.zeros((self.samples, min(-first, last - first), *values.shape[2:]), np.int64)
+        return np.concatenate([nothing, values[:, : max(last, 0)]], axis=1)
 
     def whole(self, population: str) -> IntArray:
         """[samples, steps, *shape] of a population as far as it has run."""
+        if population not in self.raster:  # of a loop that has just begun
+            self._begin(population)
         raster = self.raster[population]
         return raster.reshape(self.samples, self.steps, *self.program.network.shapes[population])
 
-    def take(self, phase: int, result: RunResult, shown: list[Member]) -> None:
-        """Keep what a phase sent."""
+    def take(self, phase: int, result: RunResult, shown: list[Member], span: Span) -> None:
+        """Keep what a phase sent in these steps."""
+        loop = self.program.loop_of(phase)
         for member in self.program.owned(phase):
             name = member.population
-            if self._until.get(name, -1) > phase:
-                self._keep(member, self._sent(phase, member, result))
+            if self._until.get(name, -1) > phase or (loop is not None and name in self._until):
+                self._keep(member, self._sent(phase, member, result), span)
             count = result.spike_counts[member.name]
             self.counts[name] = self.counts.get(name, 0) + count
         for member in shown:
             self.events.setdefault(member.population, []).append(
-                self._renamed(member, result.spikes[member.name])
+                self._renamed(member, result.spikes[member.name], span[0])
             )
-        for name in [n for n in self.raster if self._until[n] <= phase]:
-            del self.raster[name]
+        if span[1] == self.steps:
+            for name in [n for n in self.raster if self._until[n] <= phase]:
+                del self.raster[name]
 
     def _sent(self, phase: int, member: Member, result: RunResult) -> IntArray:
         if member.sent in result.outputs:
@@ -115,19 +145,24 @@ class _Host:
         readers = self.program.phases[phase].network.of_type(Output)
         return next(result.outputs[o.name] for o in readers if o.inputs[0] == member.name)
 
-    def _keep(self, member: Member, values: IntArray) -> None:
+    def _begin(self, name: str) -> None:
+        size = size_of(self.program.network.shapes[name])
+        self.raster[name] = np.zeros((self.samples, self.steps, size), np.int64)
+
+    def _keep(self, member: Member, values: IntArray, span: Span) -> None:
         name, shape = member.population, self.program.network.shapes[member.population]
-        flat = values.reshape(self.samples, self.steps, -1)
-        if member.part is None:
+        flat = values.reshape(self.samples, span[1] - span[0], -1)
+        if member.part is None and span == (0, self.steps):
             self.raster[name] = flat
             return
         if name not in self.raster:
-            empty = np.zeros((self.samples, self.steps, size_of(shape)), np.int64)
-            self.raster[name] = empty
-        self.raster[name][:, :, member.neurons(shape)] = flat
+            self._begin(name)
+        self.raster[name][:, span[0] : span[1], member.neurons(shape)] = flat
 
-    def _renamed(self, member: Member, events: Events) -> Events:
-        if member.part is None:
+    def _renamed(self, member: Member, events: Events, before: int) -> Events:
+        if member.part is None and not before:
             return events
-        place = (events.index + member.part[0]).astype(np.int32)
-        return Events(events.sample, events.step, place, events.value)
+        first = member.part[0] if member.part is not None else 0
+        place = (events.index + first).astype(np.int32)
+        step = (events.step + before).astype(events.step.dtype)
+        return Events(events.sample, step, place, events.value)

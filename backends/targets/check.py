@@ -68,6 +68,14 @@ def _topology(target: Target) -> Iterator[str]:
         size = (width, height, topology.cores_per_router)
         if any(not 0 <= place < limit for place, limit in zip(defect, size, strict=True)):
             yield f"topology.defects: {defect} is outside the grid"
+    if topology.broken_chip_links and topology.links != "mesh":
+        yield (
+            f"topology.broken_chip_links: routes of a {topology.links} go round both ways, so a "
+            "rectangle without broken borders would not hold them; leave out the chips (--chips)"
+        )
+    for (ax, ay), (bx, by) in topology.broken_chip_links:
+        if min(ax, ay, bx, by) < 0 or abs(ax - bx) + abs(ay - by) != 1:
+            yield f"topology.broken_chip_links: {(ax, ay)} and {(bx, by)} are no neighbours"
 
 
 def _positive(target: Target) -> Iterator[tuple[str, Quantity]]:

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from snnc.backends.targets.capacity import weight_bits
+from snnc.compiler.intervals import interval
 from snnc.compiler.legalize.findings import Finding, assumed, refused
 from snnc.compiler.wire import Preference, choose
-from snnc.ir.expand import Projection, expand
+from snnc.ir.arrays import IntArray
+from snnc.ir.expand import Projection
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input, Output
+from snnc.ir.shared_expansion import SharedProjection, expand_large
 from snnc.ir.target import Target
 from snnc.ir.types import ValueType
 
@@ -40,18 +43,30 @@ def synapses(network: IntegerNetwork, target: Target) -> Iterator[Finding]:
     """Weights as the synapses see them, after pools and sums are multiplied out."""
     if any(not isinstance(network.node[o.inputs[0]], Neuron) for o in network.of_type(Output)):
         return  # legalize adds the readouts first
-    projections = expand(network).projections
+    projections = expand_large(network).projections
     for node in network.populations:
         mine = [p for p in projections if p.population == node.name]
         yield from _width(node, mine, target)
         yield from _distinct(node, mine, target)
+        yield from _sums(network, node, mine, target)
 
 
-def _width(node: Neuron, mine: list[Projection], target: Target) -> Iterator[Finding]:
+AnyProjection = Projection | SharedProjection
+
+
+def _weights(projection: AnyProjection) -> IntArray:
+    """All weights, those of shared rows once."""
+    if isinstance(projection, SharedProjection):
+        return projection.rows.weight.astype(np.int64)
+    return projection.weight
+
+
+def _width(node: Neuron, mine: list[AnyProjection], target: Target) -> Iterator[Finding]:
     form = target.core.weight
     largest = (1 << (max(form.bits) - int(form.signed))) - 1
     for projection in mine:
-        low, high = projection.weight.min(initial=0), projection.weight.max(initial=0)
+        weight = _weights(projection)
+        low, high = weight.min(initial=0), weight.max(initial=0)
         if max(-low, high) > largest:
             yield refused(
                 node,
@@ -66,7 +81,7 @@ def _width(node: Neuron, mine: list[Projection], target: Target) -> Iterator[Fin
                 f"and weights of {target.id} have no sign",
                 "train with weights that are not negative, or choose another target",
             )
-    most = max((int(np.abs(p.weight).max(initial=0)) for p in mine), default=0)
+    most = max((int(np.abs(_weights(p)).max(initial=0)) for p in mine), default=0)
     if most <= largest and weight_bits(target, most, node.input_shift) is None:
         yield refused(
             node,
@@ -75,13 +90,14 @@ def _width(node: Neuron, mine: list[Projection], target: Target) -> Iterator[Fin
         )
 
 
-def _distinct(node: Neuron, mine: list[Projection], target: Target) -> Iterator[Finding]:
+def _distinct(node: Neuron, mine: list[AnyProjection], target: Target) -> Iterator[Finding]:
     """A neuron has few weight registers on some chips; all its synapses share them."""
     form = target.core.weight
     limit = form.axon_types or form.distinct_per_neuron
     if limit is None or not mine:
         return
-    pairs = np.concatenate([np.stack([p.target.astype(np.int64), p.weight]) for p in mine], axis=1)
+    plain = [p.plain() if isinstance(p, SharedProjection) else p for p in mine]
+    pairs = np.concatenate([np.stack([p.target.astype(np.int64), p.weight]) for p in plain], axis=1)
     distinct = np.bincount(np.unique(pairs, axis=1)[0], minlength=1)
     if distinct.max() > limit:
         yield refused(
@@ -90,3 +106,38 @@ def _distinct(node: Neuron, mine: list[Projection], target: Target) -> Iterator[
             f"{', '.join(sorted({p.source for p in mine}))}, {target.id} has {limit}",
             "lower --weight-bits (2 bits have 3 values)",
         )
+
+
+def _sums(
+    network: IntegerNetwork, node: Neuron, mine: list[AnyProjection], target: Target
+) -> Iterator[Finding]:
+    """What arrives in a step, against the register in which it is added up."""
+    bits = target.neuron.accumulator_bits
+    # What only adds up and wraps is the same modulo its width, however the input came together.
+    if bits is None or (node.accumulates and node.current_range.overflow == "wrap"):
+        return
+    limit = 1 << (bits - 1)
+    low, high = interval(network.node, node.inputs[0], network.types)
+    if _fits(low, high, node, limit):
+        return
+    # An element that comes on two ways counts twice above; synapse by synapse it does not.
+    low, high = np.zeros(node.size, np.int64), np.zeros(node.size, np.int64)
+    for projection in mine:
+        plain = projection.plain() if isinstance(projection, SharedProjection) else projection
+        sent = network.types[projection.source]
+        ends = plain.weight * np.int64(sent.low), plain.weight * np.int64(sent.high)
+        np.add.at(low, plain.target, np.minimum(*ends))
+        np.add.at(high, plain.target, np.maximum(*ends))
+    if not _fits(low, high, node, limit):
+        below, above = int(low.min()) << node.input_shift, int(high.max()) << node.input_shift
+        yield refused(
+            node,
+            f"sums of {below} to {above} in one step, and {bits}-bit registers of {target.id} "
+            f"hold {-limit} to {limit - 1}",
+            "lower --weight-bits, or split the layer's inputs",
+        )
+
+
+def _fits(low: IntArray, high: IntArray, node: Neuron, limit: int) -> bool:
+    shift = node.input_shift
+    return int(low.min()) << shift >= -limit and int(high.max()) << shift < limit

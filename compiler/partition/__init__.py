@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from snnc.compiler.hypergraph import Engine
 from snnc.compiler.options import Partitioner
 from snnc.compiler.partition import explain
 from snnc.compiler.partition.bounds import core_bound
-from snnc.compiler.partition.hypergraph import Engine
 from snnc.compiler.partition.irregular import blocks, worth_trying
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.pack import Packing, pack
@@ -42,7 +42,12 @@ class Partition:
 
 
 def partition(
-    meter: Meter, chips: int = 1, seed: int = 0, partitioner: Partitioner = "auto"
+    meter: Meter,
+    chips: int = 1,
+    seed: int = 0,
+    partitioner: Partitioner = "auto",
+    apart: IntArray | None = None,
+    price: tuple[float, float] | None = None,
 ) -> Partition:
     """Cut populations into clusters and share cores between small ones.
 
@@ -52,6 +57,9 @@ def partition(
         seed: of the solvers.
         partitioner: which populations are also cut as hypergraphs: "auto" (those without
             geometry, by the own engine), "tiles" (none), or all by the engine named.
+        apart: [populations] numbers; populations with different ones share no core.
+        price: of a core and of a packet to one, to be minimised as far as the cores last; None:
+            fewest cores, then fewest packets.
 
     Raises:
         CapacityError: a neuron fits no core, output axons cannot suffice, or cores run out.
@@ -59,9 +67,14 @@ def partition(
     """
     available = explain.cores_per_chip(meter.limits.target) * chips
     try:
-        return _by_tilings(meter, chips, seed, partitioner)
+        if price is not None:
+            try:
+                return _by_tilings(meter, chips, seed, partitioner, apart, price)
+            except CapacityError:
+                pass  # then with the fewest cores
+        return _by_tilings(meter, chips, seed, partitioner, apart)
     except CapacityError as error:
-        if meter.wiring.neurons > MOST_NEURONS:
+        if meter.wiring.neurons > MOST_NEURONS or apart is not None:
             raise
         exact = _exactly(meter, seed)
         if exact is not None and exact.cores <= available:
@@ -76,10 +89,17 @@ def partition(
         ) from None
 
 
-def _by_tilings(meter: Meter, chips: int, seed: int, partitioner: Partitioner) -> Partition:
-    selection = _choose(meter, seed, partitioner)
+def _by_tilings(
+    meter: Meter,
+    chips: int,
+    seed: int,
+    partitioner: Partitioner,
+    apart: IntArray | None,
+    price: tuple[float, float] | None = None,
+) -> Partition:
+    selection = _choose(meter, seed, partitioner, price)
     bound, binding = core_bound(meter, range(len(meter.wiring.populations)))
-    packing = pack(meter, selection.tilings, bound, seed)
+    packing = pack(meter, selection.tilings, bound, seed, apart)
     core = _renumber(_neuron_core(selection.tilings, packing))
     report = _report(meter, selection, packing, bound, binding)
     target = meter.limits.target
@@ -133,12 +153,14 @@ def _rank(tilings: Sequence[Tiling]) -> IntArray:
     return np.concatenate(parts)
 
 
-def _choose(meter: Meter, seed: int, partitioner: Partitioner) -> Selection:
+def _choose(
+    meter: Meter, seed: int, partitioner: Partitioner, price: tuple[float, float] | None
+) -> Selection:
     """One tiling per population; finer ones are added while output axons do not suffice."""
     populations = range(len(meter.wiring.populations))
     options = [_options(meter, p, seed, partitioner) for p in populations]
     for _ in range(REPAIR_ROUNDS):
-        selection = select(meter, options, seed)
+        selection = select(meter, options, seed, price)
         if selection is not None:
             return selection
         for population, tilings in enumerate(options):

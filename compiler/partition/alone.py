@@ -56,12 +56,10 @@ def _rows_by_delay(meter: Meter, population: int) -> dict[int, IntArray]:
     """[neurons] synapses by extra delay."""
     fanin = meter.wiring.fanin[population]
     size = meter.wiring.populations[population].size
-    delays = np.unique(fanin.delay)
-    if delays.size == 1:
+    if not np.any(fanin.delay != fanin.delay[:1]):
         here = slice(meter.first[population], meter.first[population + 1])
-        return {int(delays[0]): meter.fan_in[here]}
-    late = np.repeat(fanin.delay, np.diff(fanin.row_ptr))
-    return {int(d): np.bincount(fanin.target[late == d], minlength=size) for d in delays}
+        return {int(delay): meter.fan_in[here] for delay in fanin.delay[:1]}
+    return fanin.fan_in_by_delay(size)
 
 
 def _lone_row(meter: Meter, population: int, wall: str, delay: int) -> int:

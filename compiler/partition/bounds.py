@@ -35,16 +35,19 @@ def _totals(meter: Meter, populations: range) -> Mapping[str, IntArray]:
         "n_compartments": int(np.dot(neurons, cost)),
         "n_synapses": sum(meter.wiring.fanin[p].synapses for p in populations),
         "state_bytes": sum(neurons) * meter.limits.target.core.state_bytes,
-        "n_axons_in": _axons(meter, populations),
     }
+    if any("n_axons_in" in wall.names for wall in meter.limits.walls):
+        totals["n_axons_in"] = _axons(meter, populations)
     return {name: np.array([value]) for name, value in totals.items()}
 
 
 def _axons(meter: Meter, populations: range) -> int:
     """Distinct (source, delay): each needs an input axon on at least one core."""
     wiring = meter.wiring
-    keys = np.concatenate([wiring.axon_key(wiring.fanin[p]) for p in populations])
-    return int(np.unique(keys).size)
+    heard = np.zeros(wiring.sources.total * wiring.signs * wiring.delays, bool)
+    for population in populations:
+        heard[wiring.axon_key(wiring.fanin[population])] = True
+    return int(np.count_nonzero(heard))
 
 
 def _need(meter: Meter, wall: Limit, totals: Mapping[str, IntArray], populations: range) -> float:

@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 
+from snnc.compiler.hypergraph import Engine, Hypergraph, divide, induced
 from snnc.compiler.options import Partitioner
 from snnc.compiler.partition.alone import alone, fill
-from snnc.compiler.partition.hypergraph import Engine, Hypergraph, divide, induced
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.tiling import Tiling, measure
+from snnc.compiler.partition.wiring import written_out
 from snnc.ir.arrays import IntArray
 from snnc.ir.jit import lean_kernel
 
@@ -33,7 +34,7 @@ def worth_trying(meter: Meter, population: int, partitioner: Partitioner, found:
     fanin, node = meter.wiring.fanin[population], meter.wiring.populations[population]
     if partitioner != "auto":
         return fanin.synapses > 0
-    possible = (fanin.row_ptr.size - 1) * node.size
+    possible = fanin.axons * node.size
     sparse = fanin.synapses < DENSE * possible
     return len(node.shape) <= 1 and sparse and fanin.synapses <= MOST_PINS
 
@@ -67,7 +68,7 @@ def traffic_graph(meter: Meter, population: int) -> tuple[Hypergraph, int]:
     Returns:
         The hypergraph, and the capacity of a block in its vertex weights.
     """
-    wiring, fanin = meter.wiring, meter.wiring.fanin[population]
+    wiring, fanin = meter.wiring, written_out(meter.wiring.fanin[population])
     size = wiring.populations[population].size
     sender = fanin.source - wiring.first_neuron - int(meter.first[population])
     sender = np.where((sender >= 0) & (sender < size), sender, -1)

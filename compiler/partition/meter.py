@@ -38,7 +38,7 @@ class Meter:
         target = self.limits.target
         widest = max(target.core.weight.bits)
         return tuple(
-            weight_bits(target, int(np.abs(f.weight).max(initial=0)), node.input_shift) or widest
+            weight_bits(target, f.largest, node.input_shift) or widest
             for f, node in zip(self.wiring.fanin, self.wiring.populations, strict=True)
         )
 
@@ -58,7 +58,7 @@ class Meter:
     def fan_in(self) -> IntArray:
         """[neurons] synapses per neuron."""
         parts = [
-            np.bincount(f.target, minlength=p.size)
+            f.fan_in(p.size)
             for f, p in zip(self.wiring.fanin, self.wiring.populations, strict=True)
         ]
         return np.concatenate(parts)
@@ -77,7 +77,7 @@ class Meter:
     ) -> dict[str, IntArray]:
         """All counts of clusters of one population, except what depends on its consumers."""
         counts = self.body(population, label, clusters)
-        counts["n_axons_in"] = np.bincount(pieces.cluster, minlength=clusters)
+        counts["n_axons_in"] = pieces.per_cluster(clusters)
         return self.recount(population, counts, pieces)
 
     def body(self, population: int, label: IntArray, clusters: int) -> dict[str, IntArray]:
@@ -104,13 +104,33 @@ class Meter:
 
     def hopeless(self, population: int, label: IntArray, clusters: int) -> bool:
         """Already the neurons and the bare number of synapses break a limit."""
-        counts = self.body(population, label, clusters)
+        return self._broken(population, self.body(population, label, clusters))
+
+    def too_large(self, population: int, neurons: IntArray, synapses: IntArray) -> bool:
+        """As ``hopeless``, for clusters of which only neurons and synapses are known."""
+        none = np.zeros(neurons.size, np.int64)
+        counts: dict[str, IntArray] = {
+            "n_neurons": neurons,
+            "n_compartments": neurons * int(self.neuron_cost[population]),
+            "n_axons_in": none,
+            "n_axons_out": none,
+            "n_synapses": synapses,
+            "max_fan_in": none,
+            "max_targets_per_neuron": none,
+            "weight_bits": np.full(neurons.size, self.bits[population]),
+            "state_bytes": neurons * self.limits.target.core.state_bytes,
+        }
+        counts |= dict.fromkeys(self.tables, none)
+        return self._broken(population, counts)
+
+    def _broken(self, population: int, counts: dict[str, IntArray]) -> bool:
+        """A limit is broken even if rows cost the least they can."""
         for wall in self.limits.walls:
             if wall.per_axon:
                 least = self.synapse_cost(wall, population)
                 counts[wall.name] = np.floor(counts["n_synapses"] * least).astype(np.int64)
             elif wall.per_row:
-                counts[wall.name] = np.zeros(clusters, np.int64)
+                counts[wall.name] = np.zeros_like(counts["n_neurons"])
         return not self.limits.fits(counts).all()
 
     def synapse_cost(self, wall: Limit, population: int) -> float:
@@ -139,7 +159,7 @@ class Meter:
     def recount(self, population: int, counts: Counts, pieces: Pieces) -> dict[str, IntArray]:
         """The counts of the same clusters with rows of other spans."""
         trial = dict(counts)
-        delay = self.wiring.fanin[population].delay[pieces.axon]
+        delay = self.wiring.fanin[population].piece_delay[pieces.axon]
         shift = np.full(delay.size, self.wiring.populations[population].input_shift)
         self.add_rows(trial, pieces, delay, shift)
         return trial
@@ -164,6 +184,14 @@ class Meter:
         wide = {"dense", "bitmask"}
         return any(wide & set(wall.per_axon) for wall in self.limits.walls)
 
+    @cached_property
+    def rows_matter(self) -> bool:
+        """Whether a limit asks for more of a core's rows than how many synapses they have."""
+        return any(
+            wall.per_axon or (wall.table and wall.per_row) or "n_axons_in" in wall.names
+            for wall in self.limits.walls
+        )
+
     def add_rows(
         self, counts: dict[str, IntArray], pieces: Pieces, delay: IntArray, shift: IntArray
     ) -> None:
@@ -173,22 +201,24 @@ class Meter:
         for wall in self.limits.walls:
             if wall.per_axon:
                 cost, choice = self.row_cost(wall, counts, pieces, delay)
-                counts[wall.name] = _sum(pieces.cluster, cost, clusters)
+                counts[wall.name] = pieces.per_cluster(clusters, cost)
+        formats = [wall for wall in self.limits.walls if wall.table and wall.per_row]
+        if not formats:
+            return
         columns = {
             "encoding": choice,
             "delay_bits": delay_bits(delay),
             "weight_exponent": shift,
             "weight_bits": counts["weight_bits"][pieces.cluster],
         }
-        for wall in self.limits.walls:
-            if wall.table and wall.per_row:
-                kind: IntArray = np.zeros(choice.size, np.int64)
-                for word in wall.table:
-                    kind = _compact(kind * 64 + columns[word])
-                kinds = int(kind.max(initial=0)) + 1
-                present = np.zeros((clusters, kinds), bool)
-                present[pieces.cluster, kind] = True
-                counts[wall.name] = present.sum(axis=1)
+        for wall in formats:
+            kind: IntArray = np.zeros(choice.size, np.int64)
+            for word in wall.table:
+                kind = _compact(kind * 64 + columns[word])
+            kinds = int(kind.max(initial=0)) + 1
+            present = np.zeros((clusters, kinds), bool)
+            present[pieces.cluster, kind] = True
+            counts[wall.name] = present.sum(axis=1)
 
     def row_cost(
         self,

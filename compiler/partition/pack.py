@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from ortools.sat.python import cp_model
 
 from snnc.compiler.partition.limits import Counts
@@ -21,6 +22,8 @@ SOLVER_EFFORT = 1.0
 SUMMED = (
     "n_neurons", "n_compartments", "n_axons_out", "n_synapses", "state_bytes",
 )  # fmt: skip
+LARGEST = ("max_fan_in", "max_targets_per_neuron", "weight_bits")
+BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,9 +44,11 @@ class Clusters:
     population: IntArray
     number: IntArray
     counts: dict[str, IntArray]
+    apart: IntArray | None = None
+    """[populations] classes that may not share a core; None: all may."""
 
     @staticmethod
-    def of(meter: Meter, tilings: Sequence[Tiling]) -> Clusters:
+    def of(meter: Meter, tilings: Sequence[Tiling], apart: IntArray | None = None) -> Clusters:
         """The clusters of these tilings, with the output axons they need towards each other."""
         population = np.concatenate([np.full(t.clusters, t.population) for t in tilings])
         number = np.concatenate([np.arange(t.clusters) for t in tilings])
@@ -53,7 +58,7 @@ class Clusters:
             [sum((pairs_sent(meter, t, c) for c in tilings), np.zeros(t.clusters, np.int64))
              for t in tilings]
         )  # fmt: skip
-        return Clusters(meter, tilings, population, number, counts)
+        return Clusters(meter, tilings, population, number, counts, apart)
 
     @property
     def size(self) -> int:
@@ -75,29 +80,36 @@ class Clusters:
         where = tiling.pieces.cluster
         k = self.number[cluster]
         part = slice(*np.searchsorted(where, [k, k + 1]))
+        wiring, fanin = self.meter.wiring, self.meter.wiring.fanin[tiling.population]
+        axon, piece = fanin.members(tiling.pieces.axon[part])
         pieces = Pieces(
-            where[part],
-            tiling.pieces.axon[part],
-            tiling.pieces.count[part],
-            tiling.pieces.span[part],
-            tiling.pieces.first[part],
+            where[part][piece],
+            axon,
+            tiling.pieces.count[part][piece],
+            tiling.pieces.span[part][piece],
+            tiling.pieces.first[part][piece],
         )
-        wiring = self.meter.wiring
-        key = wiring.axon_key(wiring.fanin[tiling.population])[pieces.axon]
+        key = wiring.axon_key(fanin, axon)
         shift = wiring.populations[tiling.population].input_shift
         return key, pieces, shift
 
     def together(self, members: list[int]) -> Counts:
-        """Exact counts of one core holding these clusters in rising order ([1] each)."""
+        """Exact counts of one core holding these clusters in rising order ([1] each).
+
+        Where no limit asks for rows, they are not merged, and input axons are only added up.
+        """
         members = sorted(members)
         counts = {n: self.counts[n][members].sum(keepdims=True) for n in SUMMED}
-        for name in ("max_fan_in", "max_targets_per_neuron", "weight_bits"):
+        for name in LARGEST:
             counts[name] = self.counts[name][members].max(keepdims=True)
+        for name, profile in self.meter.tables.items():
+            counts[name] = np.array([np.unique(profile[self._neurons(members)]).size])
+        if not self.meter.rows_matter:
+            counts["n_axons_in"] = self.counts["n_axons_in"][members].sum(keepdims=True)
+            return counts
         key, count, low, high, shift = self._merged_rows(members)
         counts["n_axons_in"] = np.array([key.size])
         pieces = Pieces(np.zeros(key.size, np.int64), key, count, high - low, low)
-        for name, profile in self.meter.tables.items():
-            counts[name] = np.array([np.unique(profile[self._neurons(members)]).size])
         self.meter.add_rows(counts, pieces, key % self.meter.wiring.delays, shift)
         return counts
 
@@ -130,13 +142,16 @@ class Clusters:
         return np.concatenate(parts)
 
 
-def pack(meter: Meter, tilings: Sequence[Tiling], bound: int, seed: int) -> Packing:
+def pack(
+    meter: Meter, tilings: Sequence[Tiling], bound: int, seed: int, apart: IntArray | None = None
+) -> Packing:
     """Put clusters on as few cores as possible; every shared core is measured exactly.
 
     Args:
         bound: cores that are needed at least; reaching it proves the packing optimal.
+        apart: [populations] numbers; populations with different ones share no core.
     """
-    clusters = Clusters.of(meter, tilings)
+    clusters = Clusters.of(meter, tilings, apart)
     core = _first_fit(clusters)
     cores = int(core.max(initial=-1)) + 1
     if cores <= bound:
@@ -147,12 +162,45 @@ def pack(meter: Meter, tilings: Sequence[Tiling], bound: int, seed: int) -> Pack
 
 
 def _compatible(clusters: Clusters) -> IntArray:
-    """[clusters] classes that may share a core: one weight exponent per row."""
+    """[clusters] classes that may share a core: one weight exponent per row, one pinned place."""
     exponents = any("weight_exponent" in w.table for w in clusters.meter.limits.walls)
-    if not exponents:
-        return np.zeros(clusters.size, np.int64)
-    shift = np.array([p.input_shift for p in clusters.meter.wiring.populations])
-    return shift[clusters.population]
+    kind = np.zeros(clusters.size, np.int64)
+    if exponents:
+        shift = np.array([p.input_shift for p in clusters.meter.wiring.populations])
+        kind = shift[clusters.population]
+    if clusters.apart is not None:
+        kind = kind * (int(clusters.apart.max(initial=0)) + 1) + clusters.apart[clusters.population]
+    return kind
+
+
+@dataclass(frozen=True, eq=False)
+class _Held:
+    """The counts of all cores in the making, but for those of rows and tables; changed in place."""
+
+    counts: dict[str, IntArray]
+
+    @staticmethod
+    def nothing(clusters: Clusters) -> _Held:
+        """As many empty cores as there are clusters."""
+        return _Held({name: np.zeros(clusters.size, np.int64) for name in (*SUMMED, *LARGEST)})
+
+    def put(self, clusters: Clusters, core: int, cluster: int) -> None:
+        """Add a cluster to a core."""
+        for name, held in self.counts.items():
+            more = clusters.counts[name][cluster]
+            held[core] = held[core] + more if name in SUMMED else max(held[core], more)
+
+    def fits(self, clusters: Clusters, cores: IntArray, cluster: int) -> BoolArray:
+        """[cores] no limit that needs neither rows nor tables is broken by one cluster more."""
+        counts = {}
+        for name, held in self.counts.items():
+            more = clusters.counts[name][cluster]
+            counts[name] = held[cores] + more if name in SUMMED else np.maximum(held[cores], more)
+        good: BoolArray = np.ones(cores.size, bool)
+        for wall in clusters.meter.limits.walls:
+            if wall.names and wall.names <= counts.keys():
+                good &= clusters.meter.limits.use(wall, counts) <= wall.capacity
+        return good
 
 
 def _first_fit(clusters: Clusters) -> IntArray:
@@ -163,27 +211,32 @@ def _first_fit(clusters: Clusters) -> IntArray:
     fill = (usage / np.maximum(capacity, 1)).max(axis=1, initial=0)
     kind = _compatible(clusters)
     core = np.full(clusters.size, -1, np.int64)
-    load = np.zeros((0, capacity.size))
+    load = np.zeros((clusters.size, capacity.size))
+    core_kind = np.zeros(clusters.size, np.int64)
     members: list[list[int]] = []
-    core_kind: list[int] = []
+    held = _Held.nothing(clusters)
     for cluster in np.argsort(-fill, kind="stable"):
+        used = len(members)
         hopeful = np.flatnonzero(
-            (load + usage[cluster] <= capacity).all(axis=1)
-            & (np.array(core_kind, np.int64) == kind[cluster])
+            (load[:used] + usage[cluster] <= capacity).all(axis=1)
+            & (core_kind[:used] == kind[cluster])
         )
+        hopeful = hopeful[held.fits(clusters, hopeful, cluster)]
         fullness = (load[hopeful] / np.maximum(capacity, 1)).max(axis=1, initial=0)
         for bin_ in hopeful[np.argsort(-fullness, kind="stable")]:
             counts = clusters.together([*members[bin_], int(cluster)])
             if limits.fits(counts).all():
                 members[bin_].append(int(cluster))
+                held.put(clusters, int(bin_), cluster)
                 load[bin_] = [limits.use(w, counts)[0] for w in limits.walls]
                 core[cluster] = bin_
                 break
         else:
-            core[cluster] = len(members)
+            core[cluster] = used
+            held.put(clusters, used, cluster)
             members.append([int(cluster)])
-            core_kind.append(int(kind[cluster]))
-            load = np.concatenate([load, usage[[cluster]]])
+            core_kind[used] = kind[cluster]
+            load[used] = usage[cluster]
     return core
 
 

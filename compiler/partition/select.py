@@ -18,8 +18,10 @@ from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.tiling import Tiling
 from snnc.compiler.solver import new_solver
 from snnc.ir.arrays import IntArray
+from snnc.ir.errors import CapacityError
 
 TRAFFIC_SCALE = 10_000
+PRICE_SCALE = 10**12  # of the dearest choice
 SOLVER_EFFORT = 5.0  # deterministic time: equal inputs give equal answers
 
 
@@ -31,8 +33,20 @@ class Selection:
     status: str
 
 
-def select(meter: Meter, options: Sequence[Sequence[Tiling]], seed: int) -> Selection | None:
-    """Pick one tiling per population, or None when no combination has enough output axons."""
+def select(
+    meter: Meter,
+    options: Sequence[Sequence[Tiling]],
+    seed: int,
+    price: tuple[float, float] | None = None,
+) -> Selection | None:
+    """Pick one tiling per population, or None when no combination has enough output axons.
+
+    Args:
+        price: of a cluster and of a packet to one; None: fewest clusters, then fewest packets.
+
+    Raises:
+        CapacityError: the solver's time ended without an answer.
+    """
     model = cp_model.CpModel()
     chosen = [[model.new_bool_var("") for _ in tilings] for tilings in options]
     for variables in chosen:
@@ -42,10 +56,19 @@ def select(meter: Meter, options: Sequence[Sequence[Tiling]], seed: int) -> Sele
             _limit_outputs(model, meter, options, chosen, tiling, chosen[population][number])
     if meter.limits.target.core.max_targets_per_neuron is not None:
         _limit_targets(model, meter, options, chosen)
-    model.minimize(_objective(meter, options, chosen))
+    model.minimize(_objective(meter, options, chosen, price))
     solver = new_solver(seed)
     solver.parameters.max_deterministic_time = SOLVER_EFFORT
     status = solver.solve(model)
+    if status == cp_model.UNKNOWN:
+        raise CapacityError(
+            "the solver found no choice of tilings in its time, and no proof that there is none",
+            where=", ".join(node.name for node in meter.wiring.populations[:6]),
+            found=f"{sum(map(len, options))} candidates for {len(options)} populations",
+            allowed=f"{SOLVER_EFFORT:g} units of deterministic solver time",
+            remedy="--partitioner tiles gives it fewer candidates; another --seed another search; "
+            "or choose a target with more output axons",
+        )
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return None
     picked = tuple(
@@ -56,12 +79,28 @@ def select(meter: Meter, options: Sequence[Sequence[Tiling]], seed: int) -> Sele
 
 
 def _objective(
-    meter: Meter, options: Sequence[Sequence[Tiling]], chosen: Sequence[Sequence[Any]]
+    meter: Meter,
+    options: Sequence[Sequence[Tiling]],
+    chosen: Sequence[Sequence[Any]],
+    price: tuple[float, float] | None,
 ) -> Any:
     """Clusters first; the rate-weighted number of (source, cluster) pairs breaks ties."""
     rate = meter.wiring.rate
-    traffic = [[float((rate * t.reach).sum()) for t in tilings] for tilings in options]
+    traffic = [
+        [float((rate[t.reach_start : t.reach_start + t.reach.size] * t.reach).sum()) for t in some]
+        for some in options
+    ]
     total = sum(max(values) for values in traffic) or 1.0
+    if price is not None:
+        core, packet = price
+        packet = packet or core / (1_000 * total) or 1.0  # packets break ties between cores
+        most = core * sum(max(t.clusters for t in tilings) for tilings in options) + packet * total
+        scale = PRICE_SCALE / (most or 1.0)
+        return sum(
+            round(scale * (core * t.clusters + packet * value)) * variable
+            for tilings, values, variables in zip(options, traffic, chosen, strict=True)
+            for t, value, variable in zip(tilings, values, variables, strict=True)
+        )
     return sum(
         (t.clusters * (TRAFFIC_SCALE + 1) + int(TRAFFIC_SCALE * value / total)) * variable
         for tilings, values, variables in zip(options, traffic, chosen, strict=True)
@@ -97,13 +136,15 @@ def _limit_outputs(
 def pairs_sent(meter: Meter, producer: Tiling, consumer: Tiling) -> IntArray:
     """[clusters of producer] (neuron, destination cluster) pairs towards one consumer."""
     reach = neuron_reach(meter, producer.population, consumer)
+    if not reach.any():
+        return np.zeros(producer.clusters, np.int64)
     return np.bincount(producer.label, weights=reach, minlength=producer.clusters).astype(np.int64)
 
 
 def neuron_reach(meter: Meter, population: int, consumer: Tiling) -> IntArray:
     """[neurons of population] clusters of ``consumer`` each one reaches."""
     first = meter.wiring.first_neuron + meter.first
-    return consumer.reach[first[population] : first[population + 1]]
+    return consumer.reach_of(int(first[population]), int(first[population + 1]))
 
 
 def output_limit(meter: Meter, counts: Counts) -> IntArray | None:
@@ -133,8 +174,10 @@ def _limit_targets(
     flat = [
         (t, v) for ts, vs in zip(options, chosen, strict=True) for t, v in zip(ts, vs, strict=True)
     ]
-    first = meter.wiring.first_neuron
-    reach = np.stack([t.reach[first:] for t, _ in flat], axis=1)
-    for row in np.unique(reach, axis=0):
+    rows = [
+        np.unique(np.stack([neuron_reach(meter, p, t) for t, _ in flat], axis=1), axis=0)
+        for p in range(len(meter.wiring.populations))
+    ]
+    for row in np.unique(np.concatenate(rows), axis=0):
         if row.sum() > most:
             model.add(sum(int(n) * v for n, (_, v) in zip(row, flat, strict=True) if n) <= most)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnc.compiler.partition.wiring import Fanin
-from snnc.ir.arrays import IntArray
+from snnc.compiler.partition.shared_fanin import SharedFanin, cut_groups
+from snnc.compiler.partition.wiring import AnyFanin
+from snnc.ir.arrays import IntArray, sorted_unique
 from snnc.ir.jit import lean_kernel as kernel
 
 
@@ -17,10 +18,11 @@ class Pieces:
 
     Attributes:
         cluster: [pieces] cluster index.
-        axon: [pieces] index into the population's ``Fanin``.
+        axon: [pieces] index into the population's ``Fanin``; of a ``SharedFanin``, the group.
         count: [pieces] synapses of the row within the cluster.
         span: [pieces] neuron slots from the first to the last of them.
         first: [pieces] first slot.
+        times: [pieces] axons that a piece stands for; None: one each.
     """
 
     cluster: IntArray
@@ -28,6 +30,15 @@ class Pieces:
     count: IntArray
     span: IntArray
     first: IntArray
+    times: IntArray | None = None
+
+    def per_cluster(self, clusters: int, value: IntArray | None = None) -> IntArray:
+        """[clusters] sum of a value of every axon (1 if None)."""
+        if self.times is not None:
+            value = self.times if value is None else self.times * value
+        if value is None:
+            return np.bincount(self.cluster, minlength=clusters)
+        return np.bincount(self.cluster, weights=value, minlength=clusters).astype(np.int64)
 
 
 @kernel
@@ -98,7 +109,7 @@ def _cut(
     return cluster, owner, count, low, high
 
 
-def cut(fanin: Fanin, label: IntArray, clusters: int, ranks: IntArray) -> list[Pieces]:
+def cut(fanin: AnyFanin, label: IntArray, clusters: int, ranks: IntArray) -> list[Pieces]:
     """Cut all rows of a population by a cluster label per neuron, for several slot orders.
 
     Args:
@@ -108,9 +119,21 @@ def cut(fanin: Fanin, label: IntArray, clusters: int, ranks: IntArray) -> list[P
         ranks: [orders, neurons] order of the slots within a cluster.
     """
     slot = np.stack([slots(label, clusters, rank) for rank in ranks])
+    if isinstance(fanin, SharedFanin):
+        return _cut_shared(fanin, label, clusters, slot)
     cluster, axon, count, low, high = _cut(fanin.row_ptr, fanin.target, label, slot, clusters)
     return [
         Pieces(cluster, axon, count, last - first + 1, first)
+        for first, last in zip(low, high, strict=True)
+    ]
+
+
+def _cut_shared(fanin: SharedFanin, label: IntArray, clusters: int, slot: IntArray) -> list[Pieces]:
+    ptr, group, count, low, high = cut_groups(fanin.groups, label, slot, clusters)
+    cluster = np.repeat(np.arange(clusters, dtype=np.int32), np.diff(ptr))
+    times = fanin.groups.size[group]
+    return [
+        Pieces(cluster, group, count, last - first + 1, first, times)
         for first, last in zip(low, high, strict=True)
     ]
 
@@ -127,5 +150,5 @@ def slots(label: IntArray, clusters: int, rank: IntArray) -> IntArray:
 def distinct(label: IntArray, key: IntArray, clusters: int) -> IntArray:
     """Number of distinct ``key`` values per cluster."""
     width = int(key.max(initial=0)) + 1
-    pairs = np.unique(label.astype(np.int64) * width + key)
+    pairs = sorted_unique(label.astype(np.int64) * width + key)
     return np.bincount(pairs // width, minlength=clusters)

@@ -10,11 +10,14 @@ import numpy as np
 
 from snnc.compiler.partition.limits import Counts
 from snnc.compiler.partition.meter import Meter
+from snnc.compiler.partition.shared_fanin import SharedFanin
 from snnc.compiler.partition.tally import Pieces, cut
-from snnc.ir.arrays import IntArray, Shape, size_of
+from snnc.compiler.partition.wiring import AnyFanin, Wiring
+from snnc.ir.arrays import IntArray, Shape, size_of, sorted_unique
 
 SPARE_CANDIDATES = 4
 MOST_MEASURED = 40
+PORTION = 4_000_000
 SAVING = 0.8  # no other tiling is expected to need less memory than this share of the leanest
 
 
@@ -29,7 +32,8 @@ class Tiling:
         clusters: number of clusters.
         counts: every count but the output side, [clusters] each.
         pieces: rows cut at the cluster borders.
-        reach: [sources] number of clusters each source id has an axon in.
+        reach: [sources] number of clusters each source id has an axon in, from source id
+            ``reach_start`` on; beyond its end, none.
         method: "tiles", or the hypergraph partitioner the blocks are from.
     """
 
@@ -42,6 +46,18 @@ class Tiling:
     pieces: Pieces
     reach: IntArray
     method: str = "tiles"
+    reach_start: int = 0
+
+    def reach_of(self, first: int, end: int) -> IntArray:
+        """[end - first] clusters that the sources of this range have an axon in."""
+        low, high = self.reach_start, self.reach_start + self.reach.size
+        if low <= first and end <= high:
+            return self.reach[first - low : end - low]
+        result = np.zeros(end - first, np.int64)
+        if first < high and low < end:
+            part = slice(max(first, low) - first, min(end, high) - first)
+            result[part] = self.reach[max(first, low) - low : min(end, high) - low]
+        return result
 
 
 def measure(
@@ -57,11 +73,52 @@ def measure(
         trial = meter.recount(population, counts, other)
         if meter.memory(trial) < meter.memory(counts):
             counts, pieces, rank = trial, other, its_rank
+    start, reach = _reach(meter.wiring, fanin, pieces)
+    return Tiling(population, blocks, label, rank, clusters, counts, pieces, reach, method, start)
+
+
+def _reach(wiring: Wiring, fanin: AnyFanin, pieces: Pieces) -> tuple[int, IntArray]:
+    """(first source id, [sources] clusters each one from there on has an axon in)."""
+    if isinstance(fanin, SharedFanin):
+        return _shared_reach(wiring, fanin, pieces)
     source = fanin.source[pieces.axon]
-    once = meter.wiring.signs == 1 and not _delays_differ(fanin.delay)
+    once = wiring.signs == 1 and not _delays_differ(fanin.delay)
     pairs = source if once else _unique_pairs(source, pieces.cluster)
-    reach = meter.wiring.axons * np.bincount(pairs, minlength=meter.wiring.sources.total)
-    return Tiling(population, blocks, label, rank, clusters, counts, pieces, reach, method)
+    return 0, wiring.axons * np.bincount(pairs, minlength=wiring.sources.total)
+
+
+def _shared_reach(wiring: Wiring, fanin: SharedFanin, pieces: Pieces) -> tuple[int, IntArray]:
+    """Only for the sources from the first to the last one that is heard."""
+    if not fanin.axons:
+        return 0, np.zeros(0, np.int32)
+    start = int(fanin.source.min())
+    heard = np.bincount(fanin.source - start)
+    if heard.max() == 1:
+        by_group = np.bincount(pieces.axon, minlength=fanin.groups.size.size)
+        reach = np.zeros(heard.size, np.int64)
+        reach[fanin.source - start] = by_group[fanin.groups.of]
+    else:  # a source with several axons, that count once at a cluster they all reach
+        reach = np.zeros(heard.size, np.int64)
+        for part in _portions(pieces):
+            axon, piece = fanin.members(pieces.axon[part])
+            source = _unique_pairs(fanin.source[axon] - start, pieces.cluster[part][piece])
+            reach += np.bincount(source, minlength=heard.size)
+    reach *= wiring.axons[start : start + heard.size]
+    return start, reach.astype(np.int32)
+
+
+def _portions(pieces: Pieces) -> Iterator[slice]:
+    """Slices of whole clusters with some ``PORTION`` axons each."""
+    assert pieces.times is not None
+    ends = np.flatnonzero(np.diff(pieces.cluster)) + 1
+    total = np.cumsum(pieces.times)
+    begin = 0
+    while begin < total.size:
+        least = np.searchsorted(total, (total[begin - 1] if begin else 0) + PORTION)
+        later = np.searchsorted(ends, max(int(least), begin + 1))
+        end = int(ends[later]) if later < ends.size else total.size
+        yield slice(begin, end)
+        begin = end
 
 
 def slot_ranks(meter: Meter, population: int) -> IntArray:
@@ -85,7 +142,7 @@ def _delays_differ(delay: IntArray) -> bool:
 
 def _unique_pairs(source: IntArray, cluster: IntArray) -> IntArray:
     width = int(cluster.max(initial=0)) + 1
-    return np.unique(source * width + cluster) // width
+    return sorted_unique(source.astype(np.int64) * width + cluster) // width
 
 
 def block_label(shape: Shape, blocks: Shape) -> IntArray:
@@ -106,6 +163,7 @@ def candidates(meter: Meter, population: int, least: int) -> list[Tiling]:
     found: list[Tiling] = []
     leanest, measured = np.inf, 0
     shape = meter.wiring.populations[population].shape or (1,)
+    sums = BlockSums.of(meter, population)
     for blocks in _orderly(shape, least):
         clusters = size_of(blocks)
         if found and (clusters > 2 * found[0].clusters or len(found) > SPARE_CANDIDATES):
@@ -113,6 +171,8 @@ def candidates(meter: Meter, population: int, least: int) -> list[Tiling]:
         if measured >= MOST_MEASURED:
             break
         if measured and clusters < SAVING * leanest:
+            continue
+        if sums.hopeless(blocks):
             continue
         label = block_label(shape, blocks)
         if meter.hopeless(population, label, clusters):
@@ -125,6 +185,39 @@ def candidates(meter: Meter, population: int, least: int) -> list[Tiling]:
     if not found:
         found = _gallop(meter, population, least)
     return found
+
+
+@dataclass(frozen=True, eq=False)
+class BlockSums:
+    """Synapses of any blocks of a population in no time: its fan-ins, summed from the origin."""
+
+    meter: Meter
+    population: int
+    total: IntArray
+
+    @staticmethod
+    def of(meter: Meter, population: int) -> BlockSums:
+        """The sums of a population."""
+        shape = meter.wiring.populations[population].shape or (1,)
+        here = slice(meter.first[population], meter.first[population + 1])
+        total = np.zeros(tuple(extent + 1 for extent in shape), np.int64)
+        total[(slice(1, None),) * len(shape)] = meter.fan_in[here].reshape(shape)
+        for axis in range(len(shape)):
+            np.cumsum(total, axis=axis, out=total)
+        return BlockSums(meter, population, total)
+
+    def hopeless(self, blocks: Shape) -> bool:
+        """Some of the blocks break a limit of neurons or synapses, whatever else they need.
+
+        True only where ``Meter.hopeless`` is; that looks at more.
+        """
+        synapses, neurons = self.total, np.ones(1, np.int64)
+        for axis, count in enumerate(blocks):
+            extent = synapses.shape[axis] - 1
+            border = -(-np.arange(count + 1) * extent // count)  # as ``block_label`` cuts
+            synapses = np.diff(np.take(synapses, border, axis=axis), axis=axis)
+            neurons = np.multiply.outer(neurons, np.diff(border)).reshape(-1)
+        return self.meter.too_large(self.population, neurons, synapses.reshape(-1))
 
 
 def _orderly(shape: Shape, least: int) -> Iterator[Shape]:

@@ -84,8 +84,9 @@ def _reach(meter: Meter, tilings: Sequence[Tiling]) -> IntArray:
     wiring = meter.wiring
     result = np.zeros((wiring.neurons, wiring.neurons), np.int64)
     for tiling, fanin in zip(tilings, wiring.fanin, strict=True):
-        source = fanin.source[tiling.pieces.axon]
+        axon, piece = fanin.members(tiling.pieces.axon)
+        source = fanin.source[axon]
         inner = source >= wiring.first_neuron
-        target = tiling.pieces.cluster[inner] + meter.first[tiling.population]
+        target = tiling.pieces.cluster[piece[inner]] + meter.first[tiling.population]
         result[source[inner] - wiring.first_neuron, target] = wiring.axons[source[inner]]
     return result

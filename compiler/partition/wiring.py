@@ -12,12 +12,17 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
+from snnc.compiler.partition.shared_fanin import SharedFanin
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.deployment import SourceSpace
 from snnc.ir.errors import CompilerBugError
 from snnc.ir.expand import Expansion
 from snnc.ir.neuron import Neuron
+from snnc.ir.row_shapes import chosen, index_type, joined, narrow
+from snnc.ir.rows import Rows
+from snnc.ir.shared_expansion import AnyExpansion, SharedExpansion
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +50,51 @@ class Fanin:
         """Number of synapses."""
         return int(self.target.size)
 
+    @property
+    def axons(self) -> int:
+        """Number of axons."""
+        return int(self.source.size)
+
+    @property
+    def lengths(self) -> IntArray:
+        """[axons] synapses."""
+        length: IntArray = np.diff(self.row_ptr)
+        return length
+
+    @property
+    def largest(self) -> int:
+        """Largest absolute weight."""
+        return int(np.abs(self.weight).max(initial=0))
+
+    @property
+    def piece_delay(self) -> IntArray:
+        """[axons] extra ticks: pieces are of single axons."""
+        return self.delay
+
+    def fan_in(self, size: int) -> IntArray:
+        """[neurons] synapses per neuron."""
+        return np.bincount(self.target, minlength=size)
+
+    def fan_in_by_delay(self, size: int) -> dict[int, IntArray]:
+        """[neurons] synapses per neuron, by extra delay."""
+        late = np.repeat(self.delay, self.lengths)
+        delays = np.unique(self.delay)
+        return {int(d): np.bincount(self.target[late == d], minlength=size) for d in delays}
+
+    def members(self, axons: IntArray) -> tuple[IntArray, IntArray]:
+        """(axons of these pieces' owners, position of the owner): every axon is one."""
+        return axons, np.arange(axons.size)
+
+
+AnyFanin = Fanin | SharedFanin
+
+
+def written_out(fanin: AnyFanin) -> Fanin:
+    """The same axons with every row written out."""
+    if isinstance(fanin, Fanin):
+        return fanin
+    return Fanin(fanin.source, fanin.delay, fanin.negative, *fanin.rows.plain())
+
 
 @dataclass(frozen=True, eq=False)
 class Wiring:
@@ -62,7 +112,12 @@ class Wiring:
     rate: RealArray
     axons: IntArray
     populations: tuple[Neuron, ...]
-    fanin: tuple[Fanin, ...]
+    fanin: tuple[AnyFanin, ...]
+
+    @property
+    def shared(self) -> bool:
+        """Whether rows share shapes."""
+        return any(isinstance(f, SharedFanin) for f in self.fanin)
 
     @property
     def first_neuron(self) -> int:
@@ -84,9 +139,12 @@ class Wiring:
         """2 when some source has a pair of axons, else 1."""
         return int(self.axons.max(initial=1))
 
-    def axon_key(self, fanin: Fanin) -> IntArray:
+    def axon_key(self, fanin: AnyFanin, axon: IntArray | None = None) -> IntArray:
         """[axons] number of (source, negative, delay): equal for rows that merge on a core."""
-        return (fanin.source * self.signs + fanin.negative) * self.delays + fanin.delay
+        which: IntArray | slice = slice(None) if axon is None else axon
+        sender = fanin.source[which].astype(np.int64) * self.signs + fanin.negative[which]
+        key: IntArray = sender * self.delays + fanin.delay[which]
+        return key
 
     def axon_of(self, key: IntArray) -> tuple[IntArray, IntArray, IntArray]:
         """(source, negative, delay) of axon keys."""
@@ -98,12 +156,12 @@ class Wiring:
         """[sources] synapses of every source over all populations and delays."""
         total = np.zeros(self.sources.total, np.int64)
         for fanin in self.fanin:
-            np.add.at(total, fanin.source, np.diff(fanin.row_ptr))
+            np.add.at(total, fanin.source, fanin.lengths)
         return total
 
 
 def wire(
-    expansion: Expansion,
+    expansion: AnyExpansion,
     sources: SourceSpace,
     extra_delay: Mapping[tuple[str, str, int], int],
     rates: Mapping[str, RealArray] | None,
@@ -122,8 +180,11 @@ def wire(
     Raises:
         CompilerBugError: a projection has no extra delay.
     """
-    fanin = tuple(
-        _fanin(expansion, node.name, sources, extra_delay, pairs) for node in expansion.populations
+    fanin: tuple[AnyFanin, ...] = tuple(
+        _shared_fanin(expansion, node.name, sources, extra_delay, pairs)
+        if isinstance(expansion, SharedExpansion)
+        else _fanin(expansion, node.name, sources, extra_delay, pairs)
+        for node in expansion.populations
     )
     axons = np.ones(sources.total, np.int64)
     for name in pairs:
@@ -146,14 +207,12 @@ def _fanin(
     for projection in expansion.projections:
         if projection.population != population:
             continue
-        key = (projection.source, projection.population, projection.delay)
-        if key not in extra_delay:
-            raise CompilerBugError("the retiming misses a projection", where=" -> ".join(key[:2]))
+        late = _extra(extra_delay, (projection.source, projection.population, projection.delay))
         rows = np.diff(projection.row_ptr)
         used = np.flatnonzero(rows)
         for number in range(2 if projection.source in pairs else 1):
             source.append(sources.first[projection.source] + used)
-            delay.append(np.full(used.size, extra_delay[key], np.int64))
+            delay.append(np.full(used.size, late, np.int64))
             negative.append(np.full(used.size, number, np.int64))
             length.append(rows[used])
             target.append(projection.target)
@@ -169,7 +228,48 @@ def _fanin(
     )
 
 
-def _join(parts: Sequence[IntArray], dtype: type) -> IntArray:
+def _extra(extra_delay: Mapping[tuple[str, str, int], int], key: tuple[str, str, int]) -> int:
+    if key not in extra_delay:
+        raise CompilerBugError("the retiming misses a projection", where=" -> ".join(key[:2]))
+    return extra_delay[key]
+
+
+def _shared_fanin(
+    expansion: SharedExpansion,
+    population: str,
+    sources: SourceSpace,
+    extra_delay: Mapping[tuple[str, str, int], int],
+    pairs: Collection[str],
+) -> SharedFanin:
+    source, delay, negative, rows = [], [], [], []
+    number = index_type(sources.total)
+    for projection in expansion.projections:
+        if projection.population != population:
+            continue
+        late = _extra(extra_delay, (projection.source, projection.population, projection.delay))
+        used = np.flatnonzero(projection.rows.lengths)
+        mine = projection.rows
+        if used.size < mine.count:
+            mine = chosen(mine, used)
+        for sign in range(2 if projection.source in pairs else 1):
+            source.append((sources.first[projection.source] + used).astype(number))
+            delay.append(np.full(used.size, late, np.int32))
+            negative.append(np.full(used.size, sign, np.int8))
+            rows.append(_negated(mine) if sign else mine)
+    if not rows:
+        none = np.zeros(0, np.int32)
+        rows.append(Rows(none, none, np.zeros(1, np.int64), none, none))
+    return SharedFanin(
+        _join(source, number), _join(delay, np.int32), _join(negative, np.int8), joined(rows)
+    )
+
+
+def _negated(rows: Rows) -> Rows:
+    weight = narrow(-rows.weight.astype(np.int64))
+    return Rows(rows.shape, rows.shift, rows.shape_ptr, rows.offset, weight)
+
+
+def _join(parts: Sequence[IntArray], dtype: npt.DTypeLike) -> IntArray:
     if not parts:
         return np.zeros(0, dtype)
     whole = parts[0] if len(parts) == 1 else np.concatenate(parts)  # one part is not copied

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,7 +23,7 @@ from snnc.ir.deployment import Deployment
 from snnc.ir.errors import CapacityError, OptionError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.nodes import Input
-from snnc.ir.phased import Member, PhasedDeployment
+from snnc.ir.phased import Member, PhasedDeployment, origin
 from snnc.ir.subnetwork import replayed, subnetworks
 from snnc.ir.target import Target
 from snnc.ir.wire import WireCode
@@ -91,13 +91,13 @@ def phase(
     planner = Planner(network, machine, rates, most)
     while True:
         plan = planner.find()
-        networks = subnetworks(network, plan.phases)
+        networks = subnetworks(network, plan.phases, plan.loops)
         done: list[tuple[Retiming, CoreMapping]] = []
         used = [_rates(network, machine, n, m, rates, measure)
                 for n, m in zip(networks, plan.phases, strict=True)]  # fmt: skip
         try:
-            for part, known in zip(networks, used, strict=True):
-                done.append(machine.map(part, known))
+            for number, (part, known) in enumerate(zip(networks, used, strict=True)):
+                done.append(_turned(machine, plan, number).map(part, known))
         except CapacityError as error:
             planner.refuse(plan, len(done), error)
             continue
@@ -106,6 +106,14 @@ def phase(
         return PhasedMapping(
             plan, networks, retimings, mappings, tuple(used), planner.streams, report
         )
+
+
+def _turned(machine: Machine, plan: Plan, number: int) -> Machine:
+    """The machine for the steps that a phase runs at a time."""
+    for loop in plan.loops:
+        if loop.first <= number < loop.last:
+            return replace(machine, steps=min(loop.block, machine.steps))
+    return machine
 
 
 def _rates(
@@ -125,7 +133,7 @@ def _rates(
     other = {p: codes[i] for i, p in played.items() if i in codes and codes[i] != whole.get(p)}
     sent = rates if not other or measure is None else measure({**whole, **other})
     inputs = [node.name for node in part.of_type(Input)]
-    result = {name: np.asarray(sent[played.get(name, name)]) for name in inputs}
+    result = {name: np.asarray(sent[origin(network, name)[0]]) for name in inputs}
     for member in members:
         shape = network.shapes[member.population]
         flat = np.asarray(rates[member.population]).reshape(-1)
@@ -163,16 +171,19 @@ def finish(
         )  # fmt: skip
         stages = {"retime": retiming, "map": mapped, "quantize": SimpleNamespace(report={})}
         phases.append(summarize(draft, verify(draft).as_dict(), stages, mapping.rates[number]))
+    turns = mapping.plan.loops, machine.steps if mapping.plan.loops else 0
     whole = PhasedDeployment(
-        network, machine.target, machine.chips, mapping.plan.phases, tuple(phases), provenance, {}
-    )
+        network, machine.target, machine.chips, mapping.plan.phases, tuple(phases), provenance,
+        {}, *turns,
+    )  # fmt: skip
     checked = verify_phased(whole, phases_too=False)
     report = phased_report(whole, mapping.plan.report, mapping.streams, checked.as_dict(),
                            quantized, conversion)  # fmt: skip
     bare = tuple(_without_report(deployment) for deployment in phases)
     return PhasedDeployment(
-        network, machine.target, machine.chips, mapping.plan.phases, bare, provenance, report
-    )
+        network, machine.target, machine.chips, mapping.plan.phases, bare, provenance, report,
+        *turns,
+    )  # fmt: skip
 
 
 def _without_report(deployment: Deployment) -> Deployment:

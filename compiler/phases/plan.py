@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from snnc.compiler.phases.choose import Choice, Task, choose, first_fit
+from snnc.compiler.phases.loops import Parts, cut_loop
 from snnc.compiler.phases.sizes import Machine, Need, Sizer, needs
 from snnc.compiler.phases.streams import Stream, streams
 from snnc.compiler.phases.units import Block, Unit, blocks, members_of, units
 from snnc.ir.arrays import RealArray
 from snnc.ir.errors import CapacityError
 from snnc.ir.integer_network import IntegerNetwork
-from snnc.ir.phased import Member, Phases, readers
+from snnc.ir.phased import Loop, Member, Phases, readers
 
 ROUNDS = 60
 PATIENCE = 12
@@ -41,10 +42,12 @@ class Plan:
     Attributes:
         phases: members in the order of execution.
         report: bounds, objective and how it was found; JSON values only.
+        loops: phases that take turns.
     """
 
     phases: Phases
     report: Mapping[str, Any]
+    loops: tuple[Loop, ...] = ()
 
 
 class Planner:
@@ -69,6 +72,9 @@ class Planner:
         self.need, self.least_cores, self.binding = needs(network, machine)
         self.least = max(1, math.ceil(self.least_cores / machine.cores))
         self.scale = {block.name: 1.0 for block in self.blocks}
+        self.room = machine.cores
+        self.turns: dict[str, Parts] = {}
+        self._cut_loops()
         self.rounds = 0
         self.count = self.least
         self.cut({block.name: self._slices(block) for block in self.blocks})
@@ -77,8 +83,7 @@ class Planner:
         """The best plan known to fit.
 
         Raises:
-            CapacityError: a loop, or a single neuron, that fits no phase; or more phases than
-                allowed.
+            CapacityError: a single neuron that fits no phase; or more phases than allowed.
         """
         self._check_most(self.least, f"at least {self.least} phases, by {self.binding}")
         plan = None
@@ -86,7 +91,7 @@ class Planner:
             choice = self._choose()
             phases = self._measured(choice)
             if phases is not None:
-                plan = self._fewer(Plan(phases, self._report(choice, phases)))
+                plan = self._fewer(self._plan(choice, phases))
         plan = plan or self._roomy()
         count = len(plan.phases)
         self._check_most(count, f"{count} phases found, at least {self.least} needed")
@@ -100,7 +105,7 @@ class Planner:
             choice = first_fit(self.task(sizes))
             phases = self._measured(choice)
             if phases is not None:
-                return Plan(phases, self._report(choice, phases))
+                return self._plan(choice, phases)
         raise CapacityError(
             "no phases were found in which every group fits the machine",
             where=self.network.name,
@@ -113,16 +118,55 @@ class Planner:
         """The members of a choice if every phase fits; else None, and something is learnt."""
         self.rounds += 1
         before, slices = len(self.never), self.slices
-        phases = tuple(
-            members_of(self.network, [self.units[u] for u in held]) for held in choice.phases
-        )
-        for held, members in zip(choice.phases, phases, strict=True):
+        order = self._together(choice)
+        phases = tuple(self._members(held) for held in order)
+        for held, members in zip(order, phases, strict=True):
+            if self.units[held[0]].alone:
+                continue  # measured when the loop was cut
             cores = self._cores(members, alone=len(held) == 1)
             if cores > self.machine.cores:
                 self._learn(held, cores)
             if self.slices is not slices:  # units have new numbers
                 return None
         return phases if len(self.never) == before else None
+
+    def _members(self, held: Sequence[int]) -> tuple[Member, ...]:
+        first = self.units[held[0]]
+        return first.members if first.alone else members_of(
+            self.network, [self.units[u] for u in held]
+        )  # fmt: skip
+
+    def _together(self, choice: Choice) -> list[tuple[int, ...]]:
+        """The phases in order, those of each loop one after the other.
+
+        What lies between two of them neither reads the loop nor is read by it: it goes before.
+        """
+        order = list(choice.phases)
+        for number, block in enumerate(self.blocks):
+            if block.name not in self.turns:
+                continue
+            mine = [held for held in order if self.units[held[0]].alone
+                    and self.units[held[0]].block == number]  # fmt: skip
+            end = order.index(mine[-1]) + 1
+            others = [held for held in order[:end] if held not in mine]
+            order = [*others, *mine, *order[end:]]
+        return order
+
+    def _plan(self, choice: Choice, phases: Phases) -> Plan:
+        """A plan of phases that fit."""
+        loops = []
+        for parts in self.turns.values():
+            first = phases.index(parts.members[0])
+            loops.append(Loop(first, first + len(parts.members), parts.block))
+        ordered = tuple(sorted(loops, key=lambda loop: loop.first))
+        return Plan(phases, self._report(choice, phases), ordered)
+
+    def _cut_loops(self) -> None:
+        """Loops that do not fit one phase take several, in turns."""
+        for block in self.blocks:
+            looped = block.loop or len(block.populations) > 1
+            if looped and self.alone(block) > self.machine.cores:
+                self.turns[block.name] = cut_loop(self.network, block, self.sizer, self.room)
 
     def _cores(self, members: tuple[Member, ...], *, alone: bool) -> int:
         """Cores of a group; one that no number of cores would hold is only too large."""
@@ -154,12 +198,17 @@ class Planner:
             if choice is None or self.slices is not slices:
                 return None
             if phases is not None:
-                return Plan(phases, self._report(choice, phases))
+                return self._plan(choice, phases)
         return None
 
     def refuse(self, plan: Plan, phase: int, error: CapacityError) -> None:
         """Tell that a phase of a plan could not be mapped after all; raises if it cannot shrink."""
         held = [u for u, unit in enumerate(self.units) if _inside(unit, plan.phases[phase])]
+        if any(self.units[u].alone for u in held) and self.room > 1:
+            self.room -= 1 + self.room // 10  # a loop's phases leave more room
+            self._cut_loops()
+            self.cut(self.slices)
+            return
         if len(held) <= 1:
             raise error
         self._learn(held, self.machine.cores + 1)
@@ -179,7 +228,8 @@ class Planner:
     def cut(self, slices: Mapping[str, int]) -> None:
         """Cut blocks into so many slices; units get new numbers, what did not fit is forgotten."""
         self.slices = dict(slices)
-        self.units: list[Unit] = units(self.network, self.blocks, self.slices)
+        turns = {name: parts.members for name, parts in self.turns.items()}
+        self.units: list[Unit] = units(self.network, self.blocks, self.slices, turns)
         self.never: list[frozenset[int]] = []
 
     def _choose(self) -> Choice:
@@ -236,6 +286,8 @@ class Planner:
 
     def _size(self, unit: Unit) -> float:
         """Cores that a unit is thought to take, at most the machine: alone it may still fit."""
+        if unit.alone:
+            return float(self.machine.cores)
         block = self.blocks[unit.block]
         size = self.scale[block.name] * sum(self.need[name].cores for name in block.populations)
         return min(size * unit.share, float(self.machine.cores))
@@ -295,14 +347,6 @@ def _inside(unit: Unit, members: Sequence[Member]) -> bool:
 
 def _too_large(block: Block, cores: int, machine: Machine) -> CapacityError:
     enough = math.ceil(cores / max(1, machine.cores) * machine.chips)
-    if block.loop:
-        return CapacityError(
-            "a loop does not fit one phase, and what reads itself cannot be cut",
-            where=", ".join(block.populations[:6]),
-            found=f"{cores} cores for {len(block.populations)} population(s)",
-            allowed=f"{machine.cores} cores on {machine.chips} chip(s) of {machine.target.id}",
-            remedy=f"--chips {enough}, or a target with more cores; or make the loop smaller",
-        )
     return CapacityError(
         "a single neuron does not fit one phase",
         where=block.name,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from snnc.compiler.phases.streams import Stream
 from snnc.compiler.summary import approximations, describe_network
 from snnc.ir.deployment import Deployment
+from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input
-from snnc.ir.phased import PhasedDeployment
+from snnc.ir.phased import Loop, PhasedDeployment
 from snnc.ir.subnetwork import replayed
 from snnc.ir.target import Target
 
@@ -40,7 +41,7 @@ def phased_report(
     images = [image_bytes(phase) for phase in program.phases]
     rows = [_phase(program, number, image, streams) for number, image in enumerate(images)]
     traffic = sum(row["reads"]["bytes"] + row["writes"]["bytes"] for row in rows)
-    total = sum(image["bytes"] for image in images)
+    total = sum(image["bytes"] * program.loads_of(k) for k, image in enumerate(images))
     unchecked = [u for phase in program.phases for u in phase.report["unchecked"]]
     return {
         "schema": SCHEMA,
@@ -69,9 +70,10 @@ def phased_report(
                 {"batch": batch, "moved_bytes_per_sample": math.ceil(total / batch) + traffic}
                 for batch in BATCHES
             ],
+            "loops": [_loop(program, loop, images) for loop in program.loops],
             "step_by_step": {
-                "reload_bytes_per_sample": total * program.timesteps,
-                "state_bytes_per_sample": _state_bytes(program),
+                "reload_bytes_per_sample": sum(i["bytes"] for i in images) * program.timesteps,
+                "state_bytes_per_sample": _state_bytes(program, program.network.populations),
             },
         },
         "check": dict(checked),
@@ -95,7 +97,7 @@ def image_bytes(deployment: Deployment) -> dict[str, Any]:
         name = max(sums[False], key=lambda n: sums[False][n])
         return {"bytes": math.ceil(sums[False][name]), "basis": f"lower bound of {name}"}
     bits = max(target.core.weight.bits)
-    weights = math.ceil(deployment.cores.synapse_target.size * bits / 8)
+    weights = math.ceil(deployment.cores.rows.synapses * bits / 8)
     return {"bytes": weights, "basis": f"weights of {bits} bits; no memory is described in bytes"}
 
 
@@ -127,8 +129,8 @@ def _phase(
             for member in program.members[number]
         ],
         "cores": phase.cores.count,
-        "ticks": phase.schedule.ticks,
-        "reload": load_cost(program.target, image["bytes"]),
+        "ticks": program.ticks_of(number),
+        "reload": load_cost(program.target, image["bytes"] * program.loads_of(number)),
         "reads": _moved(streams, played | inputs),
         "writes": _moved(streams, written),
         "report": dict(phase.report),
@@ -170,8 +172,9 @@ def _largest_buffer(program: PhasedDeployment, streams: Mapping[str, Stream]) ->
     last: dict[str, int] = {}
     for number, phase in enumerate(program.phases):
         for population in replayed(program.network, phase.network).values():
+            loop = program.loop_of(number)
             first[population] = program.owner[population][0]
-            last[population] = number
+            last[population] = number if loop is None else loop.last - 1
     held = [
         [streams[name] for name in first if first[name] <= number <= last[name]]
         for number in range(len(program.phases))
@@ -182,12 +185,34 @@ def _largest_buffer(program: PhasedDeployment, streams: Mapping[str, Stream]) ->
     }
 
 
-def _state_bytes(program: PhasedDeployment) -> int:
-    """Neuron state to save and load again, were phases changed within a sample."""
+def _loop(
+    program: PhasedDeployment, loop: Loop, images: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """What phases in turns cost: their synapses for every block, and states saved and loaded."""
+    phases = range(loop.first, loop.last)
+    turns = program.loads_of(loop.first)
+    names = {m.population for number in phases for m in program.members[number]}
+    held = [node for node in program.network.populations if node.name in names]
+    # Nothing is loaded before the first block, or saved after the last.
+    state = 2 * (turns - 1) * _state_bytes(program, held)
+    return {
+        "phases": [loop.first + 1, loop.last],
+        "block_steps": loop.block,
+        "turns": turns,
+        "reload_bytes": turns * sum(images[number]["bytes"] for number in phases),
+        "state_bytes_per_sample": state,
+    }
+
+
+def _state_bytes(program: PhasedDeployment, neurons: Sequence[Neuron]) -> int:
+    """Neuron state to save once, or to load."""
     model = program.target.neuron
     total = 0
-    for neuron in program.network.populations:
+    for neuron in neurons:
         bits = model.state_bits + (0 if neuron.current is None else model.current_bits)
+        if neuron.adaptation is not None or neuron.recovery is not None or neuron.delta is not None:
+            bits += model.state_bits
+        bits += neuron.refractory.bit_length()
         total += math.ceil(neuron.size * bits / 8)
     return total
 
@@ -198,6 +223,11 @@ def _assumptions(program: PhasedDeployment) -> dict[str, str]:
         found = {name: text for name, text in phase.report["assumptions"].items()
                  if name.startswith("schedule.")}  # fmt: skip
         result |= {name: result.get(name, text) for name, text in found.items()}
+    if program.loops:
+        result["phases.loops"] = (
+            "phases of a loop take turns block by block of steps; the host reads the states of "
+            "their neurons at the end of a block and writes them before the next"
+        )
     result["phases.host"] = (
         "the host hears every spike that a later phase reads, keeps it, and plays it in at the "
         "same step; between samples and phases neurons start from reset"

@@ -21,9 +21,11 @@ from snnc.ir.arrays import RealArray
 from snnc.ir.deployment import SourceSpace
 from snnc.ir.expand import Expansion, expand
 from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.loop_network import Synapses, loop_network
 from snnc.ir.phased import Member
 from snnc.ir.subnetwork import group_network
 from snnc.ir.target import Target
+from snnc.ir.topology import mesh_of, usable_chips
 
 PLENTY = 1 << 20
 """Chips of which every group has enough, so that the partitioner says what it needs."""
@@ -47,7 +49,8 @@ class Machine:
     @property
     def cores(self) -> int:
         """Cores of all chips that may be used."""
-        return cores_per_chip(self.target) * self.chips
+        reached = usable_chips(self.target, mesh_of(self.target, self.chips))
+        return cores_per_chip(self.target) * len(reached)
 
     def schedule(self, network: IntegerNetwork) -> tuple[Retiming, Expansion]:
         """Schedule one network on its own."""
@@ -71,7 +74,7 @@ class Sizer:
 
     network: IntegerNetwork
     machine: Machine
-    _known: dict[frozenset[Member], int] = field(default_factory=dict)
+    _known: dict[tuple[bool, frozenset[Member]], int] = field(default_factory=dict)
 
     def cores(self, members: tuple[Member, ...]) -> int:
         """Cores that the partitioner needs for a group.
@@ -79,16 +82,25 @@ class Sizer:
         Raises:
             CapacityError: a single neuron does not fit a core.
         """
-        key = frozenset(members)
+        key = (False, frozenset(members))
         if key not in self._known:
-            group = group_network(self.network, members)
-            retiming, parts = self.machine.schedule(group)
-            pairs = {name for name, code in retiming.schedule.codes.items() if code.pair}
-            wiring = wire(parts, SourceSpace.of(group), retiming.extra_delay, None, pairs)
-            meter = Meter(wiring, Limits.of(self.machine.target))
-            found = partition(meter, PLENTY, self.machine.options.seed)
-            self._known[key] = found.cores
+            self._known[key] = self._measured(group_network(self.network, members))
         return self._known[key]
+
+    def loop_cores(self, members: tuple[Member, ...], synapses: Synapses) -> int:
+        """As ``cores``, for a phase of a loop; ``synapses`` lead to its populations."""
+        key = (True, frozenset(members))
+        if key not in self._known:
+            group = loop_network(self.network, members, synapses, self.network.name)
+            self._known[key] = self._measured(group)
+        return self._known[key]
+
+    def _measured(self, group: IntegerNetwork) -> int:
+        retiming, parts = self.machine.schedule(group)
+        pairs = {name for name, code in retiming.schedule.codes.items() if code.pair}
+        wiring = wire(parts, SourceSpace.of(group), retiming.extra_delay, None, pairs)
+        meter = Meter(wiring, Limits.of(self.machine.target))
+        return partition(meter, PLENTY, self.machine.options.seed).cores
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """What is put into phases: loops, populations, and slices of large populations.
 
 A loop of populations (a strongly connected component) has no order among its own, so it stays
-together; everything else may be cut between any two neurons.
+together, or takes phases of its own (``loops``) where it is larger than the machine; everything
+else may be cut between any two neurons.
 """
 
 from __future__ import annotations
@@ -39,22 +40,24 @@ class Block:
 
 @dataclass(frozen=True)
 class Unit:
-    """A block, or a slice of one that is a single population without a loop.
+    """A block, or a slice of one that is a single population without a loop, or a loop's phase.
 
     Attributes:
         block: number of its block.
         members: what a phase holds when it holds this unit.
         share: part of the block's neurons.
+        alone: it takes a phase of its own: one of a loop in turns.
     """
 
     block: int
     members: tuple[Member, ...]
     share: float
+    alone: bool = False
 
     @property
     def sliced(self) -> bool:
-        """Whether it is a part of a population."""
-        return self.members[0].part is not None
+        """Whether it is a part of a population or loop."""
+        return self.alone or self.members[0].part is not None
 
 
 def blocks(network: IntegerNetwork) -> tuple[Block, ...]:
@@ -92,23 +95,39 @@ def _components(edges: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
     return [tuple(names) for names in found.values()]
 
 
-def units(network: IntegerNetwork, found: Sequence[Block], slices: Mapping[str, int]) -> list[Unit]:
-    """The units of all blocks in order; ``slices`` says into how many parts a block is cut."""
+def units(
+    network: IntegerNetwork,
+    found: Sequence[Block],
+    slices: Mapping[str, int],
+    turns: Mapping[str, Sequence[tuple[Member, ...]]],
+) -> list[Unit]:
+    """The units of all blocks in order.
+
+    Args:
+        network: that has the blocks.
+        found: the blocks.
+        slices: into how many parts a block is cut.
+        turns: the phases of blocks that are loops in turns.
+    """
     result = []
     for number, block in enumerate(found):
+        if block.name in turns:
+            for members in turns[block.name]:
+                result.append(Unit(number, members, 1 / len(turns[block.name]), True))
+            continue
         parts = slices.get(block.name, 1)
         node = network.node[block.populations[0]]
         if parts == 1 or not isinstance(node, Neuron):
             members = tuple(Member(name) for name in block.populations)
             result.append(Unit(number, members, 1.0))
             continue
-        for low, high in _cuts(node.shape, parts):
+        for low, high in slices_of(node.shape, parts):
             share = (high - low) / node.size
             result.append(Unit(number, (Member(node.name, (low, high)),), share))
     return result
 
 
-def _cuts(shape: Shape, parts: int) -> list[tuple[int, int]]:
+def slices_of(shape: Shape, parts: int) -> list[tuple[int, int]]:
     """About equal runs of neurons, of whole channels (rows, ...) where there are enough of them."""
     axis = next((k for k in range(len(shape)) if size_of(shape[: k + 1]) >= parts), len(shape) - 1)
     each, pieces = size_of(shape[axis + 1 :]), size_of(shape[: axis + 1])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -10,13 +11,17 @@ import numpy as np
 from snnc.compiler.place.anneal import anneal, cost_of
 from snnc.compiler.place.bound import bound_of_flows, lower_bound
 from snnc.compiler.place.branch import prove
+from snnc.compiler.place.chips import divided, held_to_chips
 from snnc.compiler.place.exact import model_size, solve
 from snnc.compiler.place.flows import Flows
+from snnc.compiler.place.goal import weigh
 from snnc.compiler.place.huge import TOP, Work, spread
 from snnc.compiler.place.memetic import search
 from snnc.compiler.place.problem import Problem, Sites, sites_of
 from snnc.compiler.place.quadratic import Quadratic, quadratic
 from snnc.compiler.place.watch import Progress, Watch, interruptible, silent
+from snnc.compiler.place.weigh import Goal, terms_of
+from snnc.compiler.place.zones import Zones, settled
 from snnc.ir.arrays import IntArray
 from snnc.ir.errors import OptionError
 
@@ -37,8 +42,8 @@ FLOWS = {"low": 50_000_000, "normal": 1_000_000_000, "high": 10**13}  # looked a
 NODES = {"low": 2_000_000, "normal": 10_000_000, "high": 2_000_000_000}  # times sites
 
 __all__ = [
-    "Assignment", "Effort", "Flows", "Placement", "Problem", "Progress", "Quadratic", "Sites",
-    "assign", "cost_of", "place", "silent", "sites_of", "start_of",
+    "Assignment", "Effort", "Flows", "Goal", "Placement", "Problem", "Progress", "Quadratic",
+    "Sites", "Zones", "assign", "cost_of", "improved", "place", "silent", "sites_of", "start_of",
 ]  # fmt: skip
 
 
@@ -98,6 +103,7 @@ class Placement:
         complete: False when the time limit or the user cut the search, which then is not
             reproducible.
         interrupted: the user pressed Ctrl-C.
+        terms: with a goal, (of the placement with few hops, of this one) by term.
     """
 
     location: IntArray
@@ -107,6 +113,7 @@ class Placement:
     engine: str
     complete: bool
     interrupted: bool = False
+    terms: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def gap(self) -> float:
@@ -131,6 +138,7 @@ def place(
     time_limit_s: float = 5.0,
     start: IntArray | None = None,
     progress: Progress = silent,
+    goal: Goal | None = None,
 ) -> Placement:
     """Place all cores.
 
@@ -144,25 +152,109 @@ def place(
         time_limit_s: wall-clock limit.
         start: [cores] sites of a former placement, to be improved.
         progress: called with the share of the search done and the weighted hops now.
+        goal: what counts beside weighted hops; they are minimised first, then the goal.
 
     Raises:
         OptionError: ``start`` is no placement of these cores.
     """
     if start is not None:
         _check_start(start, problem)
+        start = settled(problem.zones, problem.sites.xy, start)
     with interruptible(Watch(time_limit_s, progress)) as watch:
-        if isinstance(problem, Flows):
-            found = _spread(problem, seed, effort, watch, start)
-        elif problem.cores > FEW_CORES:
-            found = _many(problem, seed, effort, watch, start)
-        else:
-            found = _few(problem, seed, effort, watch, start)
+        found = _flat(problem, seed, effort, watch, start)
+        terms = {}
+        if goal is not None and not isinstance(problem, Flows):
+            others = [found]
+            if start is None:
+                others += _by_chips(problem, goal, found, seed, effort, watch)
+            found = min(others, key=lambda other: other.cost)
+            before = terms_of(goal, found.site)
+            found = _weighed(goal, found, others, seed, effort, watch)
+            after = terms_of(goal, found.site)
+            terms = {term: (before[term], after[term]) for term in after}
     sites = problem.sites
     location = np.concatenate([sites.xy[found.site], sites.slot[found.site][:, None]], axis=1)
     return Placement(
         location, sites.router[found.site], found.cost, min(found.bound, found.cost),
-        found.engine, watch.complete, watch.interrupted,
+        found.engine, watch.complete, watch.interrupted, terms,
     )  # fmt: skip
+
+
+def improved(
+    priced: Goal, goal: Goal, placement: Placement, seed: int, effort: Effort, time_limit_s: float
+) -> Placement:
+    """A placement searched from another one under other prices of the links.
+
+    Args:
+        priced: what the search minimises.
+        goal: what the terms of the result are measured by.
+        placement: to start from.
+        seed: equal seeds give equal results at equal effort, unless the time limit strikes.
+        effort: as in ``place``.
+        time_limit_s: wall-clock limit; Ctrl-C ends the search as in ``place``.
+    """
+    sites = goal.nets.sites
+    start = start_of(goal.nets, placement.location)
+    with interruptible(Watch(time_limit_s)) as watch:
+        site = weigh(priced, [start], seed, LOOKS[effort], watch).site
+    after = terms_of(goal, site)
+    return replace(
+        placement,
+        location=np.concatenate([sites.xy[site], sites.slot[site][:, None]], axis=1),
+        router=sites.router[site],
+        objective=float(after["energy"]),
+        complete=placement.complete and watch.complete,
+        interrupted=placement.interrupted or watch.interrupted,
+        terms={term: (placement.terms[term][0], after[term]) for term in after},
+    )
+
+
+def _flat(
+    problem: Problem | Flows, seed: int, effort: Effort, watch: Watch, start: IntArray | None
+) -> _Found:
+    """All cores at once, whatever chip they are on."""
+    if isinstance(problem, Flows):
+        return _spread(problem, seed, effort, watch, start)
+    if problem.cores > FEW_CORES:
+        return _many(problem, seed, effort, watch, start)
+    return _few(problem, seed, effort, watch, start)
+
+
+def _by_chips(
+    problem: Problem, goal: Goal, flat: _Found, seed: int, effort: Effort, watch: Watch
+) -> list[_Found]:
+    """Cores to chips by a cut, cores within chips, then all at once from there; or none.
+
+    Where chips count for the goal the cores stay on their chips: the goal decides what moves.
+    """
+    weights = goal.objective.weights
+    counts = bool(weights.get("chips") or weights.get("chip_crossings"))
+    proven = flat.cost <= flat.bound * (1 + 1e-9)
+    if not counts and (proven or problem.cores > TOP):
+        return []
+    division = divided(goal.nets, goal.chip, seed, watch)
+    if division is None:
+        return []
+    inside = _flat(held_to_chips(problem, division, goal.chip), seed, effort, watch, None)
+    site = settled(problem.zones, problem.sites.xy, inside.site)
+    if counts:
+        return [_Found(site, cost_of(problem, site), flat.bound, f"chips first, {inside.engine}")]
+    joint = _flat(problem, seed, effort, watch, site)
+    return [_Found(joint.site, joint.cost, flat.bound, f"chips first, {joint.engine}")]
+
+
+def _weighed(
+    goal: Goal, found: _Found, others: list[_Found], seed: int, effort: Effort, watch: Watch
+) -> _Found:
+    """The best placement for the goal, where that asks for more than few hops."""
+    if goal.objective.plain or not found.site.size:
+        return found
+    sites = [found.site, *(other.site for other in others if other is not found)]
+    better = weigh(goal, sites, seed, LOOKS[effort], watch)
+    if better.site is found.site:
+        return found
+    hops = float(terms_of(goal, better.site)["energy"])
+    return _Found(better.site, hops, found.bound, f"{found.engine} + of the objective")
 
 
 def start_of(problem: Problem, location: IntArray) -> IntArray:
@@ -234,6 +326,8 @@ def _many(
         return _Found(found.site, cost, lower_bound(problem), found.engine)
     better = anneal(problem, seed, LOOKS[effort], watch, found.site)
     engine = f"{found.engine} + of trees"
+    if start is not None and cost_of(problem, start) < better.cost:
+        better, engine = anneal(problem, seed, LOOKS[effort], watch, start), "annealing"
     if problem.cores <= TOP and start is None and not watch.due():
         fresh = anneal(problem, seed, LOOKS[effort], watch)
         if fresh.cost < better.cost:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from snnc.compiler.geometry import Grid, advanced, first_step, grid_of, hops, offset
 from snnc.compiler.place.baselines import hilbert, random_sites, row_major
-from snnc.compiler.place.problem import Problem
+from snnc.compiler.place.problem import Problem, Sites
 from snnc.compiler.place.watch import Watch
+from snnc.compiler.place.zones import BoolArray, masks, settled
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.jit import inner_kernel, lean_kernel
 
@@ -35,18 +37,19 @@ def _net_cost(
     dest: IntArray,
     router: IntArray,
     host: int,
-    width: int,
+    grid: Grid,
     low: IntArray,
     high: IntArray,
 ) -> int:
-    """Edges of the XY tree of one net; ``low``/``high`` are scratch per mesh column."""
+    """Edges of the XY tree of one net; ``low`` and ``high`` are ``scratch``."""
+    width = grid.width
     root = host if net_core[net] < 0 else router[net_core[net]]
     x0, y0 = root % width, root // width
     begin, end = dest_ptr[net], dest_ptr[net + 1]
     if end - begin == 1:
-        r = router[dest[begin]]
-        distance: int = abs(r % width - x0) + abs(r // width - y0)
-        return distance
+        return hops(grid, root, router[dest[begin]])
+    if grid.kind != 0:
+        return _walked(root, begin, end, dest, router, grid, low, high)
     left, right = x0, x0
     for d in range(begin, end):
         x = router[dest[d]] % width
@@ -66,6 +69,48 @@ def _net_cost(
     return edges
 
 
+@inner_kernel
+def _walked(
+    root: int,
+    begin: int,
+    end: int,
+    dest: IntArray,
+    router: IntArray,
+    grid: Grid,
+    stamp: IntArray,
+    count: IntArray,
+) -> int:
+    """Edges of a tree on a hexagonal torus: routers met on the way to all destinations.
+
+    ``stamp`` per router and ``count`` of trees are ``scratch``.
+    """
+    count[0] += 1
+    tree, edges = count[0], 0
+    stamp[root] = tree
+    for d in range(begin, end):
+        here, goal = root, router[dest[d]]
+        diagonal, dx, dy = offset(grid, here, goal)
+        while here != goal:
+            along_x, along_y = first_step(diagonal, dx, dy, 0)
+            if diagonal != 0:
+                diagonal -= along_x
+            else:
+                dx -= along_x
+                dy -= along_y
+            here = advanced(grid, here, along_x, along_y)
+            if stamp[here] != tree:
+                stamp[here] = tree
+                edges += 1
+    return int(edges)
+
+
+def scratch(sites: Sites) -> tuple[IntArray, IntArray]:
+    """Room to find the cost of a net: per column of a mesh, or per router of a torus."""
+    if sites.mesh.wraps:
+        return np.zeros(sites.routers, np.int64), np.zeros(1, np.int64)
+    return np.zeros(sites.width, np.int64), np.zeros(sites.width, np.int64)
+
+
 @lean_kernel
 def _all_costs(
     net_core: IntArray,
@@ -73,22 +118,21 @@ def _all_costs(
     dest: IntArray,
     router: IntArray,
     host: int,
-    width: int,
+    grid: Grid,
     low: IntArray,
     high: IntArray,
     cost: IntArray,
 ) -> None:
     for net in range(net_core.size):
-        cost[net] = _net_cost(net, net_core, dest_ptr, dest, router, host, width, low, high)
+        cost[net] = _net_cost(net, net_core, dest_ptr, dest, router, host, grid, low, high)
 
 
 def tree_hops(problem: Problem, site: IntArray) -> IntArray:
     """[nets] tree edges of every net for a placement."""
     router = problem.sites.router[site]
-    width, cost = problem.sites.width, np.zeros(problem.net_core.size, np.int64)
-    low, high = np.zeros(width, np.int64), np.zeros(width, np.int64)
+    grid, cost = grid_of(problem.sites.mesh), np.zeros(problem.net_core.size, np.int64)
     nets = problem.net_core, problem.dest_ptr, problem.dest
-    _all_costs(*nets, router, problem.host, width, low, high, cost)
+    _all_costs(*nets, router, problem.host, grid, *scratch(problem.sites), cost)
     return cost
 
 
@@ -118,8 +162,7 @@ def _sweep(
     site_router: IntArray,
     site_at: IntArray,
     slots: int,
-    width: int,
-    height: int,
+    grid: Grid,
     host: int,
     net_core: IntArray,
     dest_ptr: IntArray,
@@ -130,6 +173,8 @@ def _sweep(
     router: IntArray,
     net_cost: IntArray,
     state: IntArray,
+    zone: IntArray,
+    allowed: BoolArray,
     low: IntArray,
     high: IntArray,
     stamp: IntArray,
@@ -138,9 +183,10 @@ def _sweep(
 ) -> tuple[float, float, int, int]:
     """Moves at one temperature; returns (cost change, uphill proposed, uphill count, accepted).
 
-    ``low`` and ``high`` are scratch per mesh column; ``stamp``, -1 at the beginning, ``touched``
-    and ``fresh`` per net.
+    ``low`` and ``high`` are ``scratch``; ``stamp``, -1 at the beginning, ``touched`` and ``fresh``
+    are room per net.
     """
+    width, height = grid.width, grid.height
     change, uphill, steps, accepted = 0.0, 0.0, 0, 0
     cores = site.size
     for move in range(moves):
@@ -149,12 +195,19 @@ def _sweep(
         r = site_router[old]
         x = r % width + int(random(state) * (2 * window + 1)) - window
         y = r // width + int(random(state) * (2 * window + 1)) - window
+        if grid.kind != 0:
+            x %= width
+            y %= height
         if x < 0 or y < 0 or x >= width or y >= height:
             continue
         new = site_at[(y * width + x) * slots + min(int(random(state) * slots), slots - 1)]
         if new < 0 or site_router[new] == r:
             continue
         b = occupant[new]
+        if zone[a] >= 0 and not allowed[zone[a], new]:
+            continue
+        if b >= 0 and zone[b] >= 0 and not allowed[zone[b], old]:
+            continue
         router[a] = site_router[new]
         if b >= 0:
             router[b] = r
@@ -168,7 +221,7 @@ def _sweep(
                 net = pin_net[k]
                 if stamp[net] != move:
                     stamp[net] = move
-                    cost = _net_cost(net, net_core, dest_ptr, dest, router, host, width, low, high)
+                    cost = _net_cost(net, net_core, dest_ptr, dest, router, host, grid, low, high)
                     touched[count] = net
                     fresh[count] = cost
                     count += 1
@@ -218,14 +271,13 @@ class _Walk:
         """(uphill sum, uphill count, accepted) of some moves."""
         p, s = self.problem, self.problem.sites
         pin_ptr, pin_net = p.pins
-        low, high = np.zeros(s.width, np.int64), np.zeros(s.width, np.int64)
         stamp = np.full(p.net_core.size, -1, np.int64)
         touched, fresh = np.zeros_like(stamp), np.zeros_like(stamp)
         _, uphill, steps, accepted = _sweep(
             moves, temperature, window, self.site, self.occupant, s.router, self.site_at, s.slots,
-            s.width, s.routers // s.width, p.host, p.net_core, p.dest_ptr, p.dest, p.weight,
-            pin_ptr, pin_net, self.router, self.net_cost, self.state,
-            low, high, stamp, touched, fresh,
+            grid_of(s.mesh), p.host, p.net_core, p.dest_ptr, p.dest, p.weight,
+            pin_ptr, pin_net, self.router, self.net_cost, self.state, *masks(p.zones, p.cores),
+            *scratch(s), stamp, touched, fresh,
         )  # fmt: skip
         return uphill, steps, accepted
 
@@ -248,7 +300,8 @@ def anneal(
         start: [cores] a good placement that is annealed without heating it; None tries others.
     """
     fresh = (row_major(problem), hilbert(problem), random_sites(problem, seed))
-    starts = fresh if start is None else (start,)
+    given = fresh if start is None else (start,)
+    starts = [settled(problem.zones, problem.sites.xy, site) for site in given]
     best = min((Placed(site, cost_of(problem, site)) for site in starts), key=lambda p: p.cost)
     moves = _budget(problem, effort) // len(starts)
     _Walk(problem, best.site, seed).sweep(0, 0.0, 1)  # compile before the clock starts

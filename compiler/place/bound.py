@@ -53,21 +53,24 @@ def _of_rings(flows: Flows) -> float:
     most = int(np.diff(flows.run_at[flows.run_ptr]).max(initial=0))
     if most == 0:
         return 0.0
-    near = _rings(slots, most)
+    near = _rings(slots, most, flows.sites.mesh.sides)
     arrays = flows.run_ptr, flows.run_first, flows.run_at, flows.weight
     rounded = 0.0 if flows.unit == 1.0 else 1.0
     total = _ideal(flows.cores, *arrays, near, np.zeros(most, np.float32), rounded)
     return 0.5 * max(total, 0.0) * flows.unit
 
 
-def _rings(slots: int, count: int) -> RealArray:
-    """[count] distances to the other sites, nearest first, far from all edges of a mesh."""
+def _rings(slots: int, count: int, sides: int) -> RealArray:
+    """[count] distances to the other sites, nearest first, far from all edges of a mesh.
+
+    Of routers with so many neighbours, as many times d are at distance d.
+    """
     near = [np.zeros(slots - 1)]
     distance, known = 0, slots - 1
     while known < count:
         distance += 1
-        near.append(np.full(4 * distance * slots, float(distance)))
-        known += 4 * distance * slots
+        near.append(np.full(sides * distance * slots, float(distance)))
+        known += sides * distance * slots
     return np.concatenate(near)[:count]
 
 
@@ -116,8 +119,7 @@ def _heaviest(problem: Problem) -> tuple[RealArray, RealArray]:
 
 
 def _distance(problem: Problem, router: int, others: IntArray) -> IntArray:
-    width = problem.sites.width
-    return np.abs(others % width - router % width) + np.abs(others // width - router // width)
+    return problem.sites.mesh.distance(np.array(router), others)
 
 
 def _nearest(problem: Problem, count: int) -> RealArray:

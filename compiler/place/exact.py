@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from ortools.sat.python import cp_model
 
+from snnc.compiler.geometry import path
 from snnc.compiler.place.anneal import cost_of
 from snnc.compiler.place.problem import Problem
 from snnc.compiler.place.watch import Watch
+from snnc.compiler.place.zones import settled
 from snnc.compiler.solver import new_solver
 from snnc.ir.arrays import IntArray
 
@@ -31,6 +33,9 @@ class Solved:
 
 def model_size(problem: Problem) -> int:
     """Constraints the model would have, roughly."""
+    if problem.sites.mesh.wraps:
+        used = int((problem.sites.room > 0).sum())
+        return used * int((np.diff(problem.dest_ptr) > 1).sum() + problem.dest.size * used)
     height = problem.sites.routers // problem.sites.width
     per_tree = 2 * problem.sites.width * height
     sizes = np.diff(problem.dest_ptr)
@@ -100,6 +105,13 @@ class _Positions:
             model.add_exactly_one(row)
             for router, variable in zip(self.used, row, strict=True):
                 model.add_hint(variable, bool(hint[core] == router))
+        if problem.zones is not None:
+            for core in problem.zones.held:
+                allowed = problem.zones.allowed[problem.zones.zone[core]]
+                near = set(problem.sites.router[allowed].tolist())
+                for router, variable in zip(self.used, self.here[core], strict=True):
+                    if int(router) not in near:
+                        model.add(variable == 0)
         for k, router in enumerate(self.used):
             model.add(sum(row[k] for row in self.here) <= int(problem.sites.room[router]))
 
@@ -120,7 +132,9 @@ class _Positions:
             self.used[next(k for k, v in enumerate(row) if solver.boolean_value(v))]
             for row in self.here
         ]
-        return np.array([free[int(router)].pop(0) for router in chosen], np.int64)
+        site = np.array([free[int(router)].pop(0) for router in chosen], np.int64)
+        # Routers are right; within one, a pin to a slot may ask for a swap.
+        return settled(self.problem.zones, self.problem.sites.xy, site)
 
 
 def _net_hops(model: cp_model.CpModel, problem: Problem, at: _Positions) -> list[Any]:
@@ -137,6 +151,8 @@ def _net_hops(model: cp_model.CpModel, problem: Problem, at: _Positions) -> list
 
 def _distance(model: cp_model.CpModel, problem: Problem, at: _Positions, a: int, b: int) -> Any:
     width = problem.sites.width
+    if problem.sites.mesh.wraps:
+        return _table_distance(model, problem, at, a, b)
     total: Any = 0
     for values, host in (
         (at.used % width, problem.host % width),
@@ -157,6 +173,8 @@ def _tree(
 
     Horizontally the row does not matter, vertically the column is the destination's.
     """
+    if problem.sites.mesh.wraps:
+        return _table_tree(model, problem, at, sender, dests)
     width = problem.sites.width
     height = problem.sites.routers // width
     x, y = at.used % width, at.used // width
@@ -175,6 +193,44 @@ def _tree(
                 root = int(host_near) if sender < 0 else at.count(sender, near)
                 inside = far & (x == column)
                 edges.append(_used(model, root, [at.count(d, inside) for d in dests]))
+    return sum(edges)
+
+
+def _table_distance(
+    model: cp_model.CpModel, problem: Problem, at: _Positions, a: int, b: int
+) -> Any:
+    """Distances from a table: at least those from the router where ``a`` is."""
+    table = problem.sites.mesh.distance(at.used[:, None], at.used[None])
+    if a < 0:
+        return at.axis(b, problem.sites.mesh.distance(np.array(problem.host), at.used))
+    most = int(table.max())
+    gap = model.new_int_var(0, most, "")
+    for row, here in zip(table, at.here[a], strict=True):
+        model.add(gap >= at.axis(b, row)).only_enforce_if(here)
+    return gap
+
+
+def _table_tree(
+    model: cp_model.CpModel, problem: Problem, at: _Positions, sender: int, dests: list[int]
+) -> Any:
+    """Routers, but the root, that lie on a path in dimension order to some destination."""
+    mesh = problem.sites.mesh
+    roots = np.array([problem.host]) if sender < 0 else at.used
+    on_path = np.zeros((roots.size, at.used.size, mesh.routers), np.bool_)
+    for k, root in enumerate(roots.tolist()):
+        for j, goal in enumerate(at.used.tolist()):
+            on_path[k, j, path(mesh, root, goal)] = True
+    edges: list[Any] = []
+    for router in range(mesh.routers):
+        edge = model.new_bool_var("")
+        for k, root in enumerate(roots.tolist()):
+            inside = on_path[k, :, router]
+            if root == router or not inside.any():
+                continue
+            here = 1 if sender < 0 else at.here[sender][k]
+            for dest in dests:
+                model.add(edge >= here + at.count(dest, inside) - 1)
+        edges.append(edge)
     return sum(edges)
 
 

@@ -8,11 +8,12 @@ their sums are exact in any order, and results are the same on every machine.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from snnc.compiler.place.problem import Problem, Sites
+from snnc.compiler.place.zones import Zones
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.jit import kernel
 
@@ -35,6 +36,7 @@ class Flows:
         run_at: [runs + 1] slice of ``weight`` of a run.
         weight: [entries] whole numbers.
         unit: rate of weight 1.
+        zones: where some cores must be; groups of cores have none.
     """
 
     sites: Sites
@@ -45,6 +47,7 @@ class Flows:
     run_at: IntArray
     weight: RealArray
     unit: float
+    zones: Zones | None = None
 
     @property
     def nodes(self) -> int:
@@ -63,7 +66,8 @@ class Flows:
         width = problem.sites.width
         host = np.array([[problem.host % width, problem.host // width]])
         a = np.where(sender < 0, problem.cores, sender)
-        return Flows.of_pairs(problem.sites, problem.cores, host, a, dest, weight)
+        flows = Flows.of_pairs(problem.sites, problem.cores, host, a, dest, weight)
+        return replace(flows, zones=problem.zones)
 
     @staticmethod
     def of_pairs(
@@ -125,6 +129,36 @@ class Flows:
             at[first : first + len(weight)] += 1
         fixed = np.zeros((0, 2), np.int64)
         return Flows(sites, cores, fixed, run_ptr, run_first, run_at, flat, unit)
+
+
+def released(flows: Flows, site: IntArray) -> tuple[Flows, IntArray, IntArray]:
+    """The cores without a zone alone; those with one become fixed points where ``site`` has them.
+
+    Args:
+        flows: of all cores, with zones.
+        site: [cores] a placement within the zones.
+
+    Returns:
+        Their flows, their numbers, and the sites left to them.
+    """
+    assert flows.zones is not None
+    held = flows.zones.held
+    free = np.flatnonzero(flows.zones.zone < 0)
+    left = np.setdiff1d(np.arange(flows.sites.count), site[held])
+    old = flows.sites
+    sites = Sites(old.router[left], old.slot[left], old.width, old.routers, old.slots, old.links)
+    number = np.empty(flows.nodes, np.int64)
+    number[free] = np.arange(free.size)
+    number[held] = free.size + np.arange(held.size)
+    number[flows.cores :] = free.size + held.size + np.arange(len(flows.fixed))
+    run = np.repeat(np.arange(flows.run_first.size), np.diff(flows.run_at))
+    node = np.repeat(np.arange(flows.nodes), np.diff(flows.run_ptr))[run]
+    partner = flows.run_first[run] + np.arange(run.size) - flows.run_at[run]
+    once = (node < partner) & (node < flows.cores)
+    fixed = np.concatenate([old.xy[site[held]], flows.fixed])
+    rate = flows.weight[once].astype(np.float64) * flows.unit
+    pairs = number[node[once]], number[partner[once]]
+    return Flows.of_pairs(sites, free.size, fixed, *pairs, rate), free, left
 
 
 def _whole(rate: RealArray) -> tuple[float, RealArray]:

@@ -19,9 +19,10 @@ import numpy as np
 
 from snnc.compiler.place.baselines import curve
 from snnc.compiler.place.coarsen import Level, bottom_blocks, coarsened
-from snnc.compiler.place.flows import Flows
+from snnc.compiler.place.flows import Flows, released
 from snnc.compiler.place.swaps import sweep, total_cost
 from snnc.compiler.place.watch import Watch
+from snnc.compiler.place.zones import masks, settled
 from snnc.ir.arrays import IntArray
 
 TOP = 4096  # groups that are annealed hot
@@ -78,15 +79,19 @@ class Walk:
         points = flows.fixed.astype(np.float32) * np.float32(blocks.scale)
         self.x = np.concatenate([blocks.x[self.site], points[:, 0]])
         self.y = np.concatenate([blocks.y[self.site], points[:, 1]])
+        mesh, scale = flows.sites.mesh, blocks.scale if flows.sites.mesh.wraps else 0
+        self.period = (float(mesh.width * scale), float(mesh.height * scale))
         words = np.random.SeedSequence(seed).generate_state(1, np.uint64)
         self.state = words | np.uint64(1)
+        self.masks = masks(flows.zones, flows.cores)
 
     @property
     def cost(self) -> float:
         """Weighted hops now."""
         f = self.flows
         arrays = f.run_ptr, f.run_first, f.run_at, f.weight
-        return total_cost(f.cores, *arrays, self.x, self.y) * f.unit / self.blocks.scale
+        total = total_cost(f.cores, *arrays, self.x, self.y, self.period)
+        return total * f.unit / self.blocks.scale
 
     def sweep(self, temperature: float, reach: int, watch: Watch) -> int:
         """One proposal per core, as many as the watch allows; returns those accepted."""
@@ -102,7 +107,7 @@ class Walk:
                 first, min(first + step, b.x.size), threshold, reach, TOWARD, self.site,
                 self.occupant, b.x, b.y, b.scale, b.cell, sites.width,
                 sites.routers // sites.width, sites.slots, f.run_ptr, f.run_first, f.run_at,
-                f.weight, self.x, self.y, self.state,
+                f.weight, self.x, self.y, self.state, self.period, *self.masks,
             )[2]  # fmt: skip
         return accepted
 
@@ -151,8 +156,9 @@ def orders(level: Level) -> Iterator[IntArray]:
 def starts(level: Level, count: int) -> list[Spread]:
     """The ``count`` cheapest structured starts of different cost, cheapest first."""
     found: dict[float, Spread] = {}
+    flows = level.flows
     for order in orders(level):
-        site = order[: level.flows.cores]
+        site = settled(flows.zones, flows.sites.xy, order[: flows.cores])
         cost = Walk(level, site, 0).cost
         found.setdefault(float(f"{cost:.4g}"), Spread(site, cost))
     return sorted(found.values(), key=lambda s: s.cost)[:count]
@@ -200,10 +206,21 @@ def spread(
                 found = anneal_level(bottom, direct.site, plan, (seed << 8) + trial, watch)
                 best = min(best, found, key=lambda s: s.cost)
         return best
-    best = _from_top(coarsened(flows, TOP), side, seed, work, watch)
+    if flows.zones is None:
+        best = _from_top(coarsened(flows, TOP), side, seed, work, watch)
+    else:
+        best = _around(bottom, direct.site, seed, work, watch)
     if direct.cost < best.cost:
         best = direct
     return anneal_level(bottom, best.site, Schedule(0.1, 0.02, 3, work.bottom), seed, watch)
+
+
+def _around(bottom: Level, settled_site: IntArray, seed: int, work: Work, watch: Watch) -> Spread:
+    """Cores with a zone stay where they are, the others are placed as if there were no zones."""
+    flows, site = bottom.flows, settled_site.copy()
+    others, free, left = released(flows, site)
+    site[free] = left[spread(others, seed, work, watch).site]
+    return Spread(site, Walk(bottom, site, 0).cost)
 
 
 def _from_top(levels: list[Level], side: int, seed: int, work: Work, watch: Watch) -> Spread:

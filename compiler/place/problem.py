@@ -7,11 +7,12 @@ from functools import cached_property
 
 import numpy as np
 
+from snnc.compiler.place.zones import Zones
 from snnc.compiler.traffic import Traffic, weighted
-from snnc.ir.arrays import IntArray, RealArray
+from snnc.ir.arrays import IntArray, RealArray, sorted_unique
 from snnc.ir.errors import CapacityError
-from snnc.ir.target import Target
-from snnc.ir.topology import Mesh
+from snnc.ir.target import LinkKind, Target
+from snnc.ir.topology import Mesh, usable_chips
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +25,7 @@ class Sites:
         width: routers per row.
         routers: number of routers.
         slots: sites per router on the chip, usable or not.
+        links: of every router; see ``ir.topology.Mesh``.
     """
 
     router: IntArray
@@ -31,6 +33,13 @@ class Sites:
     width: int
     routers: int
     slots: int
+    links: LinkKind = "mesh"
+
+    @cached_property
+    def mesh(self) -> Mesh:
+        """The routers, as if they were one chip."""
+        height = self.routers // self.width
+        return Mesh(self.width, height, self.width, height, self.slots, self.links)
 
     @property
     def count(self) -> int:
@@ -49,7 +58,7 @@ class Sites:
 
 
 def sites_of(target: Target, mesh: Mesh) -> Sites:
-    """Usable core sites of all chips.
+    """Usable core sites of all chips that can be reached.
 
     Defects (x, y, slot of a chip) hold on every chip; of the rest at most ``usable_cores`` per
     chip are used, those closest to the chip's host corner.
@@ -63,23 +72,24 @@ def sites_of(target: Target, mesh: Mesh) -> Sites:
     distance = np.abs(x - host_x) + np.abs(y - host_y)
     order = np.lexsort((slot, x, y, distance))
     order = order[alive[order]][: target.topology.usable_cores]
+    columns = mesh.width // width
     chips = [
-        (cx * width, cy * height)
-        for cy in range(mesh.height // height)
-        for cx in range(mesh.width // width)
+        (chip % columns * width, chip // columns * height) for chip in usable_chips(target, mesh)
     ]
     router = [(y[order] + oy) * mesh.width + x[order] + ox for ox, oy in chips]
     all_slots = np.tile(slot[order], len(chips))
     flat = np.concatenate(router)
     rank = np.lexsort((all_slots, flat))
-    return Sites(flat[rank], all_slots[rank], mesh.width, mesh.routers, slots)
+    return Sites(flat[rank], all_slots[rank], mesh.width, mesh.routers, slots, mesh.links)
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
     """Cores, sites, nets with weights, and the router of the host port.
 
-    A net's cost is its weight times the edges of its XY tree (one destination: the distance).
+    A net's cost is its weight times the edges of its tree in dimension order (one destination: the
+    distance).
+    ``zones`` hold cores in a part of the machine.
     """
 
     sites: Sites
@@ -89,9 +99,10 @@ class Problem:
     dest_ptr: IntArray
     dest: IntArray
     weight: RealArray
+    zones: Zones | None = None
 
     @staticmethod
-    def of(traffic: Traffic, sites: Sites, host: int) -> Problem:
+    def of(traffic: Traffic, sites: Sites, host: int, zones: Zones | None = None) -> Problem:
         """The problem of placing the cores of some traffic.
 
         Raises:
@@ -105,7 +116,13 @@ class Problem:
                 allowed=f"{sites.count} usable sites",
                 remedy="add chips (--chips)",
             )
-        return Problem(sites, host, traffic.cores, *_merged(traffic))
+        return Problem(sites, host, traffic.cores, *_merged(traffic), zones)
+
+    @staticmethod
+    def directed(traffic: Traffic, sites: Sites, host: int, zones: Zones | None = None) -> Problem:
+        """As ``of`` with every net as it is: links have a direction, weighted hops have none."""
+        nets = traffic.net_core, traffic.dest_ptr, traffic.dest, traffic.rate
+        return Problem(sites, host, traffic.cores, *nets, zones)
 
     @cached_property
     def pins(self) -> tuple[IntArray, IntArray]:
@@ -113,7 +130,7 @@ class Problem:
         net = np.repeat(np.arange(self.net_core.size), np.diff(self.dest_ptr))
         core = np.concatenate([self.dest, self.net_core[self.net_core >= 0]])
         owner = np.concatenate([net, np.flatnonzero(self.net_core >= 0)])
-        pairs = np.unique(core * max(self.net_core.size, 1) + owner)
+        pairs = sorted_unique(core * max(self.net_core.size, 1) + owner)
         core, owner = pairs // max(self.net_core.size, 1), pairs % max(self.net_core.size, 1)
         return np.searchsorted(core, np.arange(self.cores + 1)), owner
 

@@ -101,13 +101,16 @@ def quadratic(problem: Problem) -> Quadratic | None:
     sites = problem.sites
     if sites.count > LARGEST or (np.diff(problem.dest_ptr) != 1).any():
         return None
-    xy = sites.xy.astype(np.float64)
-    distance = np.abs(xy[:, None] - xy[None]).sum(axis=2)
-    host = np.array([problem.host % sites.width, problem.host // sites.width])
+    distance = sites.mesh.distance(sites.router[:, None], sites.router[None]).astype(np.float64)
     flow = np.zeros((problem.cores, problem.cores))
     linear = np.zeros((problem.cores, sites.count))
     outside = problem.net_core < 0
     np.add.at(flow, (problem.net_core[~outside], problem.dest[~outside]), problem.weight[~outside])
-    away = np.abs(xy - host).sum(axis=1)
+    away = sites.mesh.distance(np.array(problem.host), sites.router)
     np.add.at(linear, problem.dest[outside], problem.weight[outside, None] * away)
+    if problem.zones is not None:
+        # A site outside a zone costs more than any placement.
+        dear = np.ceil(flow.sum() * distance.max(initial=0.0) + linear.max(axis=1).sum() + 1.0)
+        held = problem.zones.held
+        linear[held] += dear * ~problem.zones.allowed[problem.zones.zone[held]]
     return Quadratic(flow, distance, linear)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from snnc.compiler.place.zones import BoolArray
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.jit import inner_kernel, lean_kernel, summing
 
@@ -26,6 +27,22 @@ def draw(state: IntArray, below: int) -> int:
     return int(np.int64((high * np.uint64(below)) >> np.uint64(31)))
 
 
+@inner_kernel
+def apart(dx: float, dy: float, period: tuple[float, float]) -> float:
+    """Hops between coordinates; ``period`` (0, 0): a mesh, else a hexagonal torus so large."""
+    if period[0] == 0.0:
+        return float(abs(dx) + abs(dy))
+    least = np.inf
+    other_x = dx - period[0] if dx > 0 else dx + period[0]
+    other_y = dy - period[1] if dy > 0 else dy + period[1]
+    for k in range(4):
+        x = other_x if k >= 2 else dx
+        y = other_y if k % 2 == 1 else dy
+        same = (x > 0) == (y > 0)
+        least = min(least, max(abs(x), abs(y)) if same else abs(x) + abs(y))
+    return float(least)
+
+
 @summing
 def _moved(
     w: RealArray, x: RealArray, y: RealArray, px: float, py: float, qx: float, qy: float
@@ -41,11 +58,17 @@ def _moved(
 @inner_kernel
 def _move(
     a: int, px: float, py: float, qx: float, qy: float, run_ptr: IntArray, run_first: IntArray,
-    run_at: IntArray, weight: RealArray, x: RealArray, y: RealArray,
+    run_at: IntArray, weight: RealArray, x: RealArray, y: RealArray, period: tuple[float, float],
 ) -> float:  # fmt: skip
     total = 0.0
     for r in range(run_ptr[a], run_ptr[a + 1]):
         first, begin, end = run_first[r], run_at[r], run_at[r + 1]
+        if period[0] != 0.0:
+            for k in range(end - begin):
+                c = first + k
+                near = apart(x[c] - qx, y[c] - qy, period) - apart(x[c] - px, y[c] - py, period)
+                total += np.float64(weight[begin + k]) * np.float64(near)
+            continue
         if end - begin >= LONG_RUN:
             last = first + end - begin
             total += _moved(weight[begin:end], x[first:last], y[first:last], px, py, qx, qy)
@@ -74,7 +97,8 @@ def sweep(
     site: IntArray, occupant: IntArray, site_x: RealArray, site_y: RealArray, scale: int,
     cell_site: IntArray, width: int, height: int, slots: int,
     run_ptr: IntArray, run_first: IntArray, run_at: IntArray, weight: RealArray,
-    x: RealArray, y: RealArray, state: IntArray,
+    x: RealArray, y: RealArray, state: IntArray, period: tuple[float, float],
+    zone: IntArray, allowed: BoolArray,
 ) -> tuple[float, int, int]:  # fmt: skip
     """One proposal for each core on the sites ``first`` to ``last``.
 
@@ -87,6 +111,8 @@ def sweep(
         cell_site: [width * height * slots] site that holds a cell's slot, or -1.
         x, y: [nodes] coordinates of the cores and fixed points.
         state: of the random numbers.
+        period: as for ``apart``, in the units of the coordinates.
+        zone: [cores] zone of every core or -1; ``allowed`` [zones, sites].
 
     Returns:
         (cost change, in units of 1 / scale; moves proposed; moves accepted).
@@ -104,6 +130,9 @@ def sweep(
             cx, cy = int(x[c]) // scale, int(y[c]) // scale
         cx += draw(state, 2 * reach + 1) - reach
         cy += draw(state, 2 * reach + 1) - reach
+        if period[0] != 0.0:
+            cx %= width
+            cy %= height
         if cx < 0 or cy < 0 or cx >= width or cy >= height:
             continue
         slot = draw(state, slots) if slots > 1 else 0
@@ -111,16 +140,20 @@ def sweep(
         if t < 0 or t == s:
             continue
         b = occupant[t]
+        if zone[a] >= 0 and not allowed[zone[a], t]:
+            continue
+        if b >= 0 and zone[b] >= 0 and not allowed[zone[b], s]:
+            continue
         qx, qy = site_x[t], site_y[t]
         limit = threshold[draw(state, threshold.size)]
         proposed += 1
-        delta = _move(a, px, py, qx, qy, run_ptr, run_first, run_at, weight, x, y)
+        delta = _move(a, px, py, qx, qy, run_ptr, run_first, run_at, weight, x, y, period)
         if b >= 0:
-            delta += _move(b, qx, qy, px, py, run_ptr, run_first, run_at, weight, x, y)
+            delta += _move(b, qx, qy, px, py, run_ptr, run_first, run_at, weight, x, y, period)
             if delta > limit:
                 continue
             common = _between(a, b, run_ptr, run_first, run_at, weight)
-            delta += 2.0 * common * (abs(px - qx) + abs(py - qy))
+            delta += 2.0 * common * apart(px - qx, py - qy, period)
         if delta > limit:
             continue
         accepted += 1
@@ -140,7 +173,7 @@ def sweep(
 @lean_kernel
 def total_cost(
     cores: int, run_ptr: IntArray, run_first: IntArray, run_at: IntArray, weight: RealArray,
-    x: RealArray, y: RealArray,
+    x: RealArray, y: RealArray, period: tuple[float, float],
 ) -> float:  # fmt: skip
     """Sum of weight x distance over all pairs; those with a fixed point are met once."""
     twice, once = 0.0, 0.0
@@ -149,7 +182,7 @@ def total_cost(
             shift = run_first[r] - run_at[r]
             for k in range(run_at[r], run_at[r + 1]):
                 b = k + shift
-                part = np.float64(weight[k]) * np.float64(abs(x[a] - x[b]) + abs(y[a] - y[b]))
+                part = np.float64(weight[k]) * np.float64(apart(x[a] - x[b], y[a] - y[b], period))
                 if b < cores:
                     twice += part
                 else:

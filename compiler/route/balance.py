@@ -18,6 +18,7 @@ from snnc.compiler.route.links import Demand
 from snnc.compiler.route.priced import BUILDERS, Links, Nets
 from snnc.compiler.solver import new_solver
 from snnc.ir.arrays import IntArray, RealArray
+from snnc.ir.topology import Mesh
 
 POWERS = (1, 2, 3, 4, 5)
 """Squarings: powers 2 to 32."""
@@ -36,7 +37,7 @@ class Trees:
 
     Attributes:
         nets: holds them; see ``priced.Nets``.
-        busy: [4 * routers] cycles per sample.
+        busy: [links] cycles per sample.
         hops: tree edges, weighted by rate.
         chosen_by: "dimension order", "negotiation" or "CP-SAT".
         proven: no choice among the shapes allowed has a less busy busiest link.
@@ -168,7 +169,7 @@ def _pool(demand: Demand, best: Trees, builders: IntArray, seed: int) -> list[li
     """Distinct trees per net, grown under the best loads and under perturbed prices."""
     rng = np.random.default_rng(seed)
     pool: list[dict[tuple[int, ...], _Candidate]] = [{} for _ in range(demand.root.size)]
-    _collect(best.nets, pool, demand.mesh.width)
+    _collect(best.nets, pool, demand.mesh)
     for builder in builders.tolist():
         for draw in range(DRAWS if builder not in (priced.XY, priced.YX) else 1):
             links, nets, scratch = demand.fresh()
@@ -177,21 +178,18 @@ def _pool(demand: Demand, best: Trees, builders: IntArray, seed: int) -> list[li
                 links.factor[:] = rng.uniform(0.5, 2.0, links.factor.size)
             scale = 1.0 / max(best.worst, 1e-12)
             priced.redraw(links, best.nets, scratch, builder, scale, 1 + draw, nets)
-            _collect(nets, pool, demand.mesh.width)
+            _collect(nets, pool, demand.mesh)
     return [list(found.values()) for found in pool]
 
 
-def _collect(nets: Nets, pool: list[dict[tuple[int, ...], _Candidate]], width: int) -> None:
+def _collect(nets: Nets, pool: list[dict[tuple[int, ...], _Candidate]], mesh: Mesh) -> None:
     for net, found in enumerate(pool):
         first, size = int(nets.room[net]), int(nets.size[net])
         router = nets.router[first : first + size].astype(np.int64)
         parent = nets.parent[first : first + size].astype(np.int64)
         begin = router[parent[1:]]
-        step = router[1:] - begin
-        direction = np.where(step == 1, 0, np.where(step == -1, 1, np.where(step > 0, 2, 3)))
-        if width == 1:
-            direction = np.where(step > 0, 2, 3)
-        key = tuple(sorted((begin * 4 + direction).tolist()))
+        link = begin * mesh.sides + mesh.direction(begin, router[1:])
+        key = tuple(sorted(link.tolist()))
         found.setdefault(key, _Candidate(key, router, parent, int(nets.built[net])))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from snnc.compiler.route.waits import waits
-from snnc.ir.arrays import IntArray
+from snnc.ir.arrays import IntArray, sorted_unique
 from snnc.ir.deployment import Certificate, RouteTables
 from snnc.ir.errors import VerificationError
 from snnc.ir.jit import lean_kernel as kernel
@@ -51,9 +51,10 @@ def certify(tables: RouteTables, mesh: Mesh, refusing: IntArray | None = None) -
     after = found.after * MOST_LANES + np.where(wanted >= 0, lane[wanted], 0)
     used = found.place >= 0
     own = found.place[used] * MOST_LANES + lane[used]
-    vertices = np.unique(np.concatenate([own, before, after]))
+    vertices = sorted_unique(np.concatenate([own, before, after]))
     size = max(vertices.size, 1)
-    pairs = np.unique(np.searchsorted(vertices, before) * size + np.searchsorted(vertices, after))
+    key = np.searchsorted(vertices, before) * size + np.searchsorted(vertices, after)
+    pairs = sorted_unique(key)
     before, after = pairs // size, pairs % size
     start = np.searchsorted(before, np.arange(vertices.size + 1))
     waiting, order = np.zeros(vertices.size, np.int64), np.zeros(vertices.size, np.int64)

@@ -20,7 +20,7 @@ from snnc.ir.target import Target
 from snnc.ir.topology import Mesh
 
 Route = tuple[int, tuple[int, ...]]
-"""Bits of the links to take (+x, -x, +y, -y) and the cores that get a copy."""
+"""Bits of the links to take (``ir.topology.DIRECTIONS``) and the cores that get a copy."""
 
 
 def key_tables(tables: RouteTables, target: Target, mesh: Mesh) -> tuple[KeyTables, dict[str, Any]]:
@@ -137,10 +137,7 @@ def _passing(
     inner = np.flatnonzero(tables.branch_parent >= 0)
     parent = tables.branch_ptr[net[inner]] + tables.branch_parent[inner]
     router = tables.branch_router.astype(np.int64)
-    step = router[inner] - router[parent]
-    way = np.where(step > 0, 2, 3)
-    if mesh.width > 1:
-        way = np.where(step == 1, 0, np.where(step == -1, 1, way))
+    way = mesh.direction(router[parent], router[inner])
     arrived = np.full(router.size, -1)
     arrived[inner] = way
     out = np.zeros(router.size, np.int64)

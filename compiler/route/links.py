@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from snnc.compiler.geometry import grid_of
 from snnc.compiler.route.priced import Links, Nets, Scratch
 from snnc.compiler.traffic import Traffic
-from snnc.ir.arrays import IntArray, RealArray
+from snnc.ir.arrays import IntArray, RealArray, sorted_unique
 from snnc.ir.target import Target
 from snnc.ir.topology import Mesh
 
@@ -22,7 +23,7 @@ class Demand:
         root: [nets] router where a net starts.
         rate: [nets] packets per sample.
         ptr, dest: [nets + 1], [destinations] routers to reach, distinct in a net, nearest first.
-        cycles: [4 * routers] cycles a packet occupies a link; infinite where the mesh ends.
+        cycles: [sides * routers] cycles a packet occupies a link; infinite where there is none.
     """
 
     mesh: Mesh
@@ -36,23 +37,19 @@ class Demand:
     def of(flow: Traffic, root: IntArray, router: IntArray, target: Target, mesh: Mesh) -> Demand:
         """The nets of a traffic whose cores sit at ``router`` [cores]."""
         net = np.repeat(np.arange(flow.nets), np.diff(flow.dest_ptr))
-        key = np.unique(net * mesh.routers + router[flow.dest])
-        net, dest = key // mesh.routers, key % mesh.routers
-        start = root[net]
-        distance = np.abs(start % mesh.width - dest % mesh.width)
-        distance += np.abs(start // mesh.width - dest // mesh.width)
-        order = np.lexsort((dest, distance, net))
-        ptr = np.searchsorted(net, np.arange(flow.nets + 1))
+        key = sorted_unique(net * mesh.routers + router[flow.dest])
+        owner, dest = key // mesh.routers, key % mesh.routers
+        start = root[owner]
+        order = np.lexsort((dest, mesh.distance(start, dest), owner))
+        ptr = np.searchsorted(owner, np.arange(flow.nets + 1))
         cycles = link_cycles(target, mesh)
         return Demand(mesh, root, flow.rate.astype(np.float64), ptr, dest[order], cycles)
 
     @property
     def distance(self) -> IntArray:
-        """[destinations] hops of a shortest path."""
-        start, width = np.repeat(self.root, np.diff(self.ptr)), self.mesh.width
-        along_x, along_y = start % width - self.dest % width, start // width - self.dest // width
-        result: IntArray = np.abs(along_x) + np.abs(along_y)
-        return result
+        """[destinations] hops of a shortest path that does not cross joined sides."""
+        start = np.repeat(self.root, np.diff(self.ptr))
+        return self.mesh.distance(start, self.dest, wrap=False)
 
     def fresh(self) -> tuple[Links, Nets, Scratch]:
         """Empty links, nets without trees, and scratch room."""
@@ -62,7 +59,11 @@ class Demand:
         # A tree never visits a router twice.
         room = np.concatenate([[0], np.cumsum(np.minimum(steps + 1, routers))])
         longest = int(np.diff(room).max(initial=1))
-        links = Links(self.mesh.width, self.cycles, np.zeros(4 * routers), np.ones(4 * routers))
+        size = self.cycles.size
+        links = Links(
+            grid_of(self.mesh), grid_of(self.mesh, wrap=False), self.mesh.sides,
+            self.mesh.neighbours.reshape(-1), self.cycles, np.zeros(size), np.ones(size),
+        )  # fmt: skip
         trees = Nets(
             self.root.astype(np.int32), self.rate, self.ptr.astype(np.int64),
             self.dest.astype(np.int32), room.astype(np.int64), np.zeros(nets, np.int64),
@@ -78,29 +79,19 @@ class Demand:
 
 
 def link_cycles(target: Target, mesh: Mesh) -> RealArray:
-    """[4 * routers] cycles a packet occupies every link; infinite where the mesh ends.
+    """[sides * routers] cycles a packet occupies every link; infinite where there is none.
 
     A link between chips takes ``chip_link_cycles``, or as long as any other where nobody
     published it, as in the cycle simulator.
     """
     rate = target.noc.packets_per_cycle.v or 1.0
-    router = np.arange(mesh.routers)
-    x, y = router % mesh.width, router // mesh.width
-    result = np.full((mesh.routers, 4), 1.0 / rate)
+    there = mesh.neighbours
+    chip = mesh.chip(np.arange(mesh.routers))
     across = max(1.0 / rate, float(target.noc.chip_link_cycles.v or 0.0))
-    for direction, (dx, dy) in enumerate(((1, 0), (-1, 0), (0, 1), (0, -1))):
-        to_x, to_y = x + dx, y + dy
-        outside = (to_x < 0) | (to_x >= mesh.width) | (to_y < 0) | (to_y >= mesh.height)
-        other = (to_x // mesh.chip_width != x // mesh.chip_width) | (
-            to_y // mesh.chip_height != y // mesh.chip_height
-        )
-        result[other, direction] = across
-        result[outside, direction] = np.inf
-    return result.reshape(-1)
+    result = np.where(chip[there] != chip[:, None], across, 1.0 / rate)
+    return np.where(there < 0, np.inf, result).reshape(-1)
 
 
 def ends_of(mesh: Mesh, link: IntArray) -> tuple[IntArray, IntArray]:
     """Routers at which links begin and end."""
-    step = np.array([1, -1, mesh.width, -mesh.width])
-    begin = link // 4
-    return begin, begin + step[link % 4]
+    return link // mesh.sides, mesh.neighbours.reshape(-1)[link]

@@ -1,8 +1,8 @@
 """Trees along the cheapest links: one net is taken out and grown again under the others' load.
 
-Links are numbered ``router * 4 + direction`` (+x, -x, +y, -y).  What a link costs a net is how much
-the sum over links of (busy time / scale) ** power would rise, times a factor per link, plus a
-little for the hop itself; lowering that sum at a high power flattens the busiest links.
+Links are numbered ``router * sides + direction`` (``ir.topology.DIRECTIONS``).  What a link costs
+a net is how much the sum over links of (busy time / scale) ** power would rise, times a factor per
+link, plus a little for the hop itself; lowering that sum at a high power flattens the busiest.
 """
 
 from __future__ import annotations
@@ -12,13 +12,18 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from snnc.compiler.geometry import Grid, advanced, first_step, hops, offset
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.jit import inlined, inner_kernel, lean_kernel
 
-BUILDERS = ("xy", "yx", "minimal", "any", "west first", "east first", "low first", "high first")
-"""How a tree may be grown.  The four last are minimal too, but packets to the west (east, smaller
-y, larger y) go there first, so that two of the eight turns never occur (Glass & Ni, ISCA 1992)."""
-XY, YX, MINIMAL, ANY, WEST, EAST, LOW, HIGH = range(8)
+BUILDERS = (
+    "xy", "yx", "minimal", "any", "west first", "east first", "low first", "high first",
+    "unwrapped",
+)  # fmt: skip
+"""How a tree may be grown.  The four last but one are minimal too, but packets to the west (east,
+smaller y, larger y) go there first, so that two of the eight turns never occur (Glass & Ni, ISCA
+1992).  "unwrapped": as xy, but never across the joined sides of a torus."""
+XY, YX, MINIMAL, ANY, WEST, EAST, LOW, HIGH, WITHIN = range(9)
 TINY = 1e-4
 NOWHERE = 1e300
 Int32 = npt.NDArray[np.int32]
@@ -28,13 +33,18 @@ class Links(NamedTuple):
     """The mesh and what its links carry.
 
     Attributes:
-        width: routers per row.
-        cycles: [4 * routers] cycles a packet occupies a link.
-        busy: [4 * routers] cycles per sample, of all nets' present trees.
-        factor: [4 * routers] multiplies prices; 1 unless somebody perturbs them.
+        grid, within: the routers; and with paths that never cross joined sides.
+        sides: directions of a router.
+        there: [links] router at which a link ends, -1: no link.
+        cycles: [links] cycles a packet occupies a link.
+        busy: [links] cycles per sample, of all nets' present trees.
+        factor: [links] multiplies prices; 1 unless somebody perturbs them.
     """
 
-    width: int
+    grid: Grid
+    within: Grid
+    sides: int
+    there: IntArray
     cycles: RealArray
     busy: RealArray
     factor: RealArray
@@ -71,8 +81,8 @@ class Scratch(NamedTuple):
     Attributes:
         stamp, node: [routers] last tree a router was put in, and where in it.
         router, parent: [longest room] the tree being grown.
-        best: [routers] price from a cell of the rectangle to the destination.
-        along_x: [routers] whether the first step from that cell goes along x.
+        best: [routers] price from a cell of the parallelogram to the destination.
+        step: [routers] link of the first step from that cell, -1: none.
         counts: trees grown so far; size of the present one.
     """
 
@@ -81,7 +91,7 @@ class Scratch(NamedTuple):
     router: Int32
     parent: Int32
     best: RealArray
-    along_x: IntArray
+    step: IntArray
     counts: IntArray
 
 
@@ -97,6 +107,31 @@ def price(links: Links, link: int, rate: float, scale: float, squarings: int) ->
     return float((after - before + TINY * extra) * links.factor[link] + 1e-30)
 
 
+@inner_kernel
+def link_between(links: Links, here: int, there: int) -> int:
+    """Number of the link between two neighbours."""
+    link = here * links.sides
+    while links.there[link] != there:
+        link += 1
+    return int(link)
+
+
+@inlined
+def _side(along_x: int, along_y: int) -> int:
+    """Number of a direction, see ``ir.topology.DIRECTIONS``."""
+    back = 1 if along_x + along_y < 0 else 0
+    if along_x != 0 and along_y != 0:
+        return 4 + back
+    return back if along_x != 0 else 2 + back
+
+
+@inlined
+def _link(links: Links, here: int, side: int, there: int) -> int:
+    """As ``link_between``; the direction is known, but on a narrow torus another one may do."""
+    link = here * links.sides + side
+    return link if links.there[link] == there else link_between(links, here, there)
+
+
 @inlined
 def _add(s: Scratch, router: int, parent: int) -> int:
     """Append a node to the tree being grown."""
@@ -110,15 +145,18 @@ def _add(s: Scratch, router: int, parent: int) -> int:
 
 
 @inner_kernel
-def _walk(width: int, s: Scratch, root: int, goal: int, x_first: int) -> None:
+def _walk(grid: Grid, s: Scratch, root: int, goal: int, y_first: int) -> None:
     """Join the goal by the dimension-ordered path from the root."""
     here, at = root, 0
+    diagonal, dx, dy = offset(grid, root, goal)
     while here != goal:
-        dx, dy = goal % width - here % width, goal // width - here // width
-        if dx != 0 and (x_first or dy == 0):
-            step = here + (1 if dx > 0 else -1)
+        along_x, along_y = first_step(diagonal, dx, dy, y_first)
+        if diagonal != 0:
+            diagonal -= along_x
         else:
-            step = here + (width if dy > 0 else -width)
+            dx -= along_x
+            dy -= along_y
+        step = advanced(grid, here, along_x, along_y)
         at = s.node[step] if s.stamp[step] == s.counts[0] else _add(s, step, at)
         here = step
 
@@ -129,53 +167,67 @@ def _search(
 ) -> None:
     """Join the goal to the tree nodes between origin and goal by the cheapest shortest path.
 
-    Cell (i, j) is i steps along x and j along y back from the goal towards the origin.
+    Shortest paths take steps of two kinds, a and b.  Cell (i, j) is i steps of kind a and j of
+    kind b back from the goal towards the origin.
     """
-    width, tree = links.width, s.counts[0]
+    grid, tree = links.grid, s.counts[0]
     if s.stamp[goal] == tree:
         return
-    nx, ny = origin % width - goal % width, origin // width - goal // width
-    step_x, step_y = (1 if nx > 0 else -1), (width if ny > 0 else -width)
-    # A packet travels against the steps of the search.
-    link_x, link_y = (1 if nx > 0 else 0), (3 if ny > 0 else 2)
-    nx, ny = abs(nx), abs(ny)
-    found, at_i, at_j = NOWHERE, -1, -1
-    for j in range(ny + 1):
-        for i in range(nx + 1):
-            cell = goal + i * step_x + j * step_y
-            cost, along_x = NOWHERE, 1
-            if i == 0 and j == 0:
-                cost = 0.0
-            if i > 0 and s.stamp[cell - step_x] != tree:
-                cost = s.best[cell - step_x] + price(
-                    links, cell * 4 + link_x, rate, scale, squarings
-                )
-            if j > 0 and s.stamp[cell - step_y] != tree:
-                other = s.best[cell - step_y] + price(
-                    links, cell * 4 + link_y, rate, scale, squarings
-                )
-                if other < cost:
-                    cost, along_x = other, 0
+    diagonal, dx, dy = offset(grid, origin, goal)
+    ax, ay, count_a, bx, by, count_b = (
+        1 if dx > 0 else -1,
+        0,
+        abs(dx),
+        0,
+        1 if dy > 0 else -1,
+        abs(dy),
+    )
+    if diagonal != 0 and dx != 0:
+        bx = by = 1 if diagonal > 0 else -1
+        count_b = abs(diagonal)
+    elif diagonal != 0:
+        ax = ay = 1 if diagonal > 0 else -1
+        count_a = abs(diagonal)
+    side_a, side_b = _side(ax, ay), _side(bx, by)
+    found, at = NOWHERE, -1
+    row = goal
+    for j in range(count_b + 1):
+        cell = row
+        for i in range(count_a + 1):
+            cost, step = (0.0 if cell == goal else NOWHERE), -1
+            if i > 0:
+                following = advanced(grid, cell, ax, ay)
+                if s.stamp[following] != tree:
+                    step = _link(links, cell, side_a, following)
+                    cost = s.best[following] + price(links, step, rate, scale, squarings)
+            if j > 0:
+                following = advanced(grid, cell, bx, by)
+                if s.stamp[following] != tree:
+                    other = _link(links, cell, side_b, following)
+                    dear = s.best[following] + price(links, other, rate, scale, squarings)
+                    if dear < cost:
+                        cost, step = dear, other
             s.best[cell] = cost
-            s.along_x[cell] = along_x
+            s.step[cell] = step
             if s.stamp[cell] == tree and cost < found:
-                found, at_i, at_j = cost, i, j
-    at = s.node[goal + at_i * step_x + at_j * step_y]
-    while at_i > 0 or at_j > 0:
-        if s.along_x[goal + at_i * step_x + at_j * step_y]:
-            at_i -= 1
-        else:
-            at_j -= 1
-        at = _add(s, goal + at_i * step_x + at_j * step_y, at)
+                found, at = cost, cell
+            if i < count_a:
+                cell = advanced(grid, cell, -ax, -ay)
+        if j < count_b:
+            row = advanced(grid, row, -bx, -by)
+    node = s.node[at]
+    while at != goal:
+        at = links.there[s.step[at]]
+        node = _add(s, at, node)
 
 
 @inlined
-def _nearest(width: int, s: Scratch, goal: int) -> int:
+def _nearest(grid: Grid, s: Scratch, goal: int) -> int:
     """The node of the present tree that is nearest to the goal."""
     result, least = s.router[0], NOWHERE
     for k in range(s.counts[1]):
         here = s.router[k]
-        distance = abs(here % width - goal % width) + abs(here // width - goal // width)
+        distance = hops(grid, here, goal)
         if distance < least:
             result, least = here, distance
     return int(result)
@@ -186,36 +238,27 @@ def _grow(
     links: Links, nets: Nets, s: Scratch, net: int, builder: int, scale: float, squarings: int
 ) -> float:
     """Grow a tree in the scratch room; returns its price."""
-    width, root, rate = links.width, nets.root[net], nets.rate[net]
+    grid, root, rate = links.grid, nets.root[net], nets.rate[net]
     s.counts[0] += 1
     s.counts[1] = 0
     _add(s, root, -1)
     for d in range(nets.ptr[net], nets.ptr[net + 1]):
         goal = nets.dest[d]
-        dx, dy = goal % width - root % width, goal // width - root // width
-        if builder == XY or (builder == WEST and dx < 0) or (builder == EAST and dx > 0):
-            _walk(width, s, root, goal, 1)
+        _, dx, dy = offset(grid, root, goal)
+        if builder == WITHIN:
+            _walk(links.within, s, root, goal, 0)
+        elif builder == XY or (builder == WEST and dx < 0) or (builder == EAST and dx > 0):
+            _walk(grid, s, root, goal, 0)
         elif builder == YX or (builder == LOW and dy < 0) or (builder == HIGH and dy > 0):
-            _walk(width, s, root, goal, 0)
+            _walk(grid, s, root, goal, 1)
         else:
-            origin = _nearest(width, s, goal) if builder == ANY else root
+            origin = _nearest(grid, s, goal) if builder == ANY else root
             _search(links, s, origin, goal, rate, scale, squarings)
     total = 0.0
     for k in range(1, s.counts[1]):
-        link = link_between(width, s.router[s.parent[k]], s.router[k])
+        link = link_between(links, s.router[s.parent[k]], s.router[k])
         total += price(links, link, rate, scale, squarings)
     return total
-
-
-@inner_kernel
-def link_between(width: int, here: int, there: int) -> int:
-    """Number of the link between two neighbours."""
-    step = there - here
-    if step == 1 and width > 1:
-        return here * 4
-    if step == -1 and width > 1:
-        return here * 4 + 1
-    return here * 4 + (2 if step > 0 else 3)
 
 
 @inner_kernel
@@ -223,7 +266,7 @@ def _occupy(links: Links, nets: Nets, net: int, sign: float) -> None:
     """Add the net's present tree to the load, or take it away."""
     first = nets.room[net]
     for k in range(first + 1, first + nets.size[net]):
-        link = link_between(links.width, nets.router[first + nets.parent[k]], nets.router[k])
+        link = link_between(links, nets.router[first + nets.parent[k]], nets.router[k])
         links.busy[link] += sign * nets.rate[net] * links.cycles[link]
 
 
@@ -264,7 +307,7 @@ def improve(
         first, rate = nets.room[net], nets.rate[net]
         present = 0.0
         for k in range(first + 1, first + nets.size[net]):
-            link = link_between(links.width, nets.router[first + nets.parent[k]], nets.router[k])
+            link = link_between(links, nets.router[first + nets.parent[k]], nets.router[k])
             present += price(links, link, rate, scale, squarings)
         before = present
         for b in range(builders.size):

@@ -2,7 +2,8 @@
 
 The cheapest routing is tried first.  Where its packets could wait in a circle, nets are spread over
 classes of virtual channels (``lanes``); where the links have too few, turns are given up instead:
-every net then takes a shape whose packets cannot, alone or with the others of its class.
+every net then takes a shape whose packets cannot, alone or with the others of its class.  On a
+torus crossings of the joined sides are given up, net by net (``torus``).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from snnc.compiler.route import priced
 from snnc.compiler.route.balance import Trees, negotiate, plain, shortest
 from snnc.compiler.route.lanes import Lanes, assign
 from snnc.compiler.route.links import Demand
-from snnc.compiler.route.priced import BUILDERS
+from snnc.compiler.route.priced import BUILDERS, WITHIN, XY, YX
+from snnc.compiler.route.torus import picked, settle
 from snnc.compiler.route.trees import grow
 from snnc.compiler.route.waits import waits
 from snnc.compiler.traffic import Traffic
@@ -63,8 +65,14 @@ def builders_of(target: Target) -> list[str]:
 def dimension_order(
     demand: Demand, flow: Traffic, router: IntArray, target: Target, rule: str, seed: int
 ) -> Chosen:
-    """All nets along X, then Y (or the other way): without a circle unless cores refuse packets."""
+    """All nets along X, then Y (or the other way): without a circle unless cores refuse packets.
+
+    On a torus, as far as packets that cross the joined sides do not close one.
+    """
     tables, worst = _straight(demand, flow, router, rule == "yx")
+    if demand.mesh.wraps:
+        built = np.full(flow.nets, BUILDERS.index(rule))
+        return _on_torus(demand, flow, router, target, seed, tables, built, "dimension order")
     _, before = (None, worst) if rule == "xy" else _straight(demand, flow, router, False)
     classes = Lanes(np.zeros(flow.nets, np.int64), 1, True, "none needed")
     if target.noc.consumption == "after_sending":
@@ -77,6 +85,10 @@ def dimension_order(
 
 def balanced(demand: Demand, flow: Traffic, router: IntArray, target: Target, seed: int) -> Chosen:
     """The shapes with the least busy busiest link that virtual channels or turns make safe."""
+    if demand.mesh.wraps:
+        found = negotiate(demand, builders_of(target), seed)
+        chosen = _searched_on_torus(demand, flow, router, target, seed, found)
+        return min(chosen, key=lambda c: (c.worst, _hops(c.tables, demand)))
 
     def better(a: Trees, b: Trees) -> bool:
         return a.better_than(b)
@@ -91,6 +103,10 @@ def short_trees(
     demand: Demand, flow: Traffic, router: IntArray, target: Target, seed: int
 ) -> Chosen:
     """The trees with the fewest edges that virtual channels or turns make safe."""
+    if demand.mesh.wraps:
+        found = shortest(demand, builders_of(target))
+        chosen = _searched_on_torus(demand, flow, router, target, seed, found)
+        return min(chosen, key=lambda c: (_hops(c.tables, demand), c.worst))
 
     def better(a: Trees, b: Trees) -> bool:
         return a.hops < b.hops
@@ -189,6 +205,75 @@ def _restricted(
     return best
 
 
+def _searched_on_torus(
+    demand: Demand, flow: Traffic, router: IntArray, target: Target, seed: int, found: Trees
+) -> tuple[Chosen, Chosen]:
+    """Trees that a search found, and those in dimension order, both made safe."""
+    wanted = tables_of(found, demand, flow, router)
+    return (
+        dimension_order(demand, flow, router, target, "xy", seed),
+        _on_torus(
+            demand, flow, router, target, seed, wanted, found.nets.built, found.chosen_by,
+            found.proven,
+        ),
+    )  # fmt: skip
+
+
+def _on_torus(
+    demand: Demand,
+    flow: Traffic,
+    router: IntArray,
+    target: Target,
+    seed: int,
+    wanted: RouteTables,
+    built: IntArray,
+    chosen_by: str,
+    proven: bool = False,
+) -> Chosen:
+    """The trees wanted, on virtual channels; without enough of them, some trees stay within."""
+    _, before = _straight(demand, flow, router, False)
+    classes = _classes(wanted, demand, target, seed)
+    notes: tuple[str, ...] = ()
+    tables = wanted
+    if classes is None:
+        within, _ = _straight(demand, flow, router, False, wrap=False)
+        tables, kept = settle(wanted, within, demand.rate, demand.mesh)
+        built = np.where(kept, built, WITHIN)
+        for builder in (XY, YX):  # other ways round for those that are left
+            other, _ = _straight(demand, flow, router, builder == YX)
+            shorter = np.diff(other.branch_ptr) < np.diff(tables.branch_ptr)
+            tried, _ = settle(picked(other, tables, shorter), tables, demand.rate, demand.mesh)
+            built = np.where(np.diff(tried.branch_ptr) < np.diff(tables.branch_ptr), builder, built)
+            tables = tried
+        kept = built != WITHIN
+        proven = False
+        notes = (
+            f"{_offered(target)} virtual channel(s) per link: so that no packets wait in a circle, "
+            f"{int((~kept).sum())} of {flow.nets} nets do not cross the joined sides of the torus "
+            f"({_hops(tables, demand):g} hops per sample, {_hops(wanted, demand):g} with all)",
+        )
+        classes = _classes(tables, demand, target, seed)
+    if classes is None:  # cores that refuse packets; the certificate says what waits for what
+        classes = Lanes(np.zeros(flow.nets, np.int64), 1, True, "none needed")
+    kinds = np.bincount(built, minlength=len(BUILDERS))
+    return Chosen(
+        with_lanes(tables, classes.lane),
+        _busiest(tables, demand),
+        before,
+        {BUILDERS[k]: int(kinds[k]) for k in np.flatnonzero(kinds)},
+        chosen_by,
+        proven,
+        classes.fewest,
+        classes.engine,
+        notes,
+    )
+
+
+def _hops(tables: RouteTables, demand: Demand) -> float:
+    """Tree edges per sample."""
+    return float(((np.diff(tables.branch_ptr) - 1) * demand.rate).sum())
+
+
 def with_lanes(tables: RouteTables, lane: IntArray) -> RouteTables:
     """The tables with one class of virtual channels per net."""
     if not lane.any():
@@ -199,23 +284,25 @@ def with_lanes(tables: RouteTables, lane: IntArray) -> RouteTables:
 
 
 def _straight(
-    demand: Demand, flow: Traffic, router: IntArray, y_first: bool
+    demand: Demand, flow: Traffic, router: IntArray, y_first: bool, wrap: bool = True
 ) -> tuple[RouteTables, float]:
     """(tables in dimension order, cycles per sample of the busiest link)."""
-    mesh = demand.mesh
     branch_ptr, branch, parent, delivery, _ = grow(
-        demand.root, flow.dest_ptr, router[flow.dest], mesh.width, mesh.routers, y_first
+        demand.root, flow.dest_ptr, router[flow.dest], demand.mesh, y_first, wrap
     )
     tables = _joined(flow, branch_ptr, branch, parent, delivery)
-    net = np.repeat(np.arange(flow.nets), np.diff(branch_ptr))
-    inner = np.flatnonzero(parent >= 0)
-    begin = branch[branch_ptr[net[inner]] + parent[inner]].astype(np.int64)
-    step = branch[inner] - begin
-    across = np.where(step == 1, 0, 1) if mesh.width > 1 else np.full(step.size, 4)
-    direction = np.where((np.abs(step) == 1) & (across < 4), across, np.where(step > 0, 2, 3))
-    link = begin * 4 + direction
+    return tables, _busiest(tables, demand)
+
+
+def _busiest(tables: RouteTables, demand: Demand) -> float:
+    """Cycles per sample of the busiest link."""
+    net = np.repeat(np.arange(tables.nets), np.diff(tables.branch_ptr))
+    inner = np.flatnonzero(tables.branch_parent >= 0)
+    router = tables.branch_router.astype(np.int64)
+    begin = router[tables.branch_ptr[net[inner]] + tables.branch_parent[inner]]
+    link = begin * demand.mesh.sides + demand.mesh.direction(begin, router[inner])
     busy = np.bincount(link, demand.rate[net[inner]] * demand.cycles[link])
-    return tables, float(busy.max(initial=0.0))
+    return float(busy.max(initial=0.0))
 
 
 def tables_of(trees: Trees, demand: Demand, flow: Traffic, router: IntArray) -> RouteTables:

@@ -1,49 +1,54 @@
-"""Multicast trees in dimension order: the union of the XY (or YX) paths to all destinations."""
+"""Multicast trees in dimension order: the union of the XY (or YX) paths to all destinations.
+
+Where there are diagonal links, they come first.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
+from snnc.compiler.geometry import Grid, advanced, first_step, grid_of, offset
 from snnc.ir.arrays import IntArray
 from snnc.ir.jit import lean_kernel as kernel
+from snnc.ir.topology import Mesh
 
 
 def grow(
     root: IntArray,
     dest_ptr: IntArray,
     dest_router: IntArray,
-    width: int,
-    routers: int,
+    mesh: Mesh,
     y_first: bool = False,
+    wrap: bool = True,
 ) -> tuple[IntArray, IntArray, IntArray, IntArray, IntArray]:
     """Grow all trees.
 
     The path in dimension order from a root to any router is unique, so paths that meet again have
-    never parted and the union is a tree.
+    never parted and the union is a tree.  On a torus two ways round can be equally short: where
+    such paths meet again, the first one stays, which is as short.
 
     Args:
         root: [nets] router a net starts at.
         dest_ptr: [nets + 1] slice of ``dest_router``.
         dest_router: [destinations] routers to reach.
-        width: routers per row.
-        routers: number of routers.
+        mesh: the routers.
         y_first: along Y, then X.
+        wrap: on a torus, across the joined sides where that is shorter.
 
     Returns:
         ``branch_ptr``, ``branch_router``, ``branch_parent``, ``delivery_branch`` as in
         ``ir.deployment.RouteTables``, and the hops to every destination.
     """
     start = np.repeat(root, np.diff(dest_ptr))
-    distance = np.abs(start % width - dest_router % width)
-    distance += np.abs(start // width - dest_router // width)
+    distance = mesh.distance(start, dest_router, wrap)
     room = root.size + int(distance.sum())
     branch_ptr = np.zeros(root.size + 1, np.int64)
     branch, parent = np.zeros(room, np.int32), np.zeros(room, np.int32)
     delivery = np.zeros(dest_router.size, np.int32)
     reach = np.zeros(dest_router.size, np.int32)
-    stamp, node = np.full(routers, -1, np.int64), np.zeros(routers, np.int64)
+    stamp, node = np.full(mesh.routers, -1, np.int64), np.zeros(mesh.routers, np.int64)
     size = _grow(
-        root, dest_ptr, dest_router, width, int(y_first), stamp, node,
+        root, dest_ptr, dest_router, grid_of(mesh, wrap), int(y_first), stamp, node,
         branch_ptr, branch, parent, delivery, reach,
     )  # fmt: skip
     return branch_ptr, branch[:size].copy(), parent[:size].copy(), delivery, reach
@@ -54,7 +59,7 @@ def _grow(
     root: IntArray,
     dest_ptr: IntArray,
     dest_router: IntArray,
-    width: int,
+    grid: Grid,
     y_first: int,
     stamp: IntArray,
     node: IntArray,
@@ -81,13 +86,15 @@ def _grow(
             here = root[net]
             goal = dest_router[d]
             hops = 0
+            diagonal, dx, dy = offset(grid, here, goal)
             while here != goal:
-                dx = goal % width - here % width
-                dy = goal // width - here // width
-                if dx != 0 and (dy == 0 or not y_first):
-                    step = here + (1 if dx > 0 else -1)
+                along_x, along_y = first_step(diagonal, dx, dy, y_first)
+                if diagonal != 0:
+                    diagonal -= along_x
                 else:
-                    step = here + (width if dy > 0 else -width)
+                    dx -= along_x
+                    dy -= along_y
+                step = advanced(grid, here, along_x, along_y)
                 if stamp[step] != net:
                     stamp[step] = net
                     node[step] = size - first

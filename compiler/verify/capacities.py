@@ -15,11 +15,14 @@ from snnc.backends.targets.capacity import (
     weight_bits,
 )
 from snnc.compiler.verify.report import Findings, Violation
-from snnc.compiler.verify.subject import Subject, wide
+from snnc.compiler.verify.subject import Subject, in_slices, wide
 from snnc.compiler.verify.tables import check_profiles
 from snnc.ir.arrays import IntArray
+from snnc.ir.jit import lean_kernel
 from snnc.ir.neuron import Neuron
 from snnc.ir.target import Target
+
+AXONS_AT_ONCE = 1 << 20
 
 
 def check_capacity(subject: Subject, findings: Findings) -> None:
@@ -54,20 +57,18 @@ def _why(target: Target, name: str, use: Usage) -> str:
 def recount(subject: Subject, bits: IntArray) -> dict[str, IntArray]:
     """[cores] every count a resource formula may use, from the tables alone."""
     cores, target = subject.deployment.cores, subject.deployment.target
-    n = cores.count
     source = wide(cores.neuron_source)
     cost = subject.per_source({p.name: compartments(target, p) for p in subject.populations})
-    fan_in = np.bincount(subject.synapse_neuron, minlength=source.size)
     targets = destinations(subject)[source]
     neurons = np.diff(wide(cores.neuron_ptr))
     return {
         "n_neurons": neurons,
-        "n_compartments": _sum(subject.neuron_core, cost[source], n),
+        "n_compartments": in_slices(np.add, cores.neuron_ptr, cost[source]),
         "n_axons_in": np.diff(wide(cores.axon_ptr)),
-        "n_axons_out": _sum(subject.neuron_core, targets, n),
-        "n_synapses": np.bincount(subject.axon_core[subject.synapse_axon], minlength=n),
-        "max_fan_in": _most(subject.neuron_core, fan_in, n),
-        "max_targets_per_neuron": _most(subject.neuron_core, targets, n),
+        "n_axons_out": in_slices(np.add, cores.neuron_ptr, targets),
+        "n_synapses": cores.core_synapses,
+        "max_fan_in": in_slices(np.maximum, cores.neuron_ptr, cores.fan_in),
+        "max_targets_per_neuron": in_slices(np.maximum, cores.neuron_ptr, targets),
         "weight_bits": bits,
         "state_bytes": neurons * target.core.state_bytes,
     }
@@ -87,8 +88,20 @@ def compartments(target: Target, neuron: Neuron) -> int:
 def destinations(subject: Subject) -> IntArray:
     """[sources] axons each source can address: copies of a spike, twice for a pair of axons."""
     routes = subject.deployment.routes
-    copies = np.diff(wide(routes.delivery_ptr))[wide(routes.send_net)]
-    return subject.axon_pairs * _sum(subject.send_source, copies, subject.sources.total)
+    copies = np.zeros(subject.sources.total, np.int64)
+    _count_copies(routes.send_ptr, routes.send_net, wide(routes.delivery_ptr), copies)
+    return subject.axon_pairs * copies
+
+
+@lean_kernel
+def _count_copies(
+    send_ptr: IntArray, send_net: IntArray, delivery_ptr: IntArray, copies: IntArray
+) -> None:
+    """Deliveries [sources] of all nets that a source sends on."""
+    for source in range(copies.size):
+        for k in range(send_ptr[source], send_ptr[source + 1]):
+            net = send_net[k]
+            copies[source] += delivery_ptr[net + 1] - delivery_ptr[net]
 
 
 def core_weight_bits(subject: Subject) -> IntArray:
@@ -102,56 +115,50 @@ def core_weight_bits(subject: Subject) -> IntArray:
 
 def weight_extremes(subject: Subject) -> tuple[IntArray, IntArray]:
     """([cores] largest absolute weight, [cores] smallest input shift)."""
-    cores = subject.deployment.cores
-    largest = _most(
-        subject.axon_core[subject.synapse_axon], np.abs(wide(cores.synapse_weight)), cores.count
-    )
+    cores, shapes = subject.deployment.cores, subject.shapes
+    size = np.maximum(shapes.heaviest, -shapes.lightest)
+    largest = np.zeros(cores.count, np.int64)
+    for some, axons in cores.parts(AXONS_AT_ONCE):
+        ptr = cores.axon_ptr[some.start : some.stop + 1] - axons.start
+        largest[some] = in_slices(np.maximum, ptr, size[subject.rows.shape[axons]])
     shift = subject.per_source({p.name: p.input_shift for p in subject.populations})
-    lowest = np.full(cores.count, 64, np.int64)
-    np.minimum.at(lowest, subject.neuron_core, shift[wide(cores.neuron_source)])
-    return largest, lowest
+    of = shift[cores.neuron_source]
+    return largest, in_slices(np.minimum, cores.neuron_ptr, of, empty=64)
 
 
 def _axon_use(subject: Subject, bits: IntArray) -> dict[str, IntArray]:
     """[cores] sum over input axons of every resource accounted per axon, as encoded."""
     cores, target = subject.deployment.cores, subject.deployment.target
-    neurons = np.diff(wide(cores.neuron_ptr))
-    entries = row_entries(subject)
-    fields = (
-        bits[subject.axon_core],
-        delay_bits(wide(cores.axon_delay)),
-        index_bits(target, neurons)[subject.axon_core],
-        entries["dense"],
-    )
-    result = {}
-    for name, resource in target.core.resources.items():
-        if resource.use_per_axon is None:
-            continue
-        cost = np.zeros(cores.axon_source.size, np.int64)
-        for number, encoding in enumerate(target.core.encodings):
-            mine = cores.axon_encoding == number
-            stored = entries[encoding][mine]
-            cost[mine] = axon_cost(resource, encoding, stored, *(f[mine] for f in fields))
-        result[name] = _sum(subject.axon_core, cost, cores.count)
+    index = index_bits(target, np.diff(wide(cores.neuron_ptr)))
+    priced = {n: r for n, r in target.core.resources.items() if r.use_per_axon is not None}
+    result: dict[str, IntArray] = {n: np.zeros(cores.count, np.int64) for n in priced}
+    for some, axons in cores.parts(AXONS_AT_ONCE) if priced else ():
+        core = subject.axon_core[axons]
+        entries = row_entries(subject, axons)
+        fields = (bits[core], delay_bits(wide(cores.axon_delay[axons])), index[core])
+        for name, resource in priced.items():
+            cost = np.zeros(core.size, np.int64)
+            for number, encoding in enumerate(target.core.encodings):
+                mine = cores.axon_encoding[axons] == number
+                stored = (*fields, entries["dense"])
+                cost[mine] = axon_cost(
+                    resource, encoding, entries[encoding][mine], *(f[mine] for f in stored)
+                )
+            ptr = cores.axon_ptr[some.start : some.stop + 1] - axons.start
+            result[name][some] = in_slices(np.add, ptr, cost)
     return result
 
 
-def row_entries(subject: Subject) -> dict[str, IntArray]:
+def row_entries(subject: Subject, axons: slice) -> dict[str, IntArray]:
     """[axons] entries a row stores, by encoding: a dense row also stores the gaps in its span.
 
     A bitmask row stores its synapses, and one flag for each slot of the span.
     """
-    cores = subject.deployment.cores
-    ptr = wide(cores.synapse_ptr)
-    count = np.diff(ptr)
-    filled = np.flatnonzero(count)
-    span = np.zeros(count.size, np.int64)
-    if filled.size:
-        target = wide(cores.synapse_target)
-        high = np.maximum.reduceat(target, ptr[filled])
-        span[filled] = high - np.minimum.reduceat(target, ptr[filled]) + 1
-    neurons = np.diff(wide(cores.neuron_ptr))
-    crossbar = neurons[subject.axon_core]
+    neurons = np.diff(wide(subject.deployment.cores.neuron_ptr))
+    shape, shapes = subject.rows.shape[axons], subject.shapes
+    count = shapes.length[shape]
+    span = np.where(count > 0, shapes.last[shape] - shapes.first[shape] + 1, 0)
+    crossbar = neurons[subject.axon_core[axons]]
     return {"sparse": count, "bitmask": count, "dense": span, "crossbar": crossbar}
 
 
@@ -171,15 +178,15 @@ def check_delay(subject: Subject, findings: Findings) -> None:
 def check_weights(subject: Subject, findings: Findings) -> None:
     """Every weight is in the range of the widest format; distinct weights where limited."""
     cores, form = subject.deployment.cores, subject.deployment.target.core.weight
-    weight = wide(cores.synapse_weight)
     high = (1 << (max(form.bits) - int(form.signed))) - 1
     low = -high if form.signed else 0
-    findings.count("weights", weight.size)
-    for entry in np.flatnonzero((weight < low) | (weight > high))[:50]:
-        axon = subject.synapse_axon[entry]
-        core = subject.core_name(int(subject.axon_core[axon]))
-        where = f"synapse {entry} from {subject.name(int(cores.axon_source[axon]))} in {core}"
-        findings.add("weights", where, weight[entry], f"{low} to {high}")
+    findings.count("weights", subject.rows.synapses)
+    astray = (subject.rows.weight < low) | (subject.rows.weight > high)
+    if astray.any():
+        for entry, axon, weight in subject.first_synapses(astray, 50):
+            core = subject.core_name(int(subject.axon_core[axon]))
+            where = f"synapse {entry} from {subject.name(int(cores.axon_source[axon]))} in {core}"
+            findings.add("weights", where, weight, f"{low} to {high}")
     _formats(subject, findings, high)
     if form.distinct_per_neuron is not None:
         _distinct(subject, findings, form.distinct_per_neuron)
@@ -196,10 +203,16 @@ def _formats(subject: Subject, findings: Findings, high: int) -> None:
 
 
 def _distinct(subject: Subject, findings: Findings, limit: int) -> None:
-    cores = subject.deployment.cores
-    pairs = np.stack([subject.synapse_neuron, wide(cores.synapse_weight)], axis=1)
-    neuron = np.unique(pairs, axis=0)[:, 0]
-    distinct = np.bincount(neuron, minlength=cores.neuron_source.size)
+    cores, rows = subject.deployment.cores, subject.rows
+    distinct = np.zeros(cores.neuron_source.size, np.int64)
+    for core in range(cores.count):
+        part = slice(int(cores.neuron_ptr[core]), int(cores.neuron_ptr[core + 1]))
+        _, slot, weight = rows.plain(
+            slice(int(cores.axon_ptr[core]), int(cores.axon_ptr[core + 1]))
+        )
+        kinds, kind = np.unique(weight, return_inverse=True)
+        pairs = np.unique(wide(slot) * kinds.size + kind.reshape(-1))
+        distinct[part] = np.bincount(pairs // max(kinds.size, 1), minlength=part.stop - part.start)
     bad = np.flatnonzero(distinct > limit)
     findings.many(
         "weights",
@@ -214,14 +227,3 @@ def _distinct(subject: Subject, findings: Findings, limit: int) -> None:
             for slot in bad[:50]
         ),
     )
-
-
-def _sum(index: IntArray, value: IntArray, size: int) -> IntArray:
-    # Float64 sums of bincount are exact here: every total stays far below 2^53.
-    return np.bincount(index, weights=value, minlength=size).astype(np.int64)
-
-
-def _most(index: IntArray, value: IntArray, size: int) -> IntArray:
-    result = np.zeros(size, np.int64)
-    np.maximum.at(result, index, value)
-    return result

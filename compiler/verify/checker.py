@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from snnc.compiler.verify.capacities import check_capacity, check_delay, check_weights
 from snnc.compiler.verify.deadlock import check_deadlock
-from snnc.compiler.verify.function import check_function
+from snnc.compiler.verify.fanout import Fanout
+from snnc.compiler.verify.function import check_function, compare
 from snnc.compiler.verify.keys import check_keys
 from snnc.compiler.verify.layers import check_layers
 from snnc.compiler.verify.nets import check_delivery, check_routes
 from snnc.compiler.verify.neurons import check_neurons
+from snnc.compiler.verify.pins import check_pins
 from snnc.compiler.verify.placing import check_location, check_placement
 from snnc.compiler.verify.report import RULES, Findings, VerifyReport
 from snnc.compiler.verify.structure import check_structure
@@ -17,7 +19,7 @@ from snnc.compiler.verify.timing import check_offsets, check_schedule
 from snnc.compiler.verify.wires import check_wires
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import VerificationError
-from snnc.ir.expand import expand
+from snnc.ir.expand import expand_outline
 
 SHOWN = 8
 
@@ -63,6 +65,7 @@ def examine(deployment: Deployment) -> VerifyReport:
         return findings.report()
     check_placement(subject, findings)
     check_location(subject, findings)
+    check_pins(subject, findings)
     check_capacity(subject, findings)
     check_weights(subject, findings)
     check_delay(subject, findings)
@@ -74,9 +77,11 @@ def examine(deployment: Deployment) -> VerifyReport:
     check_offsets(subject, findings)
     if "schedule" in findings.broken:
         return findings.report()
-    expansion = expand(deployment.network)
-    check_schedule(subject, findings, expansion)
-    check_wires(subject, findings, expansion)
-    check_neurons(subject, findings, expansion)
-    check_function(subject, findings, expansion)
+    readout = expand_outline(deployment.network).readout
+    fanout = Fanout(deployment.network)
+    check_schedule(subject, findings, fanout.links, readout)
+    check_wires(subject, findings, fanout.links)
+    compared = compare(subject, fanout)
+    check_neurons(subject, findings, fanout.links, compared.drive)
+    check_function(compared, findings)
     return findings.report()

@@ -14,14 +14,14 @@ import numpy as np
 from snnc.compiler.verify.nets import parent_entry
 from snnc.compiler.verify.report import Findings, Violation
 from snnc.compiler.verify.subject import Subject, owner, wide
-from snnc.ir.arrays import IntArray
+from snnc.ir.arrays import IntArray, sorted_unique
 
 
 def check_deadlock(subject: Subject, findings: Findings) -> None:
     """Every channel in use is in the order, and every dependency goes forward in it."""
     channel, pairs = _graph(subject)
     rank = _ranks(subject, findings)
-    used = np.unique(np.concatenate([channel[channel >= 0], pairs.reshape(-1)]))
+    used = sorted_unique(np.concatenate([channel[channel >= 0], pairs.reshape(-1)]))
     findings.count("deadlock", used.size)
     missing = used[rank[1][_find(rank, used)] < 0]
     _report(subject, findings, missing, "a channel in use is not certified")
@@ -66,7 +66,16 @@ def _graph(subject: Subject) -> tuple[IntArray, IntArray]:
         pairs.append(arrived[arrived[:, 0] >= 0])
         busy = np.intersect1d(wide(routes.delivery_core), wide(routes.net_core))
         pairs.append(np.stack([into[busy], into[busy] + 1], axis=1))
-    return channel, np.unique(np.concatenate(pairs), axis=0)
+    return channel, _distinct(np.concatenate(pairs))
+
+
+def _distinct(pairs: IntArray) -> IntArray:
+    """[distinct pairs, 2]."""
+    names = sorted_unique(pairs)
+    place = np.searchsorted(names, pairs)
+    key = sorted_unique(place[:, 0] * names.size + place[:, 1])
+    both: IntArray = names[np.stack([key // max(names.size, 1), key % max(names.size, 1)], axis=1)]
+    return both
 
 
 Ranks = tuple[IntArray, IntArray]
@@ -85,13 +94,12 @@ def _ranks(subject: Subject, findings: Findings) -> Ranks:
     table = wide(subject.deployment.certificate.channels)
     begin, end, virtual = table[:, 0], table[:, 1], table[:, 2]
     inside = ((table[:, :2] >= 0) & (table[:, :2] < mesh.routers)).all(axis=1)
-    dx = np.abs(begin % mesh.width - end % mesh.width)
-    dy = np.abs(begin // mesh.width - end // mesh.width)
+    joined = mesh.direction(np.where(inside, begin, 0), end) >= 0
     core = virtual // 2
     port = inside & (begin == end) & (core >= 0) & (core < subject.router.size)
     port &= subject.router[np.where(port, core, 0)] == begin
     port &= noc.consumption == "after_sending"
-    for entry in np.flatnonzero(~port & (~inside | (dx + dy != 1)))[:50]:
+    for entry in np.flatnonzero(~port & ~(inside & joined))[:50]:
         where = f"certificate entry {entry}"
         findings.add("deadlock", where, f"{begin[entry]} -> {end[entry]}", "a link of the mesh")
     classes = subject.deployment.routes.lanes

@@ -7,14 +7,17 @@ from fractions import Fraction
 
 import numpy as np
 
-from snnc.ir.expand import Projection
+from snnc.ir.arrays import IntArray
+from snnc.ir.jit import lean_kernel
 from snnc.ir.neuron import Leak, Neuron
-from snnc.ir.types import ValueType
 
 
 @dataclass(frozen=True)
 class Drive:
-    """Smallest and largest sum of weights that can reach one neuron of a population in a step."""
+    """Smallest and largest sum of weights that can reach one neuron of a population in a step.
+
+    Over all neurons of the population, all sources sending their extreme at once.
+    """
 
     low: int
     high: int
@@ -25,17 +28,21 @@ class Drive:
         return max(self.high, -self.low)
 
 
-def drive_of(neuron: Neuron, projections: list[Projection], types: dict[str, ValueType]) -> Drive:
-    """Bound over all neurons of a population, all sources sending their extreme at once."""
-    low = np.zeros(neuron.size)
-    high = np.zeros(neuron.size)
-    for projection in projections:
-        sent = types[projection.source]
-        weight = projection.weight
-        for bound, extreme in ((low, np.minimum), (high, np.maximum)):
-            each = extreme(weight * sent.low, weight * sent.high)
-            bound += np.bincount(projection.target, weights=each, minlength=neuron.size)
-    return Drive(int(low.min(initial=0)), int(high.max(initial=0)))
+@lean_kernel
+def add_extremes(
+    target: IntArray, weight: IntArray, low: int, high: int, lowest: IntArray, highest: IntArray
+) -> None:
+    """Add to both sums [neurons] what synapses contribute when senders send their extremes.
+
+    Args:
+        target, weight: [synapses] of sources that send ``low`` to ``high``.
+        low, high: smallest and largest count.
+        lowest, highest: by target.
+    """
+    for k in range(target.size):
+        a, b = weight[k] * low, weight[k] * high
+        lowest[target[k]] += min(a, b)
+        highest[target[k]] += max(a, b)
 
 
 def state_bounds(neuron: Neuron, drive: Drive, timesteps: int) -> tuple[int, int]:

@@ -14,8 +14,6 @@ from snnc.compiler.verify.subject import Subject, wide
 from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import KeyTables
 
-SIDES = 4  # +x, -x, +y, -y
-
 
 def check_keys(subject: Subject, findings: Findings) -> None:
     """Check keys and tables; nothing where the target's routers have none."""
@@ -38,6 +36,7 @@ def check_keys(subject: Subject, findings: Findings) -> None:
 
 def _shaped(subject: Subject, findings: Findings, keys: KeyTables) -> bool:
     entries, routers = keys.entry_key.size, subject.deployment.mesh.routers
+    sides = subject.deployment.mesh.sides
     ends = (
         (keys.entry_ptr, routers + 1, entries),
         (keys.core_ptr, entries + 1, keys.entry_core.size),
@@ -47,7 +46,7 @@ def _shaped(subject: Subject, findings: Findings, keys: KeyTables) -> bool:
         good &= ptr.shape == (length,) and ptr[0] == 0 and ptr[-1] == last
         good = bool(good and (np.diff(wide(ptr)) >= 0).all())
     good &= keys.entry_mask.size == keys.entry_links.size == entries
-    good = bool(good and ((keys.entry_links >= 0) & (keys.entry_links < 1 << SIDES)).all())
+    good = bool(good and ((keys.entry_links >= 0) & (keys.entry_links < 1 << sides)).all())
     cores = wide(keys.entry_core)
     good = bool(good and ((cores >= 0) & (cores < subject.deployment.cores.count)).all())
     findings.count("keys", entries)
@@ -101,7 +100,7 @@ def _walks(subject: Subject, findings: Findings, keys: KeyTables) -> None:
     which = which.reshape(-1)
     key, here = walk // routers, start[first]
     reached = _follow(subject, findings, keys, key, here)
-    listening = np.unique(wide(deployment.cores.axon_source) * cores + subject.axon_core)
+    listening = subject.listening()
     source, core = listening // cores, listening % cores
     group = np.full(subject.sources.total, -1, np.int64)
     group[sender] = which
@@ -144,7 +143,6 @@ def _follow(
     mesh, cores = subject.deployment.mesh, subject.deployment.cores.count
     walk, came = np.arange(key.size), np.full(key.size, -1)
     copies: list[IntArray] = []
-    step = np.array([1, -1, mesh.width, -mesh.width])
     per_core = np.diff(wide(keys.core_ptr))
     for _ in range(mesh.routers + 1):
         if not walk.size:
@@ -169,16 +167,16 @@ def _follow(
         links = np.where(entry >= 0, wide(keys.entry_links)[entry], 0)
         links = np.where((entry < 0) & (came >= 0), 1 << np.maximum(came, 0), links)
         next_walk, next_here, next_came = [], [], []
-        for side in range(SIDES):
+        for side in range(mesh.sides):
             out = np.flatnonzero((links >> side) & 1)
-            x, y = here[out] % mesh.width, here[out] // mesh.width
-            edge = (x == mesh.width - 1, x == 0, y == mesh.height - 1, y == 0)[side]
+            there = mesh.neighbours[here[out], side]
+            edge = there < 0
             for k in out[edge][:50].tolist():
-                found = f"leaves the mesh at {mesh.xy(int(here[k]))}"
+                found = f"is sent where there is no link, at {mesh.xy(int(here[k]))}"
                 findings.add("keys", f"key {int(key[walk[k]]):#x}", found)
             out = out[~edge]
             next_walk.append(walk[out])
-            next_here.append(here[out] + step[side])
+            next_here.append(there[~edge])
             next_came.append(np.full(out.size, side))
         walk, here, came = (np.concatenate(a) for a in (next_walk, next_here, next_came))
     findings.add("keys", f"key {int(key[walk[0]]):#x}", "goes round and round", "it ends")

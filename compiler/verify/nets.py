@@ -6,13 +6,16 @@ import numpy as np
 
 from snnc.compiler.verify.report import Findings, Violation
 from snnc.compiler.verify.subject import Subject, owner, wide
-from snnc.ir.arrays import IntArray
+from snnc.ir.arrays import AnyArray, IntArray
+from snnc.ir.jit import lean_kernel
 
 SHAPES = {
     "xy": ("a turn from y back to x", "x first, then y"),
     "yx": ("a turn from x back to y", "y first, then x"),
     "minimal": ("a detour", "a shortest path to every destination"),
 }
+RANKS = {"xy": np.array([1, 1, 2, 2, 0, 0]), "yx": np.array([2, 2, 1, 1, 0, 0])}
+"""By shape: the turn of every direction (``ir.topology.DIRECTIONS``)."""
 
 
 def parent_entry(subject: Subject) -> IntArray:
@@ -56,19 +59,20 @@ def _edges(subject: Subject, findings: Findings) -> None:
     """Neighbours only, and every net in one of the shapes that the routers can be told."""
     routes, mesh = subject.deployment.routes, subject.deployment.mesh
     router = wide(routes.branch_router)
-    x, y = router % mesh.width, router // mesh.width
     parent = parent_entry(subject)
     inner = parent >= 0
-    dx, dy = np.where(inner, x - x[parent], 0), np.where(inner, y - y[parent], 0)
     net = owner(routes.branch_ptr)
-    apart = inner & (np.abs(dx) + np.abs(dy) != 1)
+    side = np.where(inner, mesh.direction(router[parent], router), -1)
+    apart = inner & (side < 0)
     _report(subject, findings, net[apart], "a hop between routers that are not neighbours", "")
+    _broken_borders(subject, findings, parent, net)
     allowed = subject.deployment.target.noc.route_shapes
     if "any" in allowed:
         return
+    # In dimension order: diagonal links, then those along one axis, then along the other.
     broken = {
-        "xy": net[inner & (dx != 0) & (dy[parent] != 0)],
-        "yx": net[inner & (dy != 0) & (dx[parent] != 0)],
+        shape: net[inner & (side >= 0) & (side[parent] >= 0) & (rank[side[parent]] > rank[side])]
+        for shape, rank in RANKS.items()
     }
     if "minimal" in allowed:
         broken["minimal"] = _detours(subject, parent)
@@ -79,6 +83,20 @@ def _edges(subject: Subject, findings: Findings) -> None:
         wrong &= ~fine
     found, rule = SHAPES[allowed[0]] if len(allowed) == 1 else ("a shape of its own", "")
     _report(subject, findings, np.flatnonzero(wrong), found, rule or ", ".join(allowed))
+
+
+def _broken_borders(subject: Subject, findings: Findings, parent: IntArray, net: IntArray) -> None:
+    """No hop leads between two chips whose border has no links."""
+    mesh = subject.deployment.mesh
+    router = wide(subject.deployment.routes.branch_router)
+    inner = np.flatnonzero(parent >= 0)
+    x, y = router % mesh.width // mesh.chip_width, router // mesh.width // mesh.chip_height
+    for pair in subject.deployment.target.topology.broken_chip_links:
+        for (ax, ay), (bx, by) in (pair, pair[::-1]):
+            before = (x[parent[inner]] == ax) & (y[parent[inner]] == ay)
+            crossed = inner[before & (x[inner] == bx) & (y[inner] == by)]
+            _report(subject, findings, net[crossed], f"a hop from chip {ax, ay} to {bx, by}",
+                    "no broken border")  # fmt: skip
 
 
 def _detours(subject: Subject, parent: IntArray) -> IntArray:
@@ -95,19 +113,25 @@ def _detours(subject: Subject, parent: IntArray) -> IntArray:
     net = owner(routes.delivery_ptr)
     leaving = wide(routes.branch_ptr)[net] + wide(routes.delivery_branch)
     begin, end = router[wide(routes.branch_ptr)[net]], router[leaving]
-    distance = np.abs(begin % mesh.width - end % mesh.width)
-    distance += np.abs(begin // mesh.width - end // mesh.width)
-    late: IntArray = net[depth[leaving] > distance]
+    late: IntArray = net[depth[leaving] > mesh.distance(begin, end)]
     return late
 
 
 def _revisits(subject: Subject, findings: Findings) -> None:
     routes = subject.deployment.routes
-    net = owner(routes.branch_ptr)
-    key = net * subject.deployment.mesh.routers + wide(routes.branch_router)
-    unique, times = np.unique(key, return_counts=True)
-    twice = unique[times > 1] // subject.deployment.mesh.routers
-    _report(subject, findings, twice, "a router is visited twice", "a tree")
+    twice = np.zeros(routes.nets, np.bool_)
+    last = np.full(subject.deployment.mesh.routers, -1, np.int64)
+    _visit(routes.branch_ptr, routes.branch_router, last, twice)
+    _report(subject, findings, np.flatnonzero(twice), "a router is visited twice", "a tree")
+
+
+@lean_kernel
+def _visit(ptr: IntArray, router: IntArray, last: IntArray, twice: AnyArray) -> None:
+    """Mark the nets that come twice to a router; ``last`` [routers], -1 at first, is scratch."""
+    for net in range(ptr.size - 1):
+        for k in range(ptr[net], ptr[net + 1]):
+            twice[net] |= last[router[k]] == net
+            last[router[k]] = net
 
 
 def _exits(subject: Subject, findings: Findings) -> None:
@@ -155,14 +179,63 @@ def check_delivery(subject: Subject, findings: Findings) -> None:
             for entry in wrong[:50]
         ),
     )
+    suspect = _suspects(subject)
+    if suspect.any():
+        chosen = np.flatnonzero(suspect[source])
+        sent = _sent(subject, source[chosen], net[chosen])
+        pairs = subject.listening()
+        _compare(subject, findings, sent, pairs[suspect[pairs // cores.count]])
+
+
+def _suspects(subject: Subject) -> AnyArray:
+    """[sources] bool: the cores reached are not obviously those with an axon."""
+    cores, routes = subject.deployment.cores, subject.deployment.routes
+    suspect = np.zeros(subject.sources.total, np.bool_)
+    ptr, axon = subject.listeners
+    _hear(
+        wide(routes.send_ptr), wide(routes.send_net), wide(routes.delivery_ptr),
+        wide(routes.delivery_core), ptr, axon, subject.axon_core,
+        np.full(cores.count, -1, np.int64), suspect,
+    )  # fmt: skip
+    return suspect
+
+
+@lean_kernel
+def _hear(
+    send_ptr: IntArray, send_net: IntArray, delivery_ptr: IntArray, delivery_core: IntArray,
+    axon_ptr: IntArray, axons: IntArray, axon_core: IntArray, stamp: IntArray, suspect: AnyArray,
+) -> None:  # fmt: skip
+    """Mark the cores that each source reaches, and strike out those that listen.
+
+    ``stamp`` [cores], -1 at first, is scratch.
+    """
+    for source in range(send_ptr.size - 1):
+        left, last = 0, -1
+        for k in range(send_ptr[source], send_ptr[source + 1]):
+            for d in range(delivery_ptr[send_net[k]], delivery_ptr[send_net[k] + 1]):
+                core = delivery_core[d]
+                suspect[source] |= stamp[core] == source
+                stamp[core] = source
+                left += 1
+        for k in range(axon_ptr[source], axon_ptr[source + 1]):
+            core = axon_core[axons[k]]
+            if core != last:
+                suspect[source] |= stamp[core] != source
+                left -= 1
+            last = core
+        suspect[source] |= left != 0
+
+
+def _sent(subject: Subject, source: IntArray, net: IntArray) -> IntArray:
+    """``source * cores + core`` of every copy of what these sources send on these nets."""
+    cores, routes = subject.deployment.cores, subject.deployment.routes
     per_net = np.diff(wide(routes.delivery_ptr))
     copies = per_net[net]
     begin = np.repeat(wide(routes.delivery_ptr)[net], copies)
     within = np.arange(copies.sum()) - np.repeat(np.cumsum(copies) - copies, copies)
     reached = wide(routes.delivery_core)[begin + within]
-    sent = np.repeat(source, copies) * cores.count + reached
-    listening = np.unique(wide(cores.axon_source) * cores.count + subject.axon_core)
-    _compare(subject, findings, sent, listening)
+    result: IntArray = np.repeat(source, copies) * cores.count + reached
+    return result
 
 
 def _compare(subject: Subject, findings: Findings, sent: IntArray, listening: IntArray) -> None:

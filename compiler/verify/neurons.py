@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from snnc.compiler.verify.drive import Drive, drive_of, state_bounds
+from snnc.compiler.verify.drive import Drive, state_bounds
+from snnc.compiler.verify.fanout import Link
 from snnc.compiler.verify.report import Findings
 from snnc.compiler.verify.subject import Subject
 from snnc.ir.arrays import IntArray
-from snnc.ir.expand import Expansion
 from snnc.ir.neuron import Leak, Neuron, StateRange
 from snnc.ir.target import NeuronModel
 from snnc.ir.wire import WireCode
@@ -19,14 +19,15 @@ Problem = tuple[str, object, object]
 """Part of the neuron, what was found, what is allowed."""
 
 
-def check_neurons(subject: Subject, findings: Findings, expansion: Expansion) -> None:
-    """Check every population and what it and the inputs may send."""
+def check_neurons(
+    subject: Subject, findings: Findings, links: Sequence[Link], drives: Mapping[str, Drive]
+) -> None:
+    """Check every population, given what it can receive, and what it and the inputs may send."""
     deployment = subject.deployment
-    types, codes = deployment.network.types, deployment.schedule.codes
+    codes = deployment.schedule.codes
     for neuron in subject.populations:
         findings.count("neuron", neuron.size)
-        incoming = [p for p in expansion.projections if p.population == neuron.name]
-        drive = drive_of(neuron, incoming, types)
+        drive = drives[neuron.name]
         for part, found, allowed in (
             *model_problems(neuron, deployment.target.neuron, codes.get(neuron.name)),
             *_range_problems(
@@ -34,7 +35,7 @@ def check_neurons(subject: Subject, findings: Findings, expansion: Expansion) ->
             ),
         ):
             findings.add("neuron", f"{neuron.name}.{part}", found, allowed)
-    for name in sorted({p.source for p in expansion.projections}):
+    for name in sorted({link.source for link in links}):
         node = deployment.network.node[name]
         if isinstance(node, Neuron) and node.emit == "state":
             findings.add("neuron", name, "a readout of the state feeds synapses", "spikes")

@@ -7,19 +7,23 @@ deployment of its own is checked by the other rules.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from snnc.compiler.verify.checker import examine, require
+from snnc.compiler.verify.fanout import Fanout, Link
 from snnc.compiler.verify.report import Findings, VerifyReport
-from snnc.ir.arrays import IntArray
+from snnc.ir.arrays import IntArray, size_of
 from snnc.ir.deployment import SourceSpace
-from snnc.ir.expand import Expansion, expand
+from snnc.ir.expand import expand_outline
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input, Output
-from snnc.ir.phased import Member, PhasedDeployment
+from snnc.ir.phased import Loop, Member, PhasedDeployment, origin
 from snnc.ir.subnetwork import replayed
 
 LADDERS = ("thresholds", "negative_thresholds")
@@ -64,48 +68,58 @@ def _check_machines(program: PhasedDeployment, findings: Findings) -> None:
     findings.count("phases", len(program.phases))
     for number, phase in enumerate(program.phases):
         same = phase.target == program.target and phase.chips == program.chips
-        if not same or phase.schedule.timesteps != program.timesteps:
+        steps = program.steps_of(number)
+        if not same or phase.schedule.timesteps != steps:
             findings.add(
                 "phases",
                 f"phase {number + 1}",
                 f"{phase.chips} chip(s) of {phase.target.id}, {phase.schedule.timesteps} steps",
-                f"{program.chips} chip(s) of {program.target.id}, {program.timesteps} steps",
+                f"{program.chips} chip(s) of {program.target.id}, {steps} steps",
             )
 
 
 def _check_function(program: PhasedDeployment, findings: Findings) -> None:
     whole, sources = program.network, SourceSpace.of(program.network)
-    wanted = _by_population(expand(whole), {name: (name, 0) for name in sources.first}, sources)
+    expand_outline(whole)
+    wanted = Fanout(whole)
     known = np.zeros(sources.total, bool)
     for node in whole.of_type(Input):
         known[sources.first[node.name] :][: sources.size[node.name]] = True
     for number, phase in enumerate(program.phases):
         where = f"phase {number + 1}"
-        names = {m.name: (m.population, m.neurons(whole.shapes[m.population]).start)
+        names = {m.name: (m.population, m.neurons(whole.shapes[m.population]).start, 0)
                  for m in program.members[number]}  # fmt: skip
         played = replayed(whole, phase.network)
-        names |= {name: (population, 0) for name, population in played.items()}
-        names |= {n.name: (n.name, 0) for n in phase.network.of_type(Input)
-                  if n.name not in played}  # fmt: skip
+        for node in phase.network.of_type(Input):
+            source, late = origin(whole, node.name)
+            names[node.name] = (source, 0, late)
         held = {p.name for p in phase.network.populations}
         if held != {m.name for m in program.members[number]} or any(
-            population not in sources.first for population, _ in names.values()
+            population not in sources.first for population, _, _ in names.values()
         ):
             findings.add("phases", where, ", ".join(sorted(held)), "exactly the phase's members")
             continue
         _check_played(program, number, played, findings)
-        expansion = expand(phase.network)
-        stored = _by_population(expansion, names, sources)
-        for projection in expansion.projections:
-            population, first = names[projection.source]
-            ids = sources.first[population] + first + np.flatnonzero(np.diff(projection.row_ptr))
-            late = 0 if projection.source in held else int(np.count_nonzero(~known[ids]))
+        stored = Fanout(phase.network)
+        found = _compared(program, number, names, wanted, stored)
+        loop = program.loop_of(number)
+        for link in stored.links:
+            population, first, lag = names[link.source]
+            ids = sources.first[population] + first + found.sending[link]
+            # In a loop all phases have run the blocks before.
+            there = link.source in held or (
+                loop is not None and lag >= loop.block and population in _loop(program, loop)
+            )
+            missing = 0 if there else int(np.count_nonzero(~known[ids]))
             findings.count("phases", ids.size)
-            if late:
-                text = f"{late} neurons of {population} that have not run"
-                findings.add("phases", f"{where}, {projection.population}", text, "earlier phases")
+            if missing:
+                text = f"{missing} neurons of {population} that have not run"
+                findings.add("phases", f"{where}, {link.population}", text, "earlier phases")
+            if loop is not None and link.delay:
+                text = f"a delay of {link.delay} steps"
+                findings.add("phases", f"{where}, {link.population}", text, "0 in a loop")
         for member in program.members[number]:
-            _check_member(program, number, member, wanted, stored, sources, findings)
+            _check_member(program, number, member, found, findings)
             span = member.neurons(whole.shapes[member.population])
             first = sources.first[member.population]
             known[first + span.start : first + span.stop] = True
@@ -119,7 +133,14 @@ def _check_played(
     program: PhasedDeployment, number: int, played: dict[str, str], findings: Findings
 ) -> None:
     """What is played in again is what the population sends, and the host heard it."""
-    whole = program.network
+    whole, loop = program.network, program.loop_of(number)
+    if loop is not None:
+        sent = {output.inputs[0] for output in program.phases[number].network.of_type(Output)}
+        for member in program.members[number]:
+            findings.count("phases", 1)
+            if member.name not in sent:
+                findings.add("phases", f"phase {number + 1}, {member.name}", "nobody hears it",
+                             "an output, as all of a loop")  # fmt: skip
     heard = {
         output.inputs[0]
         for phase in program.phases[:number]
@@ -134,44 +155,117 @@ def _check_played(
             findings.add("phases", f"phase {number + 1}, input {name}", node, kind)
         makers = [m for row in program.members[:number] for m in row if m.population == population]
         findings.count("phases", len(makers))
+        if loop is not None:
+            continue  # checked above
         if not any(member.name in heard for member in makers):
             findings.add("phases", f"phase {number + 1}, input {name}", "nobody heard it",
                          "an output in an earlier phase")  # fmt: skip
 
 
-Synapses = tuple[IntArray, IntArray, IntArray, IntArray]
-"""Source id in the whole network, logical delay, flat neuron of the population, weight."""
+def _loop(program: PhasedDeployment, loop: Loop) -> set[str]:
+    """Populations of a loop."""
+    held = program.members[loop.first : loop.last]
+    return {member.population for members in held for member in members}
 
 
-def _by_population(
-    expansion: Expansion, names: dict[str, tuple[str, int]], sources: SourceSpace
-) -> dict[str, Synapses]:
-    """Synapses of every population, sorted; ``names`` gives (name, first element) in the whole."""
-    columns: dict[str, list[list[IntArray]]] = {}
-    for projection in expansion.projections:
-        source, first = names[projection.source]
-        _, offset = names[projection.population]
-        row = np.repeat(np.arange(projection.row_ptr.size - 1), np.diff(projection.row_ptr))
-        parts = columns.setdefault(projection.population, [[], [], [], []])
-        parts[0].append(row + sources.first[source] + first)
-        parts[1].append(np.full(row.size, projection.delay))
-        parts[2].append(projection.target.astype(np.int64) + offset)
-        parts[3].append(projection.weight.astype(np.int64))
-    result = {}
-    for name, found in columns.items():
-        source_id, delay, target, weight = (np.concatenate(part) for part in found)
-        order = np.lexsort((target, delay, source_id))
-        result[name] = (source_id[order], delay[order], target[order], weight[order])
-    return result
+@dataclass
+class _Compared:
+    """The synapses of a phase beside those of the whole network.
+
+    Attributes:
+        sending: by link of the phase, elements of its source that have synapses.
+        wanted, stored: by member, synapses in the whole network and in the phase.
+        different: members with a synapse that is not the same.
+    """
+
+    sending: dict[Link, IntArray]
+    wanted: Counter[str] = dataclasses.field(default_factory=Counter)
+    stored: Counter[str] = dataclasses.field(default_factory=Counter)
+    different: set[str] = dataclasses.field(default_factory=set)
+
+
+def _compared(
+    program: PhasedDeployment,
+    number: int,
+    names: dict[str, tuple[str, int, int]],
+    wanted: Fanout,
+    stored: Fanout,
+) -> _Compared:
+    """Compare a phase, a block of senders of the whole network at a time.
+
+    ``names`` gives (name, first element) in the whole network of inputs and populations, and by how
+    many steps a source is late.
+    """
+    whole, part = program.network, program.phases[number].network
+    populations = {member.population for member in program.members[number]}
+    sending: dict[Link, list[IntArray]] = {link: [] for link in stored.links}
+    found = _Compared({})
+    senders = dict.fromkeys([*(k.source for k in wanted.links if k.population in populations),
+                             *(names[k.source][0] for k in stored.links)])  # fmt: skip
+    for sender in senders:
+        reached = [name for name in wanted.reached(sender) if name in populations]
+        copies = {n: (first, late) for n, (of, first, late) in names.items() if of == sender}
+        for block in wanted.steps(sender, reached):
+            asked = wanted.rows(sender, block, reached)
+            held: dict[tuple[str, int], list[sparse.csr_array]] = {}
+            for name, (first, late) in copies.items():
+                size = size_of(part.shapes[name])
+                mine = slice(max(block.start - first, 0), min(block.stop - first, size))
+                if mine.start >= mine.stop:
+                    continue
+                before = first + mine.start - block.start
+                after = block.stop - first - mine.stop
+                found_rows = stored.rows(name, mine, stored.reached(name))
+                for (reader, delay), rows in found_rows.items():
+                    sending[Link(name, reader, delay)].append(
+                        mine.start + np.flatnonzero(np.diff(rows.indptr))
+                    )
+                    held.setdefault((reader, delay + late), []).append(_padded(rows, before, after))
+            for member in program.members[number]:
+                span = member.neurons(whole.shapes[member.population])
+                _compare(found, member, span, asked, held)
+    none = np.zeros(0, np.int64)
+    found.sending = {link: np.concatenate([none, *ids]) for link, ids in sending.items()}
+    return found
+
+
+def _padded(rows: sparse.csr_array, before: int, after: int) -> sparse.csr_array:
+    """The rows with empty ones before and after."""
+    ptr = np.pad(rows.indptr, (before, after), mode="edge")
+    return sparse.csr_array((rows.data, rows.indices, ptr), shape=(ptr.size - 1, rows.shape[1]))
+
+
+def _compare(
+    found: _Compared,
+    member: Member,
+    span: slice,
+    asked: dict[tuple[str, int], sparse.csr_array],
+    held: dict[tuple[str, int], list[sparse.csr_array]],
+) -> None:
+    """Note how a member's synapses of one block compare; none may be in two rows."""
+    here = {delay: rows for (name, delay), rows in held.items() if name == member.name}
+    there = {delay: rows[:, span] for (name, delay), rows in asked.items()
+             if name == member.population}  # fmt: skip
+    for delay in here.keys() | there.keys():
+        mine = here.get(delay, [])
+        stored = sum(int(rows.nnz) for rows in mine)
+        theirs = there.get(delay)
+        wanted = 0 if theirs is None else int(theirs.nnz)
+        found.stored[member.name] += stored
+        found.wanted[member.name] += wanted
+        same = stored == wanted
+        if same and stored and theirs is not None:
+            same = all(rows.shape == theirs.shape for rows in mine)
+            same = same and abs(sum(mine[1:], start=mine[0]) - theirs).sum() == 0
+        if not same:
+            found.different.add(member.name)
 
 
 def _check_member(
     program: PhasedDeployment,
     number: int,
     member: Member,
-    wanted: dict[str, Synapses],
-    stored: dict[str, Synapses],
-    sources: SourceSpace,
+    compared: _Compared,
     findings: Findings,
 ) -> None:
     where = f"phase {number + 1}, {member.name}"
@@ -179,20 +273,16 @@ def _check_member(
     part = program.phases[number].network.node[member.name]
     assert isinstance(neuron, Neuron)
     span = member.neurons(neuron.shape)
-    none = (np.zeros(0, np.int64),) * 4
-    here, there = stored.get(member.name, none), wanted.get(member.population, none)
-    inside = (there[2] >= span.start) & (there[2] < span.stop)
-    findings.count("phases", int(np.count_nonzero(inside)))
-    if not all(
-        np.array_equal(mine, theirs[inside]) for mine, theirs in zip(here, there, strict=True)
-    ):
-        found = f"{here[0].size} synapses"
-        findings.add("phases", where, found, f"the {np.count_nonzero(inside)} of the whole network")
+    wanted = compared.wanted[member.name]
+    findings.count("phases", wanted)
+    if member.name in compared.different:
+        found = f"{compared.stored[member.name]} synapses"
+        findings.add("phases", where, found, f"the {wanted} of the whole network")
     if not isinstance(part, Neuron) or part.size != span.stop - span.start:
         findings.add("phases", where, part, f"{span.stop - span.start} neurons")
         return
-    for field in _different(neuron, part, span):
-        findings.add("phases", where, f"another {field}", f"as {neuron.name} of the whole network")
+    for name in _different(neuron, part, span):
+        findings.add("phases", where, f"another {name}", f"as {neuron.name} of the whole network")
 
 
 def _different(whole: Neuron, part: Neuron, span: slice) -> Iterator[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from snnc.compiler.verify.fanout import Link
 from snnc.compiler.verify.report import Findings
 from snnc.compiler.verify.subject import Subject
-from snnc.ir.expand import Expansion, Projection
 
 
 def check_offsets(subject: Subject, findings: Findings) -> None:
@@ -34,41 +36,46 @@ def _check_starts(subject: Subject, findings: Findings) -> None:
                 findings.add("schedule", f"core {core}", f"begins at cycle {at}", f"{cycles:g}")
 
 
-def check_schedule(subject: Subject, findings: Findings, expansion: Expansion) -> None:
-    """Physical delays are possible, and every output's population finishes in the sample."""
+def check_schedule(
+    subject: Subject, findings: Findings, links: Sequence[Link], readout: Mapping[str, str]
+) -> None:
+    """Physical delays are possible, and every output's population finishes in the sample.
+
+    ``readout`` is the population that each output reads.
+    """
     deployment = subject.deployment
     schedule = deployment.schedule
     limit = deployment.target.core.max_delay.v
-    findings.count("schedule", len(expansion.projections))
-    for projection in expansion.projections:
-        least = least_delay(subject, projection)
-        delay = physical_delay(subject, projection)
-        where = f"{projection.source} -> {projection.population} (delay {projection.delay})"
+    findings.count("schedule", len(links))
+    for link in links:
+        least = least_delay(subject, link)
+        delay = physical_delay(subject, link)
+        where = f"{link.source} -> {link.population} (delay {link.delay})"
         if delay < least:
             findings.add("schedule", where, f"{delay} ticks", f"at least {least}")
         if limit is not None and delay - least > limit:
             findings.add("schedule", where, f"{delay} ticks", f"at most {least + limit:g}")
     last = schedule.ticks
-    for output, name in expansion.readout.items():
+    for output, name in readout.items():
         last_slot = schedule.offset[name] + schedule.slots(name)
         end = schedule.period * (schedule.timesteps - 1) + last_slot
         if end > last:
             findings.add("schedule", output, f"read until tick {end}", f"at most {last}")
 
 
-def least_delay(subject: Subject, projection: Projection) -> int:
+def least_delay(subject: Subject, link: Link) -> int:
     """Ticks from sending to the last slot's integration at least.
 
     Inputs are there at once, spikes take the minimal delay.
     """
-    is_input = projection.source not in {node.name for node in subject.populations}
+    is_input = link.source not in {node.name for node in subject.populations}
     travel = 0 if is_input else subject.deployment.target.execution.min_delay
-    return travel + subject.deployment.schedule.slots(projection.source) - 1
+    return travel + subject.deployment.schedule.slots(link.source) - 1
 
 
-def physical_delay(subject: Subject, projection: Projection) -> int:
+def physical_delay(subject: Subject, link: Link) -> int:
     """Ticks from sending to integrating that the schedule asks for."""
     schedule = subject.deployment.schedule
     offset = schedule.offset
-    shift = offset[projection.population] - offset.get(projection.source, 0)
-    return schedule.period * projection.delay + shift
+    shift = offset[link.population] - offset.get(link.source, 0)
+    return schedule.period * link.delay + shift

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from snnc.compiler.verify.fanout import Link
 from snnc.compiler.verify.report import Findings
-from snnc.compiler.verify.subject import Subject, wide
-from snnc.ir.expand import Expansion
+from snnc.compiler.verify.subject import Subject
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input
 from snnc.ir.target import Target
@@ -14,7 +16,7 @@ from snnc.ir.types import ValueType
 from snnc.ir.wire import WireCode
 
 
-def check_wires(subject: Subject, findings: Findings, expansion: Expansion) -> None:
+def check_wires(subject: Subject, findings: Findings, links: Sequence[Link]) -> None:
     """Check the codes of all senders, and that signed axons belong to pairs."""
     deployment = subject.deployment
     codes, types = deployment.schedule.codes, deployment.network.types
@@ -22,7 +24,7 @@ def check_wires(subject: Subject, findings: Findings, expansion: Expansion) -> N
     nodes |= {node.name: node for node in deployment.network.of_type(Input)}
     for name in sorted(set(codes) - set(nodes)):
         findings.add("wires", name, "a code of something that does not send")
-    senders = {p.source for p in expansion.projections} | (set(codes) & set(nodes))
+    senders = {link.source for link in links} | (set(codes) & set(nodes))
     findings.count("wires", len(senders))
     for name in sorted(senders):
         node = nodes[name]
@@ -30,8 +32,8 @@ def check_wires(subject: Subject, findings: Findings, expansion: Expansion) -> N
             continue  # rule "neuron" says so
         for found, allowed in _problems(node, types[name], codes.get(name), deployment.target):
             findings.add("wires", name, found, allowed)
-    sign = wide(deployment.cores.axon_sign)
-    wanted = np.where(subject.axon_pairs[wide(deployment.cores.axon_source)] > 1, 1, 0)
+    sign = deployment.cores.axon_sign
+    wanted = (subject.axon_pairs > 1).astype(np.int8)[deployment.cores.axon_source]
     findings.count("wires", sign.size)
     for axon in np.flatnonzero(np.abs(sign) != wanted)[:50]:
         core = subject.core_name(int(subject.axon_core[axon]))

@@ -27,7 +27,7 @@ class Log(NamedTuple):
         emission: room for emissions and pulses of all ticks.
         emit_ptr, pulse_ptr: [ticks + 1].
         neuron, updates: [pulses], as in ``timing.Pulses``.
-        core_updates: [ticks, cores].
+        core_updates, segment_updates: [ticks, cores], [ticks, segments] neurons updated.
         done: ticks logged; inputs lost.
     """
 
@@ -37,6 +37,7 @@ class Log(NamedTuple):
     neuron: Int32
     updates: Int32
     core_updates: Int32
+    segment_updates: Int32
     done: Int64
 
 
@@ -79,7 +80,7 @@ def new_cores(
     return Cores(state, wires, ring, touched, packets, updated, fired, flags, flags.view(np.uint64))
 
 
-def new_log(ticks: int, cores: int, room: int) -> Log:
+def new_log(ticks: int, cores: int, segments: int, room: int) -> Log:
     """An empty log for so many ticks and spikes; a tick needs room for one spike per neuron."""
     return Log(
         Emission(
@@ -93,6 +94,7 @@ def new_log(ticks: int, cores: int, room: int) -> Log:
         np.zeros(room, np.int32),
         np.zeros(room, np.int32),
         np.zeros((ticks, cores), np.int32),
+        np.zeros((ticks, segments), np.int32),
         np.zeros(2, np.int64),
     )
 
@@ -121,7 +123,7 @@ def advance(
         here = tick - first
         for core in range(log.core_updates.shape[1]):
             log.core_updates[here, core] = 0
-        for i in range(host.ptr[tick], host.ptr[tick + 1]):
+        for i in range(host.ptr[tick - host.first], host.ptr[tick - host.first + 1]):
             _send(axons, cores, host.source[i], host.value[i], tick)
         arrived = ring[tick % ring.shape[0]]
         before = pulses
@@ -185,6 +187,7 @@ def _segment(
         log.updates[pulse] = count
         after = neuron + 1
     log.core_updates[here, core] += paid
+    log.segment_updates[here, segment] = paid
     cores.updated[segment] += paid
     cores.fired[segment] += pulses - sent
     log.done[1] += stray

@@ -2,7 +2,8 @@
 
 All rows that a source reaches at the same delay lie one behind the other, whatever core they
 belong to: one run of words ``weight << target_bits | target``, 4 bytes each as long as neurons and
-weights fit 32 bits, else 8.
+weights fit 32 bits, else 8.  Rows that share their shapes stay shared: a run per shape, and as many
+segments as there are rows, each with the neuron from which its targets count.
 
 Where a core pays for an update of every neuron that heard something (``flag_bits``), sums are kept
 shifted left by so many bits and every word adds one below: the low bits count what arrived.
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from snnc.ir.deployment import CoreTables
+from snnc.ir.core_tables import AnyCoreTables, CoreTables
 from snnc.ir.errors import UnsupportedError
 from snnc.ir.jit import inner_kernel, lean_kernel
 
@@ -33,7 +34,9 @@ class Axons(NamedTuple):
         group_ptr: [sources + 1] slice of groups.
         group_delay: [groups] ticks beyond the minimum.
         group_sign: [groups] 1 or -1: hears only positive or negative pulses; 0: all.
-        word_ptr: [groups + 1] slice of words.
+        segment_ptr: [groups + 1] slice of segments.
+        segment_run, segment_base: [segments] which run of words, and what is added to its targets.
+        word_ptr: [runs + 1] slice of words.
         word: int32 or int64 [words].
         target_bits: width of the target in a word.
         flag_bits: low bits of a sum that count what arrived.
@@ -44,6 +47,9 @@ class Axons(NamedTuple):
     group_ptr: Int64
     group_delay: Int64
     group_sign: Int64
+    segment_ptr: Int64
+    segment_run: Int32
+    segment_base: Int32
     word_ptr: Int64
     word: Any
     target_bits: int
@@ -74,28 +80,20 @@ def send(axons: Axons, ring: Int64, source: int, value: int, tick: int) -> None:
             continue
         row = ring[(tick + axons.group_delay[group]) % ring.shape[0]]
         pulse = abs(value) if sign != 0 else value
-        # Unsigned numbers spare the test for indices that count from the end.
-        first, last = np.uint64(axons.word_ptr[group]), np.uint64(axons.word_ptr[group + 1])
-        if pulse == 1:
-            for i in range(first, last):
-                word = np.int64(words[i])
-                row[np.uint64(word & mask)] += ((word >> target_bits) << flag_bits) + heard
-        else:
-            factor = pulse << flag_bits
-            for i in range(first, last):
-                word = np.int64(words[i])
-                row[np.uint64(word & mask)] += (word >> target_bits) * factor + heard
-
-
-@lean_kernel
-def send_all(
-    axons: Axons, ring: Int64, source: Int32, value: Int64, tick: int, packets: Int64
-) -> None:
-    """Send the values of many sources and count their packets per source."""
-    for i in range(source.size):
-        send(axons, ring, source[i], value[i], tick)
-        if axons.sends[source[i]] > 0:
-            packets[source[i]] += packets_of(value[i], axons.packet_limit[source[i]])
+        factor = pulse << flag_bits
+        for segment in range(axons.segment_ptr[group], axons.segment_ptr[group + 1]):
+            run, base = axons.segment_run[segment], axons.segment_base[segment]
+            # Unsigned numbers spare the test for indices that count from the end.
+            first, last = np.uint64(axons.word_ptr[run]), np.uint64(axons.word_ptr[run + 1])
+            if pulse == 1:
+                for i in range(first, last):
+                    word = np.int64(words[i])
+                    place = np.uint64(base + (word & mask))
+                    row[place] += ((word >> target_bits) << flag_bits) + heard
+            else:
+                for i in range(first, last):
+                    word = np.int64(words[i])
+                    row[np.uint64(base + (word & mask))] += (word >> target_bits) * factor + heard
 
 
 class Reaches(NamedTuple):
@@ -112,7 +110,7 @@ class Reaches(NamedTuple):
 
 
 def build(
-    cores: CoreTables, reaches: Reaches, sends: Int64, packet_limit: Int64, charged: bool
+    cores: AnyCoreTables, reaches: Reaches, sends: Int64, packet_limit: Int64, charged: bool
 ) -> Axons:
     """Pack the rows of a deployment.
 
@@ -136,33 +134,56 @@ def build(
     new = np.flatnonzero(
         np.concatenate([[True], (np.diff(key, axis=0) != 0).any(axis=1)])[: len(key)]
     )
-    row = np.diff(cores.synapse_ptr)[axon]
-    row_ptr = np.concatenate([[0], np.cumsum(row)]).astype(np.int64)
-    target_bits, dtype = _widths(cores)
-    word = np.empty(int(row_ptr[-1]), dtype)
-    core_of_axon = np.repeat(np.arange(cores.count), np.diff(cores.axon_ptr))
-    base = cores.neuron_ptr.astype(np.int64)[core_of_axon]
-    _fill(
-        axon, row_ptr, cores.synapse_ptr.astype(np.int64), base,
-        np.ascontiguousarray(cores.synapse_target), np.ascontiguousarray(cores.synapse_weight),
-        target_bits, word,
-    )  # fmt: skip
+    group_ptr = np.append(new, axon.size)
+    pack = _merged if isinstance(cores, CoreTables) else _segments
     return Axons(
         np.searchsorted(key[new, 0], np.arange(reaches.ptr.size)).astype(np.int64),
         key[new, 1].astype(np.int64),
         key[new, 2].astype(np.int64),
-        np.append(row_ptr[new], row_ptr[-1]).astype(np.int64),
-        word,
-        target_bits,
+        *pack(cores, axon, group_ptr),
         _flag_bits(cores, packet_limit) if charged else 0,
         sends,
         packet_limit,
     )
 
 
-def _widths(cores: CoreTables) -> tuple[int, npt.DTypeLike]:
+Packed = tuple[Int64, Int32, Int32, Int64, Any, int]
+"""The attributes of ``Axons`` from ``segment_ptr`` to ``target_bits``."""
+
+
+def _merged(cores: AnyCoreTables, axon: Int64, group_ptr: Int64) -> Packed:
+    """One run of words per group of axons, its only segment."""
+    rows, groups = cores.rows, group_ptr.size - 1
+    row_ptr = np.concatenate([[0], np.cumsum(rows.lengths[axon])]).astype(np.int64)
+    target_bits, dtype = _widths(cores)
+    word = np.empty(int(row_ptr[-1]), dtype)
+    base = cores.neuron_ptr.astype(np.int64)[cores.axon_core]
+    _fill(axon, row_ptr, rows.shape_ptr.astype(np.int64), base, rows.offset, rows.weight,
+          target_bits, word)  # fmt: skip
+    only = np.arange(groups, dtype=np.int32)
+    ends = np.arange(groups + 1)
+    return ends, only, np.zeros(groups, np.int32), row_ptr[group_ptr], word, target_bits
+
+
+def _segments(cores: AnyCoreTables, axon: Int64, group_ptr: Int64) -> Packed:
+    """One run of words per shape, one segment per axon."""
+    rows, shapes = cores.rows, cores.rows.shape_ptr.size - 1
+    ptr = rows.shape_ptr.astype(np.int64)
+    least, filled = np.zeros(shapes, np.int64), np.flatnonzero(np.diff(ptr))
+    if filled.size:
+        least[filled] = np.minimum.reduceat(rows.offset, ptr[:-1][filled])
+    target_bits, dtype = _widths(cores)
+    word = np.empty(int(ptr[-1]), dtype)
+    _fill(np.arange(shapes), ptr, ptr, -least, rows.offset, rows.weight, target_bits, word)
+    base = cores.neuron_ptr.astype(np.int64)[cores.axon_core[axon]]
+    base += rows.shift[axon] + least[rows.shape[axon]]
+    run = rows.shape[axon].astype(np.int32)
+    return group_ptr.astype(np.int64), run, base.astype(np.int32), ptr, word, target_bits
+
+
+def _widths(cores: AnyCoreTables) -> tuple[int, npt.DTypeLike]:
     """Bits of a target in a word, and the type of words."""
-    weight = cores.synapse_weight
+    weight = cores.rows.weight
     low, high = int(weight.min(initial=0)), int(weight.max(initial=0))
     bits = max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) + 1
     target_bits = cores.neuron_source.size.bit_length()
@@ -180,7 +201,7 @@ def _fill(
     target_bits: int,
     word: Any,
 ) -> None:
-    """Write the words of every row; ``base`` [axons] is the first neuron of the axon's core."""
+    """Write the words of every row; ``base`` [axons] is added to its targets."""
     for k in range(axon.size):
         first = synapse_ptr[axon[k]]
         for i in range(row_ptr[k + 1] - row_ptr[k]):
@@ -188,12 +209,12 @@ def _fill(
             word[row_ptr[k] + i] = (np.int64(weight[first + i]) << target_bits) | place
 
 
-def _flag_bits(cores: CoreTables, packet_limit: Int64) -> int:
+def _flag_bits(cores: AnyCoreTables, packet_limit: Int64) -> int:
     """Bits that count everything a neuron can hear in one tick."""
     most, largest = 1, 1.0
-    for first, last in itertools.pairwise(cores.synapse_ptr[cores.axon_ptr]):
-        target = cores.synapse_target[first:last]
-        weight = np.abs(cores.synapse_weight[first:last].astype(np.float64))
+    for first, last in itertools.pairwise(cores.axon_ptr.tolist()):
+        _, target, value = cores.rows.plain(slice(first, last))
+        weight = np.abs(value.astype(np.float64))
         most = max(most, int(np.bincount(target).max(initial=1)))
         largest = max(largest, float(np.bincount(target, weight).max(initial=1)))
     bits = most.bit_length()

@@ -8,8 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from snnc.ir.arrays import AnyArray, IntArray
+from snnc.ir.core_tables import CoreTables
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import ArtifactError, UnsupportedError
+from snnc.ir.rows import Rows
 from snnc.simulators.cycle.program import senders_of_negative
 
 MOST_CLASSES = 16
@@ -61,11 +63,8 @@ def _within(where: str, array: IntArray, low: int, high: AnyArray | int) -> None
 def _check_cores(deployment: Deployment) -> None:
     cores, total = deployment.cores, deployment.sources.total
     neurons, axons = cores.neuron_source.size, cores.axon_source.size
-    synapses = cores.synapse_target.size
     _pointers("neuron_ptr", cores.neuron_ptr, cores.count, neurons)
     _pointers("axon_ptr", cores.axon_ptr, cores.count, axons)
-    _pointers("synapse_ptr", cores.synapse_ptr, axons, synapses)
-    _require(cores.synapse_weight.size == synapses, "synapse_weight", "one weight per synapse")
     _require(cores.axon_delay.size == axons, "axon_delay", "one delay per axon")
     _require(cores.axon_encoding.size == axons, "axon_encoding", "one encoding per axon")
     _require(cores.axon_sign.size == axons, "axon_sign", "one sign per axon")
@@ -73,16 +72,38 @@ def _check_cores(deployment: Deployment) -> None:
     _within("axon_delay", cores.axon_delay, 0, 1 << 20)
     _within("axon_encoding", cores.axon_encoding, 0, len(deployment.target.core.encodings))
     _within("axon_source", cores.axon_source, 0, total)
-    weight = cores.synapse_weight
-    _within("synapse_weight", weight, -(1 << 31), 1 << 31)
-    core_of_axon = np.repeat(np.arange(cores.count), np.diff(cores.axon_ptr))
-    rising = np.diff(core_of_axon * total + cores.axon_source) >= 0
+    core_of_axon = cores.axon_core
+    rising = np.diff(core_of_axon * np.int64(total) + cores.axon_source) >= 0
     _require(bool(rising.all()), "axon_source", "sources that fall within a core")
     slots = np.diff(cores.neuron_ptr)[core_of_axon]
-    _within("synapse_target", cores.synapse_target, 0, np.repeat(slots, np.diff(cores.synapse_ptr)))
+    if isinstance(cores, CoreTables):
+        synapses, ptr = cores.synapse_target.size, cores.synapse_ptr
+        _pointers("synapse_ptr", ptr, axons, synapses)
+        _require(cores.synapse_weight.size == synapses, "synapse_weight", "one weight per synapse")
+        _within("synapse_target", cores.synapse_target, 0, np.repeat(slots, np.diff(ptr)))
+    else:
+        _check_rows(cores.rows, slots)
+    _within("weights", cores.rows.weight, -(1 << 31), 1 << 31)
     start = deployment.schedule.core_start
     _require(len(start) in (0, cores.count), "core_start", "one start per core, or none")
     _check_neurons(deployment)
+
+
+def _check_rows(rows: Rows, slots: IntArray) -> None:
+    """Rows that share shapes stay within their cores of so many ``slots`` [axons]."""
+    _require(rows.count == slots.size, "rows", "one row per axon")
+    length = np.diff(rows.shape_ptr)
+    filled = np.flatnonzero(length)
+    low, high = np.zeros(length.size, np.int64), np.full(length.size, -1, np.int64)
+    if filled.size:
+        starts = rows.shape_ptr[:-1][filled]
+        low[filled] = np.minimum.reduceat(rows.offset, starts)
+        high[filled] = np.maximum.reduceat(rows.offset, starts)
+    some = length[rows.shape] > 0
+    shape, shift = rows.shape[some], rows.shift[some]
+    _within("rows", low[shape] + shift, 0, slots[some])
+    _within("rows", high[shape] + shift, 0, slots[some])
+    _require((length[shape] <= slots[some]).all(), "rows", "a row longer than its core")
 
 
 def _check_neurons(deployment: Deployment) -> None:
@@ -129,8 +150,8 @@ def _check_geometry(deployment: Deployment) -> None:
     inner = routes.branch_parent >= 0
     a = routes.branch_router[(first + routes.branch_parent)[inner]]
     b = routes.branch_router[inner]
-    distance = np.abs(a % mesh.width - b % mesh.width) + np.abs(a // mesh.width - b // mesh.width)
-    _require(bool((distance == 1).all()), "branch_router", "a hop between routers not joined")
+    joined = bool((mesh.direction(a, b) >= 0).all())
+    _require(joined, "branch_router", "a hop between routers not joined")
     on_core = routes.net_core >= 0
     roots = routes.branch_router[routes.branch_ptr[:-1]][on_core]
     starts = bool((roots == router[routes.net_core[on_core]]).all())

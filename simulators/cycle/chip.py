@@ -9,22 +9,22 @@ import numpy as np
 from snnc.ir.deployment import Deployment
 from snnc.simulators.cycle import energy
 from snnc.simulators.cycle.advance import Log, advance, new_cores, new_log
-from snnc.simulators.cycle.axons import send_all
 from snnc.simulators.cycle.energy import KINDS
-from snnc.simulators.cycle.function import Wires, sweep
-from snnc.simulators.cycle.logbook import InputEvents, Logbook, Watch
+from snnc.simulators.cycle.function import Wires
+from snnc.simulators.cycle.logbook import Logbook, Watch
 from snnc.simulators.cycle.noc_tables import Int32, Int64, Machine
 from snnc.simulators.cycle.plain import Plain
-from snnc.simulators.cycle.planning import Pulses, Spikes
+from snnc.simulators.cycle.planning import Pulses
 from snnc.simulators.cycle.program import Layout, Program
 from snnc.simulators.cycle.report import Timeline
-from snnc.simulators.cycle.timetable import Host, Stretch
+from snnc.simulators.cycle.timetable import Host, Record, Stretch
 from snnc.simulators.cycle.timing import Clock, Fidelity
 from snnc.simulators.neuron_kernel import State, new_state, reset
 
 TICKS_AT_ONCE = 1024
 SPIKES_AT_ONCE = 1 << 17
-NOTHING = Spikes(np.zeros(0, np.int32), np.zeros(0, np.int64))
+RECORD_BYTES = 16 << 20
+"""Of what single ticks leave behind, held at a time for a trace."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,20 +55,35 @@ class Chip:
     wires: Wires
     log: Log
     plain: Plain
+    record: Record | None
 
     @staticmethod
-    def of(deployment: Deployment, loaded: Loaded, steps: int, fidelity: Fidelity | None) -> Chip:
+    def of(
+        deployment: Deployment,
+        loaded: Loaded,
+        steps: int,
+        fidelity: Fidelity | None,
+        *,
+        traced: bool = False,
+    ) -> Chip:
         """An empty machine; without a fidelity it takes no time."""
         program, layout, machine = loaded.program, loaded.layout, loaded.machine
-        neurons = program.neurons.size
+        neurons, cores = program.neurons.size, deployment.cores.count
         unused = steps - deployment.schedule.timesteps
         ticks = deployment.schedule.period * unused + deployment.schedule.ticks
+        clock = None if fidelity is None else Clock(deployment, machine, program, fidelity)
+        at_once, record = min(TICKS_AT_ONCE, ticks), None
+        if traced and clock is not None:
+            at_once = min(
+                at_once, max(1, RECORD_BYTES // (8 * (clock.state.load.size + 4 * cores)))
+            )
+            record = clock.record(layout, at_once)
         return Chip(
             program,
             layout,
             machine,
             loaded.counter,
-            None if fidelity is None else Clock(deployment, machine, program, fidelity),
+            clock,
             ticks,
             steps,
             new_state(program.neurons),
@@ -76,129 +91,70 @@ class Chip:
             np.zeros(neurons, np.int32),
             Wires(*(np.zeros(neurons, np.int64) for _ in Wires._fields)),
             new_log(
-                min(TICKS_AT_ONCE, ticks),
-                deployment.cores.count,
+                at_once,
+                cores,
+                program.segment_offset.size,
                 max(min(SPIKES_AT_ONCE, ticks * neurons), 2 * neurons),
             ),
             loaded.plain,
+            record,
         )
 
     def run_sample(
         self,
         sample: int,
-        events: InputEvents,
+        host: Host,
         timeline: Timeline,
         logbook: Logbook,
         watch: Watch | None,
+        begin: State | None = None,
     ) -> None:
-        """Run one sample: the load phase brings the inputs of tick 0, then all ticks."""
-        reset(self.program.neurons, self.state)
-        for kept in (self.ring, *self.wires):
-            kept[:] = 0
-        activity, saved = self._activity(), self._activity()
-        stray, ran = 0, self.ticks
-        self._time(sample, -1, NOTHING, None, events, timeline)
-        if watch is None and timeline.recorder is None:
-            stray = self._run_ahead(sample, events, timeline, logbook, activity)
-            counts = self.counter.count(activity._replace(ticks=ran))
-            timeline.note_sample(sample, counts, activity.packets, stray, ran)
-            return
-        for tick in range(self.ticks):
-            running = tick < ran
-            spikes, pulses, lost = self._tick(tick, events.at(tick), activity if running else saved)
-            stray += lost
-            logbook.write(sample, tick, *spikes)
-            if not running:
+        """Run one sample: the load phase brings the inputs of tick 0, then all ticks.
+
+        When ``watch`` stops it, the function of the remaining ticks goes on, without time.
+        ``begin`` is the state to go on from instead of the reset state.
+        """
+        self.reset()
+        if begin is not None:
+            for mine, given in zip(self.state, begin, strict=True):
+                mine[:] = given
+        activity, saved = self.activity(), self.activity()
+        self.load(sample, host, timeline)
+        tick, ran = 0, self.ticks
+        while tick < self.ticks:
+            first = tick
+            counting = activity if first < ran else saved
+            tick = self.advance(host, first, self.ticks, self.steps, counting)
+            ptr, spikes = self.log.emit_ptr[: tick - first + 1], self.log.emission
+            logbook.write_ticks(sample, first, ptr, spikes.source, spikes.value)
+            if first >= ran:
                 continue
-            timeline.note_spikes(sample, tick, *spikes)
-            if timeline.by_tick is not None:
-                ptr = np.array([0, pulses.source.size])
-                counts = timeline.by_tick[sample]
-                self._note_counts(counts, tick, pulses, ptr, self.touched[None], events)
-            self._time(sample, tick, pulses, self.touched, events, timeline)
-            if watch is not None and watch.decided(tick, spikes):
-                ran = tick + 1
+            decided = None
+            if watch is not None:
+                decided = watch.follow(first, ptr, spikes.source, spikes.value)
+            if decided is not None:
+                ran = decided + 1
+                self._move(host, first, ran, tick, activity, saved)
+            self.time(sample, host, first, min(ran, tick), timeline)
         counts = self.counter.count(activity._replace(ticks=ran))
-        timeline.note_sample(sample, counts, activity.packets, stray, ran)
+        timeline.note_sample(sample, counts, activity.packets, self.stray, ran)
         if watch is not None:
             rest = self.counter.count(saved._replace(ticks=self.ticks - ran))
             timeline.stopped.append((watch.steps, energy.synaptic_events(rest)))
 
-    def _run_ahead(
-        self,
-        sample: int,
-        events: InputEvents,
-        timeline: Timeline,
-        logbook: Logbook,
-        activity: energy.Activity,
-    ) -> int:
-        """All ticks of a sample, many at a time; returns the inputs lost."""
-        program = self.program
-        cores = new_cores(
-            program.sweeps, self.state, self.wires, self.ring, self.touched, *activity[:3]
-        )
-        log = self.log
-        log.done[:] = 0
-        host = Host(events.ptr, events.source, events.value)
-        tick = 0
-        while tick < self.ticks:
-            first = tick
-            tick = advance(
-                program.axons,
-                program.sweeps,
-                self.plain,
-                cores,
-                self.layout.segment_core,
-                host,
-                log,
-                first,
-                self.ticks,
-                self.steps,
-                program.min_delay,
-            )
-            done, room = tick - first, log.emission
-            logbook.write_ticks(sample, first, log.emit_ptr[: done + 1], room.source, room.value)
-            ptr, updates = log.pulse_ptr[: done + 1], log.core_updates[:done]
-            pulses = Pulses(room.pulse_source, room.pulse_value, log.neuron, log.updates)
-            if self.clock is not None:
-                work = Stretch(pulses, ptr, updates, host, first)
-                timeline.note_ticks(sample, first, self.clock, self.clock.ticks(work, sample))
-            if timeline.by_tick is not None:
-                self._note_counts(timeline.by_tick[sample], first, pulses, ptr, updates, events)
-        return int(log.done[1])
+    def reset(self) -> None:
+        """Forget the sample before."""
+        reset(self.program.neurons, self.state)
+        for kept in (self.ring, *self.wires, self.log.done):
+            kept[:] = 0
 
-    def _note_counts(
-        self,
-        counts: Int64,
-        first: int,
-        pulses: Spikes | Pulses,
-        ptr: Int64,
-        updates: Int32,
-        events: InputEvents,
-    ) -> None:
-        """Write [ticks, kinds] of the ticks from ``first`` on.
+    @property
+    def stray(self) -> int:
+        """Inputs lost since the reset."""
+        return int(self.log.done[1])
 
-        Args:
-            counts: of all ticks.
-            first: tick of the first slice.
-            pulses: what left the cores, with the slices ``ptr``.
-            updates: [ticks, cores], or what sums to the updates of each tick.
-            events: of the host.
-        """
-        ticks = ptr.size - 1
-        host = events.ptr[first : first + ticks + 1]
-        sent = self.counter.count_ticks(
-            ptr, pulses.source[: ptr[-1]], pulses.value[: ptr[-1]], from_core=True
-        )
-        part = slice(host[0], host[-1])
-        sent += self.counter.count_ticks(
-            host - host[0], events.source[part], events.value[part], from_core=False
-        )
-        sent[:, KINDS.index("neuron_access")] = self.program.neurons.size
-        sent[:, KINDS.index("neuron_update")] = updates.sum(axis=1)
-        counts[first : first + ticks] = sent
-
-    def _activity(self) -> energy.Activity:
+    def activity(self) -> energy.Activity:
+        """Counters at zero."""
         segments = self.program.segment_offset.size
         return energy.Activity(
             np.zeros(self.program.sends.size, np.int64),
@@ -207,45 +163,104 @@ class Chip:
             0,
         )
 
-    def _tick(
-        self, tick: int, host: Spikes, activity: energy.Activity
-    ) -> tuple[Spikes, Spikes, int]:
-        """Function of one tick: inputs, sweep of all cores, what leaves them.
+    def advance(
+        self, host: Host, first: int, last: int, steps: int, activity: energy.Activity
+    ) -> int:
+        """Function of ticks from ``first`` on, until ``last`` or the log is full; the next tick.
 
-        Returns:
-            What neurons emit, the pulses sent, and the number of inputs lost.
+        Args:
+            host: what it sends in these ticks.
+            first, last: ticks.
+            steps: logical steps of the window.
+            activity: counts what happens.
         """
-        program, ring = self.program, self.ring
-        send_all(program.axons, ring, *host, tick, activity.packets)
-        emitted, sent, stray = sweep(
-            program.sweeps,
-            self.state,
-            self.wires,
-            ring[tick % len(ring)],
-            tick,
-            self.steps,
-            activity.updated,
-            activity.fired,
-            self.touched,
-            self.log.emission,
+        program = self.program
+        cores = new_cores(
+            program.sweeps, self.state, self.wires, self.ring, self.touched, *activity[:3]
         )
-        room = self.log.emission
-        pulses = Spikes(room.pulse_source[:sent], room.pulse_value[:sent])
-        send_all(program.axons, ring, *pulses, tick + program.min_delay, activity.packets)
-        return Spikes(room.source[:emitted], room.value[:emitted]), pulses, stray
+        return advance(
+            program.axons, program.sweeps, self.plain, cores, self.layout.segment_core, host,
+            self.log, first, last, steps, program.min_delay,
+        )  # fmt: skip
 
-    def _time(
-        self,
-        sample: int,
-        tick: int,
-        spikes: Spikes,
-        touched: Int32 | None,
-        events: InputEvents,
-        timeline: Timeline,
-    ) -> None:
-        """Time of one tick; the host's packets for the next tick travel beside its spikes."""
+    def load(self, sample: int, host: Host, timeline: Timeline) -> None:
+        """Time of the load phase: what the host sends for tick 0, no sweeps."""
         if self.clock is None:
             return
-        host = events.at(tick + 1) if tick + 1 < self.ticks else NOTHING
-        where = f"sample {sample}, tick {tick}"
-        timeline.note_time(sample, tick, self.clock, self.clock.tick(spikes, touched, host, where))
+        nothing = np.zeros(0, np.int32)
+        pulses = Pulses(nothing, np.zeros(0, np.int64), nothing, nothing)
+        updates = np.zeros((1, self.log.core_updates.shape[1]), np.int32)
+        work = Stretch(pulses, np.zeros(2, np.int64), updates, host, -1)
+        times = self.clock.ticks(work, sample, self.record, sweeps=False)
+        timeline.note_ticks(sample, -1, self.clock, times, self.record)
+
+    def time(
+        self, sample: int, host: Host, first: int, last: int, timeline: Timeline, begin: int = 0
+    ) -> None:
+        """Time of ticks that ``advance`` has run; the host's packets for the next tick travel
+        beside the spikes of each.  The timeline begins at tick ``begin``.
+        """
+        log, ticks = self.log, last - first
+        room, ptr, updates = log.emission, log.pulse_ptr[: ticks + 1], log.core_updates[:ticks]
+        pulses = Pulses(room.pulse_source, room.pulse_value, log.neuron, log.updates)
+        if self.clock is not None:
+            work = Stretch(pulses, ptr, updates, host, first)
+            times = self.clock.ticks(work, sample, self.record)
+            timeline.note_ticks(sample, first - begin, self.clock, times, self.record)
+        if timeline.recorder is not None:
+            emitted = log.emit_ptr[: ticks + 1]
+            timeline.recorder.note_spikes(sample, first, emitted, room.source, room.value)
+        if timeline.by_tick is not None:
+            self._note_counts(timeline.by_tick[sample], first, pulses, ptr, updates, host)
+
+    def _move(
+        self,
+        host: Host,
+        first: int,
+        ran: int,
+        last: int,
+        activity: energy.Activity,
+        saved: energy.Activity,
+    ) -> None:
+        """What the stretch from ``first`` did in ticks from ``ran`` until ``last`` was saved."""
+        log = self.log
+        part = slice(log.pulse_ptr[ran - first], log.pulse_ptr[last - first])
+        before = slice(host.ptr[ran - host.first], host.ptr[last - host.first])
+        source = np.concatenate([log.emission.pulse_source[part], host.source[before]])
+        value = np.concatenate([log.emission.pulse_value[part], host.value[before]])
+        travels = self.program.sends[source] > 0
+        source, value = source[travels], value[travels]
+        packets = (np.abs(value) - 1) // self.program.packet_limit[source] + 1
+        segment = np.searchsorted(self.program.segment_ptr, log.neuron[part], side="right") - 1
+        late = self.activity()
+        np.add.at(late.packets, source, packets)
+        late.updated[:] = log.segment_updates[ran - first : last - first].sum(axis=0)
+        np.add.at(late.fired, segment, 1)
+        for whole, rest, each in zip(activity[:3], saved[:3], late[:3], strict=True):
+            whole -= each
+            rest += each
+
+    def _note_counts(
+        self, counts: Int64, first: int, pulses: Pulses, ptr: Int64, updates: Int32, host: Host
+    ) -> None:
+        """Write [ticks, kinds] of the ticks from ``first`` on.
+
+        Args:
+            counts: of all ticks.
+            first: tick of the first slice.
+            pulses: what left the cores, with the slices ``ptr``.
+            updates: [ticks, cores].
+            host: what it sent.
+        """
+        ticks = ptr.size - 1
+        sent = self.counter.count_ticks(
+            ptr, pulses.source[: ptr[-1]], pulses.value[: ptr[-1]], from_core=True
+        )
+        cuts = host.ptr[first - host.first : first - host.first + ticks + 1]
+        part = slice(cuts[0], cuts[-1])
+        sent += self.counter.count_ticks(
+            cuts - cuts[0], host.source[part], host.value[part], from_core=False
+        )
+        sent[:, KINDS.index("neuron_access")] = self.program.neurons.size
+        sent[:, KINDS.index("neuron_update")] = updates.sum(axis=1)
+        counts[first : first + ticks] = sent

@@ -11,7 +11,6 @@ added.  An event without a price keeps its count and is listed as unpriced.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, get_args
@@ -22,6 +21,7 @@ from scipy import sparse
 
 from snnc.ir.arrays import AnyArray
 from snnc.ir.deployment import Deployment
+from snnc.ir.jit import lean_kernel
 from snnc.ir.target import CostTable, EventKind, Target
 from snnc.simulators.cycle.noc_tables import HOP_KINDS, Machine
 from snnc.simulators.cycle.program import Layout, Program
@@ -33,7 +33,6 @@ Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
 
 KINDS: tuple[EventKind, ...] = get_args(EventKind)
-SYNAPSES_AT_ONCE = 1 << 18
 ROW_KINDS: tuple[EventKind, ...] = ("synapse_op_dense", "synapse_op_sparse", "synapse_op_bitmask")
 ALL_IN: EventKind = "all_in_synaptic_event"
 _AT: dict[str, int] = {kind: number for number, kind in enumerate(KINDS)}
@@ -239,25 +238,60 @@ def _rows(deployment: Deployment, program: Program, layout: Layout) -> tuple[spa
     A packet reads one row of a pair of axons; both are equally long, and the positive one counts.
     """
     population = (layout.owner[program.neuron_source] - layout.inputs).astype(np.int32)
-    axons, kinds = program.axon_sign.size, row_kinds(deployment)
-    shape = (axons, len(layout.names) - layout.inputs)
-    # A block of axons at a time: there may be many millions of synapses.
-    blocks = -(-int(program.synapse_ptr[-1]) // SYNAPSES_AT_ONCE)
-    cuts = np.searchsorted(program.synapse_ptr, np.arange(1, blocks) * SYNAPSES_AT_ONCE)
-    parts: list[list[AnyArray]] = [[] for _ in ROW_KINDS]
-    for first, last in itertools.pairwise([0, *cuts.tolist(), axons]):
-        ptr = program.synapse_ptr[first : last + 1]
-        column = population[program.synapse_target[ptr[0] : ptr[-1]]]
-        row = np.repeat(np.arange(first, last, dtype=np.int32), np.diff(ptr))
-        for number, part in enumerate(parts):
-            chosen = ((kinds == number) & (program.axon_sign >= 0))[row]
-            place = row[chosen].astype(np.int64) * shape[1] + column[chosen]
-            part.append(np.stack(np.unique(place, return_counts=True)))
+    cores, rows, kinds = deployment.cores, deployment.cores.rows, row_kinds(deployment)
+    names, base = len(layout.names) - layout.inputs, cores.neuron_ptr[:-1].astype(np.int64)
+    given = (
+        rows.shape, rows.shift, rows.shape_ptr, rows.offset.astype(np.int32, copy=False),
+        base[cores.axon_core], population,
+    )  # fmt: skip
+    size, times = np.zeros(rows.count, np.int64), np.zeros(names, np.int64)
+    _count_parts(*given, times, size)
+    ptr = np.concatenate([[0], np.cumsum(size)])
+    column, count = np.empty(ptr[-1], np.int32), np.empty(ptr[-1], np.int64)
+    _fill_parts(*given, times, ptr, column, count)
     result = []
-    for part in parts:
-        place, count = np.concatenate([np.zeros((2, 0), np.int64), *part], axis=1)
-        result.append(sparse.csr_array((count, np.divmod(place, shape[1])), shape=shape))
+    for number in range(len(ROW_KINDS)):
+        chosen = (kinds == number) & (program.axon_sign >= 0)
+        some = np.repeat(chosen, size)
+        part_ptr = np.concatenate([[0], np.cumsum(np.where(chosen, size, 0))])
+        parts = (count[some], column[some], part_ptr)
+        result.append(sparse.csr_array(parts, shape=(rows.count, names)))
     return tuple(result)
+
+
+@lean_kernel
+def _count_parts(
+    shape: AnyArray, shift: AnyArray, shape_ptr: AnyArray, offset: AnyArray, base: AnyArray,
+    population: AnyArray, times: AnyArray, size: AnyArray,
+) -> None:  # fmt: skip
+    """Write to ``size`` [axons] how many populations a row feeds; ``times`` is scratch, zero."""
+    for axon in range(shape.size):
+        first = base[axon] + shift[axon]
+        for k in range(shape_ptr[shape[axon]], shape_ptr[shape[axon] + 1]):
+            fed = population[first + offset[k]]
+            size[axon] += times[fed] == 0
+            times[fed] = 1
+        for k in range(shape_ptr[shape[axon]], shape_ptr[shape[axon] + 1]):
+            times[population[first + offset[k]]] = 0
+
+
+@lean_kernel
+def _fill_parts(
+    shape: AnyArray, shift: AnyArray, shape_ptr: AnyArray, offset: AnyArray, base: AnyArray,
+    population: AnyArray, times: AnyArray, ptr: AnyArray, column: AnyArray, count: AnyArray,
+) -> None:  # fmt: skip
+    """Populations and synapses of every row; ``times`` [populations], zero, is scratch."""
+    for axon in range(shape.size):
+        first, written = base[axon] + shift[axon], ptr[axon]
+        for k in range(shape_ptr[shape[axon]], shape_ptr[shape[axon] + 1]):
+            fed = population[first + offset[k]]
+            if times[fed] == 0:
+                column[written] = fed
+                written += 1
+            times[fed] += 1
+        for k in range(ptr[axon], written):
+            count[k] = times[column[k]]
+            times[column[k]] = 0
 
 
 def prices(costs: CostTable) -> Float64:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from snnc.ir.jit import inlined, inner_kernel, lean_kernel
+from snnc.ir.jit import inlined, inner_kernel
 from snnc.simulators.cycle.program import (
     PLANES,
     REFIRE,
@@ -63,48 +63,6 @@ class Emission(NamedTuple):
     pulse_value: Int64
 
 
-@lean_kernel
-def sweep(
-    program: Sweeps,
-    state: State,
-    wires: Wires,
-    arrived: Int64,
-    tick: int,
-    steps: int,
-    updated: Int64,
-    fired: Int64,
-    touched: Int32,
-    emission: Emission,
-) -> tuple[int, int, int]:
-    """Update every neuron that is in its window in this tick, and send what is due.
-
-    Args:
-        program: the tables.
-        state, wires: of all neurons.
-        arrived: [neurons] input sums of this tick; consumed and set to zero.
-        tick: physical time.
-        steps: logical steps of the window.
-        updated: [segments] counts neurons that needed an update (see ``_needs_update``).
-        fired: [segments] counts neurons that sent something.
-        touched: [neurons] whether the neuron needed an update in this tick.
-        emission: receives what neurons emit and send.
-
-    Returns:
-        Number of emissions; number of pulses; number of neurons whose input came in a tick in
-        which they neither update nor wait for it, before the end of their window: it is lost.
-    """
-    emitted, pulses, stray = 0, 0, 0
-    for segment in range(program.segment_offset.size):
-        emitted, sent, lost, paid = sweep_segment(
-            program, state, wires, arrived, tick, steps, segment, touched, emission, emitted, pulses
-        )
-        updated[segment] += paid
-        fired[segment] += sent - pulses
-        stray += lost
-        pulses = sent
-    return emitted, pulses, stray
-
-
 @inner_kernel
 def sweep_segment(
     program: Sweeps,
@@ -119,11 +77,23 @@ def sweep_segment(
     emitted: int,
     pulses: int,
 ) -> tuple[int, int, int, int]:
-    """One segment of ``sweep``, which explains the arguments.
+    """Update every neuron of a segment, if it is in its window in this tick; send what is due.
+
+    Args:
+        program: the tables.
+        state, wires: of all neurons.
+        arrived: [neurons] input sums of this tick; consumed and set to zero.
+        tick: physical time.
+        steps: logical steps of the window.
+        segment: a run of neurons of one core and one population.
+        touched: [neurons] whether the neuron needed an update in this tick (``_needs_update``).
+        emission: receives what neurons emit and send, behind
+        emitted, pulses: emissions and pulses.
 
     Returns:
-        Number of emissions and of pulses there are then; neurons that lost input; neurons that
-        needed an update.
+        Number of emissions and of pulses there are then; number of neurons whose input came in a
+        tick in which they neither update nor wait for it, before the end of their window, and is
+        lost; neurons that needed an update.
     """
     first, last = program.segment_ptr[segment], program.segment_ptr[segment + 1]
     code = program.segment_code[segment]

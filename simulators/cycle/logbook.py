@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -15,30 +16,26 @@ from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Output
 from snnc.ir.wire import WireCode
 from snnc.simulators.cycle.noc_tables import Int32, Int64
-from snnc.simulators.cycle.planning import Spikes
 from snnc.simulators.cycle.program import Layout
+from snnc.simulators.cycle.timetable import Host
 from snnc.simulators.decoding import EarlyStop
 from snnc.simulators.result import Events, RunResult
 
 ONE_TICK = WireCode("burst")
 
 
-@dataclass(frozen=True, eq=False)
-class InputEvents:
-    """Pulses of the inputs of one sample, sorted by tick, then source id."""
+class InputPulses(NamedTuple):
+    """What the host sends: [pulses] tick, source id, value."""
 
-    ptr: Int64
-    source: Int32
+    tick: Int64
+    source: Int64
     value: Int64
 
-    def at(self, tick: int) -> Spikes:
-        """What the host sends for one tick."""
-        part = slice(self.ptr[tick], self.ptr[tick + 1])
-        return Spikes(self.source[part], self.value[part])
 
-
-def input_events(deployment: Deployment, data: Mapping[str, IntArray], sample: int) -> InputEvents:
-    """The pulses of one sample under the inputs' wire codes."""
+def input_pulses(
+    deployment: Deployment, data: Mapping[str, IntArray], sample: int, first_step: int = 0
+) -> InputPulses:
+    """The pulses of one sample under the inputs' wire codes; it begins at this logical step."""
     schedule, first = deployment.schedule, deployment.sources.first
     ticks, sources, values = [], [], []
     for name, array in data.items():
@@ -47,15 +44,20 @@ def input_events(deployment: Deployment, data: Mapping[str, IntArray], sample: i
         code = schedule.codes.get(name, ONE_TICK)
         for slot, pulse in enumerate(code.pulses(flat[step, element].astype(np.int64))):
             sent = np.flatnonzero(pulse)
-            at = schedule.period * step[sent] + schedule.offset.get(name, 0) + slot
-            ticks.append(at)
+            at = first_step + step[sent].astype(np.int64)
+            ticks.append(schedule.period * at + schedule.offset.get(name, 0) + slot)
             sources.append(first[name] + element[sent])
             values.append(pulse[sent])
-    tick, source = np.concatenate(ticks), np.concatenate(sources)
-    order = np.lexsort((source, tick))
-    ptr = np.searchsorted(tick[order], np.arange(schedule.ticks + 1))
-    value = np.concatenate(values)[order].astype(np.int64)
-    return InputEvents(ptr.astype(np.int64), source[order].astype(np.int32), value)
+    each = (np.concatenate(column).astype(np.int64) for column in (ticks, sources, values))
+    return InputPulses(*each)
+
+
+def host_of(pulses: InputPulses, first: int, ticks: int) -> Host:
+    """Pulses of so many ticks from ``first`` on, sorted by tick, then source id."""
+    order = np.lexsort((pulses.source, pulses.tick))
+    ptr = np.searchsorted(pulses.tick[order], first + np.arange(ticks + 1))
+    source, value = pulses.source[order].astype(np.int32), pulses.value[order]
+    return Host(ptr.astype(np.int64), source, value, first)
 
 
 class Logbook:
@@ -71,19 +73,15 @@ class Logbook:
         self._outputs = {o.name: read_population(o, network.node) for o in network.of_type(Output)}
         self._parts: list[tuple[Int64, Int64, Int32, Int64]] = []
 
-    def write(self, sample: int, tick: int, source: Int32, value: Int64) -> None:
-        """Note what was emitted in one tick; the arrays are copied."""
-        if source.size:
-            where = np.full(source.size, sample), np.full(source.size, tick)
-            self._parts.append((*where, source.copy(), value.copy()))
-
     def write_ticks(self, sample: int, first: int, ptr: Int64, source: Int32, value: Int64) -> None:
         """Note ticks from ``first`` on, whose emissions are the slices of ``ptr``; copied."""
         tick = first + np.repeat(np.arange(ptr.size - 1), np.diff(ptr))
+        self.take(sample, tick, source[: tick.size].copy(), value[: tick.size].copy())
+
+    def take(self, sample: int, tick: Int64, source: Int32, value: Int64) -> None:
+        """Note emissions of several ticks, in order of time."""
         if tick.size:
-            end = int(ptr[-1])
-            where = np.full(end, sample), tick
-            self._parts.append((*where, source[:end].copy(), value[:end].copy()))
+            self._parts.append((np.full(tick.size, sample), tick, source, value))
 
     def result(self, recorded: frozenset[str]) -> RunResult:
         """Everything noted so far."""
@@ -156,17 +154,28 @@ class Watch:
             np.zeros((1, size), np.int64),
         )
 
-    def decided(self, tick: int, spikes: Spikes) -> bool:
-        """Take over one tick; True when it ends a step after which the run may stop."""
-        mine = (spikes.source >= self.first) & (spikes.source < self.first + self.values.size)
-        self.values[spikes.source[mine] - self.first] += spikes.value[mine]
-        step, slot = divmod(tick - self.offset, self.period)
-        if slot != self.slots - 1 or not 0 <= step < self.limit:
-            return False
-        self.score = self.stop.decoder.update(self.score, self.values[None], step, self.limit)
-        self.values = np.zeros_like(self.values)
-        self.steps = step + 1
-        return bool(self.stop.reached(self.score)[0])
+    def follow(self, first: int, ptr: Int64, source: Int32, value: Int64) -> int | None:
+        """Take over ticks from ``first`` on, whose emissions are the slices of ``ptr``.
+
+        Returns:
+            The tick that ends a step after which the run may stop; None when there is none yet.
+        """
+        index = source[: ptr[-1]] - self.first
+        mine = np.flatnonzero((index >= 0) & (index < self.values.size))
+        cuts = np.searchsorted(mine, ptr).tolist()
+        for k, (begin, end) in enumerate(itertools.pairwise(cuts)):
+            if begin < end:
+                part = mine[begin:end]
+                self.values[index[part]] += value[part]
+            step, slot = divmod(first + k - self.offset, self.period)
+            if slot != self.slots - 1 or not 0 <= step < self.limit:
+                continue
+            self.score = self.stop.decoder.update(self.score, self.values[None], step, self.limit)
+            self.values = np.zeros_like(self.values)
+            self.steps = step + 1
+            if self.stop.reached(self.score)[0]:
+                return first + k
+        return None
 
 
 def _added(

@@ -151,12 +151,13 @@ def tree_hops(routes: RouteTables) -> Int64:
 
 
 def hop_kinds(mesh: Mesh, pairs: AnyArray) -> Int64:
-    """Index into ``HOP_KINDS`` of every channel [channels, 2]; chip boundaries come first."""
-    x, y = pairs % mesh.width, pairs // mesh.width
-    crosses = (x // mesh.chip_width != np.roll(x // mesh.chip_width, 1, axis=1)).any(axis=1)
-    crosses |= (y // mesh.chip_height != np.roll(y // mesh.chip_height, 1, axis=1)).any(axis=1)
+    """Index into ``HOP_KINDS`` of every channel [channels, 2]; chip boundaries come first.
+
+    Diagonal links count as vertical ones.
+    """
+    y, chip = pairs // mesh.width, mesh.chip(pairs)
     vertical = y[:, 0] != y[:, 1]
-    kinds: Int64 = np.where(crosses, 2, vertical).astype(np.int64)
+    kinds: Int64 = np.where(chip[:, 0] != chip[:, 1], 2, vertical).astype(np.int64)
     return kinds
 
 
@@ -180,7 +181,7 @@ def build(deployment: Deployment, machine: Machine, service: Float64) -> tuple[N
     lanes, inputs = routes.lanes, channels + machine.senders
     capacity = np.full(inputs, int(known(noc.buffer_packets, "noc.buffer_packets")), np.int64)
     capacity[channels:] = int(known(noc.injection_packets, "noc.injection_packets"))
-    latency, spacing = _speeds(deployment.target, machine, cores)
+    latency, spacing = _speeds(deployment, machine)
     reach = _starts(np.diff(routes.delivery_ptr)[routes.send_net])
     queues = channels * lanes + machine.senders
     codes = queues + channels + cores + machine.senders + cores
@@ -224,13 +225,14 @@ def _outputs(routes: RouteTables, machine: Machine) -> tuple[Int64, Int64]:
     return _starts(counts), rows[order].astype(np.int64)
 
 
-def _speeds(target: Target, machine: Machine, cores: int) -> tuple[Int64, Int64]:
+def _speeds(deployment: Deployment, machine: Machine) -> tuple[Int64, Int64]:
     """Latency and spacing of every port in units."""
+    target = deployment.target
     rate = known(target.noc.packets_per_cycle, "noc.packets_per_cycle")
     ordinary = math.ceil(machine.resolution / rate)
     horizontal, vertical = (hop_cycles(target, kind) for kind in HOP_KINDS[:2])
-    step = machine.channels[:, 1] - machine.channels[:, 0]
-    latency = np.where(np.abs(step) == 1, horizontal, vertical)
+    row = machine.channels // deployment.mesh.width
+    latency = np.where(row[:, 0] == row[:, 1], horizontal, vertical)
     spacing = np.full(latency.size, ordinary)
     boundary = machine.kind == 2
     crossing = target.costs.events.get("hop_chip")
@@ -241,7 +243,7 @@ def _speeds(target: Target, machine: Machine, cores: int) -> tuple[Int64, Int64]
         # A packet has crossed a serial link when its last bit has.
         latency = np.where(boundary, np.maximum(latency, math.ceil(link)), latency)
         spacing[boundary] = np.maximum(ordinary, math.ceil(link * machine.resolution))
-    at_core = np.zeros(cores, np.int64)
+    at_core = np.zeros(deployment.cores.count, np.int64)
     return (
         np.concatenate([latency * machine.resolution, at_core]).astype(np.int64),
         np.concatenate([spacing, at_core + ordinary]).astype(np.int64),

@@ -14,6 +14,7 @@ import numpy as np
 from snnc.simulators.cycle.result import (
     CycleResult,
     EnergyReport,
+    PhaseShare,
     TimingReport,
     Unpriced,
 )
@@ -22,8 +23,10 @@ from snnc.simulators.result import RunResult
 Number = TypeVar("Number", int, float)
 
 
-def joined(results: Sequence[CycleResult], result: RunResult) -> CycleResult:
+def joined(results: Sequence[CycleResult], result: RunResult, phases: Sequence[int]) -> CycleResult:
     """Results of successive phases on the same samples as one; ``result`` is the whole network's.
+
+    ``phases`` are the numbers of the phases; those of a loop come once per block of steps.
 
     Cores are those of the machine in each phase, so nothing by core is added up: those tables are
     empty, and the busiest core and channel are those of the phase in which they have most to do.
@@ -55,7 +58,18 @@ def joined(results: Sequence[CycleResult], result: RunResult) -> CycleResult:
         unpriced=tuple(unpriced.values()),
         notes=tuple(dict.fromkeys(note for r in results for note in r.notes)),
         trace=None,
+        phases=tuple(
+            _share([r for r, at in zip(results, phases, strict=True) if at == number])
+            for number in sorted(set(phases))
+        ),
     )
+
+
+def _share(blocks: Sequence[CycleResult]) -> PhaseShare:
+    """What a phase took, with all its blocks."""
+    times = [r.timing.seconds for r in blocks if r.timing is not None]
+    energy = np.sum([r.energy.dynamic for r in blocks], axis=0)
+    return PhaseShare(np.sum(times, axis=0) if times else None, energy)
 
 
 def _added(tables: Sequence[Mapping[str, Number]]) -> dict[str, Number]:

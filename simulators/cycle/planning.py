@@ -8,7 +8,7 @@ import numpy as np
 
 from snnc.ir.arrays import AnyArray
 from snnc.ir.deployment import Deployment
-from snnc.ir.jit import inner_kernel, lean_kernel
+from snnc.ir.jit import inner_kernel
 from snnc.simulators.cycle.axons import packets_of
 from snnc.simulators.cycle.ends import Releases
 from snnc.simulators.cycle.noc_tables import Float64, Int32, Int64
@@ -16,18 +16,11 @@ from snnc.simulators.cycle.program import Program
 from snnc.simulators.neuron_kernel import EMIT_STATE
 
 
-class Spikes(NamedTuple):
-    """What some sources emit in one tick, in the order in which they send."""
-
-    source: Int32
-    value: Int64
-
-
 class Pulses(NamedTuple):
     """What leaves the cores in one tick or several, in the order of sweeps.
 
     Attributes:
-        source, value: as in ``Spikes``.
+        source, value: who sends what.
         neuron: number in sweep order.
         updates: updates of the neuron's core up to the neuron, itself included.
     """
@@ -154,21 +147,6 @@ def plan_sweeps(
         sweep = start + cost.access * (stop - begin) + cost.update * core_updates[core]
         end[core] = sweep + cost.spike * spikes + cost.message * (packets - before)
     return packets
-
-
-@lean_kernel
-def find_pulses(senders: Senders, pulses: Pulses, touched: Int32, core_updates: Int32) -> None:
-    """Complete the places of the pulses of one tick, and [cores] the updates of that tick."""
-    pulse = 0
-    for core in range(senders.core_ptr.size - 1):
-        updates = 0
-        for i in range(senders.core_ptr[core], senders.core_ptr[core + 1]):
-            updates += touched[i]
-            if pulse < pulses.source.size and pulses.source[pulse] == senders.neuron_source[i]:
-                pulses.neuron[pulse] = i
-                pulses.updates[pulse] = updates
-                pulse += 1
-        core_updates[core] = updates
 
 
 @inner_kernel

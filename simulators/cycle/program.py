@@ -6,12 +6,15 @@ core images and by the nets that really deliver to its core.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from snnc.ir.core_tables import AnyCoreTables
 from snnc.ir.deployment import Deployment, Schedule
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input
@@ -24,6 +27,7 @@ from snnc.simulators.neuron_kernel import PackedNeurons, pack
 # bits of the count.  REFIRE: it counts by firing again.  WINDOW: ticks in which inputs of one
 # update arrive, the update's own the last.
 SLOTS, PLANES, REFIRE, WINDOW, CODE_COLUMNS = range(5)
+SYNAPSES_AT_ONCE = 1 << 22
 ANY = 1 << 62  # a packet limit that no value exceeds
 
 Int32 = npt.NDArray[np.int32]
@@ -58,8 +62,8 @@ class Program(NamedTuple):
         reach_ptr, reach_first, reach_last: [sources + 1], [reaches]: the input axons that hear a
             source, one range of axons per core reached.
         axons: the same rows and their delays as spikes pass them.
-        axon_sign, synapse_ptr: as in ``CoreTables``.
-        synapse_target: [synapses] neuron in sweep order.
+        axon_sign: as in ``CoreTables``.
+        row_length: [axons] synapses of every row.
         sends: [sources] nets per source.
         packet_limit: [sources] largest value one packet can carry; unlimited for the pulses of a
             slotted wire code, which are one packet each.
@@ -78,8 +82,7 @@ class Program(NamedTuple):
     reach_last: Int64
     axons: Axons
     axon_sign: Int64
-    synapse_ptr: Int64
-    synapse_target: Int32
+    row_length: Int64
     sends: Int64
     packet_limit: Int64
     min_delay: int
@@ -138,9 +141,6 @@ def build(deployment: Deployment) -> tuple[Program, Layout]:
     first, last = _axon_ranges(deployment, reach_source, reach_core)
     reach_count = np.bincount(reach_source, minlength=sources.total)
 
-    core_of_axon = np.repeat(np.arange(cores.count), np.diff(cores.axon_ptr))
-    first_neuron_of_axon = cores.neuron_ptr.astype(np.int32)[core_of_axon]
-    base = np.repeat(first_neuron_of_axon, np.diff(cores.synapse_ptr))
     min_delay = deployment.target.execution.min_delay
     reach_ptr = np.concatenate([[0], np.cumsum(reach_count)]).astype(np.int64)
     limits = packet_limits(deployment)[owner]
@@ -159,8 +159,7 @@ def build(deployment: Deployment) -> tuple[Program, Layout]:
         last,
         packed,
         cores.axon_sign.astype(np.int64),
-        cores.synapse_ptr.astype(np.int64),
-        (base + cores.synapse_target).astype(np.int32),
+        cores.rows.lengths.astype(np.int64),
         sends,
         limits,
         min_delay,
@@ -231,11 +230,23 @@ def _codes(deployment: Deployment, names: tuple[str, ...]) -> Int64:
         return result
     owner = np.repeat(np.arange(len(names)), [deployment.sources.size[name] for name in names])
     cores = deployment.cores
-    axon = np.repeat(np.arange(cores.axon_source.size), np.diff(cores.synapse_ptr))
-    core = np.repeat(np.arange(cores.count), np.diff(cores.axon_ptr))[axon]
-    target = cores.neuron_source[cores.neuron_ptr[core] + cores.synapse_target]
-    np.maximum.at(result[:, WINDOW], owner[target], result[owner[cores.axon_source[axon]], SLOTS])
+    for some, axon, neuron in synapses_in_parts(cores):
+        target, source = cores.neuron_source[neuron], cores.axon_source[some][axon]
+        np.maximum.at(result[:, WINDOW], owner[target], result[owner[source], SLOTS])
     return result
+
+
+def synapses_in_parts(cores: AnyCoreTables) -> Iterator[tuple[slice, Int64, Int64]]:
+    """All synapses, a part of the axons at a time: (axons, [synapses] axon of these, neuron)."""
+    ends = np.cumsum(cores.rows.lengths, dtype=np.int64)
+    blocks = -(-int(ends[-1]) // SYNAPSES_AT_ONCE) if ends.size else 0
+    cuts = np.searchsorted(ends, np.arange(1, blocks) * SYNAPSES_AT_ONCE, side="right")
+    core, base = cores.axon_core, cores.neuron_ptr.astype(np.int64)
+    for first, last in itertools.pairwise([0, *cuts.tolist(), ends.size]):
+        axons = slice(first, last)
+        row_ptr, target, _ = cores.rows.plain(axons)
+        axon = np.repeat(np.arange(last - first), np.diff(row_ptr))
+        yield axons, axon, base[core[axons]][axon] + target
 
 
 def packet_limits(deployment: Deployment) -> Int64:

@@ -10,7 +10,7 @@ from snnc.ir.arrays import AnyArray
 from snnc.ir.deployment import Deployment
 from snnc.simulators.cycle import ends, energy
 from snnc.simulators.cycle.energy import KINDS, Counter, Counts
-from snnc.simulators.cycle.noc_tables import HOP_KINDS, Float64, Int32, Int64, Machine
+from snnc.simulators.cycle.noc_tables import HOP_KINDS, Float64, Int64, Machine
 from snnc.simulators.cycle.program import Layout
 from snnc.simulators.cycle.result import (
     BusiestChannel,
@@ -21,6 +21,7 @@ from snnc.simulators.cycle.result import (
     TimingReport,
     Unpriced,
 )
+from snnc.simulators.cycle.timetable import Record
 from snnc.simulators.cycle.timing import Clock, TickTime
 from snnc.simulators.cycle.tracing import Recorder
 from snnc.simulators.result import RunResult
@@ -65,31 +66,28 @@ class Timeline:
             line.recorder = Recorder(layout, machine, cores, samples, ticks, timed)
         return line
 
-    def note_spikes(self, sample: int, tick: int, source: Int32, value: Int64) -> None:
-        """Spikes of one tick, for the trace."""
-        if self.recorder is not None:
-            self.recorder.note_spikes(sample, tick, source, value)
+    def note_ticks(
+        self, sample: int, first: int, clock: Clock, times: Float64, record: Record | None
+    ) -> None:
+        """Lengths of the ticks from ``first`` on; tick -1 is the load phase.
 
-    def note_time(self, sample: int, tick: int, clock: Clock, time: TickTime) -> None:
-        """Length of a tick; tick -1 is the load phase."""
-        self.parts[sample, tick + 1] = time[: len(PARTS)]
-        self.demand[sample, tick + 1] = time[len(PARTS) :]
-        seconds = clock.seconds(time)
-        self.seconds[sample] += seconds
-        if clock.tick_s is not None and time.cycles * clock.cycle_s > clock.tick_s:
-            self.misses += 1
-        if self.recorder is not None:
-            self.recorder.note_time(sample, tick, clock, time)
-
-    def note_ticks(self, sample: int, first: int, clock: Clock, times: Float64) -> None:
-        """Lengths of the ticks from ``first`` on: [ticks, fields of ``TickTime``]."""
+        Args:
+            sample, first: which ticks.
+            clock: timed them.
+            times: [ticks, fields of ``TickTime``].
+            record: what they left behind, for the trace.
+        """
         rows = slice(first + 1, first + 1 + len(times))
         self.parts[sample, rows] = times[:, : len(PARTS)]
         self.demand[sample, rows] = times[:, len(PARTS) :]
+        length = []
         for row in times.tolist():
             time = TickTime(*row)
-            self.seconds[sample] += clock.seconds(time)
+            length.append(clock.seconds(time))
+            self.seconds[sample] += length[-1]
             self.misses += clock.tick_s is not None and time.cycles * clock.cycle_s > clock.tick_s
+        if self.recorder is not None and record is not None:
+            self.recorder.note_ticks(sample, first, clock, length, record)
 
     def note_sample(
         self, sample: int, counts: Counts, packets: Int64, stray: int, ticks: int

@@ -193,6 +193,14 @@ class Stopped:
 
 
 @dataclass(frozen=True, eq=False)
+class PhaseShare:
+    """What one phase of a program took: [samples] seconds (None without timing) and joule."""
+
+    seconds: Float64 | None
+    dynamic: Float64
+
+
+@dataclass(frozen=True, eq=False)
 class CycleResult:
     """Spikes, time and energy of a run on the emulated chip.
 
@@ -216,6 +224,7 @@ class CycleResult:
         stopped: only when the run could stop early; then counts, time and energy end there.
         counts_by_tick: int64 [samples, ticks, kinds] in the order of ``counts``; only on request.
         asynchronous: load of the cores; only of machines without time steps.
+        phases: what each took; only of programs of several phases.
     """
 
     result: RunResult
@@ -238,6 +247,7 @@ class CycleResult:
     stopped: Stopped | None = None
     counts_by_tick: Int64 | None = None
     asynchronous: AsyncReport | None = None
+    phases: tuple[PhaseShare, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Everything but spikes and trace as JSON values; see ``docs/cycle-simulator.md``."""

@@ -11,9 +11,10 @@ from snnc.ir.deployment import Deployment
 from snnc.ir.errors import InputError, OptionError
 from snnc.simulators.cycle import energy, noc_tables, plain
 from snnc.simulators.cycle.asynchronous import run as asynchronous
+from snnc.simulators.cycle.carry import Carry
 from snnc.simulators.cycle.check import check_deployment
 from snnc.simulators.cycle.chip import Chip, Loaded
-from snnc.simulators.cycle.logbook import Logbook, Watch, input_events
+from snnc.simulators.cycle.logbook import Logbook, Watch, host_of, input_pulses
 from snnc.simulators.cycle.program import build
 from snnc.simulators.cycle.report import Timeline, collect
 from snnc.simulators.cycle.result import CycleResult
@@ -47,6 +48,7 @@ def run(
     stop: EarlyStop | None = None,
     progress: Progress | None = None,
     loaded: Loaded | asynchronous.Star | None = None,
+    carry: Carry | None = None,
 ) -> CycleResult:
     """Run all samples, each from its reset state.
 
@@ -65,6 +67,7 @@ def run(
             all steps; what the steps after the stop would have cost is noted as saved.
         progress: called with (samples done, samples) after every sample.
         loaded: from ``load``, for whoever runs a deployment again and again.
+        carry: instead of the reset state, where an earlier call stopped; it is moved on.
 
     On an asynchronous machine there is no result without time, no network-on-chip to choose and no
     tick after which to stop; ``timing``, ``trace`` and ``by_tick`` change nothing.
@@ -77,7 +80,7 @@ def run(
         TargetError: the target lacks a number without which there is no timing.
         SimulationError: the routing deadlocks.
     """
-    _check_fidelity(noc)
+    check_fidelity(noc)
     if loaded is None:
         loaded = load(deployment)
     if isinstance(loaded, asynchronous.Star):
@@ -87,21 +90,30 @@ def run(
     data, samples, steps = check_inputs(deployment.network, inputs)
     _check_steps(deployment, steps)
     recorded = _recorded(deployment, record)
-    chip = Chip.of(deployment, loaded, steps, noc if timing else None)
+    if carry is not None:
+        loaded = carry.late(loaded)
+    chip = Chip.of(deployment, loaded, steps, noc if timing else None, traced=trace)
     timeline = Timeline.empty(chip.layout, chip.machine, samples, chip.ticks, timing, trace)
     if by_tick:
         timeline.by_tick = np.zeros((samples, chip.ticks, len(energy.KINDS)), np.int64)
     logbook = Logbook(deployment, chip.layout, samples, steps)
     for sample in range(samples):
-        events = input_events(deployment, data, sample)
+        pulses = input_pulses(deployment, data, sample)
+        events = host_of(pulses, 0, deployment.schedule.ticks)
         watch = None if stop is None else Watch.of(deployment, stop, steps)
-        chip.run_sample(sample, events, timeline, logbook, watch)
+        begin = None if carry is None else carry.states.get(sample)
+        chip.run_sample(sample, events, timeline, logbook, watch, begin)
+        if carry is not None:
+            carry.save(sample, chip.state)
         if progress is not None:
             progress(sample + 1, samples)
+    if carry is not None:
+        carry.step += steps
     return collect(deployment, chip.counter, chip.clock, timeline, logbook.result(recorded))
 
 
-def _check_fidelity(noc: str) -> None:
+def check_fidelity(noc: str) -> None:
+    """Raise ``OptionError`` unless there is such a network-on-chip model."""
     if noc not in FIDELITIES:
         raise OptionError(
             "no such network-on-chip model", where="--noc", found=noc, allowed=", ".join(FIDELITIES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from snnc.ir.jit import inlined, lean_kernel
+from snnc.ir.jit import inlined, inner_kernel, lean_kernel
 from snnc.simulators.cycle import flit, noc
 from snnc.simulators.cycle.ends import Releases
 from snnc.simulators.cycle.flit import FlitState
@@ -22,11 +22,12 @@ from snnc.simulators.cycle.planning import (
 
 
 class Host(NamedTuple):
-    """What the host sends: tick t has the slice t of the lists."""
+    """What the host sends: tick ``first + k`` has slice k of the lists, later ticks nothing."""
 
     ptr: Int64
     source: Int32
     value: Int64
+    first: int
 
 
 class Stretch(NamedTuple):
@@ -47,6 +48,24 @@ class Stretch(NamedTuple):
     first: int
 
 
+class Record(NamedTuple):
+    """What single ticks leave behind, where somebody wants to know; else of no ticks.
+
+    Attributes:
+        reach_send, reach_core: as in ``program.Layout``.
+        sent: [sends] room for the packets of one tick.
+        load: [ticks, ports] packets sent until the end of the tick, since the run began.
+        cores: [ticks, 4, cores] units: until the sweep is done, had it never waited; what it
+            waited; until the last packet is accumulated; looking up and accumulating.
+    """
+
+    reach_send: Int64
+    reach_core: Int64
+    sent: Int64
+    load: Int64
+    cores: Float64
+
+
 class Task(NamedTuple):
     """A stretch to be timed.
 
@@ -56,6 +75,7 @@ class Task(NamedTuple):
         releases: room for the packets of any of its ticks.
         end: [cores] units of the last sweep.
         times: [ticks, 6] receives the fields of ``TickTime``, then what sweeps waited; in units.
+        record: of at least as many ticks, or of none.
     """
 
     senders: Senders
@@ -64,6 +84,7 @@ class Task(NamedTuple):
     releases: Releases
     end: Float64
     times: Float64
+    record: Record
 
 
 @lean_kernel
@@ -83,9 +104,10 @@ def most_packets(senders: Senders, work: Stretch) -> int:
 @inlined
 def _host_slice(work: Stretch, k: int) -> tuple[int, int]:
     """What the host sends beside tick k of the stretch."""
-    tick = min(work.first + k + 1, work.host.ptr.size - 2)
+    following = work.first + k + 1 - work.host.first
+    tick = min(following, work.host.ptr.size - 2)
     first = work.host.ptr[tick]
-    return first, work.host.ptr[tick + 1] if tick == work.first + k + 1 else first
+    return first, work.host.ptr[tick + 1] if tick == following else first
 
 
 @lean_kernel
@@ -100,6 +122,8 @@ def time_packets(tables: NocTables, state: NocState, task: Task, instant: int) -
         if network < 0:
             return k
         _note(task, k, network, state.shift, state.receive_end, state.work)
+        if len(task.record.load) > 0:
+            _write_down(tables, task, k, state.shift, state.receive_end, state.load)
     return len(task.times)
 
 
@@ -112,6 +136,8 @@ def time_flits(tables: NocTables, state: FlitState, task: Task) -> int:
         if network < 0:
             return k
         _note(task, k, network, state.shift, state.receive_end, state.work)
+        if len(task.record.load) > 0:
+            _write_down(tables, task, k, state.shift, state.receive_end, state.load)
     return len(task.times)
 
 
@@ -141,3 +167,28 @@ def _note(
         times[3] = max(times[3], task.end[core] - task.cost.started * task.senders.start[core])
         times[4] = max(times[4], work[core])
         times[5] += shift[core]
+
+
+@inner_kernel
+def _write_down(
+    tables: NocTables, task: Task, k: int, shift: Float64, receive_end: Float64, load: Int64
+) -> None:
+    """Fill row k of the record."""
+    record, releases = task.record, task.releases
+    for port in range(load.size):
+        record.load[k, port] = load[port]
+    cores = record.cores[k]
+    for core in range(task.end.size):
+        cores[0, core] = task.end[core]
+        cores[1, core] = shift[core]
+        cores[2, core] = receive_end[core]
+        cores[3, core] = 0.0
+    for send in range(record.sent.size):
+        record.sent[send] = 0
+    for i in range(releases.ptr[releases.ptr.size - 1]):
+        record.sent[releases.send[i]] += 1
+    # In the order of reaches, so that sums do not depend on how the network delivers.
+    for reach in range(record.reach_send.size):
+        sent = record.sent[record.reach_send[reach]]
+        if sent > 0:
+            cores[3, record.reach_core[reach]] += sent * tables.service[reach]

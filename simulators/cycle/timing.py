@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
+from snnc.ir.arrays import AnyArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import SimulationError, TargetError, UnsupportedError
 from snnc.ir.target import Execution
@@ -15,18 +17,11 @@ from snnc.simulators.cycle import flit, noc
 from snnc.simulators.cycle.ends import Releases
 from snnc.simulators.cycle.energy import ROW_KINDS, latency_of, row_kinds
 from snnc.simulators.cycle.flit_tables import new_state
-from snnc.simulators.cycle.noc_tables import Float64, Int32, Int64, Machine, build, known
-from snnc.simulators.cycle.planning import (
-    Pulses,
-    Senders,
-    SomaCost,
-    Spikes,
-    find_pulses,
-    senders_of,
-)
-from snnc.simulators.cycle.program import Program
+from snnc.simulators.cycle.noc_tables import Float64, Machine, build, known
+from snnc.simulators.cycle.planning import SomaCost, senders_of
+from snnc.simulators.cycle.program import Layout, Program
 from snnc.simulators.cycle.timetable import (
-    Host,
+    Record,
     Stretch,
     Task,
     most_packets,
@@ -57,22 +52,6 @@ class TickTime(NamedTuple):
     def cycles(self) -> float:
         """Cycles of the tick without the barrier."""
         return max(self[:3])
-
-
-class CoreTimes(NamedTuple):
-    """[cores] cycles of one tick each.
-
-    Attributes:
-        sweep: until the sweep is done.
-        stall: of those, waiting for room in the injection queue.
-        receive_end: until the last packet is accumulated.
-        receive: looking up and accumulating, without waiting for packets.
-    """
-
-    sweep: Float64
-    stall: Float64
-    receive_end: Float64
-    receive: Float64
 
 
 class Clock:
@@ -121,61 +100,83 @@ class Clock:
         self._end = np.zeros(deployment.cores.count)
         ptr = np.zeros(machine.senders + 1, np.int64)
         self._releases = Releases(ptr, np.zeros(0, np.int32), np.zeros(0))
+        nobody = np.zeros(0, np.int64)
+        self._unrecorded = Record(
+            nobody, nobody, nobody, np.zeros((0, 0), np.int64), np.zeros((0, 0, 0))
+        )
 
-    def tick(self, spikes: Spikes, touched: Int32 | None, host: Spikes, where: str) -> TickTime:
-        """Time one tick.
-
-        Args:
-            spikes: what the cores emit.
-            touched: [neurons] who needed an update; None for the load phase, without sweeps.
-            host: what the host sends for the next tick.
-            where: named in errors.
-
-        Raises:
-            SimulationError: packets are in flight and none can move: the routing deadlocks.
-        """
-        work = _stretch_of(self._senders, spikes, touched, host)
-        cycles, done = self._time(work, touched is not None)
-        if done == 0:
-            raise self._deadlock(where)
-        return TickTime(*cycles[0].tolist())
-
-    def ticks(self, work: Stretch, sample: int) -> Float64:
+    def ticks(
+        self, work: Stretch, sample: int, record: Record | None = None, *, sweeps: bool = True
+    ) -> Float64:
         """Time a stretch of ticks.
 
         Args:
             work: what leaves cores and host.
             sample: named in errors.
+            record: receives what every tick leaves behind.
+            sweeps: False in the load phase, in which no core sweeps.
 
         Returns:
             [ticks, fields of ``TickTime``] cycles.
 
         Raises:
-            SimulationError: as ``tick``.
+            SimulationError: packets are in flight and none can move: the routing deadlocks.
         """
-        cycles, done = self._time(work, sweeps=True)
-        if done < len(cycles):
-            raise self._deadlock(f"sample {sample}, tick {work.first + done}")
-        return cycles
-
-    def _time(self, work: Stretch, sweeps: bool) -> tuple[Float64, int]:
-        """Times of a stretch, and how many of its ticks came to an end."""
         packets = most_packets(self._senders, work)
         if packets > self._releases.send.size:
             room = np.zeros(2 * packets, np.int32), np.zeros(2 * packets)
             self._releases = Releases(self._releases.ptr, *room)
         times = np.zeros((len(work.pulse_ptr) - 1, len(TickTime._fields) + 1))
         cost = self._cost if sweeps else SomaCost(0.0, 0.0, 0.0, 0.0, self._cost.host, 0.0)
-        task = Task(self._senders, cost, work, self._releases, self._end, times)
+        written = self._unrecorded if record is None else record
+        task = Task(self._senders, cost, work, self._releases, self._end, times, written)
         if isinstance(self.state, flit.FlitState):
             done = time_flits(self.tables, self.state, task)
         else:
             done = time_packets(self.tables, self.state, task, int(self.fidelity == "none"))
+        if done < len(times):
+            raise self._deadlock(f"sample {sample}, tick {work.first + done}")
         times /= self.machine.resolution
         # One by one, so that the sum does not depend on how ticks are grouped.
         for stall in times[:, -1].tolist():
             self.stall_cycles += stall
-        return times[:, :-1], done
+        return times[:, :-1]
+
+    def kept(self) -> dict[str, AnyArray]:
+        """What the network and its tallies keep from tick to tick; not copies, but for a sum."""
+        found: dict[str, AnyArray] = {
+            "total": self.state.total,
+            "load": self.state.load,
+            "stall_cycles": np.array([self.stall_cycles]),
+        }
+        if isinstance(self.state, flit.FlitState):
+            found["turn"] = self.state.port[:, flit.POINTER]
+        return found
+
+    def take_up(self, kept: Mapping[str, AnyArray]) -> bool:
+        """Go on from what was kept, of the same types and shapes; False when it is impossible."""
+        state, stall = self.state, float(kept["stall_cycles"][0])
+        counts = kept["total"].min(initial=0) >= 0 and kept["load"].min(initial=0) >= 0
+        if not (counts and math.isfinite(stall) and stall >= 0):
+            return False
+        if isinstance(state, flit.FlitState):
+            turn = kept["turn"]
+            if (turn < 0).any() or (turn >= np.maximum(state.port[:, flit.CONTENDERS], 1)).any():
+                return False
+            state.port[:, flit.POINTER] = turn
+        state.total[:], state.load[:] = kept["total"], kept["load"]
+        self.stall_cycles = stall
+        return True
+
+    def record(self, layout: Layout, ticks: int) -> Record:
+        """Room for what so many ticks leave behind."""
+        return Record(
+            layout.reach_send,
+            layout.reach_core,
+            np.zeros(len(self.tables.send), np.int64),
+            np.zeros((ticks, self.state.load.size), np.int64),
+            np.zeros((ticks, 4, self._end.size)),
+        )
 
     def _deadlock(self, where: str) -> SimulationError:
         tables, state = self.tables, self.state
@@ -185,21 +186,6 @@ class Clock:
             waits = noc.waits(tables, state)
         in_flight = int(state.queue[:, noc.FILL].sum())
         return deadlock(self.machine, waits, in_flight, self._mesh, where)
-
-    def core_times(self, reach_send: Int64, reach_core: Int64) -> CoreTimes:
-        """Times of the cores in the last tick; arguments as in ``program.Layout``."""
-        unit, cores = 1.0 / self.machine.resolution, self._end.size
-        released = self._releases.send[: self._releases.ptr[-1]]
-        sent = np.bincount(released, minlength=len(self.tables.send))
-        work = np.zeros(cores)
-        np.add.at(work, reach_core, sent[reach_send] * self.tables.service)
-        stall = self.state.shift[:cores]
-        return CoreTimes(
-            (self._end + stall) * unit,
-            stall * unit,
-            self.state.receive_end * unit,
-            work * unit,
-        )
 
     def seconds(self, time: TickTime) -> float:
         """Length of a tick."""
@@ -222,7 +208,7 @@ class Clock:
             self._units(latency_of(deployment.target, kind)) for kind in ("message_in", *ROW_KINDS)
         )
         # A packet reads one row of a pair of axons; both are equally long.
-        entries = np.where(program.axon_sign < 0, 0, np.diff(program.synapse_ptr))
+        entries = np.where(program.axon_sign < 0, 0, program.row_length)
         kinds = row_kinds(deployment)
         # Reaches are numbered by source, then by send, as the network numbers them.
         service: Float64 = np.full(program.reach_first.size, look_up)
@@ -230,18 +216,6 @@ class Clock:
             until = np.concatenate([[0], np.cumsum(np.where(kinds == number, entries, 0))])
             service += units * (until[program.reach_last] - until[program.reach_first])
         return service
-
-
-def _stretch_of(senders: Senders, spikes: Spikes, touched: Int32 | None, host: Spikes) -> Stretch:
-    """One tick as a stretch."""
-    size, cores = spikes.source.size, senders.core_ptr.size - 1
-    places = (np.zeros(size, np.int32) for _ in range(2))
-    pulses = Pulses(spikes.source, spikes.value, *places)
-    updates = np.zeros((1, cores), np.int32)
-    if touched is not None:
-        find_pulses(senders, pulses, touched, updates[0])
-    ptr, host_ptr = np.array([0, size]), np.array([0, 0, host.source.size])
-    return Stretch(pulses, ptr, updates, Host(host_ptr, *host), 0)
 
 
 def _tiles(deployment: Deployment) -> int:

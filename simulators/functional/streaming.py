@@ -14,13 +14,34 @@ import numpy as np
 from snnc.ir.arrays import AnyArray, IntArray
 from snnc.ir.errors import InputError, UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork
-from snnc.simulators.functional.plan import make_plan
-from snnc.simulators.functional.program import DEPTH, RING, SIZE, SLOT
+from snnc.simulators.functional.plan import Plan, make_plan
+from snnc.simulators.functional.program import DEPTH, RING, SIZE, SLOT, Program
 from snnc.simulators.functional.simulator import Functional, FunctionalResult, Sample, Worker
 from snnc.simulators.inputs import check_inputs
 
 HORIZON = 1 << 40
 """Steps for which the bounds of all sums and membranes are proven: 35 years of milliseconds."""
+
+
+def check_endless(
+    network: IntegerNetwork, compiled: Functional | None = None
+) -> tuple[Program, Plan]:
+    """Raise unless a network can run without an end; the program and its proven bounds.
+
+    Raises:
+        UnsupportedError: an operator that looks at a whole sample, or sums without a bound.
+    """
+    program = (compiled or Functional(network)).program
+    if any(program.lags):
+        late = program.lags.index(max(program.lags))
+        raise UnsupportedError(
+            "a stream has no end that an operator could wait for",
+            where=program.populations[late].name,
+            found=f"a population {max(program.lags)} steps behind the input",
+            allowed="operators that look at one step",
+            remedy="run it on samples: snnc run",
+        )
+    return program, make_plan(program, HORIZON)
 
 
 class Stream:
@@ -35,20 +56,11 @@ class Stream:
 
     def __init__(self, network: IntegerNetwork) -> None:
         self._functional = Functional(network)
-        program = self._functional.program
-        if any(program.lags):
-            late = program.lags.index(max(program.lags))
-            raise UnsupportedError(
-                "a stream has no end that an operator could wait for",
-                where=program.populations[late].name,
-                found=f"a population {max(program.lags)} steps behind the input",
-                allowed="operators that look at one step",
-                remedy="run it on samples: snnc run",
-            )
+        program, plan = check_endless(network, self._functional)
         self._program = program
         self._names = {n.name for n in network.populations}
         needed = self._names | set(program.readout.values())
-        self._worker = Worker(program, make_plan(program, HORIZON), needed)
+        self._worker = Worker(program, plan, needed)
         self._worker.reset()
         if self._worker.general is not None:
             neurons = self._worker.general.neurons

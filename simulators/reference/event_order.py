@@ -33,12 +33,12 @@ import numpy as np
 from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import SimulationError
-from snnc.ir.neuron import Neuron, flat, flat_ladder
+from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Output
 from snnc.ir.wire import packet_limit
 from snnc.simulators.asynchronous import Costs, check_runnable, costs_of
 from snnc.simulators.inputs import check_inputs
-from snnc.simulators.reference.neuron import bounded
+from snnc.simulators.reference.neuron import PopulationState
 from snnc.simulators.result import Events, RunResult
 
 ARRIVE, GO_ON = 0, 1
@@ -108,8 +108,7 @@ class _Membranes:
     """Potentials of all neurons, and the normal form for some of them at once."""
 
     def __init__(self, populations: tuple[Neuron, ...], first: Mapping[str, int]) -> None:
-        self.populations = tuple((p, first[p.name]) for p in populations)
-        self.v = {p.name: flat(p.initial, p.shape).copy() for p in populations}
+        self.populations = tuple((PopulationState(p, 1), first[p.name]) for p in populations)
 
     def steps(self, sources: IntArray, values: IntArray) -> IntArray:
         """Counts that neurons fire when each gets its value, one after the other."""
@@ -118,27 +117,22 @@ class _Membranes:
             [np.arange(sources.size)] if np.unique(sources).size == sources.size
             else np.arange(sources.size).reshape(-1, 1)
         ):  # fmt: skip
-            for neuron, first in self.populations:
-                here = (sources[entries] >= first) & (sources[entries] < first + neuron.size)
-                mine = entries[here]
+            for state, first in self.populations:
+                last = first + state.neuron.size
+                mine = entries[(sources[entries] >= first) & (sources[entries] < last)]
                 if mine.size:
-                    counts[mine] = self._step(neuron, sources[mine] - first, values[mine])
+                    counts[mine] = _step(state, sources[mine] - first, values[mine])
         return counts
 
-    def _step(self, n: Neuron, i: IntArray, value: IntArray) -> IntArray:
-        v = bounded(self.v[n.name][i] + (value << n.input_shift), n.state_range)
-        up = (v >= flat_ladder(n.thresholds, n.shape)[:, i]).sum(axis=0)
-        down = (-v >= flat_ladder(n.negative_thresholds, n.shape)[:, i]).sum(axis=0)
-        count: IntArray = up - down
-        amount = flat(n.reset.amount, n.shape)[i]
-        if n.reset.kind == "subtract":
-            v = v - amount * count
-        elif n.reset.kind == "value":
-            v = np.where(count != 0, amount, v)
-        elif n.reset.kind == "multiply":
-            v = np.where(count > 0, n.reset.up * v, np.where(count < 0, n.reset.down * v, v))
-        self.v[n.name][i] = bounded(v, n.state_range)
-        return count
+
+def _step(state: PopulationState, index: IntArray, value: IntArray) -> IntArray:
+    """Advance these neurons by one step, and leave the others of the population as they are."""
+    inputs, touched = np.zeros_like(state.v), np.zeros(state.v.shape, np.bool_)
+    inputs.reshape(-1)[index], touched.reshape(-1)[index] = value, True
+    before = state.v
+    counts: IntArray = state.step(inputs, 0).reshape(-1)[index]
+    state.v = np.where(touched, state.v, before)
+    return counts
 
 
 @dataclass
@@ -288,11 +282,10 @@ class _Machine:
         first, last = int(tables.axon_ptr[core]), int(tables.axon_ptr[core + 1])
         entries = 0
         for axon in (first + np.flatnonzero(tables.axon_source[first:last] == source)).tolist():
-            row = slice(int(tables.synapse_ptr[axon]), int(tables.synapse_ptr[axon + 1]))
-            slots = int(tables.neuron_ptr[core]) + tables.synapse_target[row].astype(np.int64)
+            _, target, weight = tables.rows.plain(slice(axon, axon + 1))
+            slots = int(tables.neuron_ptr[core]) + target.astype(np.int64)
             neurons = tables.neuron_source[slots].astype(np.int64)
-            weights = tables.synapse_weight[row].astype(np.int64)
-            counts = self.membranes.steps(neurons, weights * value)
+            counts = self.membranes.steps(neurons, weight.astype(np.int64) * value)
             fired = np.flatnonzero(counts)
             sender.fired.extend(zip(neurons[fired].tolist(), counts[fired].tolist(), strict=True))
             entries += neurons.size

@@ -225,7 +225,7 @@ def run(
         noc: network-on-chip of the cycle simulator: "transaction" (event-driven), "flit" (cycle by
             cycle, slower) or "none" (takes no time).
         saving: file that receives what was found every so many samples, and whether to go on from
-            it; not together with ``trace``.
+            it; with ``trace`` the samples' traces are kept beside it.
         device: "cuda" or "cpu-torch": the functional simulator on PyTorch, many samples at once;
             None is the compiled one.
         on_progress: called as (samples done, samples in total).
@@ -251,15 +251,13 @@ def run(
     if trace is not None:
         _check_output(Path(trace), input, deployment)
         check_format(Path(trace), backend)
-        if saving is not None and saving.checkpoint is not None:
-            raise OptionError(
-                "a trace is written in one piece",
-                where="--trace",
-                found="--checkpoint",
-                remedy="leave one of the two out",
-            )
     if saving is not None and saving.checkpoint is not None:
         _check_output(saving.checkpoint, input, deployment)
+        if trace is not None and Path(trace).resolve() == saving.checkpoint.resolve():
+            raise OptionError(
+                "trace and checkpoint are two files",
+                where="--checkpoint", found=f"{trace} for both", remedy="choose another path",
+            )  # fmt: skip
     limit = Deadline.of(deadline, backend)
     program = _program(deployment)
     check_run(
@@ -268,7 +266,6 @@ def run(
         early_stop=early_stop,
         deadline=deadline,
         trace_suffix=None if trace is None else Path(trace).suffix.lower(),
-        checkpoint=saving is not None and saving.checkpoint is not None,
     )
     rules = Rules.of(program, decode, early_stop)
     data = _data(program, input, inputs or InputOptions(), samples)
@@ -292,7 +289,7 @@ def stream(
     Args:
         deployment: ``.snnc`` file, or a deployment in memory.
         input: ``.bin``, ``.bs2``, ``.dat``, or ``.npy`` with the fields t, x, y, p.
-        options: windows, checkpoints and where to end.
+        options: windows, checkpoints, where to end; simulator, and network-on-chip of a chip.
         inputs: width of a time step and encoding; what it leaves open is as compiled.
         on_window: called with the steps run after every window.
 

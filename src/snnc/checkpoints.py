@@ -18,6 +18,7 @@ from snnc.ir.atomic import write_bytes
 from snnc.ir.codec import encode
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import InputError
+from snnc.ir.phased import Program
 
 SCHEMA = "snnc-checkpoint/1"
 _ABOUT = "about"
@@ -76,11 +77,22 @@ def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
     return Checkpoint(identity, progress, state)
 
 
-def network_digest(deployment: Deployment) -> str:
+def network_digest(deployment: Program) -> str:
     """sha256 of what a deployment computes: the same for equal networks on any chip."""
     arrays: dict[str, AnyArray] = {}
     text = json.dumps(encode(deployment.network, arrays), sort_keys=True).encode()
     return hashlib.sha256(text + _digest(arrays).encode()).hexdigest()
+
+
+def program_digest(deployment: Deployment) -> str:
+    """sha256 of the program and the machine: cores, routes, schedule and target."""
+    tables: dict[str, AnyArray] = {}
+    parts = (deployment.cores, deployment.routes, deployment.schedule)
+    told = repr(encode(list(parts), tables)) + deployment.target.model_dump_json()
+    program = hashlib.sha256(told.encode())
+    for array in tables.values():
+        program.update(np.ascontiguousarray(array).tobytes())
+    return program.hexdigest()
 
 
 def _about(array: AnyArray | None, path: Path) -> dict[str, Any]:

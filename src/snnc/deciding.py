@@ -166,7 +166,7 @@ def entries_per_source(deployment: Deployment) -> IntArray:
     """[sources] row entries that one packet of a source reads, over all cores."""
     cores = deployment.cores
     # A packet reads one row of a pair of axons; both are equally long.
-    length = np.where(cores.axon_sign < 0, 0, np.diff(cores.synapse_ptr))
+    length = np.where(cores.axon_sign < 0, 0, cores.rows.lengths)
     total = np.zeros(deployment.sources.total, np.int64)
     np.add.at(total, cores.axon_source, length)
     return total

@@ -165,11 +165,11 @@ def _log(
     rules: Rules,
     noc: Fidelity,
     threads: int,
+    traced: bool,
 ) -> RunLog:
     """The checkpoint of a run; without a file there is nothing to recognise."""
     if saving is None or saving.checkpoint is None:
         return RunLog(SaveOptions(), {})
-    assert isinstance(deployment, Deployment)  # in_phases.check_run
     options = {
         "backend": backend,
         "compare": compared,
@@ -178,6 +178,7 @@ def _log(
         "noc": noc,
         "threads": threads,
         "every": saving.every,
+        "trace": traced,
     }
     return RunLog(saving, identity_of(deployment, data, options))
 
@@ -207,7 +208,7 @@ def execute(
         _Equality(0 if backend == "reference" else compared, follows_order(deployment, backend)),
     )
     tally, decisions, equality = found.tally, found.decisions, found.equality
-    log = _log(deployment, data, saving, backend, compared, rules, noc, threads)
+    log = _log(deployment, data, saving, backend, compared, rules, noc, threads, trace is not None)
     resumed_at = found.restore(log.load())
     counting = rules.stop is not None and backend != "cycle"
     progress = SharedProgress(on_progress, data.samples)
@@ -215,6 +216,7 @@ def execute(
     simulator = Simulator(deployment, backend, lava, noc, device)
     found.seconds += time.perf_counter() - started
     progress.of(-1)(found.done, found.done)
+    phases = simulator.phases
 
     def work(batch: Batch) -> tuple[RunResult, CycleResult | None]:
         everything = trace is not None or batch.first < equality.wanted or counting
@@ -230,6 +232,7 @@ def execute(
         return outcome
 
     with trace_file(trace, deployment, backend) as recording:
+        log.replay(recording.add)
         parts = batches(
             deployment,
             data,
@@ -246,6 +249,8 @@ def execute(
                 deployment, batch.inputs, result, None if cycle is None else cycle.stopped
             )
             recording.add(result, cycle)
+            if trace is not None:
+                log.keep(batch.first, result, cycle)
             if equality.open:
                 equality.add(deployment, batch.inputs, result)
             found.done += batch.samples
@@ -268,7 +273,7 @@ def execute(
         cycle=tally.cycle_summary(deployment, data.steps),
         notes=(*data.notes, *_label_notes(deployment, data), *equality.notes(), *trace_notes),
         seconds=found.seconds,
-        phases=None if simulator.phases is None else simulator.phases.summary(data.samples),
+        phases=None if phases is None else phases.summary(data.samples, tally.cycle),
         deadline=None if deadline is None else deadline.verdict(tally.latencies(deployment)),
         resumed_at=resumed_at,
     )

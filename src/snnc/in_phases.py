@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,13 @@ from snnc.ir.errors import OptionError
 from snnc.ir.phased import PhasedDeployment, Program
 from snnc.simulators import cycle, functional
 from snnc.simulators.cycle.asynchronous.run import Star
+from snnc.simulators.cycle.carry import Carry
 from snnc.simulators.cycle.chip import Loaded
 from snnc.simulators.cycle.phased import joined
 from snnc.simulators.cycle.result import CycleResult
 from snnc.simulators.cycle.run import Progress as OnSample
 from snnc.simulators.cycle.timing import Fidelity
+from snnc.simulators.functional.blocks import Blocks
 from snnc.simulators.phased import run_phases
 from snnc.simulators.result import RunResult
 
@@ -31,13 +33,11 @@ def check_run(
     early_stop: float | None = None,
     deadline: float | None = None,
     trace_suffix: str | None = None,
-    checkpoint: bool = False,
 ) -> None:
     """Raise where a run asks for what phases cannot do; a program of one phase can do all.
 
     Raises:
-        OptionError: Lava, early stopping, a chip's time series, a checkpoint, or a deadline without
-            known times.
+        OptionError: Lava, early stopping, a chip's time series, or a deadline without known times.
     """
     if not isinstance(program, PhasedDeployment):
         return
@@ -55,14 +55,6 @@ def check_run(
             "a sample cannot end early in phases: its first phases have run all steps before the "
             "output begins",
             where="--early-stop",
-            found=f"{count} phases",
-            allowed="programs of one phase",
-            remedy="leave it out, or compile for more chips",
-        )
-    if checkpoint:
-        raise OptionError(
-            "what a run has found is kept between samples, and phases take samples together",
-            where="--checkpoint",
             found=f"{count} phases",
             allowed="programs of one phase",
             remedy="leave it out, or compile for more chips",
@@ -99,17 +91,11 @@ def _reload(program: PhasedDeployment) -> Mapping[str, Any]:
 
 @dataclass(eq=False)
 class PhaseRunner:
-    """Phases prepared for one backend.
-
-    Attributes:
-        seconds, joules: by phase, one array of samples per batch; of the emulated chip only.
-    """
+    """Phases prepared for one backend."""
 
     program: PhasedDeployment
     backend: str
     noc: Fidelity = "transaction"
-    seconds: list[list[RealArray]] = field(default_factory=list)
-    joules: list[list[RealArray]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         phases = self.program.phases
@@ -117,8 +103,6 @@ class PhaseRunner:
         cores = self.backend == "cycle"
         self._loaded: list[Loaded | Star] = [cycle.load(p) for p in phases] if cores else []
         self._functional = [] if cores else [functional.Functional(n) for n in networks]
-        self.seconds = [[] for _ in phases]
-        self.joules = [[] for _ in phases]
 
     def run(
         self,
@@ -127,12 +111,20 @@ class PhaseRunner:
         progress: OnSample | None = None,
     ) -> tuple[RunResult, CycleResult | None]:
         """One batch through all phases; the second value comes from the emulated chip."""
-        parts: list[CycleResult] = []
+        parts: list[tuple[int, CycleResult]] = []
+        carries: dict[int, Carry] = {}
+        blocks: dict[int, Blocks] = {}
+        count = len(self.program.phases)
 
         def phase(number: int, fed: dict[str, IntArray], shown: tuple[str, ...]) -> RunResult:
+            looped = self.program.loop_of(number) is not None
             if not self._loaded:
-                return self._functional[number].run(fed, shown)
-            count = len(self.program.phases)
+                if not looped:
+                    return self._functional[number].run(fed, shown)
+                if number not in blocks:
+                    samples = len(next(iter(fed.values())))
+                    blocks[number] = Blocks(self.program.phases[number].network, samples)
+                return blocks[number].run(fed, shown)
 
             def done(sample: int, samples: int) -> None:
                 if progress is not None:  # a sample is done when its last phase is
@@ -141,33 +133,37 @@ class PhaseRunner:
             part = cycle.run(
                 self.program.phases[number], fed, shown,
                 noc=self.noc, progress=done, loaded=self._loaded[number],
+                carry=carries.setdefault(number, Carry()) if looped else None,
             )  # fmt: skip
-            parts.append(part)
+            parts.append((number, part))
             return part.result
 
         result = run_phases(self.program, inputs, phase, record)
         if not parts:
             return result, None
-        for number, part in enumerate(parts):
-            if part.timing is not None:
-                self.seconds[number].append(part.timing.seconds)
-            self.joules[number].append(part.energy.dynamic)
-        return result, joined(parts, result)
+        return result, joined([part for _, part in parts], result, [number for number, _ in parts])
 
-    def summary(self, samples: int) -> dict[str, Any]:
-        """The field ``phases`` of ``snnc-run/1``: time and energy with loading."""
+    def summary(self, samples: int, results: Sequence[CycleResult]) -> dict[str, Any]:
+        """The field ``phases`` of ``snnc-run/1``: time and energy with loading.
+
+        Args:
+            samples: run in all.
+            results: of all batches on the emulated chip; none of other simulators.
+        """
         reload = _reload(self.program)
-        timed = bool(self._loaded) and all(self.seconds)
-        seconds = [float(np.concatenate(s).mean()) for s in self.seconds] if timed else None
-        priced = bool(self._loaded) and self.program.target.costs.scope != "unpriced"
-        joules = [float(np.concatenate(j).mean()) for j in self.joules] if priced else None
+        shares = [r.phases for r in results if r.phases is not None]
+        phases = list(zip(*shares, strict=True))
+        timed = [[s.seconds for s in phase if s.seconds is not None] for phase in phases]
+        seconds = _means(timed) if timed and all(timed) else None
+        priced = bool(shares) and self.program.target.costs.scope != "unpriced"
+        joules = _means([[s.dynamic for s in phase] for phase in phases]) if priced else None
         rows = [
             {
-                "ticks": phase.schedule.ticks,
+                "ticks": self.program.ticks_of(number),
                 "seconds_per_sample": None if seconds is None else seconds[number],
                 "dynamic_j_per_sample": None if joules is None else joules[number],
             }
-            for number, phase in enumerate(self.program.phases)
+            for number in range(len(self.program.phases))
         ]
         return {
             "count": len(rows),
@@ -176,6 +172,10 @@ class PhaseRunner:
             "one_by_one": _with_loading(seconds, joules, reload, 1),
             "batched": _with_loading(seconds, joules, reload, samples),
         }
+
+
+def _means(parts: Sequence[Sequence[RealArray]]) -> list[float]:
+    return [float(np.concatenate(part).mean()) for part in parts]
 
 
 def _with_loading(

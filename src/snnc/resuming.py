@@ -2,46 +2,58 @@
 
 Samples are independent, so a run resumes at a sample.  Everything that the report is made of is in
 the file, in the batches in which it was found: sums are then taken in the same order, and the
-report of a resumed run equals that of one without a break, byte by byte.
+report of a resumed run equals that of one without a break, byte by byte.  So does its trace, which
+is written anew: what it holds of each batch is in a file of its own beside the checkpoint.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import snnc
-from snnc.checkpoints import Checkpoint, network_digest, read_checkpoint, write_checkpoint
+from snnc.checkpoints import (
+    Checkpoint,
+    network_digest,
+    program_digest,
+    read_checkpoint,
+    write_checkpoint,
+)
 from snnc.inputs import Dataset, integer_batch
 from snnc.ir.arrays import AnyArray
 from snnc.ir.codec import decode, encode
-from snnc.ir.deployment import Deployment
 from snnc.ir.errors import ArtifactError, InputError, OptionError
 from snnc.ir.nodes import Input
+from snnc.ir.phased import PhasedDeployment, Program
 from snnc.simulators.cycle.asynchronous.report import AsyncReport
 from snnc.simulators.cycle.result import (
     BusiestChannel,
     BusiestCore,
     CycleResult,
     EnergyReport,
+    PhaseShare,
     Stopped,
     TimingReport,
+    Trace,
     Unpriced,
 )
-from snnc.simulators.result import RunResult
+from snnc.simulators.result import Events, RunResult
 
 CLASSES: dict[str, type[Any]] = {
     cls.__name__: cls
     for cls in (
         CycleResult, EnergyReport, TimingReport, BusiestChannel, BusiestCore, Unpriced, Stopped,
-        AsyncReport, RunResult,
+        AsyncReport, RunResult, PhaseShare,
     )
 }  # fmt: skip
+
+
+PART_CLASSES = CLASSES | {"Trace": Trace, "Events": Events}
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,7 @@ class RunLog:
         self._options, self._identity = options, dict(identity)
         self.batch = None if options.checkpoint is None else options.every
         self._saved = 0
+        self._parts: list[int] = []
 
     def load(self) -> dict[str, Any] | None:
         """What was found before; None for a run from the beginning.
@@ -90,6 +103,7 @@ class RunLog:
         try:
             found = decode(saved.progress["found"], saved.state, CLASSES)
             self._saved = int(found["done"])
+            self._parts = [int(first) for first in found["parts"]]
         except (ArtifactError, KeyError, TypeError, ValueError) as error:
             raise InputError(
                 "the checkpoint cannot be read", where=str(path), found=str(error)[:200],
@@ -103,24 +117,54 @@ class RunLog:
         if path is None or done - self._saved < self._options.every:
             return
         arrays: dict[str, AnyArray] = {}
-        progress = {"found": encode(dict(found), arrays, CLASSES)}
+        progress = {"found": encode({**found, "parts": self._parts}, arrays, CLASSES)}
         write_checkpoint(path, Checkpoint(self._identity, progress, arrays))
         self._saved = done
 
+    def keep(self, first: int, result: RunResult, cycle: CycleResult | None) -> None:
+        """Write what the trace holds of a batch, before the checkpoint that counts on it."""
+        if self._options.checkpoint is None:
+            return
+        chip = None if cycle is None else replace(cycle, result=RunResult({}, {}, {}))
+        arrays: dict[str, AnyArray] = {}
+        part = encode({"result": result, "chip": chip}, arrays, PART_CLASSES)
+        path = part_path(self._options.checkpoint, first)
+        write_checkpoint(path, Checkpoint(self._identity, {"part": part}, arrays))
+        self._parts.append(first)
 
-def identity_of(
-    deployment: Deployment, data: Dataset, options: Mapping[str, Any]
-) -> dict[str, Any]:
+    def replay(self, add: Callable[[RunResult, CycleResult | None], None]) -> None:
+        """Give a trace what was kept of the batches before.
+
+        Raises:
+            InputError: it is not there any more, damaged, or of another run.
+        """
+        if self._options.checkpoint is None:
+            return
+        for first in self._parts:
+            path = part_path(self._options.checkpoint, first)
+            saved = read_checkpoint(path, self._identity)
+            try:
+                part = decode(saved.progress["part"], saved.state, PART_CLASSES)
+                add(part["result"], part["chip"])
+            except (ArtifactError, LookupError, TypeError, ValueError, AttributeError) as error:
+                raise InputError(
+                    "the trace so far cannot be read", where=str(path), found=str(error)[:200],
+                    remedy="start anew, without --resume",
+                ) from error  # fmt: skip
+
+
+def part_path(checkpoint: Path, first: int) -> Path:
+    """The file with the trace of the batch that begins with a sample."""
+    return checkpoint.with_name(f"{checkpoint.name}.trace-{first}.npz")
+
+
+def identity_of(deployment: Program, data: Dataset, options: Mapping[str, Any]) -> dict[str, Any]:
     """What must be the same to go on: program, machine, data, options.
 
     Data are recognised by their extent and their first and last sample.
     """
-    tables: dict[str, AnyArray] = {}
-    parts = (deployment.cores, deployment.routes, deployment.schedule)
-    told = repr(encode(list(parts), tables)) + deployment.target.model_dump_json()
-    program = hashlib.sha256(told.encode())
-    for array in tables.values():
-        program.update(np.ascontiguousarray(array).tobytes())
+    phases = deployment.phases if isinstance(deployment, PhasedDeployment) else (deployment,)
+    programs = [program_digest(phase) for phase in phases]
     nodes = deployment.network.of_type(Input)
     seen = hashlib.sha256()
     for sample in (0, data.samples - 1):
@@ -130,7 +174,7 @@ def identity_of(
     return {
         "snnc": snnc.__version__,
         "network": network_digest(deployment),
-        "program": program.hexdigest(),
+        "program": programs,
         "data": [data.samples, data.steps, seen.hexdigest()],
         "options": dict(options),
     }

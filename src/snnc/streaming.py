@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
 import snnc
-from snnc.checkpoints import Checkpoint, network_digest, read_checkpoint, write_checkpoint
+from snnc.checkpoints import (
+    Checkpoint,
+    network_digest,
+    program_digest,
+    read_checkpoint,
+    write_checkpoint,
+)
 from snnc.inputs import InputOptions, integer_batch
 from snnc.inputs.encode import encode_timed
 from snnc.inputs.streams import Position, WindowReader, open_events
-from snnc.ir.arrays import IntArray, size_of
+from snnc.ir.arrays import AnyArray, IntArray, size_of
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import InputError, OptionError
 from snnc.ir.nodes import Input, Output
 from snnc.running import BATCH_BYTES
+from snnc.simulators.cycle.account import Account
+from snnc.simulators.cycle.streaming import ChipStream
+from snnc.simulators.cycle.timing import Fidelity
 from snnc.simulators.decoding import Decoder, classes
-from snnc.simulators.functional.streaming import Stream
+from snnc.simulators.functional.streaming import Stream, check_endless
 from snnc.simulators.result import RunResult
 
 RECENT = 100
@@ -31,6 +40,8 @@ HEAD_BYTES = 4096
 """Bytes at the beginning of a recording by which it is recognised; it may grow."""
 
 OnWindow = Callable[[int], None]
+Backend = Literal["functional", "cycle"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,8 @@ class StreamOptions:
         checkpoint: file that receives the state.
         every: steps between two checkpoints, at ends of windows.
         resume: go on from ``checkpoint``.
+        backend: "functional" (fast), or "cycle": the emulated chip, with time and energy.
+        noc: network-on-chip of the emulated chip, as in ``snnc.run``.
     """
 
     window: int | None = None
@@ -50,8 +63,21 @@ class StreamOptions:
     checkpoint: Path | None = None
     every: int = 10_000
     resume: bool = False
+    backend: Backend = "functional"
+    noc: Fidelity = "transaction"
 
     def __post_init__(self) -> None:
+        if self.backend not in BACKENDS:
+            raise OptionError(
+                "this backend runs no streams",
+                where="--backend", found=self.backend, allowed=", ".join(BACKENDS),
+            )  # fmt: skip
+        if self.backend != "cycle" and self.noc != "transaction":
+            raise OptionError(
+                "only the cycle simulator has a network-on-chip",
+                where="--noc", found=f"{self.noc} with --backend {self.backend}",
+                allowed="--backend cycle",
+            )  # fmt: skip
         for flag, value in (
             ("--window", self.window), ("--steps", self.steps), ("--checkpoint-every", self.every)
         ):  # fmt: skip
@@ -66,7 +92,8 @@ class Progress:
     """What a stream has counted so far.
 
     Attributes:
-        step, windows: run so far.
+        step: taken from the recording so far.
+        windows: whose outputs are there; those of a chip come some ticks later.
         spikes: by spiking population.
         classes: by output, windows per class.
         recent: by output, classes of the last ``RECENT`` windows.
@@ -82,7 +109,7 @@ class Progress:
     recent: dict[str, list[int]] = field(default_factory=dict)
     digest: str = ""
 
-    def add(self, result: RunResult, decoders: dict[str, Decoder], steps: int) -> None:
+    def add(self, result: RunResult, decoders: dict[str, Decoder]) -> None:
         """Take over a window."""
         total = hashlib.sha256(self.digest.encode())
         for name, values in sorted(result.outputs.items()):
@@ -97,26 +124,43 @@ class Progress:
             count = int(result.spike_counts[name][0])
             self.spikes[name] = self.spikes.get(name, 0) + count
         self.digest = total.hexdigest()
-        self.step += steps
         self.windows += 1
 
 
 @dataclass(frozen=True)
 class StreamReport:
-    """Outcome of ``snnc.stream``; ``resumed_at`` is None for a run from the beginning."""
+    """Outcome of ``snnc.stream``; ``resumed_at`` is None for a run from the beginning.
 
+    ``chip`` is None on the functional simulator.
+    """
+
+    backend: Backend
     target: str
     window: int
     bin_us: int
     progress: Progress
     resumed_at: int | None
     seconds: float
+    chip: Account | None
+
+    @property
+    def recorded_s(self) -> float:
+        """Seconds that the steps of the recording stand for."""
+        return self.progress.step * self.bin_us * 1e-6
+
+    @property
+    def share_of_real_time(self) -> float | None:
+        """Seconds on the chip over those recorded; None without a chip or a step."""
+        if self.chip is None or not self.progress.step:
+            return None
+        return self.chip.seconds / self.recorded_s
 
     def as_dict(self) -> dict[str, Any]:
         """JSON object ``snnc-stream/1``."""
         p = self.progress
         return {
             "schema": "snnc-stream/1",
+            "backend": self.backend,
             "target": self.target,
             "window": self.window,
             "bin_us": self.bin_us,
@@ -130,7 +174,38 @@ class StreamReport:
             "digest": p.digest,
             "resumed_at": self.resumed_at,
             "seconds": round(self.seconds, 4),
+            "chip": None
+            if self.chip is None
+            else self.chip.as_dict() | {"share_of_real_time": self.share_of_real_time},
         }
+
+
+class Runner(Protocol):
+    """What runs a stream: windows of input in, windows of results out, perhaps later."""
+
+    def advance(self, inputs: Mapping[str, IntArray]) -> list[RunResult]:
+        """Take the next steps; returns the windows that are complete by then."""
+
+    def finish(self) -> list[RunResult]:
+        """The input is over; returns the windows that were not complete."""
+
+    def state(self) -> Mapping[str, AnyArray]:
+        """Everything that the next steps depend on."""
+
+    def restore(self, step: int, state: Mapping[str, AnyArray], where: str) -> None:
+        """Go on from a state that nobody vouches for; raises ``InputError``."""
+
+
+class Functional(Stream):
+    """The functional simulator, whose results come at once."""
+
+    def advance(self, inputs: Mapping[str, IntArray]) -> list[RunResult]:  # type: ignore[override]
+        """Take the next steps."""
+        return [super().advance(inputs)]
+
+    def finish(self) -> list[RunResult]:
+        """Nothing is left."""
+        return []
 
 
 def run_stream(
@@ -159,7 +234,13 @@ def run_stream(
     if window > most:
         raise OptionError("the window is too long", where="--window", found=window, allowed=most)
     started = time.perf_counter()
-    stream = Stream(deployment.network)
+    chip: ChipStream | None = None
+    stream: Runner
+    if options.backend == "cycle":
+        check_endless(deployment.network)
+        stream = chip = ChipStream(deployment, window, options.noc)
+    else:
+        stream = Functional(deployment.network)
     file = open_events(path)
     try:
         identity = {
@@ -169,23 +250,36 @@ def run_stream(
             "encode": str(coding),
             "bin_us": inputs.bin_width,
             "window": window,
+            "backend": options.backend,
         }
+        if chip is not None:
+            identity |= {"program": program_digest(deployment), "noc": options.noc}
         progress, position = Progress(), Position()
         if options.resume and options.checkpoint is not None:
-            progress, position = _resumed(options.checkpoint, identity, stream)
+            progress, position = _resumed(options.checkpoint, identity, stream, chip)
         resumed_at = progress.step if options.resume else None
         reader = WindowReader(file, node.shape, inputs.bin_width, position, progress.late)
-        _run(deployment, stream, reader, options, inputs, window, identity, progress, on_window)
+        _run(
+            deployment, stream, chip, reader, options, inputs, window, identity, progress, on_window
+        )
     finally:
         file.close()
-    seconds = time.perf_counter() - started
-    target = deployment.target.id
-    return StreamReport(target, window, inputs.bin_width, progress, resumed_at, seconds)
+    return StreamReport(
+        options.backend,
+        deployment.target.id,
+        window,
+        inputs.bin_width,
+        progress,
+        resumed_at,
+        time.perf_counter() - started,
+        None if chip is None else chip.account,
+    )
 
 
 def _run(
     deployment: Deployment,
-    stream: Stream,
+    stream: Runner,
+    chip: ChipStream | None,
     reader: WindowReader,
     options: StreamOptions,
     inputs: InputOptions,
@@ -205,19 +299,25 @@ def _run(
             steps = min(window, options.steps - progress.step)
         counts: Any = reader.read(progress.step, steps)
         if not len(counts):
-            return
+            break
         if coding is not None:
             counts = encode_timed(counts[None], coding)[0]
         values: dict[str, IntArray] = integer_batch({nodes[0].name: counts[None]}, nodes)
-        progress.add(stream.advance(values), decoders, len(counts))
+        for result in stream.advance(values):
+            progress.add(result, decoders)
+        progress.step += len(counts)
         progress.events, progress.late = reader.position.event, reader.late
         on_window(progress.step)
         if len(counts) < window:
-            return  # between two windows nothing is left to resume
+            break  # between two windows nothing is left to resume
         if options.checkpoint is not None and progress.step - saved >= options.every:
             told = {"progress": vars(progress), "position": reader.position.as_dict()}
+            if chip is not None:
+                told["chip"] = vars(chip.account)
             write_checkpoint(options.checkpoint, Checkpoint(identity, told, stream.state()))
             saved = progress.step
+    for result in stream.finish():
+        progress.add(result, decoders)
 
 
 def _camera(deployment: Deployment, path: Path) -> Input:
@@ -236,7 +336,9 @@ def _head(path: Path) -> str:
         return hashlib.sha256(file.read(HEAD_BYTES)).hexdigest()
 
 
-def _resumed(path: Path, identity: dict[str, Any], stream: Stream) -> tuple[Progress, Position]:
+def _resumed(
+    path: Path, identity: dict[str, Any], stream: Runner, chip: ChipStream | None
+) -> tuple[Progress, Position]:
     checkpoint = read_checkpoint(path, identity)
     try:
         progress = Progress(**checkpoint.progress["progress"])
@@ -247,6 +349,10 @@ def _resumed(path: Path, identity: dict[str, Any], stream: Stream) -> tuple[Prog
         sound = all(type(n) is int and n >= 0 for n in numbers) and isinstance(progress.digest, str)
     except (TypeError, KeyError, AttributeError):
         sound = False
+    if chip is not None and sound:
+        account = Account.read(checkpoint.progress.get("chip"))
+        chip.account = account or chip.account
+        sound = account is not None
     if not sound:
         raise InputError("the checkpoint's tallies cannot be read", where=str(path))
     stream.restore(progress.step, checkpoint.state, str(path))

@@ -22,8 +22,8 @@ def toy_with(tmp_path: Path, *changes: tuple[str, str]) -> Path:
     return path
 
 
-def test_five_targets_are_shipped() -> None:
-    assert names() == ("loihi1", "loihi2", "speck2f", "toy-mesh", "truenorth")
+def test_six_targets_are_shipped() -> None:
+    assert names() == ("loihi1", "loihi2", "speck2f", "spinnaker1", "toy-mesh", "truenorth")
 
 
 @pytest.mark.parametrize("name", names())
@@ -53,7 +53,7 @@ def test_an_unknown_target_suggests_near_names() -> None:
         load("lohi1")
     error = caught.value
     assert error.found == "lohi1"
-    assert error.allowed == "loihi1, loihi2, speck2f, toy-mesh, truenorth"
+    assert error.allowed == "loihi1, loihi2, speck2f, spinnaker1, toy-mesh, truenorth"
     assert "did you mean loihi1" in error.remedy
 
 

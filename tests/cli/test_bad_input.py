@@ -209,7 +209,7 @@ def test_damaged_and_newer_artifacts_are_refused(
         for name in old.namelist():
             content = old.read(name)
             if name == "manifest.json":
-                content = content.replace(b'"version":1,"snnc":"', b'"version":3,"snnc":"9.')
+                content = content.replace(b'"version":1,"snnc":"', b'"version":9,"snnc":"9.')
             new.writestr(name, content)
     refused(snnc("report", bad), "newer format", "install snnc 9.")
 

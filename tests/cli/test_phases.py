@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from support.paths import ROOT
 from support.phase_networks import tiny_machine, with_prices
 
 import snnc as package
+from snnc.checkpoints import write_checkpoint
 from snnc.compiler.options import CompileOptions
 from snnc.ir.errors import CapacityError, OptionError
 from snnc.ir.target import Target
@@ -201,12 +203,44 @@ def test_a_trace_holds_the_spikes_of_all_phases(
     assert same.json["equal"]
 
 
+@pytest.mark.parametrize("backend", ["cycle", "functional"])
+def test_a_run_resumes_between_batches(
+    snnc: Snnc, phased: Path, events: Path, tmp_path: Path, backend: str
+) -> None:
+    saved, trace = tmp_path / "c.npz", tmp_path / "t.npz"
+    words = ("run", phased, "--input", events, "--backend", backend, "--trace", trace, "--json")
+    saving = ("--checkpoint", saved, "--checkpoint-every", 2)
+    kept: list[bytes] = []
+
+    def watch(path: Path, checkpoint: Any) -> None:
+        write_checkpoint(path, checkpoint)
+        if path == saved:
+            kept.append(path.read_bytes())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("snnc.resuming.write_checkpoint", watch)
+        whole = snnc(*words, *saving).json
+    plain, written = snnc(*words).json, trace.read_bytes()
+    saved.write_bytes(kept[0])
+    trace.unlink()
+    found = snnc(*words, *saving, "--resume").json
+    assert (whole["resumed_at"], found["resumed_at"]) == (None, 2)
+    assert trace.read_bytes() == written
+    assert found["cycle"] == whole["cycle"]
+    assert found["phases"] == whole["phases"]
+    for name in ("predictions", "spikes", "mismatches", "accuracy"):
+        assert found[name] == plain[name]
+    if backend == "cycle":
+        for mine, other in zip(*(r["phases"]["by_phase"] for r in (found, plain)), strict=True):
+            assert mine == pytest.approx(other)
+            assert mine["seconds_per_sample"] > 0
+
+
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
         (("--backend", "lava"), ("--backend", "one phase", "3 phases")),
         (("--early-stop", 1), ("--early-stop", "3 phases")),
-        (("--checkpoint", "c.npz"), ("--checkpoint", "3 phases")),
         (("--trace", "t.h5"), ("--trace", ".npz")),
         (("--trace", "t.json"), ("--trace", ".npz")),
     ],

@@ -18,6 +18,7 @@ from support.mapped import camera_deployment
 from support.paths import require_data
 
 import snnc as package
+from snnc.checkpoints import Checkpoint, write_checkpoint
 from snnc.inputs.streams import GAP_LIMIT, EventFile, Position, WindowReader
 from snnc.ir import artifact
 from snnc.ir.errors import InputError
@@ -25,6 +26,8 @@ from snnc.simulators import reference
 
 EVENT = np.dtype([("t", "<i8"), ("x", "<u2"), ("y", "<u2"), ("p", "<u1")])
 SILENT = ("seconds", "resumed_at")
+FUNCTIONAL: tuple[object, ...] = ("--backend", "functional")
+CHIP: tuple[object, ...] = ("--backend", "cycle", "--noc", "flit")
 
 
 def events(count: int, seed: int = 0, gap_us: int = 40) -> np.ndarray:
@@ -150,10 +153,17 @@ def test_late_events_are_counted_and_left_out(snnc: Snnc, camera: Path, tmp_path
 
 
 @pytest.mark.parametrize("cut", [40, 411])
+@pytest.mark.parametrize("simulator", [FUNCTIONAL, CHIP])
 def test_a_resumed_run_equals_an_uninterrupted_one(
-    snnc: Snnc, camera: Path, recording: Path, tmp_path: Path, cut: int
+    snnc: Snnc,
+    camera: Path,
+    recording: Path,
+    tmp_path: Path,
+    cut: int,
+    simulator: tuple[object, ...],
 ) -> None:
-    words = ("stream", camera, "--input", recording, "--bin-us", 500, "--window", 8, "--json")
+    words = ("stream", camera, "--input", recording, "--bin-us", 500, "--window", 8, "--json",
+             *simulator)  # fmt: skip
     saving = ("--checkpoint", tmp_path / "c.npz", "--checkpoint-every", 16)
     snnc(*words, *saving, "--steps", cut)
     found = snnc(*words, *saving, "--resume").json
@@ -161,10 +171,39 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert told(found) == told(snnc(*words).json)
 
 
-def test_kill_9_and_resume_give_the_same_result(snnc: Snnc, camera: Path, tmp_path: Path) -> None:
+def test_the_chip_decides_the_same_and_tells_time_and_energy(
+    snnc: Snnc, camera: Path, recording: Path
+) -> None:
+    words = ("stream", camera, "--input", recording, "--bin-us", 500, "--window", 37)
+    functional, chip = (snnc(*words, *more, "--json").json for more in (FUNCTIONAL, CHIP))
+    only = ("backend", "chip")
+    assert {k: v for k, v in told(functional).items() if k not in only} == {
+        k: v for k, v in told(chip).items() if k not in only
+    }
+    account = chip["chip"]
+    assert account["noc"] == "flit"
+    assert account["events"]["spike_generate"] == chip["spikes"]["lif"]
+    assert account["events"]["host_in"] == chip["events"]
+    assert len(account["recent_seconds"]) == account["windows"] <= 100
+    assert sum(account["recent_seconds"]) == pytest.approx(account["seconds"])
+    assert sum(account["recent_dynamic_j"]) == pytest.approx(account["dynamic_j"])
+    recorded = chip["steps"] * chip["bin_us"] * 1e-6
+    assert account["share_of_real_time"] == pytest.approx(account["seconds"] / recorded)
+    assert functional["chip"] is None
+    assert "of real time" in snnc(*words, *CHIP).out
+    refused(snnc(*words, "--backend", "reference"), "--backend", "functional, cycle")
+    refused(snnc(*words, "--noc", "flit"), "--noc", "--backend cycle")
+    refused(snnc(*words, "--backend", "cycle", "--noc", "fast"), "--noc", "transaction")
+
+
+@pytest.mark.parametrize("simulator", [FUNCTIONAL, CHIP])
+def test_kill_9_and_resume_give_the_same_result(
+    snnc: Snnc, camera: Path, tmp_path: Path, simulator: tuple[object, ...]
+) -> None:
     path, saved = tmp_path / "e.npy", tmp_path / "c.npz"
     np.save(path, events(1_500_000))
-    words = ("stream", camera, "--input", path, "--bin-us", 100, "--window", 10, "--json")
+    words = ("stream", camera, "--input", path, "--bin-us", 100, "--window", 10, "--json",
+             *simulator)  # fmt: skip
     saving = ("--checkpoint", saved, "--checkpoint-every", 200)
     command = [sys.executable, "-m", "snnc", *map(str, (*words, *saving))]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
@@ -192,6 +231,7 @@ def test_unreadable_and_foreign_checkpoints_are_refused(
     refused(snnc(*words, "--resume"), "--resume", "--checkpoint FILE")
     refused(snnc(*words, *saving, "--resume"), "cannot be opened")
     snnc(*words, *saving, "--steps", 80)
+    refused(snnc(*words, *saving, *CHIP, "--resume"), "of another run", "backend")
     good = saved.read_bytes()
     other = (*words[:-1], 9)
     refused(snnc(*other, *saving, "--resume"), "of another run", "window")
@@ -272,6 +312,21 @@ def test_published_recordings_are_read() -> None:
         EventFile(folder / "tonic_sample.aedat4")
 
 
+@pytest.mark.parametrize("simulator", [FUNCTIONAL, CHIP])
+def test_an_empty_recording_takes_no_time(
+    snnc: Snnc, camera: Path, tmp_path: Path, simulator: tuple[object, ...]
+) -> None:
+    np.save(tmp_path / "none.npy", events(0))
+    words = ("stream", camera, "--input", tmp_path / "none.npy", "--bin-us", 500, *simulator)
+    assert snnc(*words).code == 0
+    found = snnc(*words, "--json").json
+    assert (found["steps"], found["windows"], found["digest"]) == (0, 0, "")
+    if simulator is CHIP:
+        chip = found["chip"]
+        assert (chip["ticks"], chip["seconds"], chip["share_of_real_time"]) == (0, 0.0, None)
+        assert chip["window_seconds"] is None
+
+
 def test_the_python_call_is_the_same(camera: Path, recording: Path, snnc: Snnc) -> None:
     options = package.StreamOptions(window=16, steps=64)
     steps: list[int] = []
@@ -298,3 +353,35 @@ def test_aedat_streams_as_the_same_events_in_an_array(
         saved = (*words, "--checkpoint", tmp_path / f"{name}.npz", "--checkpoint-every", 40)
         snnc(*saved, "--steps", 90)
         assert told(snnc(*saved, "--resume").json) == told(wanted)
+
+
+def test_a_checkpoint_of_the_chip_that_was_tampered_with_is_refused(
+    snnc: Snnc, camera: Path, recording: Path, tmp_path: Path
+) -> None:
+    """The digest in the file is not a signature: whoever changes a number can make a new one."""
+    saved = tmp_path / "c.npz"
+    words = ("stream", camera, "--input", recording, "--bin-us", 500, "--window", 8, *CHIP,
+             "--checkpoint", saved, "--checkpoint-every", 8)  # fmt: skip
+    snnc(*words, "--steps", 80)
+    with np.load(saved) as file:
+        arrays = dict(file)
+    about = json.loads(arrays["about"].tobytes())
+    state = {k.removeprefix("state."): v for k, v in arrays.items() if k != "about"}
+    account = about["progress"]["chip"]
+    for told_account, changed in (
+        (account | {"seconds": -1.0}, state),
+        (None, state),
+        (account, state | {"ring": state["ring"][:, :-1]}),
+        (account, state | {"host.source": state["host.source"] + 10**6} | _one_pulse()),
+        (account, state | {"network.turn": state["network.turn"] - 7}),
+    ):
+        progress = about["progress"] | {"chip": told_account}
+        write_checkpoint(saved, Checkpoint(about["identity"], progress, changed))
+        refused(snnc(*words, "--resume"), "c.npz")
+    write_checkpoint(saved, Checkpoint(about["identity"], about["progress"], state))
+    assert snnc(*words, "--resume").code == 0
+
+
+def _one_pulse() -> dict[str, np.ndarray]:
+    return {f"host.{name}": np.array([v]) for name, v in
+            (("tick", 80), ("source", 10**6), ("value", 1))}  # fmt: skip

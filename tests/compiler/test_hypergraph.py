@@ -11,11 +11,11 @@ from support import irregular_networks as networks
 from support import nets
 
 from snnc.backends.targets import load
+from snnc.compiler.hypergraph import Hypergraph, connectivity, divide, km1
+from snnc.compiler.hypergraph.coarsen import contract
+from snnc.compiler.hypergraph.multilevel import induced
 from snnc.compiler.map import MapOptions, map_network
 from snnc.compiler.options import CompileOptions
-from snnc.compiler.partition.hypergraph import Hypergraph, connectivity, divide, km1
-from snnc.compiler.partition.hypergraph.coarsen import contract
-from snnc.compiler.partition.hypergraph.multilevel import induced
 from snnc.ir.errors import CapacityError, MissingPackageError, OptionError
 from snnc.ir.expand import expand
 from snnc.ir.target import Target
@@ -171,3 +171,20 @@ def test_dense_layers_stay_tiles_unless_asked_for() -> None:
 def test_an_unknown_partitioner_is_refused(record: type) -> None:
     with pytest.raises(OptionError, match="not one of the choices"):
         record(partitioner="metis")
+
+
+def test_nets_without_traffic_change_nothing() -> None:
+    """Thousands of nets of weight 0: none may take a place among the few neighbours kept."""
+    plain = random_graph(5)
+    rng = np.random.default_rng(0)
+    idle = [np.sort(rng.choice(40, 6, replace=False)) for _ in range(4000)]
+    many = Hypergraph(
+        np.concatenate([plain.net_ptr, plain.net_ptr[-1] + 6 * np.arange(1, 4001)]),
+        np.concatenate([plain.pin, *idle]).astype(np.int32),
+        np.concatenate([plain.net_weight, np.zeros(4000)]),
+        plain.vertex_weight,
+    )
+    block = divide(many, 4, 12, 0)
+    assert np.bincount(block, plain.vertex_weight, 4).max() <= 12
+    assert km1(many, block) == km1(plain, block)
+    assert km1(plain, block) <= 1.1 * km1(plain, divide(plain, 4, 12, 0))

@@ -237,6 +237,24 @@ def test_weights_without_sign_and_out_of_reach_of_the_shift_are_refused() -> Non
     assert "--weight-bits" in error.remedy
 
 
+def test_sums_beyond_the_register_they_are_added_up_in_are_refused() -> None:
+    narrow = small_target(neuron={"accumulator_bits": 9})
+    assert legalize(integer_net(63 * ONES), narrow)
+    error = refusal(integer_net(64 * ONES), narrow)
+    assert "sums of 0 to 256 in one step" in error.found
+    assert "hold -256 to 255" in error.found
+    # One element that comes on two ways, once with each sign, is no larger sum.
+    nodes = (
+        Input("in", (4,), BIN),
+        Linear("w", ("in",), Dense(100 * ONES)),
+        Linear("v", ("in",), Dense(-100 * ONES)),
+        Add("sum", ("w", "v")),
+        Neuron("n", ("sum",), (3,), np.array([3]), Reset("value")),
+        Output("out", ("n",)),
+    )
+    assert legalize(IntegerNetwork("net", nodes), narrow)
+
+
 def test_values_wider_than_a_packet_are_refused() -> None:
     graded = small_target(payload_bits=4)
     assert legalize(integer_net(kind=ValueType("cnt", 15)), graded)

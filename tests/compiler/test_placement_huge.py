@@ -198,6 +198,19 @@ def test_a_former_placement_is_improved_and_never_lost(side: int) -> None:
     assert again.objective <= first.objective
 
 
+def test_a_former_placement_of_trees_is_never_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flows between pairs may think another placement better than the one whose trees are best."""
+    monkeypatch.setattr("snnc.compiler.place.FEW_CORES", 4)
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        nets = [(int(rng.integers(30)), np.sort(rng.choice(30, 6, replace=False)).tolist(),
+                 float(rng.integers(1, 9))) for _ in range(40)]  # fmt: skip
+        problem = problem_of(toy(grid=(6, 5), usable_cores=30), multicast(30, nets))
+        first = place(problem, seed, "low", 60.0)
+        again = place(problem, seed + 1, "low", 60.0, start_of(problem, first.location))
+        assert again.objective <= first.objective
+
+
 def test_former_placements_of_something_else_are_refused() -> None:
     problem = lattice(3)
     location = place(problem, 0, "low", 60.0).location

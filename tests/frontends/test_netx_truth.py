@@ -14,10 +14,12 @@ from support.lava_truth import in_file_order, in_lava_time, raster, traced, unfi
 from support.netx_files import cuba, dense, write
 from support.paths import require_data
 
+import snnc
 from snnc.compiler.frontends import netx
+from snnc.compiler.options import CompileOptions
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.nodes import Input, Linear
-from snnc.simulators import functional, reference
+from snnc.simulators import cycle, functional, reference
 
 INTERVAL, STEPS = 17, 24  # sample length and recorded steps of PilotNet
 LAYERS = ("input", *(f"conv-{i}" for i in range(5)), *(f"fc-{i}" for i in range(3)))
@@ -97,6 +99,38 @@ def test_pilotnet_behind_its_input_layer_is_the_same_network(pilotnet: Any) -> N
     part = reference.run(behind, {"input": spikes[None].astype(np.int64)})
     assert len(part.spikes) == len(whole.spikes) - 1
     assert set(part.mismatches(whole).values()) == {0}
+
+
+@pytest.mark.slow
+def test_pilotnet_compiled_for_loihi2_fires_what_intel_recorded(pilotnet: Any) -> None:
+    """The file Intel ran on Loihi 2, on the emulated chip; its input layer is left to the host."""
+    folder, network, inputs = pilotnet
+    silence = {"input": np.zeros_like(inputs["input"])}
+    before = functional.run(unfinished_sample(network, INTERVAL), silence)
+    host = in_file_order(network)[0]
+    sent = raster(functional.run(network, inputs), host, INTERVAL)
+    options = CompileOptions(target="loihi2", input_layer="spikes", timesteps=INTERVAL)
+    deployment = snnc.compile(folder / "network.net", options).deployment
+    assert deployment is not None
+    part = {"input": sent[None].astype(np.int64)}
+    for result in (
+        cycle.run(deployment, part).result,
+        functional.run(deployment.network, part),
+    ):
+        found = [
+            np.count_nonzero(
+                in_lava_time(
+                    raster(before, neurons, INTERVAL), raster(result, neurons, INTERVAL),
+                    position, STEPS,
+                )
+                != stored(folder, name)
+            )
+            for position, (name, neurons) in enumerate(
+                zip(LAYERS, in_file_order(network), strict=False)
+            )
+            if position
+        ]  # fmt: skip
+        assert found == [0] * 8
 
 
 def test_the_dense_recording_is_reproduced(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_a_missing_file_and_a_foreign_file_are_refused(tmp_path: Path) -> None:
 
 def test_a_newer_format_says_which_snnc_is_needed(path: Path) -> None:
     def newer(parts: dict[str, bytes]) -> None:
-        set_json("manifest.json", "version", artifact.PHASED_VERSION + 1)(parts)
+        set_json("manifest.json", "version", artifact.LOOPED_VERSION + 1)(parts)
         set_json("manifest.json", "snnc", "9.8.7")(parts)
 
     rewrite(path, newer)

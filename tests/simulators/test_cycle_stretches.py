@@ -25,6 +25,7 @@ from snnc.ir.weights import Dense
 from snnc.simulators import cycle, reference
 from snnc.simulators.cycle.energy import KINDS, prices
 from snnc.simulators.cycle.timing import Fidelity, barrier_seconds
+from snnc.simulators.decoding import Decoder, EarlyStop
 
 NS = 1e-9
 FIDELITIES: tuple[Fidelity, ...] = ("none", "transaction", "flit")
@@ -105,24 +106,54 @@ def test_a_core_may_pay_for_all_it_hears_and_for_membranes_that_are_not_zero() -
 
 
 @settings(max_examples=12, deadline=None)
-@given(seed=st.integers(0, 10**6), fidelity=st.sampled_from(FIDELITIES), pays=st.booleans())
-@example(seed=809, fidelity="none", pays=False)  # only some neurons of a population leak
+@given(
+    seed=st.integers(0, 10**6),
+    fidelity=st.sampled_from(FIDELITIES),
+    pays=st.booleans(),
+    margin=st.sampled_from([None, 0.5, 2.0]),
+)
+@example(seed=809, fidelity="none", pays=False, margin=None)  # only some of a population leak
+@example(seed=8, fidelity="transaction", pays=False, margin=0.5)
 def test_one_tick_at_a_time_and_many_at_once_are_the_same(
-    seed: int, fidelity: Fidelity, pays: bool
+    seed: int, fidelity: Fidelity, pays: bool, margin: float | None
 ) -> None:
-    """A trace goes tick by tick; without one, all ticks are run and then timed."""
+    """Also traces, events of single ticks, and what a stop in the middle of a stretch saves."""
     network = random_network(seed)
     target = small_target(6, 6, 2, payload_bits=12, signed=True, buffer=2, injection=2, receive=2)
     deployment = simple_mapping(
         network, charged(target) if pays else target, 6, options=Options(neurons_per_core=5)
     )
     inputs = random_inputs(network, seed, 2, 6)
-    ahead = cycle.run(deployment, inputs, noc=fidelity, by_tick=True)
-    single = cycle.run(deployment, inputs, noc=fidelity, by_tick=True, trace=True)
-    assert not any(ahead.result.mismatches(reference.run(network, inputs)).values())
-    assert not any(ahead.result.mismatches(single.result).values())
-    assert np.array_equal(ahead.counts_by_tick, single.counts_by_tick)
-    assert ahead.as_dict() == single.as_dict()
+    output = network.of_type(Output)[0].name
+    stop = None if margin is None else EarlyStop(output, Decoder.parse("leaky:decay=0.7"), margin)
+    found = []
+    for at_once in (1, 3, 1024):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("snnc.simulators.cycle.chip.TICKS_AT_ONCE", at_once)
+            found.append(
+                cycle.run(deployment, inputs, noc=fidelity, by_tick=True, trace=True, stop=stop)
+            )
+    plain = cycle.run(deployment, inputs, noc=fidelity, stop=stop)
+    assert not any(plain.result.mismatches(reference.run(network, inputs)).values())
+    for other in found:
+        assert not any(plain.result.mismatches(other.result).values())
+        assert plain.as_dict() == other.as_dict()
+        assert np.array_equal(other.counts_by_tick, found[0].counts_by_tick)
+        assert other.trace is not None
+        assert found[0].trace is not None
+        first = found[0].trace.arrays()
+        for name, values in other.trace.arrays().items():
+            assert values.tobytes() == first[name].tobytes(), name
+        for one in (plain.stopped, found[0].stopped):
+            if one is not None and other.stopped is not None:
+                for name in ("steps", "spent", "saved"):
+                    assert np.array_equal(getattr(one, name), getattr(other.stopped, name))
+    if stop is not None and plain.stopped is not None:
+        whole = cycle.run(deployment, inputs, timing=False, by_tick=True).counts_by_tick
+        assert whole is not None
+        events = whole[:, :, KINDS.index("all_in_synaptic_event")].sum(axis=1)
+        assert np.array_equal(plain.stopped.spent + plain.stopped.saved, events)
+        assert np.array_equal(plain.stopped.steps, stop.steps(plain.result.outputs[output]))
 
 
 @pytest.mark.parametrize("rounding", ["floor", "toward_zero", "half_even"])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from support import nets
 
-from snnc.compiler.partition.hypergraph import Hypergraph
+from snnc.compiler.hypergraph import Hypergraph
 from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import SourceSpace
 from snnc.ir.expand import expand

@@ -84,9 +84,9 @@ def routed_deployment(
     """A random network on a machine with defective cores, routed by the compiler."""
     neurons = sum(p.size for p in network.populations)
     target = machine(
-        3, 3, lanes=lanes, cores_per_router=2, multicast=bool(seed % 3), signed=True,
+        3, 3, lanes=lanes, cores_per_router=2, signed=True,
         payload_bits=8, buffer=1 + seed % 2, injection=1 + seed % 3, receive=1 + seed % 2,
-        **changes,
+        **({"multicast": bool(seed % 3)} | changes),
     )  # fmt: skip
     broken = tuple((k % 3, k // 3, 0) for k in range(holes))
     topology = target.topology.model_copy(update={"defects": broken, "usable_cores": 18 - holes})

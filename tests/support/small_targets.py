@@ -51,6 +51,7 @@ def small_target(
     tick_s: float | None = None,
     barrier: dict[int, float] | None = None,
     max_chips: int = 4,
+    links: str = "mesh",
 ) -> Target:
     """A mesh of routers with the given buffers; every other capability is generous."""
     return Target.model_validate(
@@ -73,6 +74,7 @@ def small_target(
                 "usable_cores": width * height * cores_per_router,
                 "max_chips": quantity(max_chips),
                 "chip_arrangement": "row",
+                "links": links,
             },
             "core": {
                 "resources": {},

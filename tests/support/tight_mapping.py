@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,19 @@ from support.random_networks import random_inputs
 from snnc.backends.targets import load
 from snnc.compiler.fanin import may_overflow, split_fan_in
 from snnc.compiler.map import MapOptions, map_network
+from snnc.compiler.objective import TERMS, Objective
+from snnc.compiler.pins import parse_pins
 from snnc.compiler.retime import retime
 from snnc.compiler.verify import verify
 from snnc.compiler.wire import wire_codes
 from snnc.ir.arrays import size_of
-from snnc.ir.errors import CapacityError
+from snnc.ir.errors import CapacityError, OptionError
 from snnc.ir.expand import expand
 from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Add, Delay, Index, Input, Linear, Output
 from snnc.ir.target import Target
+from snnc.ir.topology import mesh_of
 from snnc.ir.types import BIN
 from snnc.ir.weights import Conv, Sparse
 from snnc.simulators import cycle, reference
@@ -132,6 +137,30 @@ def random_tight_target(rng: np.random.Generator, roomy: float = 0.5) -> Target:
     return Target.model_validate(data)
 
 
+def random_wishes(
+    seed: int, network: IntegerNetwork, target: Target, chips: int
+) -> tuple[Target, str, MapOptions]:
+    """Broken links between chips, pins and an objective, each in some cases only."""
+    rng = np.random.default_rng([seed, 1])
+    mesh = mesh_of(target, chips)
+    if chips > 1 and rng.random() < 0.3:
+        across = ((1, 0), (0, 0)) if mesh.width > mesh.chip_width else ((0, 0), (0, 1))
+        topology = {**target.topology.model_dump(), "broken_chip_links": (across,)}
+        target = Target.model_validate({**target.model_dump(by_alias=True), "topology": topology})
+    pins = []
+    for node in network.of_type(Neuron):
+        if rng.random() < 0.2:
+            x, y, slot = (int(rng.integers(n)) for n in
+                          (mesh.width, mesh.height, mesh.cores_per_router))  # fmt: skip
+            places = [f"{x},{y}", f"{x},{y},{slot}", f"chip:{int(rng.integers(chips))}"]
+            pins.append(f"{node.name}@{places[int(rng.integers(3))]}")
+    weights = {term: float(rng.integers(1, 100)) for term in TERMS if rng.random() < 0.3}
+    objective = Objective(weights) if weights and rng.random() < 0.5 else Objective()
+    text = ";".join(pins)
+    options = MapOptions(seed=seed, effort="low", pins=parse_pins(text), objective=objective)
+    return target, text, options
+
+
 def check_case(seed: int, steps: int = 4) -> str:
     """Map, check and run one random case; returns what it ended in.
 
@@ -148,13 +177,18 @@ def check_case(seed: int, steps: int = 4) -> str:
         split = "" if mapped is network else ", fan-in split"
     retiming = retime(mapped, target, steps, codes=wire_codes(mapped, target))
     try:
-        options = MapOptions(seed=seed, effort="low")
+        target, pins, options = random_wishes(seed, mapped, target, chips)
         mapping = map_network(mapped, retiming, target, chips, None, options)
+    except OptionError as error:
+        if not (error.where.startswith("--pin ") and error.found and error.allowed):
+            raise
+        return f"refused: {error.problem}"
     except CapacityError as error:
         if not (error.found and error.allowed):
             raise AssertionError("a refusal without amount and limit") from error
         return f"refused: {re.sub(r'[0-9]+ chips?', 'N chips', error.problem)}"
     deployed = deployment(mapped, retiming, target, chips, mapping)
+    deployed = replace(deployed, provenance={"options": {"pin": pins}} if pins else {})
     verify(deployed)
     data = random_inputs(network, seed, 1, steps)
     expected = reference.run(network, data)

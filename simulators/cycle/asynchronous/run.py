@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnc.ir.arrays import IntArray
+from snnc.ir.core_tables import AnyCoreTables
 from snnc.ir.deployment import Deployment
-from snnc.ir.errors import InputError, SimulationError
+from snnc.ir.errors import InputError, SimulationError, UnsupportedError
 from snnc.ir.nodes import Output
 from snnc.simulators.asynchronous import Costs, check_runnable, costs_of
 from snnc.simulators.cycle import energy
@@ -44,7 +45,7 @@ from snnc.simulators.cycle.asynchronous.kernel import (
 from snnc.simulators.cycle.asynchronous.report import AsyncReport
 from snnc.simulators.cycle.check import check_deployment
 from snnc.simulators.cycle.energy import KINDS, ROW_KINDS, Activity, Counter, Counts
-from snnc.simulators.cycle.noc_tables import Int64, describe
+from snnc.simulators.cycle.noc_tables import Int32, Int64, describe
 from snnc.simulators.cycle.program import Layout, Program, build
 from snnc.simulators.cycle.result import (
     BusiestCore,
@@ -57,6 +58,8 @@ from snnc.simulators.inputs import check_inputs
 from snnc.simulators.neuron_kernel import State, new_state, reset
 from snnc.simulators.result import Events, RunResult
 
+MOST_SYNAPSES = 1 << 29
+"""For 4 GiB."""
 ROOM = 1 << 12
 """Happenings and spikes there is room for at first."""
 
@@ -99,14 +102,28 @@ def load(deployment: Deployment) -> Star:
         layout.reach_core,
         program.reach_first,
         program.reach_last,
-        program.synapse_ptr,
-        program.synapse_target,
-        deployment.cores.synapse_weight.astype(np.int32),
+        *_written_out(deployment.cores),
         program.packet_limit,
         costs.synop.astype(np.int64),
         numbers,
     )
     return Star(deployment, program, layout, counter, costs, tables)
+
+
+def _written_out(cores: AnyCoreTables) -> tuple[Int64, Int32, Int32]:
+    """(synapse_ptr, synapse_target, synapse_weight) of ``Tables``: rows are not shared here."""
+    synapses = cores.rows.synapses
+    if synapses > MOST_SYNAPSES:
+        raise UnsupportedError(
+            "the emulation of asynchronous machines writes every synapse out",
+            where="core tables",
+            found=f"{synapses:,} synapses, {8 * synapses:,} bytes",
+            allowed=f"{MOST_SYNAPSES:,} synapses, {8 * MOST_SYNAPSES:,} bytes",
+            remedy="run it on the functional simulator: --backend functional",
+        )
+    ptr, target, weight = cores.rows.plain()
+    base = np.repeat(cores.neuron_ptr.astype(np.int32)[cores.axon_core], np.diff(ptr))
+    return ptr.astype(np.int64), base + target.astype(np.int32), weight.astype(np.int32)
 
 
 def run(

@@ -60,6 +60,9 @@ def compile_command(
     wire_code: opt.WireCode = None,
     partitioner: opt.Partitioner = None,
     routing: opt.Routing = None,
+    pin: opt.Pin = None,
+    pins: opt.Pins = None,
+    objective: opt.Goal = None,
     offsets: opt.Offsets = False,
     semantics: opt.Semantics = None,
     max_spikes: opt.MaxSpikes = None,
@@ -97,6 +100,7 @@ def compile_command(
     """
     from snnc.build_folder import configured
     from snnc.cli import compiling
+    from snnc.pin_files import joined
 
     given = {
         "target": target, "timesteps": timesteps, "weight_bits": weight_bits,
@@ -113,6 +117,8 @@ def compile_command(
         "time_axis": time_axis,
         "max_spikes": max_spikes,
         "effort": effort,
+        "pin": joined(pin, pins),
+        "objective": objective,
     }  # fmt: skip
     options = configured(config, {name: v for name, v in given.items() if v is not None})
     chosen = output or Path(f"{model.stem}.snnc")
@@ -227,6 +233,8 @@ def run_command(
 def stream_command(
     artifact: opt.Artifact,
     input: opt.Recording,
+    backend: opt.StreamBackend = "functional",
+    noc: opt.Noc = "transaction",
     window: opt.Window = None,
     steps: opt.StreamSteps = None,
     checkpoint: opt.Checkpoint = None,
@@ -238,10 +246,13 @@ def stream_command(
     debug: opt.Debug = False,
 ) -> None:
     """Run a compiled network on an endless recording, without resets, in bounded memory."""
-    from snnc.cli import streaming
+    from snnc.cli import running, streaming
     from snnc.streaming import StreamOptions
 
-    options = StreamOptions(window, steps, checkpoint, checkpoint_every, resume)
+    options = StreamOptions(
+        window, steps, checkpoint, checkpoint_every, resume,
+        streaming.backend(backend), running.noc(noc),
+    )  # fmt: skip
     inputs = opt.input_options(encode, bin_us, None)
     with streaming.progress(show=not as_json) as on_window:
         result = api.stream(artifact, input, options=options, inputs=inputs, on_window=on_window)

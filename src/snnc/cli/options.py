@@ -118,6 +118,29 @@ Routing = Annotated[
         show_default="xy",
     ),
 ]
+Pin = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pin",
+        metavar="POPULATION@PLACE",
+        help="Hold a population to a router (x,y), a core (x,y,slot) or a chip (chip:k); may be "
+        "repeated.",
+    ),
+]
+Pins = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="YAML file with the pins: POPULATION: PLACE, line by line."),
+]
+Goal = Annotated[
+    str | None,
+    typer.Option(
+        "--objective",
+        metavar="TERM=WEIGHT,...",
+        help="What the mapping shall be good for: energy, mean_latency, worst_latency, max_link, "
+        "cores, chips, chip_crossings.",
+        show_default="energy=1, on the fewest cores",
+    ),
+]
 Offsets = Annotated[
     bool,
     typer.Option(
@@ -400,6 +423,9 @@ Html = Annotated[
 ]
 Backend = Annotated[
     str, typer.Option(help="Simulator: cycle (time, energy), functional (fast), reference, lava.")
+]
+StreamBackend = Annotated[
+    str, typer.Option(help="Simulator: functional (fast) or cycle (time and energy of the chip).")
 ]
 Noc = Annotated[
     str,

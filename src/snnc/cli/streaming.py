@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,9 +12,11 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from snnc.cli import shell
+from snnc.reporting.numbers import quantity, share
 
 if TYPE_CHECKING:
-    from snnc.streaming import StreamReport
+    from snnc.simulators.cycle.account import Account
+    from snnc.streaming import Backend, StreamReport
 
 
 @contextmanager
@@ -32,6 +34,11 @@ def progress(*, show: bool) -> Iterator[Callable[[int], None]]:
     task = bar.add_task("steps", total=None)
     with bar:
         yield lambda step: bar.update(task, completed=step)
+
+
+def backend(name: str) -> Backend:
+    """The backend of this name; ``StreamOptions`` refuses an unknown one."""
+    return cast("Backend", name)
 
 
 def show(console: Console, result: StreamReport) -> None:
@@ -53,6 +60,36 @@ def show(console: Console, result: StreamReport) -> None:
         )
     for name, spikes in p.spikes.items():
         table.add_row(f"spikes ({escape(name)})", f"{spikes:,}")
+    if result.chip is not None and result.chip.windows:
+        _chip(table, result, result.chip)
     table.add_row("digest", p.digest[:16])
     table.add_row("simulated in", f"{result.seconds:.2f} s on this computer")
     console.print(table)
+
+
+def _chip(table: Table, result: StreamReport, chip: Account) -> None:
+    """Time and energy of the emulated chip."""
+    told = chip.as_dict()
+    seconds, joule = told["window_seconds"], told["window_dynamic_j"]
+    table.add_row("ticks", f"{chip.ticks:,} in {quantity(chip.seconds, 's')} on the chip")
+    recorded = quantity(result.recorded_s, "s")
+    table.add_row("of real time", f"{share(result.share_of_real_time)} of the {recorded} recorded")
+    table.add_row(
+        "per window",
+        f"min {quantity(seconds['min'], 's')}, mean {quantity(seconds['mean'], 's')}, "
+        f"max {quantity(seconds['max'], 's')}",
+    )
+    static = "static unknown" if chip.static_j is None else f"{quantity(chip.static_j, 'J')} static"
+    table.add_row("energy", f"{quantity(told['dynamic_j'], 'J')} dynamic, {static}; an estimate")
+    if joule is not None:
+        table.add_row(
+            "per window",
+            f"min {quantity(joule['min'], 'J')}, mean {quantity(joule['mean'], 'J')}, "
+            f"max {quantity(joule['max'], 'J')}",
+        )
+    table.add_row("traffic", f"{chip.packets:,} packets, {chip.hops:,} hops")
+    limits = ", ".join(f"{name} {count:,}" for name, count in chip.limits.items() if count)
+    table.add_row("ticks limited by", limits)
+    missing = [f"{e['kind']} ({e['quantity']})" for e in chip.unpriced]
+    if missing:
+        table.add_row("unpriced", ", ".join(missing))

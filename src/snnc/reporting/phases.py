@@ -72,6 +72,14 @@ def _summary(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         + ("" if buffer["expected"] == buffer["any_spikes"]
            else f"; {_bytes(buffer['expected'])} expected"),
     )  # fmt: skip
+    for loop in cost["loops"]:
+        first, last = loop["phases"]
+        yield (
+            f"loop {first}-{last}",
+            f"phases take turns, {loop['block_steps']} step(s) at a time, {loop['turns']} times: "
+            f"{_bytes(loop['reload_bytes'])} loaded, {_bytes(loop['state_bytes_per_sample'])} of "
+            "state saved and loaded per sample",
+        )
     other = cost["step_by_step"]
     yield (
         "step by step",

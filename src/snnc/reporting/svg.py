@@ -70,9 +70,11 @@ def channels(report: Mapping[str, Any]) -> str:
     highest = max((load for _, _, load in used), default=1.0) or 1.0
     parts = [_router(mesh, x, y) for y in mesh.rows for x in mesh.columns]
     for start, end, load in sorted(used, key=lambda channel: channel[2]):
-        parts.append(
-            _arrow(mesh, divmod(start, width)[::-1], divmod(end, width)[::-1], load, load / highest)
-        )
+        begin, goal = divmod(start, width)[::-1], divmod(end, width)[::-1]
+        # Links across the joined sides of a torus leave the drawing where they cross.
+        drawn = (_beside(begin[0], goal[0]), _beside(begin[1], goal[1]))
+        label = escape(f"{begin} to {goal}: {load:,.1f} packets per sample")
+        parts.append(_arrow(mesh, begin, drawn, label, load / highest))
     return _drawing(mesh, "load of the channels between routers", parts)
 
 
@@ -85,8 +87,15 @@ def _router(mesh: Mesh, x: int, y: int) -> str:
     )
 
 
+def _beside(here: int, there: int) -> int:
+    """The neighbour's coordinate as it would be without wrapping round."""
+    if abs(there - here) <= 1:
+        return there
+    return here + 1 if there < here else here - 1
+
+
 def _arrow(
-    mesh: Mesh, start: tuple[int, int], end: tuple[int, int], load: float, share: float
+    mesh: Mesh, start: tuple[int, int], end: tuple[int, int], label: str, share: float
 ) -> str:
     (x1, y1), (x2, y2) = _middle(mesh, *start), _middle(mesh, *end)
     dx, dy = (x2 - x1) / _PITCH, (y2 - y1) / _PITCH
@@ -95,7 +104,6 @@ def _arrow(
     a = (x1 + dx * inset - dy * aside, y1 + dy * inset + dx * aside)
     b = (x2 - dx * inset - dy * aside, y2 - dy * inset + dx * aside)
     hue = 210 - 200 * share
-    label = escape(f"{start} to {end}: {load:,.1f} packets per sample")
     return (
         f'<line x1="{a[0]:.1f}" y1="{a[1]:.1f}" x2="{b[0]:.1f}" y2="{b[1]:.1f}" '
         f'stroke="hsl({hue:.0f} 75% 45%)" stroke-width="{1.5 + 7 * share:.1f}" '

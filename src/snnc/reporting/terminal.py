@@ -54,13 +54,15 @@ def _summary(found: Report) -> Table:
         "network": f"{net['populations']} populations, {net['neurons']:,} neurons, "
         f"{net['synapses']:,} stored synapses",
         "inputs": ", ".join(f"{n['name']} {tuple(n['shape'])} {n['type']}" for n in net["inputs"]),
-        "cores": f"{used} of {available} on {target['chips']} chip(s), {width} x {height} routers",
+        "cores": f"{used} of {available} on {target['chips']} chip(s), {width} x {height} routers"
+        + (" on a torus with six neighbours" if target.get("links") == "hex_torus" else ""),
         "time": f"{schedule['timesteps']} steps = {schedule['ticks']} ticks per sample, "
         f"{schedule['period']} tick(s) per step",
         "latency": f"{latency} ticks from input to output",
         **_wire_codes(schedule.get("wire_codes", {})),
         "energy": _energy(report["traffic"]["energy"]),
         "placement": placement_quality(report["map"]["placement"]),
+        **_objective(report["map"].get("objective", {})),
         **_routing(report["map"].get("routing", {})),
         **_conversion(report["conversion"]),
         "deadlock": f"certified free over {report['certificate']['channels']} channels",
@@ -69,6 +71,17 @@ def _summary(found: Report) -> Table:
     for label, value in rows.items():
         table.add_row(label, escape(value))
     return table
+
+
+def _objective(found: Mapping[str, Any]) -> dict[str, str]:
+    """The weighted terms before and after; nothing where only weighted hops counted."""
+    terms = {name: row for name, row in found.get("terms", {}).items() if row["weight"]}
+    if not set(terms) - {"energy"}:
+        return {}
+    told = [f"{row['weight']:g} x {name} {row['after']:,.6g} (from {row['before']:,.6g})"
+            for name, row in terms.items()]  # fmt: skip
+    total = found["total"]
+    return {"objective": f"{total['after']:,.6g} (from {total['before']:,.6g}): {', '.join(told)}"}
 
 
 def _routing(found: Mapping[str, Any]) -> dict[str, str]:

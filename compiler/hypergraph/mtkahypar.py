@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from snnc.compiler.partition.hypergraph.model import Hypergraph
+from snnc.compiler.hypergraph.model import Hypergraph
 from snnc.ir.arrays import IntArray
 from snnc.ir.errors import MissingPackageError
 

@@ -11,10 +11,10 @@ import math
 
 import numpy as np
 
-from snnc.compiler.partition.hypergraph.bisect import improve, initial
-from snnc.compiler.partition.hypergraph.coarsen import coarsen
-from snnc.compiler.partition.hypergraph.kway import refine
-from snnc.compiler.partition.hypergraph.model import Hypergraph, km1
+from snnc.compiler.hypergraph.bisect import improve, initial
+from snnc.compiler.hypergraph.coarsen import coarsen
+from snnc.compiler.hypergraph.kway import refine
+from snnc.compiler.hypergraph.model import Hypergraph, km1
 from snnc.ir.arrays import IntArray
 from snnc.ir.jit import lean_kernel
 

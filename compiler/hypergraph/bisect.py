@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnc.compiler.partition.hypergraph import heap as heaps
-from snnc.compiler.partition.hypergraph.model import Hypergraph
+from snnc.compiler.hypergraph import heap as heaps
+from snnc.compiler.hypergraph.model import Hypergraph
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.jit import inner_kernel, lean_kernel
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnc.compiler.partition.hypergraph.model import Hypergraph
+from snnc.compiler.hypergraph.model import Hypergraph
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.jit import lean_kernel
 
@@ -51,6 +51,8 @@ def _sweep(
         for j in range(vertex_ptr[v], vertex_ptr[v + 1]):
             e = vertex_net[j]
             rate, first = net_weight[e], net_ptr[e]
+            if rate == 0.0:  # it would leave ``near`` at zero, and so be listed again and again
+                continue
             total += rate
             for k in range(first, first + spread[e]):
                 b = blocks[k]

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from snnc.compiler.partition.hypergraph import mtkahypar, multilevel
-from snnc.compiler.partition.hypergraph.model import Hypergraph, connectivity, km1
-from snnc.compiler.partition.hypergraph.multilevel import induced
+from snnc.compiler.hypergraph import mtkahypar, multilevel
+from snnc.compiler.hypergraph.model import Hypergraph, connectivity, km1
+from snnc.compiler.hypergraph.multilevel import induced
 from snnc.ir.arrays import IntArray
 from snnc.ir.errors import CapacityError
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnc.compiler.partition.hypergraph.model import Hypergraph
+from snnc.compiler.hypergraph.model import Hypergraph
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.jit import lean_kernel
 
@@ -57,7 +57,7 @@ def _join(
         for j in range(vertex_ptr[v], vertex_ptr[v + 1]):
             e = vertex_net[j]
             first, size = net_ptr[e], net_ptr[e + 1] - net_ptr[e]
-            if size < 2:
+            if size < 2 or net_weight[e] == 0.0:
                 continue
             share = net_weight[e] / (size - 1)
             looks = min(size, SAMPLED_PINS)

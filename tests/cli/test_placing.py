@@ -1,0 +1,40 @@
+"""``snnc compile --pin``, ``--pins`` and ``--objective``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from support.cli import DIGITS, Snnc, refused
+
+NAME = "lif3"
+
+
+def test_the_command_line_takes_pins_and_files_of_pins(snnc: Snnc, tmp_path: Path) -> None:
+    out, file = tmp_path / "d.snnc", tmp_path / "pins.yaml"
+    common = (DIGITS, "--timesteps", 4, "--target", "loihi1", "--chips", 2, "--effort", "low",
+              "-o", out, "--json")  # fmt: skip
+    snnc("compile", *common, "--pin", f"{NAME}@15,3")
+    report = snnc("report", out, "--json").json
+    assert report["provenance"]["options"]["pin"] == f"{NAME}@15,3"
+    held = [core for core in report["placement"] if NAME in core["populations"]]
+    assert {(core["x"], core["y"]) for core in held} == {(15, 3)}
+    file.write_text(f"{NAME}: chip:1\n")
+    snnc("compile", *common, "--pins", file)
+    assert snnc("report", out, "--json").json["check"]["checked"]["pins"] >= 2
+    file.write_text("- fc2\n")
+    refused(snnc("compile", *common[:-1], "--pins", file), "not a file of pins", "conv1: 0,0")
+    file.write_text("a: [b\n")
+    refused(snnc("compile", *common[:-1], "--pins", file), "not a file of pins")
+    refused(snnc("compile", *common[:-1], "--pin", "nobody@0,0"), "no such population")
+
+
+def test_the_report_shows_the_objective(snnc: Snnc, tmp_path: Path) -> None:
+    out = tmp_path / "d.snnc"
+    common = (DIGITS, "--timesteps", 4, "--target", "loihi1", "--effort", "low", "-o", out)
+    snnc("compile", *common, "--objective", "energy=0.01,max_link=1", "--json")
+    report = snnc("report", out, "--json").json
+    assert report["provenance"]["options"]["objective"] == "energy=0.01,max_link=1"
+    total = report["map"]["objective"]["total"]
+    assert total["after"] <= total["before"]
+    assert "1 x max_link" in snnc("report", out).out
+    refused(snnc("compile", *common, "--objective", "speed=1"), "no such term", "worst_latency")

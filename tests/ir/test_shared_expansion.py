@@ -1,0 +1,188 @@
+"""Rows that share shapes are the rows of ``expand``, synapse by synapse."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from support.small_networks import convolutions, linear_networks
+
+from snnc.ir import shared_expansion
+from snnc.ir.arrays import Shape, size_of
+from snnc.ir.errors import ModelError
+from snnc.ir.expand import Expansion, expand, weight_matrix
+from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.neuron import Neuron, Reset
+from snnc.ir.nodes import Add, Delay, Index, Input, Linear, Output, Pool
+from snnc.ir.row_shapes import conv_rows, joined
+from snnc.ir.rows import shared_rows
+from snnc.ir.shared_expansion import (
+    SharedExpansion,
+    SharedProjection,
+    composed,
+    expand_large,
+    expand_shared,
+)
+from snnc.ir.types import BIN
+from snnc.ir.weights import Conv
+
+IMAGES = [(2, 7), (4, 6, 5), (2, 4, 3, 5)]
+
+
+def assert_same(network: IntegerNetwork) -> SharedExpansion:
+    """Shared and plain expansions are equal; returns the shared one."""
+    plain, shared = expand(network), expand_shared(network)
+    assert shared.readout == plain.readout
+    assert [p.name for p in shared.populations] == [p.name for p in plain.populations]
+    for ours, theirs in zip(shared.projections, plain.projections, strict=True):
+        mine = ours.plain()
+        for name in ("source", "population", "delay", "targets"):
+            assert getattr(mine, name) == getattr(theirs, name)
+        np.testing.assert_array_equal(mine.row_ptr, theirs.row_ptr)
+        np.testing.assert_array_equal(mine.target, theirs.target)
+        np.testing.assert_array_equal(mine.weight, theirs.weight)
+        assert ours.synapses == theirs.synapses
+    return shared
+
+
+@settings(max_examples=60)
+@given(linear_networks())
+def test_shared_rows_are_those_of_random_networks(net: IntegerNetwork) -> None:
+    assert_same(net)
+
+
+@settings(max_examples=80)
+@given(st.sampled_from(IMAGES), st.data())
+def test_rows_of_a_convolution_are_its_matrix(shape: Shape, data: Any) -> None:
+    conv = data.draw(convolutions(shape))
+    row_ptr, target, weight = conv_rows(conv, shape).plain()
+    matrix = np.zeros((size_of(shape), size_of(conv.output_shape("", shape))), np.int64)
+    matrix[np.repeat(np.arange(row_ptr.size - 1), np.diff(row_ptr)), target] = weight
+    np.testing.assert_array_equal(matrix.T, weight_matrix(conv, shape).todense())
+    assert all((np.diff(target[a:b]) > 0).all() for a, b in pairwise(row_ptr))
+
+
+@settings(max_examples=80)
+@given(st.sampled_from([(2, 9), (3, 6, 8)]), st.data())
+def test_two_convolutions_in_a_row_are_one_or_refused(shape: Shape, data: Any) -> None:
+    first = data.draw(convolutions(shape))
+    middle = first.output_shape("", shape)
+    pool = data.draw(pools(middle))
+    try:
+        out = pool.output_shape("", middle)
+    except ModelError:
+        assume(False)
+    both = composed(first, shape, pool)
+    assume(both is not None)
+    assert both is not None
+    assert both.output_shape("", shape) == out
+    expected = weight_matrix(pool, middle) @ weight_matrix(first, shape)
+    np.testing.assert_array_equal(weight_matrix(both, shape).todense(), expected.todense())
+
+
+@st.composite
+def pools(draw: st.DrawFn, shape: Shape) -> Conv:
+    """A convolution of every channel alone."""
+    axes = len(shape) - 1
+    kernel = tuple(draw(st.integers(1, 3)) for _ in range(axes))
+    values = np.array(draw(st.lists(
+        st.integers(-2, 2), min_size=shape[0] * size_of(kernel),
+        max_size=shape[0] * size_of(kernel),
+    )), np.int64).reshape(shape[0], 1, *kernel)  # fmt: skip
+    stride = tuple(draw(st.integers(1, 2)) for _ in range(axes))
+    padding = tuple((draw(st.integers(0, 1)), draw(st.integers(0, 1))) for _ in range(axes))
+    return Conv(values, stride, padding, (1,) * axes, shape[0])
+
+
+def network(*middle: Any, shape: Shape = (2, 8, 8), out: Shape) -> IntegerNetwork:
+    """An input, these nodes (the last one named "last"), neurons."""
+    neuron = Neuron("n", ("last",), out, np.array([1]), Reset("value"))
+    return IntegerNetwork("net", (Input("in", shape, BIN), *middle, neuron, Output("out", ("n",))))
+
+
+def kernel(*shape: int) -> Any:
+    """Weights without zeros."""
+    values = np.random.default_rng(0).integers(1, 9, shape)
+    return values * np.where(values % 2, 1, -1)
+
+
+PADDED = ((1, 1), (1, 1))
+NONE = ((0, 0), (0, 0))
+
+
+def test_a_pool_before_and_after_a_convolution_is_not_written_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shared_expansion, "shared_rows", None)
+    conv = Conv(kernel(3, 2, 3, 3), (1, 1), PADDED, (1, 1))
+    before = network(
+        Pool("pool", ("in",), "sum", (2, 2), (2, 2), NONE),
+        Delay("late", ("pool",), 2),
+        Linear("last", ("late",), conv),
+        out=(3, 4, 4),
+    )
+    after = network(
+        Linear("conv", ("in",), conv),
+        Index("same", ("conv",), (3, 8, 8)),
+        Pool("last", ("same",), "sum", (2, 2), (2, 2), NONE),
+        out=(3, 4, 4),
+    )
+    for net in (before, after):
+        assert_same(net)
+
+
+def test_what_is_no_convolution_is_written_out() -> None:
+    """A pool whose border the padded convolution would read otherwise; a convolution of sums."""
+    conv = Conv(kernel(2, 2, 3, 3), (1, 1), PADDED, (1, 1))
+    odd = network(
+        Pool("pool", ("in",), "sum", (2, 2), (2, 2), NONE),
+        Linear("last", ("pool",), conv),
+        shape=(2, 7, 7),
+        out=(2, 3, 3),
+    )
+    twice = network(
+        Linear("conv", ("in",), conv),
+        Add("sum", ("conv", "in")),
+        Linear("last", ("sum",), conv),
+        out=(2, 8, 8),
+    )
+    for net in (odd, twice):
+        assert_same(net)
+
+
+def test_many_pixels_share_few_shapes() -> None:
+    """3 x 3 classes of pixels per channel, however large the image."""
+    conv = Conv(kernel(4, 2, 3, 3), (1, 1), PADDED, (1, 1))
+    rows = conv_rows(conv, (2, 100, 60))
+    assert rows.shape_ptr.size - 1 == 2 * 9
+    assert rows.count == 2 * 100 * 60
+    strided = conv_rows(Conv(kernel(4, 2, 3, 3), (2, 2), PADDED, (1, 1)), (2, 100, 60))
+    assert strided.shape_ptr.size - 1 <= 2 * 9
+
+
+def test_rows_of_several_parts_follow_each_other() -> None:
+    row_ptr = np.array([0, 2, 2, 4, 6])
+    target, weight = np.array([0, 3, 4, 7, 1, 5]), np.array([5, -1, 5, -1, 5, -1])
+    rows = shared_rows(row_ptr, target, weight)
+    ptr, targets, weights = joined([rows, rows]).plain()
+    np.testing.assert_array_equal(ptr, [*row_ptr, *(row_ptr[1:] + 6)])
+    np.testing.assert_array_equal(targets, [*target, *target])
+    np.testing.assert_array_equal(weights, [*weight, *weight])
+    assert joined([rows, rows]).synapses == 12
+
+
+def test_only_large_networks_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    conv = Conv(kernel(3, 2, 3, 3), (1, 1), PADDED, (1, 1))
+    net = network(Linear("last", ("in",), conv), out=(3, 8, 8))
+    assert isinstance(expand_large(net), Expansion)
+    synapses = expand(net).projections[0].synapses
+    monkeypatch.setattr(shared_expansion, "SHARED_FROM", synapses)
+    large = expand_large(net)
+    assert isinstance(large, SharedExpansion)
+    assert all(isinstance(p, SharedProjection) for p in large.projections)
+    monkeypatch.setattr(shared_expansion, "SHARED_FROM", synapses + 1)
+    assert isinstance(expand_large(net), Expansion)
