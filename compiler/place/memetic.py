@@ -2,7 +2,8 @@
 
 After Benlic & Hao (Expert Systems with Applications 42, 2015): a child keeps what its two parents
 agree on and takes the rest from either, is improved by a tabu run, and replaces the worst.  When
-nothing was gained for a while all but the best are shuffled, more strongly every time.
+no child was better than the worst for a while all but the best are shuffled, more strongly every
+time.
 
 Two children are improved at a time, in two threads: what they become depends on the seed only.
 """
@@ -27,7 +28,7 @@ CHILDREN = 20  # that every member should be able to have, or the population is 
 CONTEST = 3  # random members of which the best becomes a parent
 RUN = 100  # iterations of a tabu run per site, and within the following limits
 SHORTEST, LONGEST = 1_000, 5_000
-STALE = 100  # generations without a gain before all are shuffled
+STALE = 20  # generations of which no child entered before all are shuffled
 MILD, HARSHER, HARSHEST = 0.15, 0.1, 0.9  # share of sites shuffled: first, more, at most
 
 
@@ -109,14 +110,15 @@ class _Breed:
         return self._left > 0 and len(self._members) > 1 and not self._watch.due()
 
     def generation(self) -> None:
-        """Breed, improve and insert a pair of children; shuffle all when nothing is gained."""
-        before = self._best_cost
+        """Breed, improve and insert a pair of children; shuffle all when none gets in any more."""
+        entered = False
         for cost, child in self._improved([self._bred() for _ in range(PAIR)]):
             worst = max(range(len(self._members)), key=lambda k: self._members[k][0])
             known = any((child == site).all() for _, site in self._members)
             if not known and cost < self._members[worst][0]:
                 self._members[worst] = cost, child
-        self._stale = 0 if self._best_cost < before else self._stale + 1
+                entered = True
+        self._stale = 0 if entered else self._stale + 1
         if self._stale > STALE and self.goes_on():
             self._stale = 0
             fresh = [
