@@ -132,6 +132,17 @@ def test_verify_says_yes_with_exit_code_0(snnc: Snnc, compiled: Path, data: Path
     assert again["ok"]
     assert again["equality"]["samples"] == 3
     assert again["equality"]["mismatches"] == {"functional": 0, "cycle": 0}
+    assert "nothing fired" not in found.out
+
+
+def test_verify_says_when_there_was_nothing_to_compare(
+    snnc: Snnc, compiled: Path, data: Path, tmp_path: Path
+) -> None:
+    with np.load(data) as arrays:
+        np.savez(tmp_path / "silence.npz", **{k: 0 * v for k, v in arrays.items()})
+    found = snnc("verify", compiled, "--input", tmp_path / "silence.npz")
+    assert found.code == 0
+    assert "nothing fired" in found.out
 
 
 def test_targets_lists_and_describes(snnc: Snnc) -> None:

@@ -32,6 +32,9 @@ def show_verification(console: Console, result: Verification) -> None:
     if result.equality is not None:
         e = result.equality
         console.print(f"{e.input}: {e.samples} samples of {e.steps} steps, {e.spikes:,} spikes")
+        if not e.spikes:
+            text = "  nothing fired, so little was compared: give typical data (--input)"
+            console.print(text, style="yellow", markup=False)
         for backend, mismatches in e.mismatches.items():
             style = "bold red" if mismatches else "bold green"
             console.print(
