@@ -20,13 +20,14 @@ from snnc.compiler.phases.report import load_cost
 from snnc.compiler.phases.streams import streams
 from snnc.compiler.phases.units import Unit, blocks
 from snnc.compiler.verify import examine_phased, verify_phased
+from snnc.in_phases import PhaseRunner
 from snnc.ir.errors import CapacityError, ModelError, VerificationError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.nodes import Input
 from snnc.ir.phased import Member, PhasedDeployment, check_phases
 from snnc.ir.subnetwork import subnetworks
 from snnc.ir.target import Target
-from snnc.simulators import cycle, functional, reference
+from snnc.simulators import functional, reference
 from snnc.simulators.phased import run_phases
 
 STEPS = 8
@@ -49,12 +50,8 @@ def check_equal(program: PhasedDeployment, seed: int) -> int:
     """All spikes of all populations, outputs and counts; returns the spikes compared."""
     data = random_inputs(program.network, seed, steps=STEPS)
     truth = reference.run(program.network, data)
-    runs = {
-        "functional": lambda n, fed, shown: functional.run(program.phases[n].network, fed, shown),
-        "cycle": lambda n, fed, shown: cycle.run(program.phases[n], fed, shown).result,
-    }
-    for name, run in runs.items():
-        found = run_phases(program, data, run)
+    for name in ("functional", "cycle"):
+        found, _ = PhaseRunner(program, name).run(data, None)
         assert set(found.spikes) == set(truth.spikes)
         assert set(found.outputs) == set(truth.outputs)
         assert not any(truth.mismatches(found).values()), name
