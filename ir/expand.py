@@ -8,8 +8,9 @@ linearity, and what both a chip and a fast simulator work with.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 from scipy import sparse
@@ -59,8 +60,8 @@ class Expansion:
     readout: dict[str, str]
 
 
-Terms = dict[tuple[str, int], sparse.csr_array | None]
-"""Matrices [elements of a node, elements of the source] by (source, delay); None: the identity."""
+T = TypeVar("T")
+"""What stands for a matrix [elements of a node, elements of the source]."""
 
 
 def expand(network: IntegerNetwork) -> Expansion:
@@ -92,7 +93,7 @@ def each_projection(
 
     ``only``: those into these populations; None: into all.
     """
-    terms_of = _Terms(network)
+    terms_of = _matrices(network)
     for neuron in network.populations:
         if only is not None and neuron.name not in only:
             continue
@@ -110,7 +111,7 @@ def each_projection(
 
 
 def _rows(
-    network: IntegerNetwork, neuron: Neuron, terms_of: _Terms
+    network: IntegerNetwork, neuron: Neuron, terms_of: TermWalk[sparse.csr_array]
 ) -> Iterator[tuple[str, int, sparse.csr_array]]:
     """(source, delay, matrix [sources, targets]) of all that a population adds up."""
     node = network.node[neuron.inputs[0]]
@@ -129,7 +130,7 @@ def _rows(
 
 def fan_in(network: IntegerNetwork, populations: Iterable[str]) -> dict[str, int]:
     """Synapses of every one of these populations, by name; raises as ``expand``."""
-    terms_of = _Terms(network)
+    terms_of = _matrices(network)
     result = {}
     for name in populations:
         terms = terms_of(network.node[name].inputs[0])
@@ -149,38 +150,71 @@ def _matrix(
     return matrix
 
 
-class _Terms:
-    """Call with a node's name for its ``Terms``; what several nodes read is kept for the next."""
+class TermWalk(Generic[T]):
+    """Call with a node's name for its terms by (source, delay), of which None is the identity.
 
-    def __init__(self, network: IntegerNetwork) -> None:
-        self._network = network
+    What several nodes read is kept for the next.
+
+    Args:
+        network: whose operators are walked up to inputs and populations.
+        operator: of (node, operand, shapes of the operands), what the node does to a term.
+        added: the sum of two terms from the source named.
+    """
+
+    def __init__(
+        self,
+        network: IntegerNetwork,
+        operator: Callable[[IntegerNode, int, list[Shape]], Callable[[T | None], T | None]],
+        added: Callable[[T | None, T | None, str], T | None],
+    ) -> None:
+        self._network, self._operator, self._added = network, operator, added
         self._readers = Counter(source for node in network.nodes for source in node.inputs)
-        self._kept: dict[str, Terms] = {}
+        self._kept: dict[str, dict[tuple[str, int], T | None]] = {}
 
-    def __call__(self, name: str) -> Terms:
+    def __call__(self, name: str) -> dict[tuple[str, int], T | None]:
+        """The terms of a node; raises as ``expand``."""
         if name in self._kept:
             return dict(self._kept[name])
-        network = self._network
-        node = network.node[name]
+        node = self._network.node[name]
         if isinstance(node, Input | Neuron):
             return {(name, 0): None}
-        operands = [self(source) for source in node.inputs]
-        result: Terms = {}
+        operands, steps = [self(source) for source in node.inputs], late(node)
+        shapes = [self._network.shapes[source] for source in node.inputs]
+        result: dict[tuple[str, int], T | None] = {}
         for position, terms in enumerate(operands):
-            operator = operator_matrix(node, position, [network.shapes[s] for s in node.inputs])
-            steps = late(node)
+            apply = self._operator(node, position, shapes)
             for (source, delay), inner in terms.items():
-                product = inner
-                if operator is not None:
-                    product = operator if inner is None else operator @ inner
-                key = (source, delay + steps)
+                key, product = (source, delay + steps), apply(inner)
                 if key in result:
-                    left, right = result[key], product
-                    product = _matrix(left, network, source) + _matrix(right, network, source)
+                    product = self._added(result[key], product, source)
                 result[key] = product
         if self._readers[name] > 1:
             self._kept[name] = dict(result)
         return result
+
+
+def _matrices(network: IntegerNetwork) -> TermWalk[sparse.csr_array]:
+    """The walk whose terms are written out."""
+
+    def added(
+        left: sparse.csr_array | None, right: sparse.csr_array | None, source: str
+    ) -> sparse.csr_array:
+        return _matrix(left, network, source) + _matrix(right, network, source)
+
+    return TermWalk(network, _times, added)
+
+
+def _times(
+    node: IntegerNode, position: int, shapes: list[Shape]
+) -> Callable[[sparse.csr_array | None], sparse.csr_array | None]:
+    operator = operator_matrix(node, position, shapes)
+
+    def product(inner: sparse.csr_array | None) -> sparse.csr_array | None:
+        if operator is None or inner is None:
+            return inner if operator is None else operator
+        return operator @ inner
+
+    return product
 
 
 def late(node: IntegerNode) -> int:

@@ -7,8 +7,9 @@ layer, is written out first.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -18,10 +19,10 @@ from snnc.ir.arrays import IntArray, Shape, size_of
 from snnc.ir.expand import (
     Expansion,
     Projection,
+    TermWalk,
     conv_of_pool,
     expand,
     expand_outline,
-    late,
     operator_matrix,
     weight_matrix,
 )
@@ -110,7 +111,7 @@ def _most_synapses(network: IntegerNetwork) -> float:
 def expand_shared(network: IntegerNetwork) -> SharedExpansion:
     """Expand a network with shared rows; raises as ``expand``."""
     outline = expand_outline(network)
-    terms_of = _Terms(network)
+    terms_of = _walk(network)
     made: list[SharedProjection] = []
     for neuron in network.populations:
         terms = terms_of(neuron.inputs[0])
@@ -137,7 +138,6 @@ class _Chain:
 
 Term: TypeAlias = _Chain | sparse.csr_array | None
 """A matrix [elements of a node, elements of the source]; None: the identity."""
-Terms: TypeAlias = dict[tuple[str, int], Term]
 
 
 def _rows(term: Term, size: int) -> Rows:
@@ -154,34 +154,17 @@ def _rows(term: Term, size: int) -> Rows:
     return shared_rows(ptr, by_source.indices, narrow(by_source.data))
 
 
-class _Terms:
-    """Call with a node's name for its ``Terms``; what several nodes read is kept for the next."""
+def _walk(network: IntegerNetwork) -> TermWalk[_Chain | sparse.csr_array]:
+    """The walk whose terms stay convolutions where they can."""
 
-    def __init__(self, network: IntegerNetwork) -> None:
-        self._network = network
-        self._readers = Counter(source for node in network.nodes for source in node.inputs)
-        self._kept: dict[str, Terms] = {}
+    def operator(node: IntegerNode, position: int, shapes: list[Shape]) -> Callable[[Term], Term]:
+        return partial(_applied, node, position, shapes)
 
-    def __call__(self, name: str) -> Terms:
-        if name in self._kept:
-            return dict(self._kept[name])
-        network = self._network
-        node = network.node[name]
-        if isinstance(node, Input | Neuron):
-            return {(name, 0): None}
-        shapes = [network.shapes[source] for source in node.inputs]
-        result: Terms = {}
-        for position, terms in enumerate([self(source) for source in node.inputs]):
-            for (source, delay), inner in terms.items():
-                product = _applied(node, position, shapes, inner)
-                key = (source, delay + late(node))
-                if key in result:
-                    size = size_of(network.shapes[source])
-                    product = _matrix(result[key], size) + _matrix(product, size)
-                result[key] = product
-        if self._readers[name] > 1:
-            self._kept[name] = dict(result)
-        return result
+    def added(left: Term, right: Term, source: str) -> Term:
+        size = size_of(network.shapes[source])
+        return _matrix(left, size) + _matrix(right, size)
+
+    return TermWalk(network, operator, added)
 
 
 def _matrix(term: Term, size: int) -> sparse.csr_array:

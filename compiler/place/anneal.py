@@ -152,6 +152,37 @@ def random(state: IntArray) -> float:
     return float((x * np.uint64(2685821657736338717)) >> np.uint64(11)) / 9007199254740992.0
 
 
+@inner_kernel
+def proposed(
+    window: int, site: IntArray, occupant: IntArray, site_router: IntArray, site_at: IntArray,
+    slots: int, grid: Grid, state: IntArray, zone: IntArray, allowed: BoolArray,
+) -> tuple[int, int]:  # fmt: skip
+    """A random core and a site near it at another router; -1 where that is none it may go to.
+
+    Whoever is there must be free to come to where the core is.
+    """
+    width, height, cores = grid.width, grid.height, site.size
+    a = min(int(random(state) * cores), cores - 1)
+    old = site[a]
+    r = site_router[old]
+    x = r % width + int(random(state) * (2 * window + 1)) - window
+    y = r // width + int(random(state) * (2 * window + 1)) - window
+    if grid.kind != 0:
+        x %= width
+        y %= height
+    if x < 0 or y < 0 or x >= width or y >= height:
+        return a, -1
+    new = site_at[(y * width + x) * slots + min(int(random(state) * slots), slots - 1)]
+    if new < 0 or site_router[new] == r:
+        return a, -1
+    b = occupant[new]
+    if zone[a] >= 0 and not allowed[zone[a], new]:
+        return a, -1
+    if b >= 0 and zone[b] >= 0 and not allowed[zone[b], old]:
+        return a, -1
+    return a, new
+
+
 @lean_kernel
 def _sweep(
     moves: int,
@@ -186,28 +217,15 @@ def _sweep(
     ``low`` and ``high`` are ``scratch``; ``stamp``, -1 at the beginning, ``touched`` and ``fresh``
     are room per net.
     """
-    width, height = grid.width, grid.height
     change, uphill, steps, accepted = 0.0, 0.0, 0, 0
-    cores = site.size
     for move in range(moves):
-        a = min(int(random(state) * cores), cores - 1)
-        old = site[a]
+        a, new = proposed(
+            window, site, occupant, site_router, site_at, slots, grid, state, zone, allowed
+        )
+        if new < 0:
+            continue
+        old, b = site[a], occupant[new]
         r = site_router[old]
-        x = r % width + int(random(state) * (2 * window + 1)) - window
-        y = r // width + int(random(state) * (2 * window + 1)) - window
-        if grid.kind != 0:
-            x %= width
-            y %= height
-        if x < 0 or y < 0 or x >= width or y >= height:
-            continue
-        new = site_at[(y * width + x) * slots + min(int(random(state) * slots), slots - 1)]
-        if new < 0 or site_router[new] == r:
-            continue
-        b = occupant[new]
-        if zone[a] >= 0 and not allowed[zone[a], new]:
-            continue
-        if b >= 0 and zone[b] >= 0 and not allowed[zone[b], old]:
-            continue
         router[a] = site_router[new]
         if b >= 0:
             router[b] = r

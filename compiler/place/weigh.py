@@ -15,7 +15,7 @@ import numpy as np
 
 from snnc.compiler.geometry import grid_of
 from snnc.compiler.objective import Objective
-from snnc.compiler.place.anneal import random
+from snnc.compiler.place.anneal import proposed, random
 from snnc.compiler.place.loads import (
     CROSSED,
     EDGES,
@@ -79,30 +79,18 @@ def _sweep(
 ) -> tuple[float, int]:  # fmt: skip
     """Moves at one temperature; returns (uphill proposed, uphill count)."""
     uphill, steps = 0.0, 0
-    cores, width, height = site.size, m.grid.width, m.grid.height
     chips = 0
     for k in range(on_chip.size):
         chips += on_chip[k] > 0
     now = _value(price, sums, chips)
     for move in range(moves):
-        a = min(int(random(state) * cores), cores - 1)
-        old = site[a]
+        a, new = proposed(
+            window, site, occupant, site_router, site_at, slots, m.grid, state, zone, allowed
+        )
+        if new < 0:
+            continue
+        old, b = site[a], occupant[new]
         r = site_router[old]
-        x = r % width + int(random(state) * (2 * window + 1)) - window
-        y = r // width + int(random(state) * (2 * window + 1)) - window
-        if m.grid.kind != 0:
-            x %= width
-            y %= height
-        if x < 0 or y < 0 or x >= width or y >= height:
-            continue
-        new = site_at[(y * width + x) * slots + min(int(random(state) * slots), slots - 1)]
-        if new < 0 or site_router[new] == r:
-            continue
-        b = occupant[new]
-        if zone[a] >= 0 and not allowed[zone[a], new]:
-            continue
-        if b >= 0 and zone[b] >= 0 and not allowed[zone[b], old]:
-            continue
         q = site_router[new]
         count = 0
         for side in range(2):
