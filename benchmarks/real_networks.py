@@ -183,7 +183,7 @@ def compared(
     """
     started = time.process_time()
     legal = network if as_read else legalize(network, target)
-    parts = expand_large(legal)
+    parts = expand_large(legal, kernels=target.core.stores_kernels)
     codes = wire_codes(legal, target)
     retiming = retime(legal, target, TIMESTEPS, expansion=parts, codes=codes)
     seconds = time.process_time() - started

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -10,6 +11,40 @@ from snnc.compiler.partition.shared_fanin import SharedFanin, cut_groups
 from snnc.compiler.partition.wiring import AnyFanin
 from snnc.ir.arrays import IntArray, sorted_unique
 from snnc.ir.jit import lean_kernel as kernel
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """Who the axons of pieces are from.
+
+    Attributes:
+        piece: [entries] piece.
+        family: [entries] ``Wiring.family`` of its sender and delay.
+        axons: [entries] axons of the piece from there.
+    """
+
+    piece: IntArray
+    family: IntArray
+    axons: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class KernelSums:
+    """Kernels of clusters, [entries] each: ``count`` of so many taps of a family of axons.
+
+    No taps: a connection that is no convolution, so that its family has no kernels there.
+    """
+
+    cluster: IntArray
+    family: IntArray
+    taps: IntArray
+    count: IntArray
+
+    def between(self, begin: int, end: int) -> KernelSums:
+        """Those of some clusters, numbered from the first of them."""
+        mine = (self.cluster >= begin) & (self.cluster < end)
+        cluster = self.cluster[mine] - begin
+        return KernelSums(cluster, self.family[mine], self.taps[mine], self.count[mine])
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +58,8 @@ class Pieces:
         span: [pieces] neuron slots from the first to the last of them.
         first: [pieces] first slot.
         times: [pieces] axons that a piece stands for; None: one each.
+        heard, kernels: what ``partition.kernels`` needs where cores may store kernels.
+        used: (cluster, link of ``kernel_links``), by cluster; of pieces of one population.
     """
 
     cluster: IntArray
@@ -31,6 +68,21 @@ class Pieces:
     span: IntArray
     first: IntArray
     times: IntArray | None = None
+    heard: Heard | None = None
+    kernels: KernelSums | None = None
+    used: tuple[IntArray, IntArray] | None = None
+
+    @cached_property
+    def by_family(self) -> tuple[IntArray, IntArray, IntArray]:
+        """(cluster, family, synapses) of all axons heard, by cluster, then family."""
+        assert self.heard is not None
+        family = self.heard.family
+        width = int(family.max(initial=0)) + 1
+        key = self.cluster[self.heard.piece].astype(np.int64) * width + family
+        found, number = np.unique(key, return_inverse=True)
+        times = self.heard.axons * self.count[self.heard.piece]
+        synapses = np.bincount(number.reshape(-1), weights=times, minlength=found.size)
+        return found // width, found % width, synapses.astype(np.int64)
 
     def per_cluster(self, clusters: int, value: IntArray | None = None) -> IntArray:
         """[clusters] sum of a value of every axon (1 if None)."""
