@@ -61,6 +61,15 @@ def least_memory(meter: Meter, wall: Limit, population: int) -> float:
     return float((times * np.minimum(kernel, each * synapses)).sum() + each * _barred(links))
 
 
+def least_words(meter: Meter, population: int) -> int:
+    """Weights that are stored at least, as rows or in kernels."""
+    links = meter.links(population)
+    if links is None:
+        return meter.wiring.fanin[population].synapses
+    connection, synapses, times = links.synapses
+    return int((times * np.minimum(links.taps[connection], synapses)).sum()) + _barred(links)
+
+
 def _barred(links: KernelLinks) -> int:
     """Synapses of connections that are no convolutions."""
     connection = np.repeat(
