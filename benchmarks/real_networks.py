@@ -58,6 +58,7 @@ from snnc.compiler.legalize import legalize
 from snnc.compiler.map import MapOptions, map_network
 from snnc.compiler.partition import Partition, partition
 from snnc.compiler.partition.bounds import core_bound
+from snnc.compiler.partition.kernels import counts_of_cores
 from snnc.compiler.partition.limits import Limits
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.select import neuron_reach, output_limit, pairs_sent
@@ -168,6 +169,8 @@ def memory_of_cores(meter: Meter, division: Partition) -> float:
         "n_synapses": np.bincount(division.core, weights=meter.fan_in).astype(np.int64),
         "weight_bits": bits,
     }
+    if meter.limits.target.core.stores_kernels:
+        counts |= counts_of_cores(meter, division.core, division.cores)
     return float(meter.limits.use(wall, counts).sum()) / wall.capacity / division.cores
 
 

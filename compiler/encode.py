@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from snnc.compiler.partition.kernels import sums_of_cores
+from snnc.compiler.partition.kernels import links_of_cores
 from snnc.compiler.partition.meter import Meter
-from snnc.compiler.partition.tally import Heard, KernelSums, Pieces
+from snnc.compiler.partition.tally import Heard, Pieces, UsedLinks
 from snnc.compiler.traffic import weighted
 from snnc.ir.arrays import IntArray, sorted_unique
 from snnc.ir.deployment import CoreTables, SharedCoreTables
@@ -59,7 +59,8 @@ def encode(tables: AnyTables, meter: Meter) -> Encoded:
         some["n_synapses"] = pieces.per_cluster(end - begin, pieces.count)
         some |= meter.rows_only(some["n_synapses"])
         if kernels is not None:
-            pieces = _with_families(pieces, tables, meter, axons, kernels.between(begin, end))
+            used = tuple(mine.between(begin, end) for mine in kernels)
+            pieces = _with_families(pieces, tables, meter, axons, used)
         _encode_rows(meter, tables, begin, some, pieces, axons, choice, storage)
         for name, values in measured.items():
             values.append(some[name])
@@ -126,7 +127,7 @@ def _encode_rows(
         storage.kernels[name] += int(counts[f"n_{name}"].sum())
 
 
-def _kernels(tables: AnyTables, meter: Meter) -> KernelSums | None:
+def _kernels(tables: AnyTables, meter: Meter) -> tuple[UsedLinks, ...] | None:
     """The kernels that the cores could store; None where they store rows only."""
     if not meter.limits.target.core.stores_kernels or not meter.wiring.shared:
         return None
@@ -134,11 +135,11 @@ def _kernels(tables: AnyTables, meter: Meter) -> KernelSums | None:
     core[tables.neuron_source - meter.wiring.first_neuron] = np.repeat(
         np.arange(tables.count), np.diff(tables.neuron_ptr)
     )
-    return sums_of_cores(meter, core, tables.count)
+    return links_of_cores(meter, core, tables.count)
 
 
 def _with_families(
-    pieces: Pieces, tables: AnyTables, meter: Meter, axons: slice, kernels: KernelSums
+    pieces: Pieces, tables: AnyTables, meter: Meter, axons: slice, used: tuple[UsedLinks, ...]
 ) -> Pieces:
     """Rows, one axon each, with the kernels of their cores."""
     family = meter.wiring.family(
@@ -146,7 +147,7 @@ def _with_families(
     )
     one: IntArray = np.ones(family.size, np.int64)
     heard = Heard(np.arange(family.size), family, one)
-    return replace(pieces, heard=heard, kernels=kernels)
+    return replace(pieces, heard=heard, used=used)
 
 
 def _portions(tables: AnyTables) -> Iterator[tuple[int, int]]:

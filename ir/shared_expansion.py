@@ -46,11 +46,14 @@ class Kernels:
     Attributes:
         pixels, outputs: elements of an input channel and of an output channel.
         taps: weights of a kernel, zeros included.
+        path: the convolutions and pools that it is made of, by name.  Senders whose spikes are
+            added up before them share their kernels.
     """
 
     pixels: int
     outputs: int
     taps: int
+    path: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +158,7 @@ class _Chain:
 
     conv: Conv
     shape: Shape
+    path: tuple[str, ...]
 
     @property
     def output(self) -> Shape:
@@ -174,7 +178,7 @@ def _kernels(term: Term, shape: Shape) -> Kernels | None:
         return Kernels(size_of(shape[1:]), size_of(shape[1:]), 1)
     if isinstance(term, _Chain):
         taps = size_of(term.conv.kernel)
-        return Kernels(size_of(term.shape[1:]), size_of(term.output[1:]), taps)
+        return Kernels(size_of(term.shape[1:]), size_of(term.output[1:]), taps, term.path)
     return None
 
 
@@ -221,11 +225,11 @@ def _applied(node: IntegerNode, position: int, shapes: list[Shape], inner: Term)
     conv = _convolution(node, shape)
     if conv is not None:
         if inner is None:
-            return _Chain(conv, shape)
+            return _Chain(conv, shape, (node.name,))
         if isinstance(inner, _Chain) and inner.output == shape:
             both = composed(inner.conv, inner.shape, conv)
             if both is not None:
-                return _Chain(both, inner.shape)
+                return _Chain(both, inner.shape, (*inner.path, node.name))
     operator = operator_matrix(node, position, shapes)
     if operator is None or inner is None:
         return operator if inner is None else inner

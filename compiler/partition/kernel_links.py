@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.compiler.partition.shared_fanin import SharedFanin
-from snnc.ir.arrays import IntArray, sorted_unique
+from snnc.ir.arrays import IntArray
 from snnc.ir.jit import lean_kernel
 from snnc.ir.row_shapes import pointers
 from snnc.ir.rows import shared_rows
@@ -30,30 +30,32 @@ class KernelLinks:
     """The links of one population.
 
     Attributes:
-        possible: [connections] bool: stored as kernels if that is cheaper.
-        taps: [connections] weights of a kernel.
-        heard_ptr, heard_connection, heard_axons: axons of every group, by connection.
+        size: neurons.
         outputs: neurons of an output channel.
+        possible: [connections] bool: stored as kernels if that is cheaper.
+        taps: [connections] weights of a kernel; 0 where that is not possible.
+        operator: [connections] equal for those that share their kernels.
+        heard_ptr, heard_connection, heard_axons: axons of every group, by connection.
         set_of: [groups] set.
+        least: [groups] fewest axons of one of its input channels.
         set_ptr, member: what sets consist of: ``channel_first[connection] + input channel``.
         channel_first: [connections + 1]; what is no convolution has one channel.
-        least: [groups] fewest axons of one of its input channels.
-        size: neurons.
     """
 
     fanin: SharedFanin
+    size: int
+    outputs: int
     possible: BoolArray
     taps: IntArray
+    operator: IntArray
     heard_ptr: IntArray
     heard_connection: IntArray
     heard_axons: IntArray
-    outputs: int
     set_of: IntArray
+    least: IntArray
     set_ptr: IntArray
     member: IntArray
     channel_first: IntArray
-    least: IntArray
-    size: int
 
     @staticmethod
     def of(fanin: SharedFanin, size: int) -> KernelLinks:
@@ -64,49 +66,55 @@ class KernelLinks:
         outputs = max(layouts)[1] if layouts else size
         possible = np.array([k is not None and k.outputs == outputs for k in kernels], bool)
         taps = np.array([0 if k is None else k.taps for k in kernels], np.int64) * possible
-        lengths = np.array([c.axons for c in fanin.connections], np.int64)
-        connection = np.repeat(np.arange(lengths.size), lengths)
-        groups = fanin.groups
-        owner = np.repeat(np.arange(groups.size.size), groups.size)
-        mine = connection[groups.axon]
-        begin = np.flatnonzero(_changes(owner * lengths.size + mine))
-        times = np.diff(np.append(begin, owner.size))
-        heard_ptr = pointers(np.bincount(owner[begin], minlength=groups.size.size))
         elements = np.array([c.elements for c in fanin.connections], np.int64)
         # What is no convolution counts as one input channel.
         pixels = np.where(possible, [1 if k is None else k.pixels for k in kernels], elements)
-        first = np.array([c.first for c in fanin.connections], np.int64)
         channel_first = pointers(elements // pixels)
+        connection = np.repeat(np.arange(possible.size), [c.axons for c in fanin.connections])
+        groups = fanin.groups
+        owner = np.repeat(np.arange(groups.size.size), groups.size)
+        mine = connection[groups.axon]
+        begin = np.flatnonzero(_changes(owner * possible.size + mine))
+        first = np.array([c.first for c in fanin.connections], np.int64)
         code = channel_first[mine] + (fanin.source[groups.axon] - first[mine]) // pixels[mine]
         kept = np.flatnonzero(_changes(code) | _changes(owner))
         ptr = pointers(np.bincount(owner[kept], minlength=groups.size.size))
-        set_of, set_ptr, member = _sets(ptr, code[kept])
         each = np.diff(np.append(kept, code.size))
-        least = np.minimum.reduceat(each, ptr[:-1]) if each.size else each
+        set_of, set_ptr, member = _sets(ptr, code[kept])
         return KernelLinks(
-            fanin, possible, taps, heard_ptr, mine[begin], times, outputs, set_of, set_ptr, member,
-            channel_first, least, size,
-        )  # fmt: skip
+            fanin=fanin,
+            size=size,
+            outputs=outputs,
+            possible=possible,
+            taps=taps,
+            operator=_operators(fanin, possible),
+            heard_ptr=pointers(np.bincount(owner[begin], minlength=groups.size.size)),
+            heard_connection=mine[begin],
+            heard_axons=np.diff(np.append(begin, owner.size)),
+            set_of=set_of,
+            least=np.minimum.reduceat(each, ptr[:-1]) if each.size else each,
+            set_ptr=set_ptr,
+            member=member,
+            channel_first=channel_first,
+        )
+
+    @cached_property
+    def member_connection(self) -> IntArray:
+        """[members] connection."""
+        return np.searchsorted(self.channel_first, self.member, side="right") - 1
+
+    @cached_property
+    def member_code(self) -> IntArray:
+        """[members] equal for input channels that share kernels: those of one operator."""
+        connection = self.member_connection
+        return self.channel_first[self.operator[connection]] + (
+            self.member - self.channel_first[connection]
+        )
 
     @property
     def channels(self) -> int:
         """Output channels."""
         return -(-self.size // self.outputs)
-
-    @cached_property
-    def sizes(self) -> IntArray:
-        """[sets, connections] input channels."""
-        sets, connections = self.set_ptr.size - 1, self.channel_first.size - 1
-        owner = np.repeat(np.arange(sets), np.diff(self.set_ptr))
-        mine = self._connection(self.member)
-        count = np.bincount(owner * connections + mine, minlength=sets * connections)
-        return count.reshape(sets, connections)
-
-    @cached_property
-    def disjoint(self) -> bool:
-        """Whether every input channel is in one set only, as unless weights were pruned."""
-        real = self.member[self.possible[self._connection(self.member)]]
-        return bool(np.unique(real).size == real.size)
 
     @cached_property
     def table(self) -> tuple[IntArray, IntArray]:
@@ -127,7 +135,7 @@ class KernelLinks:
 
     @cached_property
     def synapses(self) -> tuple[IntArray, IntArray, IntArray]:
-        """(connection, synapses of a kernel, how many such kernels); of some kernels, too few.
+        """(operator, synapses of a kernel, how many such kernels); of some kernels, too few.
 
         Too few where pixels of one channel reach the same neurons, some of them more of them.
         """
@@ -137,27 +145,19 @@ class KernelLinks:
             groups.support, groups.first, groups.offset_ptr, groups.offset, self.set_of,
             self.outputs, self.channels, number, self.least, total,
         )  # fmt: skip
-        pair, entry = self._pairs(np.arange(place.size))
-        kernel, number = np.unique(pair, return_inverse=True)
-        count = np.bincount(number.reshape(-1), weights=total[entry], minlength=kernel.size)
-        mine = self._connection(kernel // self.channels)
+        times = np.diff(self.set_ptr)[place // self.channels]
+        link = np.repeat(np.arange(place.size), times)
+        inner = np.arange(link.size) - np.repeat(np.cumsum(times) - times, times)
+        at = self.set_ptr[place[link] // self.channels] + inner
+        kernel = self.member_code[at] * self.channels + place[link] % self.channels
+        kernel, number = np.unique(kernel, return_inverse=True)
+        count = np.bincount(number.reshape(-1), weights=total[link], minlength=kernel.size)
+        mine = np.searchsorted(self.channel_first, kernel // self.channels, side="right") - 1
         kept = self.possible[mine]
         most = int(count.max(initial=0)) + 1
-        kinds, times = np.unique(mine[kept] * most + count[kept].astype(np.int64), return_counts=True)
+        kinds = mine[kept] * most + count[kept].astype(np.int64)
+        kinds, times = np.unique(kinds, return_counts=True)
         return kinds // most, kinds % most, times
-
-    def _pairs(self, link: IntArray) -> tuple[IntArray, IntArray]:
-        """(member * channels + channel, position of the link) of all kernels of some links."""
-        _, place = self.table
-        kind = place[link] // self.channels
-        times = np.diff(self.set_ptr)[kind]
-        entry = np.repeat(np.arange(link.size), times)
-        inner = np.arange(entry.size) - np.repeat(np.cumsum(times) - times, times)
-        source = self.member[self.set_ptr[kind[entry]] + inner]
-        return source * self.channels + place[link[entry]] % self.channels, entry
-
-    def _connection(self, member: IntArray) -> IntArray:
-        return np.searchsorted(self.channel_first, member, side="right") - 1
 
     def used(self, label: IntArray, clusters: int) -> tuple[IntArray, IntArray]:
         """(cluster, link) of all links that clusters need, by cluster.
@@ -176,25 +176,39 @@ class KernelLinks:
         cluster, link = (np.concatenate(column) for column in zip(*parts, strict=True))
         return cluster, link
 
-    def kernels(self, cluster: IntArray, link: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-        """(cluster, connection, kernels) of links that clusters need, none twice."""
-        connections = self.channel_first.size - 1
-        _, place = self.table
-        kind = place[link] // self.channels
-        if self.disjoint:
-            count = self.sizes[kind]
-            clusters = int(cluster.max(initial=-1)) + 1
-            total = np.stack(
-                [np.bincount(cluster, weights=c, minlength=clusters) for c in count.T], axis=1
-            )
-            at, connection = np.nonzero(total)
-            return at, connection, total[at, connection].astype(np.int64)
-        pair, entry = self._pairs(link)
-        width = int(self.channel_first[-1]) * self.channels
-        found = sorted_unique(cluster[entry] * width + pair)
-        connection = self._connection(found % width // self.channels)
-        key, times = np.unique(found // width * connections + connection, return_counts=True)
-        return key // connections, key % connections, times
+    def kernels(
+        self, cluster: IntArray, link: IntArray, clusters: int, wanted: BoolArray | None = None
+    ) -> IntArray:
+        """[clusters, connections] kernels that clusters need for links.
+
+        Args:
+            cluster, link: by cluster.
+            wanted: [clusters, connections] count these only, and shared kernels once, in the
+                column of their operator; None: all, for every connection of its own.
+        """
+        connections = self.possible.size
+        total = np.zeros((clusters, connections), np.int64)
+        everything = wanted is None
+        _count(
+            cluster, self.table[1][link], self.channels, self.set_ptr,
+            self.member if everything else self.member_code, self.member_connection,
+            np.arange(connections) if everything else self.operator,
+            np.ones((clusters, connections), bool) if wanted is None else wanted,
+            np.full(int(self.channel_first[-1]) * self.channels, -1, np.int32), total,
+        )  # fmt: skip
+        return total
+
+
+def _operators(fanin: SharedFanin, possible: BoolArray) -> IntArray:
+    """[connections] the first one with the same kernels."""
+    known: dict[object, int] = {}
+    result = np.arange(possible.size)
+    for k, (connection, kernels) in enumerate(
+        zip(fanin.connections, (c.kernels for c in fanin.connections), strict=True)
+    ):
+        if possible[k] and kernels is not None:
+            result[k] = known.setdefault((kernels, connection.negative), k)
+    return result
 
 
 def _sets(ptr: IntArray, code: IntArray) -> tuple[IntArray, IntArray, IntArray]:
@@ -242,3 +256,25 @@ def _add_up(
         for k in range(offset_ptr[support[group]], offset_ptr[support[group] + 1]):
             neuron = first[group] + offset[k]
             total[number[base + neuron // outputs]] += times[group]
+
+
+@lean_kernel
+def _count(
+    cluster: IntArray, place: IntArray, channels: int, set_ptr: IntArray, code: IntArray,
+    connection: IntArray, column: IntArray, wanted: BoolArray, stamp: IntArray, total: IntArray,
+) -> None:  # fmt: skip
+    """Count different (code, output channel) per cluster, by column of the member's connection.
+
+    Args:
+        cluster, place: [links used] the latter in the table of sets and channels.
+        code, connection: [members].
+        stamp: [codes * channels], at first -1.
+    """
+    for k in range(cluster.size):
+        c, channel = cluster[k], place[k] % channels
+        kind = place[k] // channels
+        for m in range(set_ptr[kind], set_ptr[kind + 1]):
+            at = code[m] * channels + channel
+            if wanted[c, connection[m]] and stamp[at] != c:
+                stamp[at] = c
+                total[c, column[connection[m]]] += 1

@@ -1,22 +1,24 @@
 """Convolutions stored as kernels: what a core stores once, however many axons use it.
 
-A *kernel* is what one input channel adds to one output channel.  A core that stores kernels holds
-one for every pair of channels with a synapse on the core, whole: rows that end at the border of
-the image or of the core's tile are cut by the core's address generator, not in its memory.
-Projections that are one convolution can be stored so (``ir.shared_expansion.Kernels``).
+A *kernel* is what one input channel adds to one output channel of a population through one
+convolution (or a chain that is one).  A core that stores kernels holds one for every pair of
+channels with a synapse on the core, whole: rows that end at the border of the image or of the
+core's tile are cut by the core's address generator, not in its memory.  Senders that are added up
+before the convolution share its kernels.
 
 The axons from one sender with one delay (and sign) are a *family*.  On a core all axons of a
 family are stored the same way: as kernels where every projection that they are of is a convolution
-and the kernels, with what a kernel's axons cost, take less than the rows.  Families share nothing,
-so deciding one by one is the least memory that any choice of families has.  Finer choices could
-only store single channels of a convolution as rows; channels meet the same pixels with as many
-taps, so that pays for all of them or for none, unless weights were pruned.
+and all its kernels, with what a kernel's axons cost, take less than the rows.  Each family is
+decided as if it shared kernels with no other.  Without sharing, this is the least memory that any
+choice of families has; a family may stay in rows that only pays together with another one.  Finer
+choices could only store single channels of a convolution as rows; channels meet the same pixels
+with as many taps, so that pays for all of them or for none, unless weights were pruned.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +28,7 @@ from snnc.backends.targets.capacity import delay_bits, index_bits, kernel_cost
 from snnc.backends.targets.expression import evaluate
 from snnc.compiler.partition.kernel_links import KernelLinks
 from snnc.compiler.partition.shared_fanin import SharedFanin
-from snnc.compiler.partition.tally import Heard, KernelSums, Pieces
+from snnc.compiler.partition.tally import Heard, Pieces, UsedLinks, cut
 from snnc.compiler.partition.wiring import Wiring
 from snnc.ir.arrays import IntArray
 
@@ -48,13 +50,13 @@ def with_kernels(
     links = meter.links(population)
     if links is None:
         return list(pieces)
-    heard = _heard(meter.wiring, population, links, pieces[0])
-    cluster, link = links.used(label, clusters)
-    sums = kernel_sums(meter.wiring, population, links, cluster, link)
-    return [replace(p, heard=heard, kernels=sums, used=(cluster, link)) for p in pieces]
+    family = families(meter.wiring, population)
+    heard = _heard(family, links, pieces[0])
+    used = (UsedLinks(links, family, *links.used(label, clusters)),)
+    return [replace(p, heard=heard, used=used) for p in pieces]
 
 
-def _heard(wiring: Wiring, population: int, links: KernelLinks, pieces: Pieces) -> Heard:
+def _heard(family: IntArray, links: KernelLinks, pieces: Pieces) -> Heard:
     """The axons of every piece by family."""
     first, end = links.heard_ptr[pieces.axon], links.heard_ptr[pieces.axon + 1]
     times = end - first
@@ -63,8 +65,7 @@ def _heard(wiring: Wiring, population: int, links: KernelLinks, pieces: Pieces) 
     else:
         piece = np.repeat(np.arange(pieces.axon.size), times)
         where = first[piece] + np.arange(piece.size) - np.repeat(np.cumsum(times) - times, times)
-    family = families(wiring, population)[links.heard_connection[where]]
-    return Heard(piece, family, links.heard_axons[where])
+    return Heard(piece, family[links.heard_connection[where]], links.heard_axons[where])
 
 
 def families(wiring: Wiring, population: int) -> IntArray:
@@ -78,74 +79,77 @@ def families(wiring: Wiring, population: int) -> IntArray:
     return wiring.family(first, negative, delay)
 
 
-def kernel_sums(
-    wiring: Wiring, population: int, links: KernelLinks, cluster: IntArray, link: IntArray
-) -> KernelSums:
-    """Kernels by cluster and connection, of links that clusters use; none twice."""
-    cluster, connection, count = links.kernels(cluster, link)
-    family = families(wiring, population)[connection]
-    return KernelSums(cluster, family, links.taps[connection], count)
-
-
 def kernels_together(
     meter: Meter, clusters: Sequence[tuple[int, int, Pieces]]
 ) -> Pieces | None:
-    """The families of one core that holds some clusters, a piece each, with the core's kernels.
+    """The families of one core that holds some clusters, a piece each, with the core's links.
 
     Args:
         clusters: population, number, and pieces of all clusters of its tiling.
     """
-    links: dict[int, list[IntArray]] = {}
+    links: dict[int, list[UsedLinks]] = {}
     parts = []
     for population, number, pieces in clusters:
-        if pieces.heard is None or pieces.used is None:
-            continue
-        cluster, link = pieces.used
-        here = slice(*np.searchsorted(cluster, [number, number + 1]))
-        links.setdefault(population, []).append(link[here])
-        cluster, family, synapses = pieces.by_family
-        here = slice(*np.searchsorted(cluster, [number, number + 1]))
-        parts.append((family[here], synapses[here]))
+        if pieces.heard is not None:
+            (used,) = pieces.used
+            links.setdefault(population, []).append(used.between(number, number + 1))
+            cluster, family, synapses = pieces.by_family
+            here = slice(*np.searchsorted(cluster, [number, number + 1]))
+            parts.append((family[here], synapses[here]))
     if not parts:
         return None
     family, synapses = (np.concatenate(column) for column in zip(*parts, strict=True))
-    sums = []
-    for population, some in links.items():
-        found, link = meter.links(population), np.unique(np.concatenate(some))
-        assert found is not None
-        here_too: IntArray = np.zeros(link.size, np.int64)
-        sums.append(kernel_sums(meter.wiring, population, found, here_too, link))
     none: IntArray = np.zeros(family.size, np.int64)
     heard = Heard(np.arange(family.size), family, none + 1)
-    return Pieces(none, none, synapses, synapses, none, heard=heard, kernels=joined(sums))
+    used_by_all = tuple(_union(some) for some in links.values())
+    return Pieces(none, none, synapses, synapses, none, heard=heard, used=used_by_all)
+
+
+def _union(parts: list[UsedLinks]) -> UsedLinks:
+    """What clusters of one population need on one core."""
+    link = np.unique(np.concatenate([part.link for part in parts]))
+    return UsedLinks(parts[0].links, parts[0].family, np.zeros_like(link), link)
 
 
 def heard_by_axon(meter: Meter, axons: Pieces, families: Pieces) -> Pieces:
-    """The rows of a core, one piece per axon key, with the core's kernels."""
-    wiring = meter.wiring
-    family = wiring.family(*wiring.axon_of(axons.axon))
+    """The rows of a core, one piece per axon key, with the core's links."""
+    family = meter.wiring.family(*meter.wiring.axon_of(axons.axon))
     heard = Heard(np.arange(family.size), family, np.ones(family.size, np.int64))
-    return replace(axons, heard=heard, kernels=families.kernels)
+    return replace(axons, heard=heard, used=families.used)
 
 
-def sums_of_cores(meter: Meter, core: IntArray, cores: int) -> KernelSums:
-    """The kernels of whole cores, given the core of every neuron."""
-    parts = []
+def links_of_cores(meter: Meter, core: IntArray, cores: int) -> tuple[UsedLinks, ...]:
+    """What whole cores need, given the core of every neuron."""
+    result = []
     for population in range(len(meter.wiring.populations)):
         links = meter.links(population)
-        if links is None:
-            continue
+        if links is not None:
+            label = core[meter.first[population] : meter.first[population + 1]]
+            family = families(meter.wiring, population)
+            result.append(UsedLinks(links, family, *links.used(label, cores)))
+    return tuple(result)
+
+
+def counts_of_cores(meter: Meter, core: IntArray, cores: int) -> dict[str, IntArray]:
+    """[cores] ``KERNEL_COUNTS`` of a partition, where no resource is paid per axon.
+
+    Args:
+        core: [neurons].
+    """
+    columns: list[tuple[IntArray, ...]] = [(np.zeros(0, np.int64),) * 3]
+    for population, fanin in enumerate(meter.wiring.fanin):
         label = core[meter.first[population] : meter.first[population + 1]]
-        parts.append(kernel_sums(meter.wiring, population, links, *links.used(label, cores)))
-    return joined(parts)
-
-
-def joined(parts: Sequence[KernelSums]) -> KernelSums:
-    """The sums of several populations."""
-    none: IntArray = np.zeros(0, np.int64)
-    parts = [*parts, KernelSums(none, none, none, none)]
-    columns = zip(*((p.cluster, p.family, p.taps, p.count) for p in parts), strict=True)
-    return KernelSums(*(np.concatenate(column) for column in columns))
+        order = np.arange(label.size)[None]
+        (pieces,) = with_kernels(meter, population, label, cores, cut(fanin, label, cores, order))
+        if pieces.heard is not None:
+            columns.append(pieces.by_family)
+    cluster, family, count = (np.concatenate(parts) for parts in zip(*columns, strict=True))
+    heard = Heard(np.arange(family.size), family, np.ones(family.size, np.int64))
+    used = links_of_cores(meter, core, cores)
+    pieces = Pieces(cluster, family, count, count, cluster, heard=heard, used=used)
+    counts: dict[str, IntArray] = {"n_neurons": np.bincount(core, minlength=cores)}
+    store(meter, counts, pieces, None)
+    return counts
 
 
 def store(
@@ -160,55 +164,78 @@ def store(
     Returns:
         [entries of ``pieces.heard``] whether these axons are stored as kernels.
     """
-    heard, kernels = pieces.heard, pieces.kernels
+    heard = pieces.heard
     assert heard is not None
-    assert kernels is not None
     clusters = counts["n_neurons"].size
     number = np.full(meter.wiring.families, -1, np.int64)
     present = np.flatnonzero(np.bincount(heard.family, minlength=number.size))
     number[present] = np.arange(present.size)
-    size = clusters * present.size
-    key = pieces.cluster[heard.piece].astype(np.int64) * present.size + number[heard.family]
-    axons = _summed(key, heard.axons, size)
-    synapses = _summed(key, heard.axons * pieces.count[heard.piece], size)
-    rows = synapses if cost is None else _summed(key, heard.axons * cost[heard.piece], size)
-    ours = number[kernels.family] >= 0
-    cluster, taps, count = kernels.cluster[ours], kernels.taps[ours], kernels.count[ours]
-    place = cluster.astype(np.int64) * present.size + number[kernels.family[ours]]
-    stored = _summed(place, count, size)
-    weights = _summed(place, count * taps, size)
-    barred = np.bincount(place[taps == 0], minlength=size) > 0
-    whole = weights
-    wall = next((wall for wall in meter.limits.walls if wall.per_axon), None)
-    if wall is not None:
-        resource = meter.limits.target.core.resources[wall.name]
-        each = kernel_cost(resource, taps, counts["weight_bits"][cluster])
-        whole = _summed(place, count * each, size)
-        whole += axons * _axon_cost(meter, wall, counts, present % meter.wiring.delays)
-    wanted: BoolArray = (stored > 0) & (axons > 0) & ~barred & (whole < rows)
     table = (clusters, present.size)
-    counts["n_kernels"] = (stored * wanted).reshape(table).sum(axis=1)
-    counts["n_kernel_weights"] = (weights * wanted).reshape(table).sum(axis=1)
-    counts["n_row_synapses"] = (synapses * ~wanted).reshape(table).sum(axis=1)
+    key = pieces.cluster[heard.piece].astype(np.int64) * present.size + number[heard.family]
+    axons = _summed(key, heard.axons, table)
+    synapses = _summed(key, heard.axons * pieces.count[heard.piece], table)
+    rows = synapses if cost is None else _summed(key, heard.axons * cost[heard.piece], table)
+    wall = next((wall for wall in meter.limits.walls if wall.per_axon), None)
+    price = _Price(meter, wall, counts)
+    alone = np.zeros(table, np.int64) if wall is None else axons * price.axons(present)
+    barred = np.zeros(table, bool)
+    for used in pieces.used:
+        every = used.links.kernels(used.cluster, used.link, clusters)
+        each = every * price.kernels(used.links.taps)
+        for connection, column in enumerate(number[used.family]):
+            if column >= 0:
+                alone[:, column] += each[:, connection]
+                barred[:, column] |= (every[:, connection] > 0) & ~used.links.possible[connection]
+    wanted: BoolArray = (axons > 0) & ~barred & (alone < rows)
+    total = np.zeros((3, clusters), np.int64)
+    for used in pieces.used:
+        mine = wanted[:, number[used.family]] & (number[used.family] >= 0)
+        kernels = used.links.kernels(used.cluster, used.link, clusters, mine)
+        weights = kernels * used.links.taps
+        total += [kernels.sum(axis=1), weights.sum(axis=1),
+                  (kernels * price.kernels(used.links.taps)).sum(axis=1)]  # fmt: skip
+    counts["n_kernels"], counts["n_kernel_weights"], stored = total
+    counts["n_row_synapses"] = (synapses * ~wanted).sum(axis=1)
     if wall is not None:
-        counts[wall.name] = np.where(wanted, whole, rows).reshape(table).sum(axis=1)
-    return wanted[key]
+        by_axon = np.where(wanted, axons * price.axons(present), rows)
+        counts[wall.name] = stored + by_axon.sum(axis=1)
+    return wanted.reshape(-1)[key]
 
 
-def _axon_cost(
-    meter: Meter, wall: Limit, counts: dict[str, IntArray], delay: IntArray
-) -> IntArray:
-    """[clusters * families] what one axon of a kernel costs."""
-    clusters, shape = counts["n_neurons"].size, (counts["n_neurons"].size * delay.size,)
-    index = index_bits(meter.limits.target, counts["n_neurons"])
-    variables = {
-        "weight_bits": np.repeat(counts["weight_bits"], delay.size),
-        "index_bits": np.repeat(index, delay.size),
-        "delay_bits": np.tile(delay_bits(delay), clusters),
-    }
-    cost = evaluate(wall.per_axon["kernel"], variables)
-    return np.broadcast_to(np.asarray(cost, np.int64), shape)
+class _Price:
+    """What kernels and their axons cost of the resource that is paid per axon.
+
+    Without such a resource a kernel costs its weights, and an axon nothing.
+    """
+
+    def __init__(self, meter: Meter, wall: Limit | None, counts: dict[str, IntArray]) -> None:
+        self._meter, self._wall, self._counts = meter, wall, counts
+
+    def kernels(self, taps: IntArray) -> IntArray:
+        """[clusters or 1, kinds] cost of a kernel of so many taps."""
+        if self._wall is None:
+            return taps[None]
+        resource = self._meter.limits.target.core.resources[self._wall.name]
+        bits = self._counts["weight_bits"]
+        cost = kernel_cost(resource, np.tile(taps, bits.size), np.repeat(bits, taps.size))
+        return cost.reshape(bits.size, taps.size)
+
+    def axons(self, family: IntArray) -> IntArray:
+        """[clusters, families] cost of an axon that is stored as kernels."""
+        assert self._wall is not None
+        bits, neurons = self._counts["weight_bits"], self._counts["n_neurons"]
+        index = index_bits(self._meter.limits.target, neurons)
+        variables = {
+            "weight_bits": np.repeat(bits, family.size),
+            "index_bits": np.repeat(index, family.size),
+            "delay_bits": np.tile(delay_bits(family % self._meter.wiring.delays), bits.size),
+        }
+        cost = evaluate(self._wall.per_axon["kernel"], variables)
+        whole = np.broadcast_to(np.asarray(cost, np.int64), (bits.size * family.size,))
+        return whole.reshape(bits.size, family.size)
 
 
-def _summed(key: IntArray, value: IntArray, size: int) -> IntArray:
-    return np.bincount(key, weights=value, minlength=size).astype(np.int64)
+def _summed(key: IntArray, value: IntArray, table: tuple[int, int]) -> IntArray:
+    """[clusters, families] sum of values."""
+    flat = np.bincount(key, weights=value, minlength=table[0] * table[1])
+    return flat.astype(np.int64).reshape(table)

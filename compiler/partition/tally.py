@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from snnc.compiler.partition.kernel_links import KernelLinks
 from snnc.compiler.partition.shared_fanin import SharedFanin, cut_groups
 from snnc.compiler.partition.wiring import AnyFanin
 from snnc.ir.arrays import IntArray, sorted_unique
@@ -29,22 +30,23 @@ class Heard:
 
 
 @dataclass(frozen=True, eq=False)
-class KernelSums:
-    """Kernels of clusters, [entries] each: ``count`` of so many taps of a family of axons.
+class UsedLinks:
+    """Which kernels clusters need for the neurons of one population.
 
-    No taps: a connection that is no convolution, so that its family has no kernels there.
+    Attributes:
+        family: [connections of the population] ``Wiring.family``.
+        cluster, link: [entries] by cluster.
     """
 
-    cluster: IntArray
+    links: KernelLinks
     family: IntArray
-    taps: IntArray
-    count: IntArray
+    cluster: IntArray
+    link: IntArray
 
-    def between(self, begin: int, end: int) -> KernelSums:
+    def between(self, begin: int, end: int) -> UsedLinks:
         """Those of some clusters, numbered from the first of them."""
-        mine = (self.cluster >= begin) & (self.cluster < end)
-        cluster = self.cluster[mine] - begin
-        return KernelSums(cluster, self.family[mine], self.taps[mine], self.count[mine])
+        mine = slice(*np.searchsorted(self.cluster, [begin, end]))
+        return UsedLinks(self.links, self.family, self.cluster[mine] - begin, self.link[mine])
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +60,8 @@ class Pieces:
         span: [pieces] neuron slots from the first to the last of them.
         first: [pieces] first slot.
         times: [pieces] axons that a piece stands for; None: one each.
-        heard, kernels: what ``partition.kernels`` needs where cores may store kernels.
-        used: (cluster, link of ``kernel_links``), by cluster; of pieces of one population.
+        heard, used: what ``partition.kernels`` needs where cores may store kernels; the latter
+            by population.
     """
 
     cluster: IntArray
@@ -69,8 +71,7 @@ class Pieces:
     first: IntArray
     times: IntArray | None = None
     heard: Heard | None = None
-    kernels: KernelSums | None = None
-    used: tuple[IntArray, IntArray] | None = None
+    used: tuple[UsedLinks, ...] = ()
 
     @cached_property
     def by_family(self) -> tuple[IntArray, IntArray, IntArray]:

@@ -18,7 +18,7 @@ from snnc.compiler.verify.report import Findings
 from snnc.compiler.verify.subject import Subject, wide
 from snnc.compiler.verify.timing import least_delay, physical_delay
 from snnc.ir.arrays import IntArray, Shape, size_of
-from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.integer_network import IntegerNetwork, IntegerNode
 from snnc.ir.jit import lean_kernel
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Add, Barrier, Delay, Index, Input, Linear, Pool
@@ -45,6 +45,7 @@ class Way:
         shape: of the result, before any reshaping.
         windows: per axis; none where every element stays where it is.
         spaces: extents of what the first convolution reads.
+        path: names of the convolutions and pools.
     """
 
     inputs: int
@@ -52,6 +53,7 @@ class Way:
     shape: Shape
     windows: tuple[Window, ...] = ()
     spaces: Shape = ()
+    path: tuple[str, ...] = ()
 
     @property
     def taps(self) -> int:
@@ -84,7 +86,7 @@ def ways(network: IntegerNetwork, name: str, known: dict[str, Ways]) -> Ways:
     return result
 
 
-def _behind(way: Way | None, node: object, shape: Shape, operands: int) -> Way | None:
+def _behind(way: Way | None, node: IntegerNode, shape: Shape, operands: int) -> Way | None:
     """The way through one more node, of which this operand has a shape."""
     if isinstance(node, Add | Delay | Barrier):
         return way
@@ -104,14 +106,15 @@ def _behind(way: Way | None, node: object, shape: Shape, operands: int) -> Way |
         )
     )
     if not way.windows:
-        return Way(size_of(shape[1:]), size_of(out[1:]), out, mine, shape[1:])
+        return Way(size_of(shape[1:]), size_of(out[1:]), out, mine, shape[1:], (node.name,))
     if way.shape != shape:
         return None
     both = [_one_window(*of) for of in zip(way.windows, mine, way.spaces, shape[1:], strict=True)]
     if None in both:
         return None
     windows = tuple(window for window in both if window is not None)
-    return Way(way.inputs, size_of(out[1:]), out, windows, way.spaces)
+    path = (*way.path, node.name)
+    return Way(way.inputs, size_of(out[1:]), out, windows, way.spaces, path)
 
 
 def _one_window(first: Window, then: Window, space: int, between: int) -> Window | None:
@@ -133,13 +136,14 @@ def _one_window(first: Window, then: Window, space: int, between: int) -> Window
 
 @dataclass(frozen=True, eq=False)
 class Convolutions:
-    """The projections of a network that are convolutions, in a list.
+    """The convolutions that lead to populations, in a list; from all senders added up before.
 
     Attributes:
         table: [senders * delays, populations] number in the list, or -1; by extra delay.
         delays: one more than the largest extra delay of any axon.
         inputs, outputs, taps: as those of ``Way``.
-        cell: [projections + 1] where the output channels of each begin.
+        cell: [convolutions + 1] where the pairs of an input and an output channel of each begin.
+        channels: [convolutions] output channels.
     """
 
     table: IntArray
@@ -147,6 +151,7 @@ class Convolutions:
     inputs: IntArray
     outputs: IntArray
     taps: IntArray
+    channels: IntArray
     cell: IntArray
 
     @staticmethod
@@ -158,20 +163,23 @@ class Convolutions:
         delays = int(subject.deployment.cores.axon_delay.max(initial=0)) + 1
         table = np.full((len(senders) * delays, len(populations)), -1, np.int32)
         known: dict[str, Ways] = {}
-        found: list[tuple[int, int, int]] = []
-        channels = []
+        number: dict[object, int] = {}
+        found: list[tuple[int, int, int, int, int]] = []
         for link in links:
             extra = physical_delay(subject, link) - least_delay(subject, link)
             begin = network.node[link.population].inputs[0]
             way = ways(network, begin, known)[link.source, link.delay]
-            if way is not None and 0 <= extra < delays:
-                row = senders[link.source] * delays + extra
-                table[row, populations[link.population]] = len(found)
-                found.append((way.inputs, way.outputs, way.taps))
-                channels.append(-(-sources.size[link.population] // way.outputs))
-        columns = np.array(found, np.int64).reshape(-1, 3).T.copy()
-        cell = np.concatenate([[0], np.cumsum(channels, dtype=np.int64)])
-        return Convolutions(table, delays, *columns, cell)
+            if way is None or not 0 <= extra < delays:
+                continue
+            key = link.population, way.path, way.inputs, way.outputs, way.taps
+            row = senders[link.source] * delays + extra
+            table[row, populations[link.population]] = number.setdefault(key, len(number))
+            if len(number) > len(found):
+                pairs = -(-sources.size[link.source] // way.inputs)
+                out = -(-sources.size[link.population] // way.outputs)
+                found.append((way.inputs, way.outputs, way.taps, out, pairs * out))
+        *columns, cells = np.array(found, np.int64).reshape(-1, 5).T.copy()
+        return Convolutions(table, delays, *columns, np.concatenate([[0], np.cumsum(cells)]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,8 +187,8 @@ class StoredKernels:
     """What cores store as kernels.
 
     Attributes:
-        kernels: [cores, 2 * projections] how many, those of positive (or all) pulses first.
-        taps: [2 * projections] weights of each.
+        kernels: [cores, 2 * convolutions] how many, those of positive (or all) pulses first.
+        taps: [2 * convolutions] weights of each.
         row_synapses: [cores] of rows that are stored as such.
     """
 
@@ -206,16 +214,15 @@ def stored_kernels(subject: Subject, links: Sequence[Link], findings: Findings) 
     place = {node.name: k for k, node in enumerate(subject.populations)}
     population = np.array([place.get(name, -1) for name in sources.first], np.int32)
     stored = cores.axon_encoding == subject.deployment.target.core.encodings.index("kernel")
-    projections = convolutions.taps.size
-    kernels = np.zeros((cores.count, 2 * projections), np.int64)
+    kernels = np.zeros((cores.count, 2 * convolutions.taps.size), np.int64)
     bad = np.zeros(stored.size, np.uint8)
     _count(
         wide(cores.axon_ptr), cores.axon_source, cores.axon_delay, cores.axon_sign, stored,
         rows.shape, rows.shift, rows.shape_ptr, rows.offset, subject.neuron_first,
         cores.neuron_source, np.repeat(np.arange(size.size, dtype=np.int32), size),
         np.cumsum(size) - size, population, convolutions.table, convolutions.delays,
-        convolutions.inputs, convolutions.outputs, convolutions.cell,
-        np.full(2 * int(convolutions.cell[-1]), -1, np.int64), sources.total, kernels, bad,
+        convolutions.inputs, convolutions.outputs, convolutions.channels, convolutions.cell,
+        np.full(2 * int(convolutions.cell[-1]), -1, np.int32), kernels, bad,
     )  # fmt: skip
     findings.count("kernels", int(stored.sum()))
     for axon in np.flatnonzero(bad)[:50].tolist():
@@ -235,17 +242,17 @@ def _count(
     stored: IntArray, shape: IntArray, shift: IntArray, shape_ptr: IntArray, offset: IntArray,
     neuron_first: IntArray, neuron_source: IntArray, sender_of: IntArray, begin: IntArray,
     population: IntArray, table: IntArray, delays: int, inputs: IntArray, outputs: IntArray,
-    cell: IntArray, stamp: IntArray, total: int, kernels: IntArray, bad: IntArray,
+    channels: IntArray, cell: IntArray, stamp: IntArray, kernels: IntArray, bad: IntArray,
 ) -> None:  # fmt: skip
-    """Count the kernels of every core; axons of a core rise, so those of a channel are together.
+    """Count the kernels of every core.
 
     Args:
         stored: [axons] bool.
         sender_of: [sources]; begin, population: [senders] first source, number or -1.
-        stamp: [2 * output channels of all projections] core and input channel that came last; -1.
+        stamp: [2 * pairs of channels] core that needed the kernel last; at first -1.
         kernels, bad: to be filled.
     """
-    projections = outputs.size
+    most = outputs.size
     for core in range(axon_ptr.size - 1):
         for axon in range(axon_ptr[core], axon_ptr[core + 1]):
             if not stored[axon]:
@@ -258,13 +265,13 @@ def _count(
             for k in range(shape_ptr[shape[axon]], shape_ptr[shape[axon] + 1]):
                 target = neuron_source[first + offset[k]]
                 owner = sender_of[target]
-                projection = table[row, population[owner]]
-                if projection < 0:
+                which = table[row, population[owner]]
+                if which < 0:
                     bad[axon] = 1
                     continue
-                now = core * total + (source - begin[sender]) // inputs[projection]
-                channel = (target - begin[owner]) // outputs[projection]
-                at = half * cell[projections] + cell[projection] + channel
-                if stamp[at] != now:
-                    stamp[at] = now
-                    kernels[core, half * projections + projection] += 1
+                into = (source - begin[sender]) // inputs[which]
+                out = (target - begin[owner]) // outputs[which]
+                at = half * cell[most] + cell[which] + into * channels[which] + out
+                if stamp[at] != core:
+                    stamp[at] = core
+                    kernels[core, half * most + which] += 1
