@@ -142,9 +142,8 @@ def _with_families(
     pieces: Pieces, tables: AnyTables, meter: Meter, axons: slice, used: tuple[UsedLinks, ...]
 ) -> Pieces:
     """Rows, one axon each, with the kernels of their cores."""
-    family = meter.wiring.family(
-        tables.axon_source[axons], tables.axon_sign[axons] < 0, tables.axon_delay[axons]
-    )
+    negative: IntArray = np.asarray(tables.axon_sign[axons] < 0, np.int64)
+    family = meter.wiring.family(tables.axon_source[axons], negative, tables.axon_delay[axons])
     one: IntArray = np.ones(family.size, np.int64)
     heard = Heard(np.arange(family.size), family, one)
     return replace(pieces, heard=heard, used=used)

@@ -104,13 +104,14 @@ def _expression_problems(data: dict[str, Any]) -> Iterator[str]:
             yield from _check(f"layers.resources.{name}.use", memory.get("use"), LAYER_NAMES)
     core = data.get("core")
     resources = core.get("resources") if isinstance(core, dict) else None
+    counted = core_names(core.get("encodings")) if isinstance(core, dict) else CORE_NAMES
     for name, resource in resources.items() if isinstance(resources, dict) else ():
         if not isinstance(resource, dict):
             continue
         path = f"core.resources.{name}"
         per_axon = resource.get("use_per_axon")
         for key in ("use", "lower_bound"):
-            yield from _check(f"{path}.{key}", resource.get(key), core_names(core))
+            yield from _check(f"{path}.{key}", resource.get(key), counted)
         for key, text in per_axon.items() if isinstance(per_axon, dict) else ():
             allowed = KERNEL_AXON_NAMES if key == "kernel" else AXON_NAMES
             yield from _check(f"{path}.use_per_axon.{key}", text, allowed)
@@ -119,9 +120,8 @@ def _expression_problems(data: dict[str, Any]) -> Iterator[str]:
             yield f"{path}: give either use or use_per_axon, not both"
 
 
-def core_names(core: dict[str, Any]) -> frozenset[str]:
-    """What the formulas of a core may count, given its part of a target document."""
-    encodings = core.get("encodings")
+def core_names(encodings: Any) -> frozenset[str]:
+    """What the formulas of a core with these encodings may count."""
     kernels = isinstance(encodings, list | tuple) and "kernel" in encodings
     return CORE_NAMES | set(KERNEL_COUNTS) if kernels else CORE_NAMES
 

@@ -113,7 +113,7 @@ def _quantities(target: Target) -> Iterator[str]:
 
 
 def _expressions(target: Target) -> Iterator[str]:
-    counted = core_names({"encodings": target.core.encodings})
+    counted = core_names(target.core.encodings)
     for name, resource in target.core.resources.items():
         texts = {"use": resource.use, "lower_bound": resource.lower_bound}
         for key, text in texts.items():

@@ -174,8 +174,9 @@ def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     result = dict(base)
     for key, value in changes.items():
         before = result.get(key)
-        both = isinstance(before, dict) and isinstance(value, dict)
-        result[key] = _merged(before, value) if both else value
+        if isinstance(before, dict) and isinstance(value, dict):
+            value = _merged(before, value)
+        result[key] = value
     return result
 
 

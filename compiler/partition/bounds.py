@@ -13,9 +13,7 @@ from snnc.compiler.partition.meter import Meter
 from snnc.ir.arrays import IntArray
 from snnc.ir.target import KERNEL_COUNTS
 
-ADDITIVE = frozenset(
-    {"n_neurons", "n_compartments", "n_synapses", "state_bytes", *KERNEL_COUNTS}
-)
+ADDITIVE = frozenset({"n_neurons", "n_compartments", "n_synapses", "state_bytes", *KERNEL_COUNTS})
 
 
 def core_bound(meter: Meter, populations: range) -> tuple[int, str]:

@@ -23,7 +23,9 @@ def least_counts(meter: Meter, wall: Limit, population: int) -> dict[str, int]:
     """
     links = meter.links(population)
     if links is None:
-        return dict(zip(KERNEL_COUNTS, (0, 0, meter.wiring.fanin[population].synapses), strict=True))
+        return dict(
+            zip(KERNEL_COUNTS, (0, 0, meter.wiring.fanin[population].synapses), strict=True)
+        )
     connection, synapses, times = links.synapses
     taps = links.taps[connection]
     zero = np.zeros_like(times)

@@ -79,9 +79,7 @@ def families(wiring: Wiring, population: int) -> IntArray:
     return wiring.family(first, negative, delay)
 
 
-def kernels_together(
-    meter: Meter, clusters: Sequence[tuple[int, int, Pieces]]
-) -> Pieces | None:
+def kernels_together(meter: Meter, clusters: Sequence[tuple[int, int, Pieces]]) -> Pieces | None:
     """The families of one core that holds some clusters, a piece each, with the core's links.
 
     Args:
@@ -199,7 +197,8 @@ def store(
     if wall is not None:
         by_axon = np.where(wanted, axons * price.axons(present), rows)
         counts[wall.name] = stored + by_axon.sum(axis=1)
-    return wanted.reshape(-1)[key]
+    result: BoolArray = wanted.reshape(-1)[key]
+    return result
 
 
 class _Price:

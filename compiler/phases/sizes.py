@@ -157,8 +157,8 @@ def _need(meter: Meter, number: int) -> Need:
         if wall.per_axon:
             used = least_memory(meter, wall, number)
         elif wall.expression is not None and wall.names <= {*totals, *KERNEL_COUNTS}:
-            kernels = wall.names & set(KERNEL_COUNTS) and least_counts(meter, wall, number)
-            stored = {name: np.array([value]) for name, value in dict(kernels).items()}
-            used = float(meter.limits.use(wall, counts | stored)[0])
+            stored = least_counts(meter, wall, number) if wall.names & set(KERNEL_COUNTS) else {}
+            kernels = {name: np.array([value]) for name, value in stored.items()}
+            used = float(meter.limits.use(wall, counts | kernels)[0])
         cores = max(cores, used / max(1, wall.capacity))
     return Need(cores, math.ceil(least_words(meter, number) * meter.bits[number] / 8))

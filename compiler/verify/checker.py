@@ -6,8 +6,8 @@ from snnc.compiler.verify.capacities import check_capacity, check_delay, check_w
 from snnc.compiler.verify.deadlock import check_deadlock
 from snnc.compiler.verify.fanout import Fanout
 from snnc.compiler.verify.function import check_function, compare
-from snnc.compiler.verify.keys import check_keys
 from snnc.compiler.verify.kernels import stored_kernels
+from snnc.compiler.verify.keys import check_keys
 from snnc.compiler.verify.layers import check_layers
 from snnc.compiler.verify.nets import check_delivery, check_routes
 from snnc.compiler.verify.neurons import check_neurons

@@ -178,8 +178,9 @@ class Convolutions:
                 pairs = -(-sources.size[link.source] // way.inputs)
                 out = -(-sources.size[link.population] // way.outputs)
                 found.append((way.inputs, way.outputs, way.taps, out, pairs * out))
-        *columns, cells = np.array(found, np.int64).reshape(-1, 5).T.copy()
-        return Convolutions(table, delays, *columns, np.concatenate([[0], np.cumsum(cells)]))
+        inputs, outputs, taps, channels, cells = np.array(found, np.int64).reshape(-1, 5).T.copy()
+        cell = np.concatenate([[0], np.cumsum(cells)])
+        return Convolutions(table, delays, inputs, outputs, taps, channels, cell)
 
 
 @dataclass(frozen=True, eq=False)

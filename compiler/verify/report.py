@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Rule = Literal[
-    "structure", "placement", "location", "pins", "kernels", "capacity", "profiles", "weights", "delay",
-    "neuron", "wires", "schedule", "function", "routes", "delivery", "keys", "deadlock", "layers",
+    "structure", "placement", "location", "pins", "kernels", "capacity", "profiles", "weights",
+    "delay", "neuron", "wires", "schedule", "function", "routes", "delivery", "keys", "deadlock", "layers",
     "phases",
 ]  # fmt: skip
 RULES: dict[Rule, str] = {

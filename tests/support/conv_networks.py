@@ -17,8 +17,8 @@ from snnc.ir.weights import Conv
 class ConvDraw:
     """Draws one network; weights are small, so that chains of operators keep to 8 bits."""
 
-    def __init__(self, rng: np.random.Generator, extent: int = 7) -> None:
-        self.rng, self.extent = rng, extent
+    def __init__(self, rng: np.random.Generator, extent: int = 7, shift: int = 0) -> None:
+        self.rng, self.extent, self.shift = rng, extent, shift
         self.pruned = rng.random() < 0.4
         self.nodes: list[Any] = []
         self.shape: dict[str, Shape] = {}
@@ -60,8 +60,12 @@ class ConvDraw:
         y = self.conv(x, f"c{k}", same=small or rng.random() < 0.4)
         if self.shape[y] == self.shape[x] and rng.random() < 0.6:
             y = self.add(Add(f"a{k}", (x, y)), self.shape[y])
-        threshold = int(rng.integers(3, 20))
-        return self.add(nets.fire(f"n{k}", y, self.shape[y], threshold), self.shape[y])
+        return self.fire(f"n{k}", y, int(rng.integers(3, 20)))
+
+    def fire(self, name: str, x: str, threshold: int) -> str:
+        """Neurons that fire above the threshold."""
+        above = (threshold << self.shift) + 1
+        return self.add(nets.fire(name, x, self.shape[x], above), self.shape[x])
 
     def network(self, layers: int) -> IntegerNetwork:
         """So many layers of convolutions and perhaps a dense one."""
@@ -74,10 +78,13 @@ class ConvDraw:
             flat = (size_of(self.shape[x]),)
             x = self.add(Index("flat", (x,), flat), flat)
             x = self.add(Linear("d", (x,), nets.dense(rng, 5, flat[0], 0.9)), (5,))
-            x = self.add(nets.fire("last", x, (5,), 40), (5,))
-        return IntegerNetwork("convolutions", (*self.nodes, Output("out", (x,))))
+            x = self.fire("last", x, 5)
+        network = IntegerNetwork("convolutions", (*self.nodes, Output("out", (x,))))
+        return nets.with_input_shift(network, self.shift)
 
 
-def random_convolutions(rng: np.random.Generator, layers: int = 3) -> IntegerNetwork:
-    """A network of one to so many layers."""
-    return ConvDraw(rng).network(int(rng.integers(1, layers + 1)))
+def random_convolutions(
+    rng: np.random.Generator, layers: int = 3, shift: int = 0
+) -> IntegerNetwork:
+    """A network of one to so many layers, with weights of ``1 << shift``."""
+    return ConvDraw(rng, shift=shift).network(int(rng.integers(1, layers + 1)))

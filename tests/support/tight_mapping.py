@@ -19,8 +19,13 @@ from snnc.compiler.objective import TERMS, Objective
 from snnc.compiler.pins import parse_pins
 from snnc.compiler.retime import retime
 from snnc.compiler.verify import verify
+from snnc.compiler.verify.fanout import Fanout
+from snnc.compiler.verify.kernels import stored_kernels
+from snnc.compiler.verify.report import Findings
+from snnc.compiler.verify.subject import Subject
 from snnc.compiler.wire import wire_codes
 from snnc.ir.arrays import size_of
+from snnc.ir.deployment import Deployment
 from snnc.ir.errors import CapacityError, OptionError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.neuron import Neuron
@@ -223,6 +228,20 @@ def check_case(seed: int, steps: int = 4, *, kernels: bool = False) -> str:
     data = random_inputs(network, seed, 1, steps)
     expected = reference.run(network, data)
     assert not any(expected.mismatches(cycle.run(deployed, data).result).values()), seed
-    number = target.core.encodings.index("kernel") if kernels else -1
-    stored = ", with kernels" if (deployed.cores.axon_encoding == number).any() else ""
+    stored = ", with kernels" if kernels and counted_kernels(deployed) else ""
     return f"mapped, checked, exact{split}{stored}"
+
+
+def counted_kernels(deployed: Deployment) -> int:
+    """The kernels of all cores, of which checker and report know the same number and weights.
+
+    Raises:
+        AssertionError: they do not, or the bound on the cores is above what was found.
+    """
+    report = deployed.report.get("map", deployed.report)
+    assert report["partition"]["cores_lower_bound"] <= report["partition"]["cores"]
+    links = Fanout(deployed.network).links
+    counts = stored_kernels(Subject(deployed), links, Findings()).counts
+    for name in ("kernels", "kernel_weights"):
+        assert counts[f"n_{name}"].sum() == report["synapse_storage"][name]
+    return int(counts["n_kernels"].sum())
