@@ -26,7 +26,8 @@ mapping for the machine, but closer to what papers count.
 Of Loihi 2 no memory layout is public.  Our description counts the bits of the weights alone, 6
 bytes of state per neuron and no axons: lower bounds.  But we expand convolutions, and
 Intel's compiler stores kernels (81 synapses on a core of PilotNet's first convolution).  So the two
-numbers for PilotNet are of different machines.  Loihi 1's limits are those of public tools.
+numbers for PilotNet are of different machines.  ``loihi2-conv`` stores kernels too, in a layout that
+is assumed.  Loihi 1's limits are those of public tools.
 
     python benchmarks/real_networks.py [--targets loihi1,loihi2] [--size 32] [--width 0.125]
     python benchmarks/real_networks.py --targets loihi2 --size 224 --width 1 --classes 1000 \\
@@ -319,14 +320,15 @@ def main() -> None:
 
 
 def pilotnet(arguments: argparse.Namespace) -> None:
-    """On Loihi 2, beside Intel's compiler, with and without the cores of the input layer."""
+    """On Loihi 2 (with kernels if asked for), beside Intel's compiler, with and without the cores of the input layer."""
     base = shared_data()
     if base is None or not base.joinpath(*PILOTNET).exists():
         print(f"\nPilotNet left out: no {'/'.join(PILOTNET)} in the shared data (SNNC_SHARED_DATA)")
         return
-    heading("loihi2, PilotNet")
+    target = "loihi2-conv" if "loihi2-conv" in arguments.targets.split(",") else "loihi2"
+    heading(f"{target}, PilotNet")
     for layer, cores in VENDOR.items():
-        row = measured(f"pilotnet-{layer}", "loihi2", arguments)
+        row = measured(f"pilotnet-{layer}", target, arguments)
         part = "with its input layer" if layer == "values" else "behind its input layer"
         show(row | {"network": f"PilotNet {part}"})
         print(f"<!-- Intel's compiler: {cores} cores -->", flush=True)

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 Rule = Literal[
     "structure", "placement", "location", "pins", "kernels", "capacity", "profiles", "weights",
-    "delay", "neuron", "wires", "schedule", "function", "routes", "delivery", "keys", "deadlock", "layers",
-    "phases",
+    "delay", "neuron", "wires", "schedule", "function", "routes", "delivery", "keys", "deadlock",
+    "layers", "phases",
 ]  # fmt: skip
 RULES: dict[Rule, str] = {
     "structure": "every table has its shape and every index points inside",
