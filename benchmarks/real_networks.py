@@ -26,8 +26,8 @@ mapping for the machine, but closer to what papers count.
 Of Loihi 2 no memory layout is public.  Our description counts the bits of the weights alone, 6
 bytes of state per neuron and no axons: lower bounds.  But we expand convolutions, and
 Intel's compiler stores kernels (81 synapses on a core of PilotNet's first convolution).  So the two
-numbers for PilotNet are of different machines.  ``loihi2-conv`` stores kernels too, in a layout that
-is assumed.  Loihi 1's limits are those of public tools.
+numbers for PilotNet are of different machines.  ``loihi2-conv`` stores kernels too, in a layout
+that is assumed.  Loihi 1's limits are those of public tools.
 
     python benchmarks/real_networks.py [--targets loihi1,loihi2] [--size 32] [--width 0.125]
     python benchmarks/real_networks.py --targets loihi2 --size 224 --width 1 --classes 1000 \\
