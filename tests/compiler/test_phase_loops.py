@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.phase_check import check_equal
-from support.phase_networks import phase_network, tiny_machine
+from support.phase_networks import phase_network, tiny_machine, with_prices
 
 from snnc.compiler import phases
 from snnc.compiler.legalize import legalize
@@ -81,7 +81,8 @@ def recurrent(size: int = 40, delay: int = 1, seed: int = 0, **changes: Any) -> 
 
 @pytest.mark.parametrize("delay", [1, 2, 4])
 def test_a_loop_takes_turns_for_as_many_steps_as_its_shortest_delay(delay: int) -> None:
-    program = phased(recurrent(delay=delay), tiny_machine(2, neurons=12, axons=200, bits=16384))
+    target = with_prices(tiny_machine(2, neurons=12, axons=200, bits=16384))
+    program = phased(recurrent(delay=delay), target)
     (loop,) = program.loops
     assert loop.block == delay
     assert loop.last - loop.first >= 3
@@ -93,7 +94,14 @@ def test_a_loop_takes_turns_for_as_many_steps_as_its_shortest_delay(delay: int) 
     assert cost["reload_bytes"] == sum(images[loop.first : loop.last])
     assert program.report["cost"]["reload"]["bytes"] == sum(images)
     # 32 bits for each of 60 neurons, out of and into the machine between the turns
-    assert cost["state_bytes_per_sample"] == 2 * (cost["turns"] - 1) * 60 * 4
+    state = (cost["turns"] - 1) * 60 * 4
+    assert cost["state_bytes_per_sample"] == 2 * state
+    loading = cost["state_loading_per_sample"]
+    assert (loading["bytes"], loading["joules"]) == (state, pytest.approx(2e-12 * state))
+    total = program.report["cost"]
+    one, *_ = total["by_batch"]
+    moved = total["reload"]["bytes"] + total["buffer_traffic_bytes_per_sample"] + 2 * state
+    assert one["moved_bytes_per_sample"] == moved
 
 
 @pytest.mark.parametrize(
