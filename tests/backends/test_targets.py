@@ -275,7 +275,7 @@ def test_kernels_are_counted_only_where_cores_store_them(tmp_path: Path) -> None
     path = tmp_path / "mine.yaml"
     text = EXTENDED.replace('ev: assumed, src: ""}', 'ev: assumed, src: ""}\n      use: n_kernels')
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(TargetError, match="core.resources.neurons.use: unknown name n_kernels"):
+    with pytest.raises(TargetError, match="unknown name n_kernels"):
         load(path)
     path.write_text(text + "  encodings: [dense, kernel]\n", encoding="utf-8")
     assert load(path).core.resources["neurons"].use == "n_kernels"
