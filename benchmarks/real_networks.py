@@ -320,7 +320,10 @@ def main() -> None:
 
 
 def pilotnet(arguments: argparse.Namespace) -> None:
-    """On Loihi 2 (that with kernels, if asked for), beside Intel's compiler; with and without input."""
+    """On Loihi 2, beside Intel's compiler, with and without the cores of the input layer.
+
+    With kernels if that target is asked for.
+    """
     base = shared_data()
     if base is None or not base.joinpath(*PILOTNET).exists():
         print(f"\nPilotNet left out: no {'/'.join(PILOTNET)} in the shared data (SNNC_SHARED_DATA)")

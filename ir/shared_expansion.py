@@ -29,6 +29,7 @@ from snnc.ir.expand import (
 from snnc.ir.integer_network import IntegerNetwork, IntegerNode
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Add, Barrier, Delay, Index, Input, Linear, Pool
+from snnc.ir.picked_channels import conv_of_index
 from snnc.ir.row_shapes import conv_rows, narrow
 from snnc.ir.rows import Rows, shared_rows
 from snnc.ir.weights import Conv, Dense
@@ -222,7 +223,7 @@ def _applied(node: IntegerNode, position: int, shapes: list[Shape], inner: Term)
         return inner
     if isinstance(node, Index) and node.index is None and len(shapes) == 1:
         return inner
-    conv = _convolution(node, shape)
+    conv = _convolution(node, position, shapes)
     if conv is not None:
         if inner is None:
             return _Chain(conv, shape, (node.name,))
@@ -236,26 +237,30 @@ def _applied(node: IntegerNode, position: int, shapes: list[Shape], inner: Term)
     return operator @ (inner.matrix() if isinstance(inner, _Chain) else inner)
 
 
-def _convolution(node: IntegerNode, shape: Shape) -> Conv | None:
+def _convolution(node: IntegerNode, position: int, shapes: list[Shape]) -> Conv | None:
+    if isinstance(node, Index):
+        return conv_of_index(node, position, shapes)
     if isinstance(node, Linear) and isinstance(node.weights, Conv):
         return node.weights
     if isinstance(node, Pool) and node.op == "sum":
-        return conv_of_pool(node, shape[0])
+        return conv_of_pool(node, shapes[position][0])
     return None
 
 
 def composed(first: Conv, shape: Shape, then: Conv) -> Conv | None:
     """``then`` after ``first`` as one convolution, or None.
 
-    One of the two must treat channels alone, as a pool does; and what ``then`` pads with zeros
-    must be what ``first`` would have computed there, beyond its own padding.
+    One of the two must treat channels alone, as a pool does, or have a single tap; and what
+    ``then`` pads with zeros must be what ``first`` would have computed there, beyond its own
+    padding.
 
     Args:
         first, then: the operators.
         shape: of the input of ``first``.
     """
     alone = [c.groups == c.values.shape[0] == c.values.shape[1] * c.groups for c in (first, then)]
-    if not any(alone) or any(d != 1 for d in then.dilation):
+    mixed = not any(alone)
+    if (mixed and not _mixable(first, then)) or any(d != 1 for d in then.dilation):
         return None
     out = first.output_shape("chain", shape)
     padding = []
@@ -272,12 +277,48 @@ def composed(first: Conv, shape: Shape, then: Conv) -> Conv | None:
         last = (extent + after - 1) * step - mine[0] + reach
         # So much padding that ``then`` ends where it ended; ``read`` shows that it holds zeros.
         padding.append((mine[0] + before * step, max(0, last + 1 - shape[1 + axis])))
-    values = _composed_kernel(first, then, by_first=alone[1])
+    if mixed:
+        values = _mixed_kernel(first, then)
+    else:
+        values = _composed_kernel(first, then, by_first=alone[1])
     stride = tuple(a * b for a, b in zip(first.stride, then.stride, strict=True))
-    groups = first.groups if alone[1] else then.groups
+    groups = first.groups if alone[1] and not mixed else then.groups
     result = Conv(values, stride, tuple(padding), (1,) * len(stride), groups)
     wanted = then.output_shape("chain", out)
     return result if result.output_shape("chain", shape) == wanted else None
+
+
+def _mixable(first: Conv, then: Conv) -> bool:
+    """Whether channels of both may be multiplied out, exactly and without many sums of taps."""
+    if first.groups != 1 or then.groups != 1:
+        return False
+    if size_of(first.kernel) > 1 and size_of(then.kernel) > 1:
+        return False
+    largest = float(np.abs(first.values).max()) * float(np.abs(then.values).max())
+    return largest * first.values.shape[0] < 2**53
+
+
+def _mixed_kernel(first: Conv, then: Conv) -> IntArray:
+    """[out, in, *taps] of two convolutions of which one has a single tap.
+
+    In floating point, where products are fast; ``_mixable`` knows that they are exact.
+    """
+    out, into = then.values.shape[0], first.values.shape[1]
+    if size_of(then.kernel) == 1:
+        extent = tuple((k - 1) * d + 1 for k, d in zip(first.kernel, first.dilation, strict=True))
+        place = tuple(slice(None, None, d) for d in first.dilation)
+        left = then.values.reshape(out, -1).astype(np.float64)
+        product = left @ first.values.reshape(first.values.shape[0], -1).astype(np.float64)
+        taps = product.reshape(out, into, *first.kernel)
+    else:
+        extent = tuple((k - 1) * s + 1 for k, s in zip(then.kernel, first.stride, strict=True))
+        place = tuple(slice(None, None, s) for s in first.stride)
+        by_tap = np.moveaxis(then.values.reshape(out, then.values.shape[1], -1), 1, 2)
+        product = by_tap.astype(np.float64) @ first.values.reshape(-1, into).astype(np.float64)
+        taps = np.moveaxis(product, 2, 1).reshape(out, into, *then.kernel)
+    values = np.zeros((out, into, *extent), np.int64)
+    values[(slice(None), slice(None), *place)] = np.rint(taps).astype(np.int64)
+    return values
 
 
 def _composed_kernel(first: Conv, then: Conv, *, by_first: bool) -> IntArray:

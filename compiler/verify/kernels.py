@@ -77,21 +77,30 @@ def ways(network: IntegerNetwork, name: str, known: dict[str, Ways]) -> Ways:
     late = node.steps if isinstance(node, Delay) else 0
     late = 1 - node.steps if isinstance(node, Barrier) else late
     result: Ways = {}
-    for operand, shape in zip(node.inputs, shapes, strict=True):
+    for position, operand in enumerate(node.inputs):
         for (sender, delay), way in ways(network, operand, known).items():
             key = sender, delay + late
             # What comes on two ways is a sum of two operators.
-            result[key] = None if key in result else _behind(way, node, shape, len(shapes))
+            result[key] = None if key in result else _behind(way, node, position, shapes)
     known[name] = result
     return result
 
 
-def _behind(way: Way | None, node: IntegerNode, shape: Shape, operands: int) -> Way | None:
-    """The way through one more node, of which this operand has a shape."""
+def _behind(way: Way | None, node: IntegerNode, position: int, shapes: list[Shape]) -> Way | None:
+    """The way through one more node, from its operand at this position."""
+    shape = shapes[position]
     if isinstance(node, Add | Delay | Barrier):
         return way
     if isinstance(node, Index):
-        return way if node.index is None and operands == 1 else None
+        if node.index is None and len(shapes) == 1:
+            return way
+        before = sum(size_of(other) for other in shapes[:position])
+        steps = _steps(node, before, shape)
+        if way is None or steps is None:
+            return None
+        return _through(
+            way, node.name, tuple(Window(1, s, 1, 0, 0) for s in steps), shape, node.shape
+        )
     conv = node.weights if isinstance(node, Linear) else None
     if isinstance(node, Pool) and node.op == "sum":
         ones = np.ones((shape[0], 1, *node.kernel), np.int64)
@@ -105,15 +114,46 @@ def _behind(way: Way | None, node: IntegerNode, shape: Shape, operands: int) -> 
             conv.kernel, conv.stride, conv.dilation, conv.padding, strict=True
         )
     )
+    return _through(way, node.name, mine, shape, out)
+
+
+def _steps(node: Index, before: int, shape: Shape) -> Shape | None:
+    """Pixels from one to the next that a gather takes along each axis; None: it is no convolution.
+
+    It is one where every channel of the result is all of those pixels of one channel, or nothing.
+    """
+    out = node.shape
+    if len(out) != len(shape) or len(shape) < 2 or not size_of(out):
+        return None
+    asked = np.arange(size_of(out)) if node.index is None else node.index
+    asked = np.reshape(asked, out) - before
+    heard = (asked >= 0) & (asked < size_of(shape))
+    if not heard.any() or (heard != heard[(slice(None), *(slice(1),) * (len(out) - 1))]).any():
+        return None
+    channels = np.flatnonzero(heard.reshape(out[0], -1)[:, 0])
+    place = np.stack(np.unravel_index(asked[channels], shape))
+    steps = []
+    for axis in range(1, len(out)):
+        along = np.arange(out[axis]).reshape([-1 if a == axis else 1 for a in range(len(out))])
+        one = int(place[axis].max()) // max(out[axis] - 1, 1) if out[axis] > 1 else shape[axis]
+        if one < 1 or (place[axis] != along * one).any() or out[axis] != -(-shape[axis] // one):
+            return None
+        steps.append(one)
+    same = (place[0] == place[0][(slice(None), *(slice(1),) * (len(out) - 1))]).all()
+    return tuple(steps) if same else None
+
+
+def _through(way: Way, name: str, mine: tuple[Window, ...], shape: Shape, out: Shape) -> Way | None:
+    """The way through a node with these windows, from one shape to another."""
     if not way.windows:
-        return Way(size_of(shape[1:]), size_of(out[1:]), out, mine, shape[1:], (node.name,))
+        return Way(size_of(shape[1:]), size_of(out[1:]), out, mine, shape[1:], (name,))
     if way.shape != shape:
         return None
     both = [_one_window(*of) for of in zip(way.windows, mine, way.spaces, shape[1:], strict=True)]
     if None in both:
         return None
     windows = tuple(window for window in both if window is not None)
-    path = (*way.path, node.name)
+    path = (*way.path, name)
     return Way(way.inputs, size_of(out[1:]), out, windows, way.spaces, path)
 
 
