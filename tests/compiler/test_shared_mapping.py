@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from snnc.backends.targets import load
-from snnc.compiler import assemble_shared as module
+from snnc.compiler import axon_cuts as module
 from snnc.compiler.legalize import legalize
 from snnc.compiler.map import MapOptions, Mapping, map_network
 from snnc.compiler.options import CompileOptions
