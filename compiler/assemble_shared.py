@@ -20,10 +20,7 @@ from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import SharedCoreTables
 from snnc.ir.jit import lean_kernel
 from snnc.ir.row_shapes import index_type, narrow, pointers
-from snnc.ir.rows import Rows, shared_rows
-
-PORTION = 1 << 22
-"""Axons that are looked at at a time."""
+from snnc.ir.rows import AT_ONCE, Rows, shared_rows
 
 
 def assemble_shared(wiring: Wiring, division: Partition) -> SharedCoreTables:
@@ -112,7 +109,7 @@ class _Axons:
         order = np.argsort(key, kind="stable")
         key = key[order]
         source, negative, delay = wiring.axon_of(key)
-        rows = np.cumsum([0, *(c.length.size for c in cuts)])
+        rows = np.cumsum([0, *(c.rows.count for c in cuts)])
         return _Axons(
             key,
             of[order].astype(np.int32),
@@ -181,22 +178,23 @@ def _fill(
 
 def _finished(cuts: list[Cut], number: IntArray, shift: IntArray, others: IntArray) -> Rows:
     """The rows of all axons, equal ones with one shape; takes ``number`` and ``cuts`` over."""
-    length = np.concatenate([c.length for c in cuts])
-    offset = np.concatenate([c.offset for c in cuts])
-    weight = np.concatenate([c.weight for c in cuts])
+    base = np.cumsum([0, *(c.rows.shape_ptr.size - 1 for c in cuts)])
+    shape = np.concatenate([c.rows.shape + b for c, b in zip(cuts, base, strict=False)])
+    length = np.concatenate([np.diff(c.rows.shape_ptr) for c in cuts])
+    offset = np.concatenate([c.rows.offset for c in cuts])
+    weight = np.concatenate([c.rows.weight for c in cuts])
     cuts.clear()
     if len(others):
-        kinds = _joined(number, shift, others, length.size)
-        length, offset, weight = _with_joined(length, offset, weight, kinds)
+        kinds = _joined(number, shift, others, shape.size)
+        shape, length, offset, weight = _with_joined(shape, length, offset, weight, kinds)
+    portions = [slice(k, k + AT_ONCE) for k in range(0, number.size, AT_ONCE)]
     used = np.zeros(length.size, np.bool_)
-    portions = [slice(k, k + PORTION) for k in range(0, number.size, PORTION)]
     for part in portions:
-        used[number[part]] = True
-    rows = shared_rows(pointers(length), offset, weight)
-    del offset, weight
-    rows = _of_shapes(rows, used)
+        used[shape[number[part]]] = True
+    rows = _of_shapes(shared_rows(pointers(length), offset, weight), used)
+    shape = rows.shape[shape]
     for part in portions:
-        number[part] = rows.shape[number[part]]
+        number[part] = shape[number[part]]
     return Rows(number, shift, rows.shape_ptr, narrow(rows.offset), narrow(rows.weight))
 
 
@@ -210,8 +208,9 @@ def _of_shapes(rows: Rows, used: IntArray) -> Rows:
     entries = np.repeat(kept, length)
     shape = (np.cumsum(kept) - 1)[rows.shape].astype(np.int32)
     shape[~used] = 0
-    return Rows(shape, rows.shift, pointers(length[kept]), rows.offset[entries],
-                rows.weight[entries])  # fmt: skip
+    return Rows(
+        shape, rows.shift, pointers(length[kept]), rows.offset[entries], rows.weight[entries]
+    )
 
 
 def _joined(number: IntArray, shift: IntArray, others: IntArray, count: int) -> list[IntArray]:
@@ -249,20 +248,19 @@ def _distinct(rows: IntArray) -> tuple[IntArray, IntArray]:
 
 
 def _with_joined(
-    length: IntArray, offset: IntArray, weight: IntArray, kinds: list[IntArray]
-) -> tuple[IntArray, IntArray, IntArray]:
-    """The rows of several parts written behind the others."""
+    shape: IntArray, length: IntArray, offset: IntArray, weight: IntArray, kinds: list[IntArray]
+) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """The rows of several parts behind the others, each with a shape of its own."""
     part, first = np.concatenate([kind.reshape(-1, 2) for kind in kinds]).T
-    row = np.repeat(
-        np.arange(sum(len(kind) for kind in kinds)),
-        np.concatenate([np.full(len(kind), kind.shape[1]) for kind in kinds]),
-    )
+    parts = np.concatenate([np.full(len(kind), kind.shape[1]) for kind in kinds])
+    part, row = shape[part], np.repeat(np.arange(parts.size), parts)
     size = length[part]
     begin = pointers(size)
     k = np.repeat(pointers(length)[part] - begin[:-1], size) + np.arange(begin[-1])
     slot, owner = offset[k] + np.repeat(first, size), np.repeat(row, size)
     order = np.lexsort((slot, owner))
     return (
+        np.concatenate([shape, length.size + np.arange(parts.size)]),
         np.concatenate([length, np.bincount(owner)]),
         np.concatenate([offset, narrow(slot[order])]),
         np.concatenate([weight, weight[k[order]]]),

@@ -20,7 +20,7 @@ from snnc.ir.arrays import IntArray
 from snnc.ir.errors import CompilerBugError
 from snnc.ir.jit import lean_kernel
 from snnc.ir.row_shapes import narrow, pointers
-from snnc.ir.rows import shared_rows
+from snnc.ir.rows import Rows, shared_rows
 
 Codes = npt.NDArray[np.uint64]
 
@@ -35,8 +35,7 @@ class Cut:
         core: [pieces] core.
         number: [pieces] row of the group's first axon, from 0; those of the others follow it.
         first: [pieces] slot of a row's first entry.
-        length: [numbers] synapses of every row.
-        offset, weight: the entries of all rows, one row after the other, slots rising.
+        rows: the row of every number, from slot 0; those of equal shape share it.
     """
 
     fanin: SharedFanin
@@ -44,9 +43,7 @@ class Cut:
     core: IntArray
     number: IntArray
     first: IntArray
-    length: IntArray
-    offset: IntArray
-    weight: IntArray
+    rows: Rows
 
 
 def cut(fanin: SharedFanin, core: IntArray, slot: IntArray, cores: int) -> Cut:
@@ -70,7 +67,6 @@ def cut(fanin: SharedFanin, core: IntArray, slot: IntArray, cores: int) -> Cut:
     of_pattern, of_list = pair >> 32, pair & 0xFFFFFFFF
     times, size = np.diff(lists.shape_ptr)[of_list], np.diff(pattern_ptr)[of_pattern]
     begin = pointers(times)
-    length = np.repeat(size, times)
     offset = np.empty(int(times @ size), place.dtype)
     weight = np.empty(offset.size, fanin.rows.weight.dtype)
     _write_rows(
@@ -81,7 +77,8 @@ def cut(fanin: SharedFanin, core: IntArray, slot: IntArray, cores: int) -> Cut:
     where = np.repeat(np.arange(cores, dtype=np.int32), np.diff(ptr))
     return Cut(
         fanin, pointers(np.bincount(group, minlength=groups.support.size)), where[order],
-        begin[number.reshape(-1)[order]], first[order], length, offset, weight,
+        begin[number.reshape(-1)[order]], first[order],
+        shared_rows(pointers(np.repeat(size, times)), offset, weight),
     )  # fmt: skip
 
 

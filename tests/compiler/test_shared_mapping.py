@@ -162,7 +162,7 @@ def test_portions_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     target = load("toy-mesh")
     network = legalize(Draw(1, target).network(), target)
     _, plain = mapped(network, target, expand(network), 2)
-    monkeypatch.setattr("snnc.compiler.assemble_shared.PORTION", 50)
+    monkeypatch.setattr("snnc.compiler.assemble_shared.AT_ONCE", 50)
     monkeypatch.setattr("snnc.compiler.encode.PORTION", 70)
     monkeypatch.setattr("snnc.compiler.partition.tiling.PORTION", 60)
     _, shared = mapped(network, target, expand_shared(network), 2)
