@@ -11,11 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from snnc.compiler.axon_cuts import Cut, cut
 from snnc.compiler.partition import Partition
 from snnc.compiler.partition.shared_fanin import SharedFanin
 from snnc.compiler.partition.wiring import Wiring
+from snnc.compiler.reach import by_key
 from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import SharedCoreTables
 from snnc.ir.jit import lean_kernel
@@ -98,21 +100,18 @@ class _Axons:
 
     @staticmethod
     def of(wiring: Wiring, cuts: list[Cut]) -> _Axons:
-        groups = [c.fanin.groups for c in cuts]
-        base = np.cumsum([0, *(g.support.size for g in groups)])
-        of = np.concatenate([g.of + b for g, b in zip(groups, base, strict=False)])
         places = []
-        for g in groups:
-            places.append(np.empty(g.axon.size, np.int32))
-            places[-1][g.axon] = np.arange(g.axon.size) - np.repeat(g.ptr[:-1], g.size)
-        key = np.concatenate([wiring.axon_key(c.fanin) for c in cuts])
-        order = np.argsort(key, kind="stable")
-        key = key[order]
+        for groups in (c.fanin.groups for c in cuts):
+            places.append(np.empty(groups.axon.size, np.int32))
+            places[-1][groups.axon] = np.arange(groups.axon.size) - np.repeat(
+                groups.ptr[:-1], groups.size
+            )
+        key, order, group = by_key(wiring)
         source, negative, delay = wiring.axon_of(key)
         rows = np.cumsum([0, *(c.rows.count for c in cuts)])
         return _Axons(
             key,
-            of[order].astype(np.int32),
+            group,
             np.concatenate(places)[order],
             source.astype(index_type(wiring.sources.total)),
             delay.astype(np.int32),
@@ -198,7 +197,7 @@ def _finished(cuts: list[Cut], number: IntArray, shift: IntArray, others: IntArr
     return Rows(number, shift, rows.shape_ptr, narrow(rows.offset), narrow(rows.weight))
 
 
-def _of_shapes(rows: Rows, used: IntArray) -> Rows:
+def _of_shapes(rows: Rows, used: npt.NDArray[np.bool_]) -> Rows:
     """Without the shapes that only unused rows have."""
     kept = np.zeros(rows.shape_ptr.size - 1, np.bool_)
     kept[rows.shape[used]] = True
