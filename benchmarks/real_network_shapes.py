@@ -45,8 +45,7 @@ MOBILENET = (
 )  # fmt: skip
 BLOCKS, EXPANSION = 2, 4
 SHIFT = 6  # the one that every target offers
-NARROW = 0.125
-"""Share of the channels up to which sums of weights, shifted so far, fit 22-bit registers."""
+UNSHIFTED = 0  # sums of thousands of weights fit 22-bit registers only like this
 
 
 class Builder:
@@ -55,7 +54,6 @@ class Builder:
     def __init__(self, size: int, width: float, classes: int) -> None:
         self.size, self.width, self.classes = size, width, classes
         self.large = size >= IMAGENET
-        self.shift = SHIFT if width <= NARROW else 0
         self.rng = np.random.default_rng(0)
         self.nodes: list[Any] = []
         self.shape: dict[str, Shape] = {}
@@ -94,7 +92,7 @@ class Builder:
 
     def fire(self, x: str, threshold: int = 641) -> str:
         """Neurons behind weights."""
-        return self.spiking(x, threshold, self.shift)
+        return self.spiking(x, threshold, UNSHIFTED)
 
     def counting(self, x: str, threshold: int = 641) -> str:
         """Neurons behind sums of spikes."""
