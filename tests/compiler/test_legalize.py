@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from snnc.backends.targets import load
 from snnc.compiler.legalize import findings, legalize
 from snnc.compiler.quantize import QuantizeOptions, quantize
 from snnc.compiler.retime import retime
+from snnc.ir import shared_expansion
 from snnc.ir.errors import UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
@@ -253,6 +255,29 @@ def test_sums_beyond_the_register_they_are_added_up_in_are_refused() -> None:
         Output("out", ("n",)),
     )
     assert legalize(IntegerNetwork("net", nodes), narrow)
+
+
+def test_sums_of_shared_rows_are_those_of_written_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On two ways, once with each sign: the bound by nodes is above that by synapses."""
+    narrow = small_target(neuron={"accumulator_bits": 9})
+    kernel = np.arange(-4, 5).reshape(1, 1, 3, 3)
+
+    def refused_with(weight: int) -> str:
+        conv = Conv(weight * kernel, (1, 1), ((1, 1), (1, 1)), (1, 1))
+        nodes = (
+            Input("in", (1, 9, 9), BIN),
+            Linear("w", ("in",), conv),
+            Linear("v", ("in",), replace(conv, values=-12 * kernel)),
+            Add("sum", ("w", "v")),
+            Neuron("n", ("sum",), (1, 9, 9), np.array([3]), Reset("value")),
+            Output("out", ("n",)),
+        )
+        return str(refusal(IntegerNetwork("net", nodes), narrow).found)
+
+    written = refused_with(40)
+    monkeypatch.setattr(shared_expansion, "SHARED_FROM", 0)
+    assert "sums of" in written
+    assert refused_with(40) == written
 
 
 def test_values_wider_than_a_packet_are_refused() -> None:
