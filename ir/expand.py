@@ -101,9 +101,7 @@ def each_projection(
             yield as_projection(source, neuron, delay, rows)
 
 
-def as_projection(
-    source: str, neuron: Neuron, delay: int, rows: sparse.csr_array
-) -> Projection:
+def as_projection(source: str, neuron: Neuron, delay: int, rows: sparse.csr_array) -> Projection:
     """The projection of a matrix [sources, targets], which is used up."""
     rows.eliminate_zeros()
     return Projection(

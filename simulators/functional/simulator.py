@@ -13,10 +13,12 @@ import numpy as np
 
 from snnc.ir.arrays import IntArray, size_of
 from snnc.ir.errors import OptionError
-from snnc.ir.expand import each_projection, expand_outline
+from snnc.ir.expand import expand_outline
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.lower import executable
+from snnc.ir.shared_expansion import each_projection
 from snnc.simulators import neuron_kernel
+from snnc.simulators.functional import shared_layouts
 from snnc.simulators.functional.kernels import (
     EVENTS,
     STEP,
@@ -71,7 +73,8 @@ class Functional:
     def __init__(self, network: IntegerNetwork) -> None:
         whole = executable(network)
         self.network = network
-        self.program = build(expand_outline(whole), whole.lags, each_projection(whole))
+        projections = each_projection(whole, shared_layouts.SHARED_FROM)
+        self.program = build(expand_outline(whole), whole.lags, projections)
         self._plans: dict[int, Plan] = {}
 
     def run(

@@ -252,9 +252,7 @@ def test_a_sum_of_branches_is_not_written_out(monkeypatch: pytest.MonkeyPatch) -
 
 @settings(max_examples=40)
 @given(linear_networks(), st.sampled_from([0, 40]))
-def test_projections_one_by_one_are_those_of_the_expansion(
-    net: IntegerNetwork, least: int
-) -> None:
+def test_projections_one_by_one_are_those_of_the_expansion(net: IntegerNetwork, least: int) -> None:
     for ours, theirs in zip(each_projection(net, least), expand(net).projections, strict=True):
         if isinstance(ours, SharedProjection):
             assert max(least, 2 * ours.rows.offset.size) <= ours.synapses
