@@ -30,7 +30,7 @@ from snnc.simulators.functional.layouts import (
     runs,
     words,
 )
-from snnc.simulators.functional.shared_layouts import add_magnitudes, reordered, shared_runs
+from snnc.simulators.functional.shared_layouts import reordered, shared_runs
 from snnc.simulators.neuron_kernel import Int32, Int64
 
 # Columns of ``sources``.  UNIT: every emitted value is 1.  DEPTH: steps of spikes kept, a power of
@@ -142,7 +142,7 @@ def build(
         factor = float(magnitudes[p.source])
         ends = order.get(p.source), order[p.population]
         if isinstance(p, SharedProjection):
-            add_magnitudes(bounds[p.population], p.rows, factor)
+            p.rows.add(np.abs(p.rows.weight.astype(np.float64)) * factor, bounds[p.population])
             layout, row = store.shared(p, ends[0], shapes[p.population])
         else:
             _add_magnitudes(bounds[p.population], p.target, p.weight, factor)

@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from snnc.ir.arrays import IntArray, RealArray, Shape, size_of
+from snnc.ir.arrays import IntArray, Shape, size_of
 from snnc.ir.expand import Projection
-from snnc.ir.jit import lean_kernel as kernel
 from snnc.ir.rows import Rows
 from snnc.ir.shared_expansion import SharedProjection
 from snnc.simulators.functional.layouts import (
@@ -116,19 +115,3 @@ def shared_runs(table: SharedTable) -> RunTable | None:
         return None
     base = table.base + found.base[table.shape]
     return replace(found, base=base.astype(np.int32), shape=shape)
-
-
-def add_magnitudes(total: RealArray, rows: Rows, factor: float) -> None:
-    """Add to ``total`` [targets] the most that rows bring when every source sends ``factor``."""
-    weight = np.abs(rows.weight.astype(np.float64)) * factor
-    _add(total, rows.shape, rows.shift, rows.shape_ptr, rows.offset, weight)
-
-
-@kernel
-def _add(
-    total: RealArray, shape: IntArray, shift: IntArray, shape_ptr: IntArray, offset: IntArray,
-    weight: RealArray,
-) -> None:  # fmt: skip
-    for row in range(shape.size):
-        for k in range(shape_ptr[shape[row]], shape_ptr[shape[row] + 1]):
-            total[np.uint32(shift[row] + offset[k])] += weight[k]

@@ -178,6 +178,14 @@ def test_rows_of_several_parts_follow_each_other() -> None:
     assert joined([rows, rows]).synapses == 12
 
 
+def test_values_of_rows_are_added_up_by_target() -> None:
+    rows = conv_rows(Conv(kernel(3, 2, 3, 3), (2, 1), PADDED, (1, 1)), (2, 9, 7))
+    _, target, weight = rows.plain()
+    total = np.zeros(3 * 5 * 7)
+    rows.add(np.abs(rows.weight) * 0.5, total)
+    np.testing.assert_array_equal(total, np.bincount(target, np.abs(weight) * 0.5))
+
+
 def test_only_large_networks_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     conv = Conv(kernel(3, 2, 3, 3), (1, 1), PADDED, (1, 1))
     net = network(Linear("last", ("in",), conv), out=(3, 8, 8))
