@@ -7,7 +7,7 @@ layer, is written out first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
@@ -15,11 +15,14 @@ from typing import TypeAlias
 import numpy as np
 from scipy import sparse
 
-from snnc.ir.arrays import IntArray, Shape, size_of
+from snnc.ir.arrays import Shape, size_of
+from snnc.ir.compositions import composed, identity, summed
 from snnc.ir.expand import (
     Expansion,
     Projection,
     TermWalk,
+    as_projection,
+    by_source,
     conv_of_pool,
     expand,
     expand_outline,
@@ -72,6 +75,7 @@ class SharedExpansion:
 
 
 AnyExpansion = Expansion | SharedExpansion
+AnyProjection = Projection | SharedProjection
 
 
 def expand_large(network: IntegerNetwork) -> AnyExpansion:
@@ -121,6 +125,41 @@ def expand_shared(network: IntegerNetwork) -> SharedExpansion:
     return SharedExpansion(outline.inputs, outline.populations, tuple(made), outline.readout)
 
 
+def each_projection(network: IntegerNetwork, least: int) -> Iterator[AnyProjection]:
+    """The projections one at a time, population by population; raises as ``expand``.
+
+    Convolutions of at least so many synapses have shared rows, if that halves what is stored; all
+    others are written out.
+    """
+    terms_of = _walk(network)
+    for neuron in network.populations:
+        terms = terms_of(neuron.inputs[0])
+        for source, delay in sorted(terms):
+            term = terms.pop((source, delay))
+            if not isinstance(term, _Chain):
+                matrix = _matrix(term, size_of(network.shapes[source]))
+                yield as_projection(source, neuron, delay, by_source(matrix))
+                continue
+            rows = conv_rows(term.conv, term.shape)
+            shared = SharedProjection(source, neuron.name, delay, rows, neuron.size)
+            few = shared.synapses < max(least, 2 * rows.offset.size)
+            yield shared.plain() if few else shared
+
+
+def fan_in(network: IntegerNetwork, populations: Iterable[str]) -> dict[str, int]:
+    """Synapses of every one of these populations, by name; raises as ``expand``."""
+    terms_of, result = _walk(network), {}
+    for name in populations:
+        result[name] = 0
+        for (source, _), term in terms_of(network.node[name].inputs[0]).items():
+            if isinstance(term, _Chain):
+                result[name] += conv_rows(term.conv, term.shape).synapses
+            else:
+                rows = by_source(_matrix(term, size_of(network.shapes[source])))
+                result[name] += int(np.count_nonzero(rows.data))
+    return result
+
+
 @dataclass(frozen=True, eq=False)
 class _Chain:
     """A convolution, as a term: what it convolves has ``shape``."""
@@ -146,12 +185,9 @@ def _rows(term: Term, size: int) -> Rows:
     if term is None:
         row_ptr = np.arange(size + 1, dtype=np.int64)
         return shared_rows(row_ptr, row_ptr[:-1], np.ones(size, np.int8))
-    by_source = sparse.csr_array(term.T)
-    by_source.sum_duplicates()
-    by_source.eliminate_zeros()
-    by_source.sort_indices()
-    ptr: IntArray = by_source.indptr.astype(np.int64)
-    return shared_rows(ptr, by_source.indices, narrow(by_source.data))
+    rows = by_source(term)
+    rows.eliminate_zeros()
+    return shared_rows(rows.indptr.astype(np.int64), rows.indices, narrow(rows.data))
 
 
 def _walk(network: IntegerNetwork) -> TermWalk[_Chain | sparse.csr_array]:
@@ -161,10 +197,27 @@ def _walk(network: IntegerNetwork) -> TermWalk[_Chain | sparse.csr_array]:
         return partial(_applied, node, position, shapes)
 
     def added(left: Term, right: Term, source: str) -> Term:
+        both = _summed(left, right)
+        if both is not None:
+            return both
         size = size_of(network.shapes[source])
         return _matrix(left, size) + _matrix(right, size)
 
     return TermWalk(network, operator, added)
+
+
+def _summed(left: Term, right: Term) -> _Chain | None:
+    """Two terms of one source as one chain, if they are chains, or one is and the other nothing."""
+    if left is None:
+        left, right = right, left
+    if not isinstance(left, _Chain):
+        return None
+    if right is None and left.output == left.shape:
+        right = _Chain(identity(left.shape), left.shape)
+    if not isinstance(right, _Chain) or (left.shape, left.output) != (right.shape, right.output):
+        return None
+    both = summed(left.conv, right.conv, left.shape)
+    return None if both is None else _Chain(both, left.shape)
 
 
 def _matrix(term: Term, size: int) -> sparse.csr_array:
@@ -200,73 +253,3 @@ def _convolution(node: IntegerNode, shape: Shape) -> Conv | None:
     if isinstance(node, Pool) and node.op == "sum":
         return conv_of_pool(node, shape[0])
     return None
-
-
-def composed(first: Conv, shape: Shape, then: Conv) -> Conv | None:
-    """``then`` after ``first`` as one convolution, or None.
-
-    One of the two must treat channels alone, as a pool does; and what ``then`` pads with zeros
-    must be what ``first`` would have computed there, beyond its own padding.
-
-    Args:
-        first, then: the operators.
-        shape: of the input of ``first``.
-    """
-    alone = [c.groups == c.values.shape[0] == c.values.shape[1] * c.groups for c in (first, then)]
-    if not any(alone) or any(d != 1 for d in then.dilation):
-        return None
-    out = first.output_shape("chain", shape)
-    padding = []
-    for axis, extent in enumerate(out[1:]):
-        before, after = then.padding[axis]
-        step, mine = first.stride[axis], first.padding[axis]
-        beyond = np.concatenate([np.arange(-before, 0), np.arange(extent, extent + after)])
-        read = np.add.outer(
-            beyond * step - mine[0], np.arange(first.kernel[axis]) * first.dilation[axis]
-        )
-        if ((read >= 0) & (read < shape[1 + axis])).any():
-            return None
-        reach = (first.kernel[axis] - 1) * first.dilation[axis]
-        last = (extent + after - 1) * step - mine[0] + reach
-        # So much padding that ``then`` ends where it ended; ``read`` shows that it holds zeros.
-        padding.append((mine[0] + before * step, max(0, last + 1 - shape[1 + axis])))
-    values = _composed_kernel(first, then, by_first=alone[1])
-    stride = tuple(a * b for a, b in zip(first.stride, then.stride, strict=True))
-    groups = first.groups if alone[1] else then.groups
-    result = Conv(values, stride, tuple(padding), (1,) * len(stride), groups)
-    wanted = then.output_shape("chain", out)
-    return result if result.output_shape("chain", shape) == wanted else None
-
-
-def _composed_kernel(first: Conv, then: Conv, *, by_first: bool) -> IntArray:
-    """[out, in / groups, *taps]: every tap of ``then`` adds a copy of ``first``'s kernel.
-
-    Args:
-        by_first: ``then`` treats channels alone, so that ``first`` tells who reads whom.
-    """
-    extent = tuple(
-        (b - 1) * s + (a - 1) * d + 1
-        for a, b, s, d in zip(first.kernel, then.kernel, first.stride, first.dilation, strict=True)
-    )
-    reader = first if by_first else then
-    values = np.zeros((*reader.values.shape[:2], *extent), np.int64)
-    into = reader.values.shape[1]
-    group = np.arange(reader.values.shape[0]) // (reader.values.shape[0] // reader.groups)
-    channel = group[:, None] * into + np.arange(into)  # [out, in / groups] input channels
-    for tap in np.ndindex(then.kernel):
-        place = tuple(
-            slice(t * s, t * s + (k - 1) * d + 1, d)
-            for t, s, k, d in zip(tap, first.stride, first.kernel, first.dilation, strict=True)
-        )
-        if by_first:
-            weight = then.values[(slice(None), 0, *tap)]
-            values[(slice(None), slice(None), *place)] += first.values * weight.reshape(
-                -1, *(1,) * (first.values.ndim - 1)
-            )
-        else:
-            weight = then.values[(slice(None), slice(None), *tap)]
-            mine = first.values[:, 0][channel]
-            values[(slice(None), slice(None), *place)] += mine * weight.reshape(
-                *weight.shape, *(1,) * (first.values.ndim - 2)
-            )
-    return values
