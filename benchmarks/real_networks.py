@@ -348,7 +348,7 @@ def main() -> None:
 
 
 def pilotnet(arguments: argparse.Namespace) -> None:
-    """On Loihi 2 (that with kernels, if asked for), beside Intel's compiler; with and without input."""
+    """On Loihi 2 (with kernels, if asked for) beside Intel's compiler, with and without input."""
     base = shared_data()
     if base is None or not base.joinpath(*PILOTNET).exists():
         print(f"\nPilotNet left out: no {'/'.join(PILOTNET)} in the shared data (SNNC_SHARED_DATA)")

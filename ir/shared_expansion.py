@@ -49,8 +49,8 @@ class Kernels:
     Attributes:
         pixels, outputs: elements of an input channel and of an output channel.
         taps: weights of a kernel, zeros included.
-        path: the convolutions and pools that it is made of, by name.  Senders whose spikes are
-            added up before them share their kernels.
+        path: the convolutions and pools that it is made of, by name, "" between those that are
+            added up.  Senders whose spikes are added up before them share their kernels.
     """
 
     pixels: int
@@ -255,11 +255,11 @@ def _summed(left: Term, right: Term) -> _Chain | None:
     if not isinstance(left, _Chain):
         return None
     if right is None and left.output == left.shape:
-        right = _Chain(identity(left.shape), left.shape)
+        right = _Chain(identity(left.shape), left.shape, ())
     if not isinstance(right, _Chain) or (left.shape, left.output) != (right.shape, right.output):
         return None
     both = summed(left.conv, right.conv, left.shape)
-    return None if both is None else _Chain(both, left.shape)
+    return None if both is None else _Chain(both, left.shape, (*left.path, "", *right.path))
 
 
 def _matrix(term: Term, size: int) -> sparse.csr_array:
