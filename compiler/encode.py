@@ -188,8 +188,10 @@ def _count(tables: AnyTables, meter: Meter) -> dict[str, IntArray]:
     local = tables.neuron_source - meter.wiring.first_neuron
     core_of_neuron = np.repeat(np.arange(cores), neurons)
     population = np.searchsorted(meter.first, local, side="right") - 1
-    sends = np.diff(sent_pairs(tables, meter.wiring.sources.total)[0])
-    per_neuron = (sends * meter.wiring.axons)[tables.neuron_source]
+    sends = np.zeros(meter.wiring.sources.total + 1, np.int64)
+    latest = np.full(sends.size - 1, -1, np.int32)
+    _count_destinations(tables.axon_ptr, tables.axon_source, latest, sends)
+    per_neuron = (sends[1:] * meter.wiring.axons)[tables.neuron_source]
     counts: dict[str, IntArray] = {
         "n_neurons": neurons,
         "n_compartments": _sum(core_of_neuron, meter.neuron_cost[population], cores),

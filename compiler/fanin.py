@@ -22,12 +22,12 @@ from snnc.compiler.wire import Preference, wire_codes
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.deployment import SourceSpace
 from snnc.ir.errors import CapacityError, UnsupportedError
-from snnc.ir.expand import Expansion, expand, fan_in
+from snnc.ir.expand import Expansion, expand
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.lower import limits_of
 from snnc.ir.lower.builder import RewriteError
 from snnc.ir.lower.partial_sums import Slicing, neurons_of, with_partial_sums
-from snnc.ir.shared_expansion import AnyExpansion, expand_large
+from snnc.ir.shared_expansion import AnyExpansion, expand_large, fan_in
 from snnc.ir.target import Target
 
 MOST_SLICES = 64

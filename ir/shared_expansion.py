@@ -7,7 +7,7 @@ layer, is written out first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
@@ -15,11 +15,14 @@ from typing import TypeAlias
 import numpy as np
 from scipy import sparse
 
-from snnc.ir.arrays import IntArray, Shape, size_of
+from snnc.ir.arrays import Shape, size_of
+from snnc.ir.compositions import composed, identity, summed
 from snnc.ir.expand import (
     Expansion,
     Projection,
     TermWalk,
+    as_projection,
+    by_source,
     conv_of_pool,
     expand,
     expand_outline,
@@ -47,8 +50,8 @@ class Kernels:
     Attributes:
         pixels, outputs: elements of an input channel and of an output channel.
         taps: weights of a kernel, zeros included.
-        path: the convolutions and pools that it is made of, by name.  Senders whose spikes are
-            added up before them share their kernels.
+        path: the convolutions and pools that it is made of, by name, "" between those that are
+            added up.  Senders whose spikes are added up before them share their kernels.
     """
 
     pixels: int
@@ -97,6 +100,7 @@ class SharedExpansion:
 
 
 AnyExpansion = Expansion | SharedExpansion
+AnyProjection = Projection | SharedProjection
 
 
 def expand_large(network: IntegerNetwork, *, kernels: bool = False) -> AnyExpansion:
@@ -153,6 +157,41 @@ def expand_shared(network: IntegerNetwork) -> SharedExpansion:
     return SharedExpansion(outline.inputs, outline.populations, tuple(made), outline.readout)
 
 
+def each_projection(network: IntegerNetwork, least: int) -> Iterator[AnyProjection]:
+    """The projections one at a time, population by population; raises as ``expand``.
+
+    Convolutions of at least so many synapses have shared rows, if that halves what is stored; all
+    others are written out.
+    """
+    terms_of = _walk(network)
+    for neuron in network.populations:
+        terms = terms_of(neuron.inputs[0])
+        for source, delay in sorted(terms):
+            term = terms.pop((source, delay))
+            if not isinstance(term, _Chain):
+                matrix = _matrix(term, size_of(network.shapes[source]))
+                yield as_projection(source, neuron, delay, by_source(matrix))
+                continue
+            rows = conv_rows(term.conv, term.shape)
+            shared = SharedProjection(source, neuron.name, delay, rows, neuron.size)
+            few = shared.synapses < max(least, 2 * rows.offset.size)
+            yield shared.plain() if few else shared
+
+
+def fan_in(network: IntegerNetwork, populations: Iterable[str]) -> dict[str, int]:
+    """Synapses of every one of these populations, by name; raises as ``expand``."""
+    terms_of, result = _walk(network), {}
+    for name in populations:
+        result[name] = 0
+        for (source, _), term in terms_of(network.node[name].inputs[0]).items():
+            if isinstance(term, _Chain):
+                result[name] += conv_rows(term.conv, term.shape).synapses
+            else:
+                rows = by_source(_matrix(term, size_of(network.shapes[source])))
+                result[name] += int(np.count_nonzero(rows.data))
+    return result
+
+
 @dataclass(frozen=True, eq=False)
 class _Chain:
     """A convolution, as a term: what it convolves has ``shape``."""
@@ -189,12 +228,9 @@ def _rows(term: Term, size: int) -> Rows:
     if term is None:
         row_ptr = np.arange(size + 1, dtype=np.int64)
         return shared_rows(row_ptr, row_ptr[:-1], np.ones(size, np.int8))
-    by_source = sparse.csr_array(term.T)
-    by_source.sum_duplicates()
-    by_source.eliminate_zeros()
-    by_source.sort_indices()
-    ptr: IntArray = by_source.indptr.astype(np.int64)
-    return shared_rows(ptr, by_source.indices, narrow(by_source.data))
+    rows = by_source(term)
+    rows.eliminate_zeros()
+    return shared_rows(rows.indptr.astype(np.int64), rows.indices, narrow(rows.data))
 
 
 def _walk(network: IntegerNetwork) -> TermWalk[_Chain | sparse.csr_array]:
@@ -204,10 +240,27 @@ def _walk(network: IntegerNetwork) -> TermWalk[_Chain | sparse.csr_array]:
         return partial(_applied, node, position, shapes)
 
     def added(left: Term, right: Term, source: str) -> Term:
+        both = _summed(left, right)
+        if both is not None:
+            return both
         size = size_of(network.shapes[source])
         return _matrix(left, size) + _matrix(right, size)
 
     return TermWalk(network, operator, added)
+
+
+def _summed(left: Term, right: Term) -> _Chain | None:
+    """Two terms of one source as one chain, if they are chains, or one is and the other nothing."""
+    if left is None:
+        left, right = right, left
+    if not isinstance(left, _Chain):
+        return None
+    if right is None and left.output == left.shape:
+        right = _Chain(identity(left.shape), left.shape, ())
+    if not isinstance(right, _Chain) or (left.shape, left.output) != (right.shape, right.output):
+        return None
+    both = summed(left.conv, right.conv, left.shape)
+    return None if both is None else _Chain(both, left.shape, (*left.path, "", *right.path))
 
 
 def _matrix(term: Term, size: int) -> sparse.csr_array:
@@ -245,111 +298,3 @@ def _convolution(node: IntegerNode, position: int, shapes: list[Shape]) -> Conv 
     if isinstance(node, Pool) and node.op == "sum":
         return conv_of_pool(node, shapes[position][0])
     return None
-
-
-def composed(first: Conv, shape: Shape, then: Conv) -> Conv | None:
-    """``then`` after ``first`` as one convolution, or None.
-
-    One of the two must treat channels alone, as a pool does, or have a single tap; and what
-    ``then`` pads with zeros must be what ``first`` would have computed there, beyond its own
-    padding.
-
-    Args:
-        first, then: the operators.
-        shape: of the input of ``first``.
-    """
-    alone = [c.groups == c.values.shape[0] == c.values.shape[1] * c.groups for c in (first, then)]
-    mixed = not any(alone)
-    if (mixed and not _mixable(first, then)) or any(d != 1 for d in then.dilation):
-        return None
-    out = first.output_shape("chain", shape)
-    padding = []
-    for axis, extent in enumerate(out[1:]):
-        before, after = then.padding[axis]
-        step, mine = first.stride[axis], first.padding[axis]
-        beyond = np.concatenate([np.arange(-before, 0), np.arange(extent, extent + after)])
-        read = np.add.outer(
-            beyond * step - mine[0], np.arange(first.kernel[axis]) * first.dilation[axis]
-        )
-        if ((read >= 0) & (read < shape[1 + axis])).any():
-            return None
-        reach = (first.kernel[axis] - 1) * first.dilation[axis]
-        last = (extent + after - 1) * step - mine[0] + reach
-        # So much padding that ``then`` ends where it ended; ``read`` shows that it holds zeros.
-        padding.append((mine[0] + before * step, max(0, last + 1 - shape[1 + axis])))
-    if mixed:
-        values = _mixed_kernel(first, then)
-    else:
-        values = _composed_kernel(first, then, by_first=alone[1])
-    stride = tuple(a * b for a, b in zip(first.stride, then.stride, strict=True))
-    groups = first.groups if alone[1] and not mixed else then.groups
-    result = Conv(values, stride, tuple(padding), (1,) * len(stride), groups)
-    wanted = then.output_shape("chain", out)
-    return result if result.output_shape("chain", shape) == wanted else None
-
-
-def _mixable(first: Conv, then: Conv) -> bool:
-    """Whether channels of both may be multiplied out, exactly and without many sums of taps."""
-    if first.groups != 1 or then.groups != 1:
-        return False
-    if size_of(first.kernel) > 1 and size_of(then.kernel) > 1:
-        return False
-    largest = float(np.abs(first.values).max()) * float(np.abs(then.values).max())
-    return largest * first.values.shape[0] < 2**53
-
-
-def _mixed_kernel(first: Conv, then: Conv) -> IntArray:
-    """[out, in, *taps] of two convolutions of which one has a single tap.
-
-    In floating point, where products are fast; ``_mixable`` knows that they are exact.
-    """
-    out, into = then.values.shape[0], first.values.shape[1]
-    if size_of(then.kernel) == 1:
-        extent = tuple((k - 1) * d + 1 for k, d in zip(first.kernel, first.dilation, strict=True))
-        place = tuple(slice(None, None, d) for d in first.dilation)
-        left = then.values.reshape(out, -1).astype(np.float64)
-        product = left @ first.values.reshape(first.values.shape[0], -1).astype(np.float64)
-        taps = product.reshape(out, into, *first.kernel)
-    else:
-        extent = tuple((k - 1) * s + 1 for k, s in zip(then.kernel, first.stride, strict=True))
-        place = tuple(slice(None, None, s) for s in first.stride)
-        by_tap = np.moveaxis(then.values.reshape(out, then.values.shape[1], -1), 1, 2)
-        product = by_tap.astype(np.float64) @ first.values.reshape(-1, into).astype(np.float64)
-        taps = np.moveaxis(product, 2, 1).reshape(out, into, *then.kernel)
-    values = np.zeros((out, into, *extent), np.int64)
-    values[(slice(None), slice(None), *place)] = np.rint(taps).astype(np.int64)
-    return values
-
-
-def _composed_kernel(first: Conv, then: Conv, *, by_first: bool) -> IntArray:
-    """[out, in / groups, *taps]: every tap of ``then`` adds a copy of ``first``'s kernel.
-
-    Args:
-        by_first: ``then`` treats channels alone, so that ``first`` tells who reads whom.
-    """
-    extent = tuple(
-        (b - 1) * s + (a - 1) * d + 1
-        for a, b, s, d in zip(first.kernel, then.kernel, first.stride, first.dilation, strict=True)
-    )
-    reader = first if by_first else then
-    values = np.zeros((*reader.values.shape[:2], *extent), np.int64)
-    into = reader.values.shape[1]
-    group = np.arange(reader.values.shape[0]) // (reader.values.shape[0] // reader.groups)
-    channel = group[:, None] * into + np.arange(into)  # [out, in / groups] input channels
-    for tap in np.ndindex(then.kernel):
-        place = tuple(
-            slice(t * s, t * s + (k - 1) * d + 1, d)
-            for t, s, k, d in zip(tap, first.stride, first.kernel, first.dilation, strict=True)
-        )
-        if by_first:
-            weight = then.values[(slice(None), 0, *tap)]
-            values[(slice(None), slice(None), *place)] += first.values * weight.reshape(
-                -1, *(1,) * (first.values.ndim - 1)
-            )
-        else:
-            weight = then.values[(slice(None), slice(None), *tap)]
-            mine = first.values[:, 0][channel]
-            values[(slice(None), slice(None), *place)] += mine * weight.reshape(
-                *weight.shape, *(1,) * (first.values.ndim - 2)
-            )
-    return values

@@ -187,7 +187,7 @@ def row_entries(subject: Subject, axons: slice) -> dict[str, IntArray]:
 
 def check_delay(subject: Subject, findings: Findings) -> None:
     """Every axon delay fits the field of the target."""
-    delay = wide(subject.deployment.cores.axon_delay)
+    delay = subject.deployment.cores.axon_delay
     limit = subject.deployment.target.core.max_delay.v
     findings.count("delay", delay.size)
     if limit is None:
