@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from snnc.compiler.place.anneal import anneal, cost_of
-from snnc.compiler.place.bound import bound_of_flows, lower_bound
+from snnc.compiler.place.bound import NEAR_CORES, bound_of_flows, lower_bound
 from snnc.compiler.place.branch import prove
 from snnc.compiler.place.chips import divided, held_to_chips
 from snnc.compiler.place.exact import model_size, solve
@@ -322,8 +322,10 @@ def _many(
     """More cores than exact methods can serve: pairs as flows, then trees at their true cost."""
     found = _spread(Flows.of(problem), seed, effort, watch, start)
     cost = cost_of(problem, found.site)
+    # Of many cores, what the flows say is all that is known.
+    bound = found.bound if problem.cores > NEAR_CORES else lower_bound(problem)
     if (np.diff(problem.dest_ptr) == 1).all():
-        return _Found(found.site, cost, lower_bound(problem), found.engine)
+        return _Found(found.site, cost, bound, found.engine)
     better = anneal(problem, seed, LOOKS[effort], watch, found.site)
     engine = f"{found.engine} + of trees"
     if start is not None and cost_of(problem, start) < better.cost:
@@ -332,7 +334,7 @@ def _many(
         fresh = anneal(problem, seed, LOOKS[effort], watch)
         if fresh.cost < better.cost:
             better, engine = fresh, "annealing"
-    return _Found(better.site, better.cost, lower_bound(problem), engine)
+    return _Found(better.site, better.cost, bound, engine)
 
 
 def _few(
