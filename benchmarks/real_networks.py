@@ -28,7 +28,8 @@ mapping for the machine, but closer to what papers count.
 Of Loihi 2 no memory layout is public.  Our description counts the bits of the weights alone, 6
 bytes of state per neuron and no axons: lower bounds.  But we expand convolutions, and
 Intel's compiler stores kernels (81 synapses on a core of PilotNet's first convolution).  So the two
-numbers for PilotNet are of different machines.  Loihi 1's limits are those of public tools.
+numbers for PilotNet are of different machines.  ``loihi2-conv`` stores kernels too, in a layout
+that is assumed.  Loihi 1's limits are those of public tools.
 
     python benchmarks/real_networks.py [--targets loihi1,loihi2] [--size 32] [--width 0.125]
     python benchmarks/real_networks.py --targets loihi2 --size 224 --width 1 --classes 1000 \\
@@ -61,6 +62,7 @@ from snnc.compiler.map import MapOptions, map_network, place_and_route
 from snnc.compiler.mapping_report import traffic_report
 from snnc.compiler.partition import Partition, partition
 from snnc.compiler.partition.bounds import core_bound
+from snnc.compiler.partition.kernels import counts_of_cores
 from snnc.compiler.partition.limits import Limits
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.select import neuron_reach, output_limit, pairs_sent
@@ -175,6 +177,8 @@ def memory_of_cores(meter: Meter, division: Partition) -> float:
         "n_synapses": np.bincount(division.core, weights=meter.fan_in).astype(np.int64),
         "weight_bits": bits,
     }
+    if meter.limits.target.core.stores_kernels:
+        counts |= counts_of_cores(meter, division.core, division.cores)
     return float(meter.limits.use(wall, counts).sum()) / wall.capacity / division.cores
 
 
@@ -205,7 +209,7 @@ def compared(network: IntegerNetwork, target: Target, as_read: bool, stop: str) 
     """
     started = time.process_time()
     legal = network if as_read else legalize(network, target)
-    parts = expand_large(legal)
+    parts = expand_large(legal, kernels=target.core.stores_kernels)
     codes = wire_codes(legal, target)
     retiming = retime(legal, target, TIMESTEPS, expansion=parts, codes=codes)
     seconds = time.process_time() - started
@@ -344,14 +348,15 @@ def main() -> None:
 
 
 def pilotnet(arguments: argparse.Namespace) -> None:
-    """On Loihi 2, beside Intel's compiler, with and without the cores of the input layer."""
+    """On Loihi 2 (with kernels, if asked for) beside Intel's compiler, with and without input."""
     base = shared_data()
     if base is None or not base.joinpath(*PILOTNET).exists():
         print(f"\nPilotNet left out: no {'/'.join(PILOTNET)} in the shared data (SNNC_SHARED_DATA)")
         return
-    heading("loihi2, PilotNet")
+    target = "loihi2-conv" if "loihi2-conv" in arguments.targets.split(",") else "loihi2"
+    heading(f"{target}, PilotNet")
     for layer, cores in VENDOR.items():
-        row = measured(f"pilotnet-{layer}", "loihi2", arguments)
+        row = measured(f"pilotnet-{layer}", target, arguments)
         part = "with its input layer" if layer == "values" else "behind its input layer"
         show(row | {"network": f"PilotNet {part}"})
         print(f"<!-- Intel's compiler: {cores} cores -->", flush=True)

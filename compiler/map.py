@@ -160,7 +160,7 @@ def map_network(
     chosen = options or MapOptions()
     mesh = mesh_of(target, chips)
     clock = _Clock()
-    parts = expansion or expand_large(network)
+    parts = expansion or expand_large(network, kernels=target.core.stores_kernels)
     clock.lap("expand")
     pairs = {name for name, code in retiming.schedule.codes.items() if code.pair}
     wiring = wire(parts, SourceSpace.of(network), retiming.extra_delay, rates, pairs)

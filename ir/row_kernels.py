@@ -73,19 +73,17 @@ def count_targets(
 
 
 @lean_kernel
-def add_ends(
-    shape: IntArray, shift: IntArray, shape_ptr: IntArray, offset: IntArray, weight: IntArray,
-    least: int, most: int, low: IntArray, high: IntArray,
+def add_values(
+    shape: IntArray, shift: IntArray, shape_ptr: IntArray, offset: IntArray, value: AnyArray,
+    total: AnyArray,
 ) -> None:  # fmt: skip
-    """Add to ``low`` and ``high`` [targets] what rows can add to each target at least and at most.
+    """Add to ``total`` [targets] the ``value`` [entries] of every synapse that reaches each.
 
-    Every row sends a number from ``least`` to ``most``; the others are as in ``Rows``.
+    The others are as in ``Rows``.
     """
     for row in range(shape.size):
         for k in range(shape_ptr[shape[row]], shape_ptr[shape[row] + 1]):
-            one, other = weight[k] * least, weight[k] * most
-            low[shift[row] + offset[k]] += min(one, other)
-            high[shift[row] + offset[k]] += max(one, other)
+            total[np.uint32(shift[row] + offset[k])] += value[k]
 
 
 @lean_kernel

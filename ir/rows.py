@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnc.ir.arrays import IntArray, frozen
+from snnc.ir.arrays import AnyArray, IntArray, frozen
 from snnc.ir.errors import ModelError
 
 LARGEST = 1 << 30
@@ -86,6 +86,13 @@ class Rows:
         for first in range(0, self.shape.size, AT_ONCE):
             total += int(length[self.shape[first : first + AT_ONCE]].sum())
         return total
+
+    def add(self, value: AnyArray, total: AnyArray) -> None:
+        """Add to ``total`` [targets] what every synapse brings: ``value`` [entries]."""
+        from snnc.ir.row_kernels import add_values
+
+        offset = self.offset.astype(np.int32, copy=False)
+        add_values(self.shape, self.shift, self.shape_ptr, offset, value, total)
 
     def plain(self, chosen: slice = slice(None)) -> tuple[IntArray, IntArray, IntArray]:
         """(row_ptr, target, weight) with every row, or the chosen ones, written out."""

@@ -21,6 +21,7 @@ from snnc.compiler.place.problem import Problem, Sites, sites_of
 from snnc.compiler.place.quadratic import Quadratic, quadratic
 from snnc.compiler.place.watch import Progress, Watch, interruptible, silent
 from snnc.compiler.place.weigh import Goal, terms_of
+from snnc.compiler.place.windows import OfFlows, OfNets, Prices, polished
 from snnc.compiler.place.zones import Zones, settled
 from snnc.ir.arrays import IntArray
 from snnc.ir.errors import OptionError
@@ -38,6 +39,7 @@ FEW_CORES = 64  # beyond, pairs of cores are annealed as flows
 SWEEPS = {"low": 1_000, "normal": 5_000, "high": 50_000}  # hot, over a few thousand cores
 JOINED = 10_000  # hot sweeps over groups of cores
 LAST = {"low": 10, "normal": 100, "high": 150}  # cold, over all cores
+WINDOWS = {"low": 2 * 10**7, "normal": 3 * 10**8, "high": 2 * 10**10}  # looked at by assignments
 FLOWS = {"low": 50_000_000, "normal": 1_000_000_000, "high": 10**13}  # looked at by all sweeps
 NODES = {"low": 2_000_000, "normal": 10_000_000, "high": 2_000_000_000}  # times sites
 
@@ -214,7 +216,8 @@ def _flat(
 ) -> _Found:
     """All cores at once, whatever chip they are on."""
     if isinstance(problem, Flows):
-        return _spread(problem, seed, effort, watch, start)
+        found = _spread(problem, seed, effort, watch, start)
+        return _windows(OfFlows(problem, found.site), found, seed, effort, watch)
     if problem.cores > FEW_CORES:
         return _many(problem, seed, effort, watch, start)
     return _few(problem, seed, effort, watch, start)
@@ -316,16 +319,26 @@ def _spread(
     return _Found(found.site, found.cost, bound_of_flows(flows), engine)
 
 
+def _windows(prices: Prices, found: _Found, seed: int, effort: Effort, watch: Watch) -> _Found:
+    """The last step: cores of a window assigned anew."""
+    last = polished(prices, found.site, seed, WINDOWS[effort], watch)
+    if not last.saved:
+        return found
+    cost = found.cost - last.saved * prices.unit
+    return _Found(last.site, cost, found.bound, f"{found.engine} + windows")
+
+
 def _many(
     problem: Problem, seed: int, effort: Effort, watch: Watch, start: IntArray | None
 ) -> _Found:
     """More cores than exact methods can serve: pairs as flows, then trees at their true cost."""
-    found = _spread(Flows.of(problem), seed, effort, watch, start)
-    cost = cost_of(problem, found.site)
+    flows = Flows.of(problem)
+    found = _spread(flows, seed, effort, watch, start)
     # Of many cores, what the flows say is all that is known.
     bound = found.bound if problem.cores > NEAR_CORES else lower_bound(problem)
     if (np.diff(problem.dest_ptr) == 1).all():
-        return _Found(found.site, cost, bound, found.engine)
+        found = _windows(OfFlows(flows, found.site), found, seed, effort, watch)
+        return replace(found, cost=cost_of(problem, found.site), bound=bound)
     better = anneal(problem, seed, LOOKS[effort], watch, found.site)
     engine = f"{found.engine} + of trees"
     if start is not None and cost_of(problem, start) < better.cost:
@@ -334,7 +347,9 @@ def _many(
         fresh = anneal(problem, seed, LOOKS[effort], watch)
         if fresh.cost < better.cost:
             better, engine = fresh, "annealing"
-    return _Found(better.site, better.cost, bound, engine)
+    trees = _Found(better.site, better.cost, bound, engine)
+    found = _windows(OfNets(problem, better.site), trees, seed, effort, watch)
+    return replace(found, cost=cost_of(problem, found.site))
 
 
 def _few(

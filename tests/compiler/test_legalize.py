@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from snnc.ir.neuron import (
     Reset,
 )
 from snnc.ir.nodes import Add, Delay, Input, Linear, Output, Pool
+from snnc.ir.shared_expansion import SharedExpansion
 from snnc.ir.types import BIN, ValueType
 from snnc.ir.weights import Conv, Dense
 from snnc.simulators.reference import run
@@ -257,27 +257,34 @@ def test_sums_beyond_the_register_they_are_added_up_in_are_refused() -> None:
     assert legalize(IntegerNetwork("net", nodes), narrow)
 
 
-def test_sums_of_shared_rows_are_those_of_written_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On two ways, once with each sign: the bound by nodes is above that by synapses."""
+@pytest.mark.parametrize("least", [0, 1 << 40])
+def test_sums_of_convolutions_are_bounded_synapse_by_synapse(
+    least: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether their rows are shared or written out; only pixels inside the image count."""
+    monkeypatch.setattr(shared_expansion, "SHARED_FROM", least)
     narrow = small_target(neuron={"accumulator_bits": 9})
-    kernel = np.arange(-4, 5).reshape(1, 1, 3, 3)
 
-    def refused_with(weight: int) -> str:
-        conv = Conv(weight * kernel, (1, 1), ((1, 1), (1, 1)), (1, 1))
+    def branches(weight: int) -> IntegerNetwork:
+        def conv(value: int) -> Conv:
+            kernel = np.full((1, 1, 3, 3), value)
+            return Conv(kernel, (1, 1), ((1, 1), (1, 1)), (1, 1))
+
         nodes = (
-            Input("in", (1, 9, 9), BIN),
-            Linear("w", ("in",), conv),
-            Linear("v", ("in",), replace(conv, values=-12 * kernel)),
+            Input("in", (1, 8, 8), BIN),
+            Linear("w", ("in",), conv(weight + 60)),
+            Linear("v", ("in",), conv(-60)),
             Add("sum", ("w", "v")),
-            Neuron("n", ("sum",), (1, 9, 9), np.array([3]), Reset("value")),
+            Neuron("n", ("sum",), (1, 8, 8), np.array([3]), Reset("value")),
             Output("out", ("n",)),
         )
-        return str(refusal(IntegerNetwork("net", nodes), narrow).found)
+        return IntegerNetwork("net", nodes)
 
-    written = refused_with(40)
-    monkeypatch.setattr(shared_expansion, "SHARED_FROM", 0)
-    assert "sums of" in written
-    assert refused_with(40) == written
+    shared = isinstance(shared_expansion.expand_large(branches(1)), SharedExpansion)
+    assert shared == (least == 0)
+    assert legalize(branches(28), narrow)
+    assert "sums of 0 to 261 in one step" in refusal(branches(29), narrow).found
+    assert "sums of -261 to 0 in one step" in refusal(branches(-29), narrow).found
 
 
 def test_values_wider_than_a_packet_are_refused() -> None:

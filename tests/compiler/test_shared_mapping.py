@@ -208,7 +208,9 @@ def test_the_pipeline_shares_rows_and_every_spike_stays(
     options = CompileOptions(target="toy-mesh", chips=2, timesteps=4, effort="low")
     plain = Compilation(network, options).run()
     for caller in ("pipeline", "legalize.synapses"):
-        monkeypatch.setattr(f"snnc.compiler.{caller}.expand_large", expand_shared)
+        monkeypatch.setattr(
+            f"snnc.compiler.{caller}.expand_large", lambda network, **_: expand_shared(network)
+        )
     shared = Compilation(network, options).run()
     assert isinstance(shared, Deployment)
     assert isinstance(plain, Deployment)
