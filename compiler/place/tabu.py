@@ -37,6 +37,12 @@ TIMES = lanes(np.int32)
 
 
 @inner_kernel
+def _copy(row: RealArray, out: RealArray) -> None:
+    for k in range(row.size):
+        out[k] = row[k]
+
+
+@inner_kernel
 def _pick(row: RealArray, p: IntArray, out: RealArray) -> None:
     for k in range(p.size):
         out[k] = row[p[k]]
@@ -151,11 +157,14 @@ def _begin(
             left[0, i, x] = 0
             left[1, i, x] = 0
             gain[i, x] = table[LINEAR, i, x]
-        for k in range(n):
-            # Row p of the transposed distances is what every site has to site p, and back.
-            a, b = table[0, k, i], table[1, k, i]
-            for x in range(n):
-                gain[i, x] += a * table[DISTANCE, p[k], x] + b * table[DISTANCE + 1, p[k], x]
+    distances = vector[LATE_DISTANCE : LATE_DISTANCE + LATE]
+    for first in range(0, n, LATE):
+        for half in range(2):
+            for m in range(min(LATE, n - first)):
+                # Row p of the transposed distances is what every site has to site p, and back.
+                _copy(table[DISTANCE + half, p[first + m]], distances[m])
+            add_products(gain, 0, n, table[half, first : first + LATE], distances)
+    for i in range(n):
         stay[i] = gain[i, p[i]]
     column = vector[MOVED]
     for e in range(n):
