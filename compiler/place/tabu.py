@@ -287,7 +287,7 @@ def _tabu(
     for k in range(n):
         best[k] = p[k]
     found = now
-    late = count = 0
+    late = count = np.int64(0)
     for step in range(1, iterations + 1):
         t = np.int32(step)
         if halves == 1:
@@ -347,9 +347,9 @@ class Tabu:
         np.fill_diagonal(a, 0.0)
         np.fill_diagonal(b, 0.0)
         both_a, both_b = a + a.T, b + b.T
-        top, far = np.abs(a).max(), np.abs(b).max()
-        largest = np.abs(both_a).sum(axis=1).max() * far + np.abs(c).max()
-        real: Any = np.float32 if 4 * largest + 16 * top * far < EXACT else np.float64
+        largest = np.abs(both_a).sum(axis=1).max() * np.abs(b).max() + np.abs(c).max()
+        product = np.ptp(a) * np.ptp(b)
+        real: Any = np.float32 if 4 * largest + 16 * product < EXACT else np.float64
         width = padded(n, real)
         table = aligned((8, width, width), real)
         table[:, :n, :n] = a, a.T, b, b.T, c, both_a, both_b, c
