@@ -19,11 +19,13 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from snnc.ir.arrays import RealArray
+from snnc.ir.jit import inner_kernel
 
 LINE = 64  # bytes of a cache line, and of a vector
 ROWS = 4  # rows that share what is loaded of their columns: a block
 LATE = 8  # products that are added at a time
 _WORD = ir.IntType(32)
+_room: Any = cgutils.alloca_once  # a variable of generated code
 
 
 def lanes(real: npt.DTypeLike) -> int:
@@ -104,7 +106,7 @@ def _scan(_context: Any, change: Any, last: Any, halves: Any, blocks: Any, least
             _Table(context, builder, signature, arguments, k) for k in (0, 1, 4)
         )
         infinite = _splat(builder, ir.Constant(wide.element, float("inf")), width)
-        best, of_all = (cgutils.alloca_once(builder, wide) for _ in range(2))
+        best, of_all = (_room(builder, wide) for _ in range(2))
         builder.store(infinite, of_all)
         with cgutils.for_range(builder, arguments[3]) as block:
             first = builder.mul(block.index, index(ROWS))
@@ -223,3 +225,20 @@ def _lowest_bit(_context: Any, bits: Any) -> Any:
 
 lowest_bit = cast(Callable[[int], int], intrinsic(_lowest_bit))
 """Number of the lowest bit that is set; there must be one."""
+
+
+@inner_kernel
+def first_of(lowest: float, b: int, change: RealArray, least: RealArray) -> tuple[int, int]:
+    """The first swap of this change, from block b on."""
+    bits = lanes_equal(least, b, 0, lowest)
+    while bits == 0:
+        b = b + 1 if b + 1 < least.shape[0] else 0
+        bits = lanes_equal(least, b, 0, lowest)
+    r, first = ROWS * b, lowest_bit(bits)
+    s = first
+    while change[r, s] != lowest:
+        s += least.shape[1]
+        if s >= change.shape[1]:
+            r += 1
+            s = first
+    return r, s

@@ -15,25 +15,29 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from snnc.compiler.place.anneal import random
 from snnc.compiler.place.pairs import (
-    LATE, ROWS, add_products, aligned, lanes, lanes_above, lanes_equal, lowest_bit, padded, scan,
+    LATE,
+    ROWS,
+    add_products,
+    aligned,
+    first_of,
+    lanes,
+    padded,
+    scan,
 )  # fmt: skip
-
+from snnc.compiler.place.parked import freed, park, unpark
 from snnc.compiler.place.quadratic import Quadratic
 from snnc.ir.arrays import IntArray, RealArray
-from snnc.ir.jit import inner_kernel, lean_kernel, smaller
+from snnc.ir.jit import inner_kernel, lean_kernel
 
-NumberArray = npt.NDArray[Any]
 EXACT = 2.0**24  # whole numbers of 32-bit reals are exact up to here
 # Matrices of a table; flows and distances are followed by their transposes.
 DISTANCE, LINEAR, BOTH_FLOW, BOTH_DISTANCE, GAIN = 2, 4, 5, 6, 7
 # Vectors: those of the last swap, those of late products by facility and by site, and others.
 LATE_FLOW, LATE_DISTANCE, STAY, MOVED, SCRATCH, FACTOR = 4, 12, 20, 21, 25, 28
 VECTORS = 36
-TIMES = lanes(np.int32)
 
 
 @inner_kernel
@@ -173,95 +177,6 @@ def _begin(
         _renew(e, p, table, gain[e], column, halves, change, vector)
 
 
-@inner_kernel
-def _park(
-    e: int, t: int, p: IntArray, left: IntArray, change: RealArray, count: int, parked: IntArray,
-    value: RealArray,
-) -> int:  # fmt: skip
-    """Take facility e's tabu swaps out of the table; returns how many are parked then.
-
-    Tabu is a swap that takes both facilities to sites they left.
-    """
-    here, row = left[1], left[0, e]
-    y = p[e]
-    for first in range(0, here.shape[1], TIMES):
-        bits = lanes_above(here, y, first, t)
-        while bits != 0:
-            k = first + lowest_bit(bits)
-            bits &= bits - 1
-            if row[p[k]] > t and k != e:
-                i, j = min(e, k), max(e, k)
-                if change[i, j] != np.inf:  # the swap of the two that moved is met twice
-                    parked[0, count], parked[1, count] = i, j
-                    parked[2, count] = min(here[y, k], row[p[k]])
-                    value[count] = change[i, j]
-                    change[i, j] = np.inf
-                    count += 1
-    return count
-
-
-@inner_kernel
-def _unpark(
-    r: int, s: int, count: int, parked: IntArray, value: RealArray
-) -> int:  # fmt: skip
-    """Forget the parked swaps of two facilities; returns how many are left."""
-    kept = 0
-    for q in range(count):
-        i, j = parked[0, q], parked[1, q]
-        if i != r and i != s and j != r and j != s:
-            for k in range(3):
-                parked[k, kept] = parked[k, q]
-            value[kept] = value[q]
-            kept += 1
-    return kept
-
-
-@inner_kernel
-def _free(
-    t: int, halves: int, vector: RealArray, change: RealArray, count: int, parked: IntArray,
-    value: RealArray, least: RealArray, lowest: float,
-) -> tuple[int, float]:  # fmt: skip
-    """Bring parked swaps up to date and put back those no longer tabu.
-
-    Returns how many stay, and the lowest change in the table, which was ``lowest``.
-    """
-    kept = 0
-    for q in range(count):
-        i, j = parked[0, q], parked[1, q]
-        now = value[q]
-        for half in range(halves):
-            u, w = vector[2 * half], vector[2 * half + 1]
-            now -= (u[i] - u[j]) * (w[i] - w[j])
-        if parked[2, q] <= t:
-            change[i, j] = now
-            b, lane = i // ROWS, j % least.shape[1]
-            least[b, lane] = smaller(least[b, lane], now)
-            lowest = smaller(lowest, now)
-        else:
-            for k in range(3):
-                parked[k, kept] = parked[k, q]
-            value[kept] = now
-            kept += 1
-    return kept, lowest
-
-
-@inner_kernel
-def _where(lowest: float, b: int, change: RealArray, least: RealArray) -> tuple[int, int]:
-    """The first swap of this change, from block b on."""
-    bits = lanes_equal(least, b, 0, lowest)
-    while bits == 0:
-        b = b + 1 if b + 1 < least.shape[0] else 0
-        bits = lanes_equal(least, b, 0, lowest)
-    r, first = ROWS * b, lowest_bit(bits)
-    s = first
-    while change[r, s] != lowest:
-        s += least.shape[1]
-        if s >= change.shape[1]:
-            r += 1
-            s = first
-    return r, s
-
-
 @lean_kernel
 def _tabu(
     iterations: int, p: IntArray, table: RealArray, halves: int, change: RealArray,
@@ -287,14 +202,16 @@ def _tabu(
     for k in range(n):
         best[k] = p[k]
     found = now
-    late = count = np.int64(0)
+    # Of the type they have later, lest what takes them is compiled twice.
+    late: Any = np.int64(0)
+    count: Any = np.int64(0)
     for step in range(1, iterations + 1):
-        t = np.int32(step)
+        t: Any = np.int32(step)
         if halves == 1:
             lowest = scan(change, vector, 1, blocks, least)
         else:
             lowest = scan(change, vector, 2, blocks, least)
-        count, lowest = _free(t, halves, vector, change, count, parked, value, least, lowest)
+        count, lowest = freed(t, halves, vector, change, count, parked, value, least, lowest)
         # A swap that is tabu may enter what is better than all that is known.
         wanted = min(found, known) - 0.5 - now
         r = s = -1
@@ -309,15 +226,15 @@ def _tabu(
             continue
         if r < 0:
             # Of equal swaps the first from a random row on, lest ties are always broken alike.
-            r, s = _where(lowest, int(random(state) * blocks), change, least)
+            r, s = first_of(lowest, int(random(state) * blocks), change, least)
         for e in (r, s):
             end = t + shortest + int(random(state) * (longest - shortest + 1))
             left[0, e, p[e]] = end
             left[1, p[e], e] = end
         late = _swap(r, s, late, p, table, halves, change, vector)
-        count = _unpark(r, s, count, parked, value)
-        count = _park(r, t, p, left, change, count, parked, value)
-        count = _park(s, t, p, left, change, count, parked, value)
+        count = unpark(r, s, count, parked, value)
+        count = park(r, t, p, left, change, count, parked, value)
+        count = park(s, t, p, left, change, count, parked, value)
         now += lowest
         if now < found - 0.5:
             found = now

@@ -39,12 +39,14 @@ def swap_changes(problem: Quadratic, site: IntArray) -> RealArray:
 def check_tables(problem: Quadratic, steps: int, seed: int, halves: int, real: type) -> None:
     """Make some steps and compare all that the kernel then knows."""
     walk = Tabu(problem, seed)
-    n, tables = walk.size, walk._tables
+    n: int = walk.size
+    tables: Any = walk._tables
     table, change, left, vector, least = (tables[k] for k in (0, 2, 3, 4, 5))
     assert (tables[1], table.dtype) == (halves, real)
     site = np.random.default_rng(seed).permutation(n).astype(np.uint32)
     start, best = walk.cost(site.astype(np.int64)), np.empty(n, np.int64)
-    found = _tabu(steps, site, *tables, best, start, np.inf, walk._state)
+    arguments: Any = (steps, site, *tables, best, start, np.inf, walk._state)
+    found = _tabu(*arguments)
     assert found == walk.cost(best) <= start
     lowest = scanned(change, vector, halves, least)
 
