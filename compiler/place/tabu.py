@@ -26,7 +26,7 @@ from snnc.compiler.place.pairs import (
     lanes,
     padded,
     scan,
-)  # fmt: skip
+)
 from snnc.compiler.place.parked import freed, park, unpark
 from snnc.compiler.place.quadratic import Quadratic
 from snnc.ir.arrays import IntArray, RealArray
@@ -35,7 +35,8 @@ from snnc.ir.jit import inner_kernel, lean_kernel
 EXACT = 2.0**24  # whole numbers of 32-bit reals are exact up to here
 # Matrices of a table; flows and distances are followed by their transposes.
 DISTANCE, LINEAR, BOTH_FLOW, BOTH_DISTANCE, GAIN = 2, 4, 5, 6, 7
-# Vectors: those of the last swap, those of late products by facility and by site, and others.
+# Vectors: first u and w of the last swap's halves (``scan``); then LATE products by facility and by
+# site; what facilities cost where they are; columns and rows of ``gain``; scratch; factors.
 LATE_FLOW, LATE_DISTANCE, STAY, MOVED, SCRATCH, FACTOR = 4, 12, 20, 21, 25, 28
 VECTORS = 36
 
