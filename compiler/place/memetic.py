@@ -1,9 +1,12 @@
 """Memetic search for quadratic assignment: short tabu runs bred from a small population.
 
 After Benlic & Hao (Expert Systems with Applications 42, 2015): a child keeps what its two parents
-agree on and takes the rest from either, is improved by a tabu run, and replaces the worst.  When
-no child was better than the worst for a while all but the best are shuffled, more strongly every
-time.
+agree on and takes the rest from either, is improved by a tabu run, and replaces the worst, or the
+member that it is alike: a population whose members stay apart does not end with the first good one.
+
+When no child gets in for a while all but the best are shuffled, more strongly every time.  When
+that is over, too, a new population begins at random, which meets the best of former ones only
+when it comes to rest itself.
 
 Two children are improved at a time, in two threads: what they become depends on the seed only.
 """
@@ -22,7 +25,7 @@ from snnc.compiler.place.watch import Watch
 from snnc.ir.arrays import IntArray
 
 PAIR = 2  # children of a generation
-POPULATION = 40  # or the number of sites, if they are more
+POPULATION = 1.5  # members per site
 SMALLEST = 4  # population of a short search
 CHILDREN = 20  # that every member should be able to have, or the population is smaller
 CONTEST = 3  # random members of which the best becomes a parent
@@ -31,7 +34,6 @@ SHORTEST, LONGEST = 1_000, 5_000
 NICHE = 0.1  # share of sites by which members differ at least
 STALE = 20  # generations at least of which no child entered before something is done
 SHUFFLES = 0.15, 0.4, 0.65  # shares of sites shuffled, in turn
-
 
 Member = tuple[float, IntArray]
 
@@ -89,7 +91,7 @@ def search(
 
 
 class _Breed:
-    """The population, rising in cost, and what the search knows."""
+    """The population and what the search knows."""
 
     def __init__(
         self, problem: Quadratic, start: IntArray, seed: int, iterations: int, watch: Watch,
@@ -101,7 +103,8 @@ class _Breed:
         self._size = n = start.size
         self._total, self._left = iterations, iterations
         self._run = min(max(RUN * n, SHORTEST), LONGEST)
-        self._count = min(max(iterations // (CHILDREN * self._run), SMALLEST), max(POPULATION, n))
+        most = iterations // (CHILDREN * self._run)
+        self._count = max(SMALLEST, min(most, int(POPULATION * n)))
         self.best, self._best_cost = start, self._walk[0].cost(start)
         self._walk[0].run(start, 0, np.inf)  # compiles before the clock starts
         self._ended: list[Member] = []  # best members of former populations
