@@ -43,7 +43,7 @@ SWEEPS = {"low": 1_000, "normal": 5_000, "high": 50_000}  # hot, over a few thou
 JOINED = 10_000  # hot sweeps over groups of cores
 LAST = {"low": 10, "normal": 100, "high": 150}  # cold, over all cores
 FLOWS = {"low": 50_000_000, "normal": 1_000_000_000, "high": 10**13}  # looked at by all sweeps
-MELTED = {"low": 0, "normal": 3 * 10**9, "high": 3 * 10**10}  # looked at by melting
+MELTED = {"low": 0, "normal": 15 * 10**8, "high": 3 * 10**10}  # looked at by melting
 FROZEN = {"low": 0, "normal": 150_000_000, "high": 500_000_000}  # and by the sweeps thereafter
 NODES = {"low": 2_000_000, "normal": 10_000_000, "high": 2_000_000_000}  # times sites
 

@@ -231,7 +231,8 @@ def _molten(bottom: Level, solid: Spread, seed: int, work: Work, watch: Watch) -
     """
     flows = bottom.flows
     roomy = flows.sites.count > ROOMY * flows.cores
-    if work.melt == 0 or flows.zones is not None or flows.sites.mesh.wraps or roomy:
+    held = flows.zones is not None or flows.sites.mesh.wraps
+    if work.melt == 0 or held or roomy or solid.cost <= 0:
         return solid
     tried = []
     for picture in pictures(flows.sites, solid.site):

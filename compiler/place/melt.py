@@ -17,7 +17,7 @@ melting gives the same on the same machine only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy import fft
@@ -216,7 +216,7 @@ def melted(
     """[cores] another placement, from ``picture`` by ``steps`` steps; it may cost more or less."""
     sites, n = flows.sites, flows.cores
     fluid = Fluid(sites)
-    now: list[RealArray] = [v.copy() for v in picture]
+    now: Sequence[RealArray] = picture
     before = now
     fixed = [flows.fixed[:, k] + 0.5 for k in range(2)]
     mean = flows.weight.sum(dtype=np.float64) / max(n, 1)
