@@ -1,17 +1,25 @@
 """Speed of the functional simulator against the reference and a bare scatter-add loop.
 
-    python benchmarks/functional_speed.py [--repeats 5] [--quick]
+    python benchmarks/functional_speed.py [--repeats 5] [--quick | --large-only]
 
 One run prints everything its ratios use.  The bare loop is the least any simulator must do: for
 every spike of the same run, walk its row of a CSR matrix and add the weights; no neurons, no time
 steps, no input conversion, no recording.  Times are CPU seconds of this process and wall seconds;
 each is the median of the repeats.
+
+Large convolutions (109 million synapses, the medium network of ``shared_weights.py``) run with
+shared rows and with every row written out, each in a process of its own: CPU seconds to build and
+to run, and the process's peak of memory.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
+import resource
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -24,10 +32,15 @@ import numpy as np
 from snnc.ir.expand import Projection, expand
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.jit import kernel
+from snnc.ir.neuron import Neuron
+from snnc.ir.nodes import Linear
+from snnc.ir.weights import Conv
 from snnc.simulators import functional, reference
+from snnc.simulators.functional import shared_layouts
 from snnc.simulators.functional.layouts import words
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from shared_weights import SIZES, network
 from support.speed_networks import event_cnn, layered_lif, nmnist_cnn
 
 
@@ -146,12 +159,87 @@ def benchmark(
     print(f"  2 threads, {MANY} x the samples    {one.wall / two.wall:8.2f} x faster (wall)")
 
 
+LARGE = {"8-bit weights": 1, "16-bit weights": 100}
+"""Factors of all weights and thresholds: the spikes are the same, the layouts are not."""
+
+
+def scaled(given: IntegerNetwork, factor: int) -> IntegerNetwork:
+    """The same network with larger numbers."""
+
+    def times(node: Any) -> Any:
+        if isinstance(node, Linear) and isinstance(node.weights, Conv):
+            conv = dataclasses.replace(node.weights, values=node.weights.values * factor)
+            return dataclasses.replace(node, weights=conv)
+        if isinstance(node, Neuron) and node.name != "classes":
+            return dataclasses.replace(node, thresholds=node.thresholds * factor)
+        return node
+
+    return IntegerNetwork(given.name, tuple(times(node) for node in given.nodes))
+
+
+def one_way(way: str, weights: str, repeats: int) -> dict[str, Any]:
+    """Build and run the large convolutions in this process."""
+    pixels = SIZES["medium"][0]
+    given = scaled(network(pixels), LARGE[weights])
+    shared_layouts.SHARED_FROM = 0 if way == "shared" else 1 << 62
+    small = (np.random.default_rng(0).random((1, 2, 3, 40, 40)) < 0.1).astype(np.uint8)
+    functional.run(scaled(network(40), LARGE[weights]), {"image": small})  # compiles the kernels
+    x = (np.random.default_rng(0).random((1, 4, 3, pixels, pixels)) < 0.1).astype(np.uint8)
+    begin = time.process_time()
+    compiled = functional.Functional(given)
+    built = time.process_time() - begin
+    result = compiled.run({"image": x}, ())
+    return {
+        "build": built,
+        "run": measure(lambda: compiled.run({"image": x}, ()), repeats).cpu,
+        "gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+        "synapses": compiled.program.synapses,
+        "events": int(result.synaptic_events.sum()),
+        "spikes": {name: int(count.sum()) for name, count in result.spike_counts.items()},
+    }
+
+
+def large_convolutions(repeats: int) -> None:
+    """Shared and written out, side by side."""
+    for weights in LARGE:
+        found = {}
+        for way in ("written out", "shared"):
+            arguments = ["--child", way, weights, "--repeats", str(repeats)]
+            command = [sys.executable, __file__, *arguments]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+            found[way] = json.loads(done.stdout)
+        plain, shared = found["written out"], found["shared"]
+        for name in ("synapses", "events", "spikes"):
+            assert plain[name] == shared[name], f"{name} differ"
+        print(
+            f"\nlarge convolutions, {weights}: {shared['synapses'] / 1e6:.0f} M synapses, "
+            f"{shared['events'] / 1e6:.0f} M events, {sum(shared['spikes'].values())} spikes, equal"
+        )
+        print(f"  {'':14}{'build, CPU s':>13}{'run, CPU s':>12}{'M events/s':>12}{'peak GB':>9}")
+        for way, r in found.items():
+            rate = r["events"] / r["run"] / 1e6
+            print(f"  {way:14}{r['build']:13.2f}{r['run']:12.3f}{rate:12.0f}{r['gb']:9.2f}")
+        print(
+            f"  written out / shared: {plain['build'] / shared['build']:.1f} x the time to build, "
+            f"{plain['run'] / shared['run']:.2f} x to run, {plain['gb'] / shared['gb']:.1f} x GB"
+        )
+
+
 def main() -> None:
     """Run all cases."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="skip the 50k network")
+    parser.add_argument("--quick", action="store_true", help="skip the largest networks")
+    parser.add_argument("--large-only", action="store_true", help="large convolutions only")
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.child:
+        print(json.dumps(one_way(*options.child, options.repeats)))
+        return
+    if not options.quick:
+        large_convolutions(options.repeats)
+    if options.large_only:
+        return
     published = nmnist_cnn()
     if published is not None:
         benchmark("published N-MNIST network", *published, options.repeats, 1)

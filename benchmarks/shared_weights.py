@@ -4,22 +4,30 @@ A network of eleven layers (5x5 and 3x3 kernels, strides, a dense head; random i
 zeros, integrate-and-fire neurons) becomes a checked deployment on Loihi 2, as ``snnc compile``
 does it:
 
-    python benchmarks/shared_weights.py [--sizes small,medium,large]
+    python benchmarks/shared_weights.py [--sizes small,medium,large] [--verify]
+    python benchmarks/shared_weights.py --sizes mobilenet,sew
 
 - small: 13 thousand neurons, 1.3 million synapses; medium: 1 million and 0.1 billion; large: 10
   million and 1.1 billion.  Every size runs in a process of its own.
+- mobilenet, sew: networks of ImageNet shape at full width (``real_network_shapes.py``); 5 million
+  neurons and 0.6 billion synapses, 2.7 million and 2.5 billion.
+- write, read: the artifact, which has to be the same afterwards; of the total they are a part.
 - s, CPU s: wall-clock and processor seconds of a stage; GB: its peak of resident memory (Linux).
   A stage of the mapper is listed before the stage that it is a part of.
 - small is also compiled with every row written out: equal tables, routes and reports, or the script
   ends with an error.
+- --verify: what ``snnc verify --samples 1`` does with the artifact, in another process: the
+  checker, then reference, functional and cycle simulator on random input, spike by spike.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import math
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,11 +35,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from real_network_shapes import build
 
+from snnc import execution
 from snnc.compiler import map as mapper
 from snnc.compiler import pipeline
+from snnc.compiler import verify as checker
 from snnc.compiler.options import CompileOptions
-from snnc.ir import shared_expansion
+from snnc.ir import artifact, shared_expansion
 from snnc.ir.arrays import Shape
 from snnc.ir.deployment import CoreTables, Deployment, RouteTables, SharedCoreTables
 from snnc.ir.integer_network import IntegerNetwork
@@ -39,6 +50,7 @@ from snnc.ir.neuron import Neuron, Reset
 from snnc.ir.nodes import Index, Input, Linear, Output
 from snnc.ir.types import BIN
 from snnc.ir.weights import Conv, Dense
+from snnc.simulators import cycle, functional, reference
 
 SIZES = {"small": (40, 1), "medium": (352, 8), "large": (1120, 80)}
 """Pixels along an edge, chips."""
@@ -47,6 +59,8 @@ LAYERS = (
     (32, 5, 5),
 )  # fmt: skip
 """Channels, kernel, stride."""
+REAL = {"mobilenet": 38, "sew": 174}
+"""Networks of ``real_network_shapes.py`` for images of 224 pixels, and their chips."""
 TIMESTEPS = 4
 SHIFT = 6
 PARTS = {
@@ -57,6 +71,15 @@ PARTS = {
     pipeline: ("verify", "summarize"),
 }  # fmt: skip
 """Functions that are timed, by the module that calls them."""
+SIMULATORS = (
+    (checker, "examine", "check"),
+    (reference, "run", "reference"),
+    (functional.Functional, "__init__", "functional: build"),
+    (functional.Functional, "run", "functional: run"),
+    (cycle, "load", "cycle: load"),
+    (cycle, "run", "cycle: run"),
+)
+"""What ``snnc verify`` does: owner, function, and what the stage is called."""
 
 
 def network(pixels: int) -> IntegerNetwork:
@@ -98,9 +121,11 @@ class Stages:
         self.peak, self.inner = 0.0, 0.0
         print(f"| {'stage':20} | {'s':>7} | {'CPU s':>7} | {'peak GB':>7} |")
         print(f"|{'-' * 22}|{'-' * 9}|{'-' * 9}|{'-' * 9}|", flush=True)
-        for module, names in PARTS.items():
-            for name in names:
-                setattr(module, name, self.timed(name.strip("_"), getattr(module, name)))
+        parts: list[tuple[Any, str, str]] = [
+            (module, name, name.strip("_")) for module, names in PARTS.items() for name in names
+        ]
+        for owner, name, title in (*parts, *SIMULATORS):
+            setattr(owner, name, self.timed(title, getattr(owner, name)))
 
     @contextmanager
     def __call__(self, name: str, inner: bool = False) -> Iterator[None]:
@@ -165,6 +190,31 @@ def compiled(given: IntegerNetwork, chips: int, stages: Stages | None = None) ->
     return done
 
 
+def fingerprint(done: Deployment) -> str:
+    """A checksum over the tables."""
+    assert isinstance(done.cores, SharedCoreTables), "the network was written out"
+    digest = hashlib.sha256()
+    for record in (done.cores, done.cores.rows, done.routes):
+        for name in record.__dataclass_fields__:
+            value = getattr(record, name)
+            if isinstance(value, np.ndarray):
+                digest.update(f"{name} {value.dtype}".encode() + b"\n")
+                digest.update(value)
+    return digest.hexdigest()
+
+
+def stored(done: list[Deployment], path: Path, stages: Stages) -> Deployment:
+    """Written and read again; takes the deployment out of the list, to hold one at a time."""
+    expected = fingerprint(done[0])
+    with stages("write"):
+        artifact.write(done.pop(), path)
+    print(f"the artifact has {path.stat().st_size / 1e9:.2f} GB")
+    with stages("read"):
+        again = artifact.read(path)
+    assert fingerprint(again) == expected, "the artifact holds something else"
+    return again
+
+
 def assert_equal(shared: Deployment, plain: Deployment) -> None:
     """Every table, and what the mapper reports but for its seconds."""
     assert isinstance(shared.cores, SharedCoreTables), "the network was written out"
@@ -180,16 +230,20 @@ def assert_equal(shared: Deployment, plain: Deployment) -> None:
         assert shared.report["map"][name] == plain.report["map"][name], name
 
 
-def measure(size: str) -> None:
-    """Compile one size in this process."""
-    pixels, chips = SIZES[size]
+def measure(size: str, path: Path) -> None:
+    """Compile one size in this process to a file."""
     stages = Stages()
     with stages("network"):
-        given = network(pixels)
+        if size in REAL:
+            given, chips = build(size, 224, 1.0, 1000), REAL[size]
+        else:
+            pixels, chips = SIZES[size]
+            given = network(pixels)
     if size == "small":
         shared_expansion.SHARED_FROM = 0
-    done = compiled(given, chips, stages)
+    done = stored([compiled(given, chips, stages)], path, stages)
     stages.total()
+    print({name: done.report["map"]["traffic"][name] for name in ("weighted_hops", "nets")})
     cores = done.cores
     assert isinstance(cores, SharedCoreTables), "the network was written out"
     print(
@@ -203,20 +257,40 @@ def measure(size: str) -> None:
         print("small: the same tables, routes and figures as with every row written out")
 
 
+def verify(path: Path) -> None:
+    """Check a file and compare all simulators on one sample, in this process."""
+    stages = Stages()
+    with stages("read"):
+        program = artifact.read_program(path)
+    with stages("verify"):
+        found = execution.verification(program, None, 1, 0)
+    stages.total()
+    equal = found.equality
+    assert found.ok, "the deployment is not what the network says"
+    assert equal is not None
+    assert equal.spikes > 0, "nothing was compared"
+    print(f"{path.stem}: verified; {equal.spikes:,} spikes in {equal.steps} steps, all equal")
+
+
 def main() -> None:
     """One table per size."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", default=",".join(SIZES))
-    parser.add_argument("--child", choices=SIZES, help=argparse.SUPPRESS)
+    parser.add_argument("--verify", action="store_true", help="compare the simulators, too")
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
-        measure(arguments.child)
+        path = Path(arguments.child[1])
+        verify(path) if arguments.child[0] == "verify" else measure(path.stem, path)
         return
-    for size in arguments.sizes.split(","):
-        print(f"\n{size}\n", flush=True)
-        done = subprocess.run([sys.executable, __file__, "--child", size], check=False)
-        if done.returncode:
-            sys.exit(f"{size} failed")
+    with tempfile.TemporaryDirectory() as folder:
+        for size in arguments.sizes.split(","):
+            path = Path(folder) / f"{size}.snnc"
+            for what in ("compile", "verify") if arguments.verify else ("compile",):
+                print(f"\n{size}: {what}\n", flush=True)
+                command = [sys.executable, __file__, "--child", what, str(path)]
+                if subprocess.run(command, check=False).returncode:
+                    sys.exit(f"{size} failed")
 
 
 if __name__ == "__main__":

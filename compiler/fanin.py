@@ -22,12 +22,12 @@ from snnc.compiler.wire import Preference, wire_codes
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.deployment import SourceSpace
 from snnc.ir.errors import CapacityError, UnsupportedError
-from snnc.ir.expand import Expansion, expand, fan_in
+from snnc.ir.expand import Expansion, expand
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.lower import limits_of
 from snnc.ir.lower.builder import RewriteError
 from snnc.ir.lower.partial_sums import Slicing, neurons_of, with_partial_sums
-from snnc.ir.shared_expansion import AnyExpansion
+from snnc.ir.shared_expansion import AnyExpansion, expand_large, fan_in
 from snnc.ir.target import Target
 
 MOST_SLICES = 64
@@ -82,7 +82,10 @@ def split_fan_in(
             refused[name] = f"its inputs cannot be summed in parts: {error}"
         except UnsupportedError as error:
             refused[name] = f"its inputs cannot be summed in parts: {error.found}"
-    return Split(result.network, result.expansion, refused)
+    done = result.expansion
+    if target.core.stores_kernels and done is not parts:
+        done = expand_large(result.network, kernels=True)
+    return Split(result.network, done, refused)
 
 
 def _split(

@@ -8,7 +8,7 @@ linearity, and what both a chip and a fast simulator work with.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -97,17 +97,22 @@ def each_projection(
     for neuron in network.populations:
         if only is not None and neuron.name not in only:
             continue
-        for source, delay, by_source in _rows(network, neuron, terms_of):
-            by_source.eliminate_zeros()
-            yield Projection(
-                source,
-                neuron.name,
-                delay,
-                by_source.indptr.astype(np.int64, copy=False),
-                by_source.indices.astype(np.int32, copy=False),
-                by_source.data.astype(np.int64, copy=False),
-                neuron.size,
-            )
+        for source, delay, rows in _rows(network, neuron, terms_of):
+            yield as_projection(source, neuron, delay, rows)
+
+
+def as_projection(source: str, neuron: Neuron, delay: int, rows: sparse.csr_array) -> Projection:
+    """The projection of a matrix [sources, targets], which is used up."""
+    rows.eliminate_zeros()
+    return Projection(
+        source,
+        neuron.name,
+        delay,
+        rows.indptr.astype(np.int64, copy=False),
+        rows.indices.astype(np.int32, copy=False),
+        rows.data.astype(np.int64, copy=False),
+        neuron.size,
+    )
 
 
 def _rows(
@@ -122,24 +127,15 @@ def _rows(
             return
     terms = terms_of(node.name)
     for source, delay in sorted(terms):
-        by_source = sparse.csr_array(_matrix(terms.pop((source, delay)), network, source).T)
-        by_source.sum_duplicates()
-        by_source.sort_indices()
-        yield source, delay, by_source
+        yield source, delay, by_source(_matrix(terms.pop((source, delay)), network, source))
 
 
-def fan_in(network: IntegerNetwork, populations: Iterable[str]) -> dict[str, int]:
-    """Synapses of every one of these populations, by name; raises as ``expand``."""
-    terms_of = _matrices(network)
-    result = {}
-    for name in populations:
-        terms = terms_of(network.node[name].inputs[0])
-        result[name] = 0
-        for (source, _), matrix in terms.items():
-            whole = sparse.csr_array(_matrix(matrix, network, source), copy=True)
-            whole.sum_duplicates()
-            result[name] += int(np.count_nonzero(whole.data))
-    return result
+def by_source(matrix: sparse.csr_array) -> sparse.csr_array:
+    """A matrix [targets, sources] as rows of targets, which rise and repeat nothing."""
+    rows = sparse.csr_array(matrix.T)
+    rows.sum_duplicates()
+    rows.sort_indices()
+    return rows
 
 
 def _matrix(

@@ -73,6 +73,20 @@ def count_targets(
 
 
 @lean_kernel
+def add_values(
+    shape: IntArray, shift: IntArray, shape_ptr: IntArray, offset: IntArray, value: AnyArray,
+    total: AnyArray,
+) -> None:  # fmt: skip
+    """Add to ``total`` [targets] the ``value`` [entries] of every synapse that reaches each.
+
+    The others are as in ``Rows``.
+    """
+    for row in range(shape.size):
+        for k in range(shape_ptr[shape[row]], shape_ptr[shape[row] + 1]):
+            total[np.uint32(shift[row] + offset[k])] += value[k]
+
+
+@lean_kernel
 def write_out(
     shape: IntArray, shift: IntArray, shape_ptr: IntArray, offset: IntArray, value: IntArray,
     row_ptr: IntArray, target: IntArray, weight: IntArray,

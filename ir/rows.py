@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnc.ir.arrays import IntArray, frozen
+from snnc.ir.arrays import AnyArray, IntArray, frozen
 from snnc.ir.errors import ModelError
 
 LARGEST = 1 << 30
 """Beyond any target, so that shift + offset fits 32 bits."""
+AT_ONCE = 1 << 22
+"""Rows that are looked at at a time, where something wider is made of each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +82,17 @@ class Rows:
     @property
     def synapses(self) -> int:
         """Number of synapses of all rows, however they are stored."""
-        return int(self.lengths.sum())
+        length, total = np.diff(self.shape_ptr), 0
+        for first in range(0, self.shape.size, AT_ONCE):
+            total += int(length[self.shape[first : first + AT_ONCE]].sum())
+        return total
+
+    def add(self, value: AnyArray, total: AnyArray) -> None:
+        """Add to ``total`` [targets] what every synapse brings: ``value`` [entries]."""
+        from snnc.ir.row_kernels import add_values
+
+        offset = self.offset.astype(np.int32, copy=False)
+        add_values(self.shape, self.shift, self.shape_ptr, offset, value, total)
 
     def plain(self, chosen: slice = slice(None)) -> tuple[IntArray, IntArray, IntArray]:
         """(row_ptr, target, weight) with every row, or the chosen ones, written out."""

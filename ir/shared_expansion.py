@@ -7,7 +7,7 @@ layer, is written out first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
@@ -15,11 +15,14 @@ from typing import TypeAlias
 import numpy as np
 from scipy import sparse
 
-from snnc.ir.arrays import IntArray, Shape, size_of
+from snnc.ir.arrays import Shape, size_of
+from snnc.ir.compositions import composed, identity, summed
 from snnc.ir.expand import (
     Expansion,
     Projection,
     TermWalk,
+    as_projection,
+    by_source,
     conv_of_pool,
     expand,
     expand_outline,
@@ -37,15 +40,39 @@ SHARED_FROM = 50_000_000
 """Synapses from which on a network is not written out."""
 
 
+@dataclass(frozen=True)
+class Kernels:
+    """What a projection has to be for a core to store kernels instead of its rows.
+
+    There is one kernel per input channel and output channel with a weight between them.
+
+    Attributes:
+        pixels, outputs: elements of an input channel and of an output channel.
+        taps: weights of a kernel, zeros included.
+        path: the convolutions and pools that it is made of, by name, "" between those that are
+            added up.  Senders whose spikes are added up before them share their kernels.
+    """
+
+    pixels: int
+    outputs: int
+    taps: int
+    path: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class SharedProjection:
-    """As ``Projection``, with rows that share shapes: row i is what source element i reaches."""
+    """As ``Projection``, with rows that share shapes: row i is what source element i reaches.
+
+    ``kernels`` tells what they are made of where the projection is one convolution, or the
+    identity, which is a convolution of one tap channel by channel.
+    """
 
     source: str
     population: str
     delay: int
     rows: Rows
     targets: int
+    kernels: Kernels | None = None
 
     @property
     def synapses(self) -> int:
@@ -72,13 +99,20 @@ class SharedExpansion:
 
 
 AnyExpansion = Expansion | SharedExpansion
+AnyProjection = Projection | SharedProjection
 
 
-def expand_large(network: IntegerNetwork) -> AnyExpansion:
+def expand_large(network: IntegerNetwork, *, kernels: bool = False) -> AnyExpansion:
     """Shared rows for a large network, else ``expand``; raises as that.
 
     Large are ``SHARED_FROM`` synapses, if sharing shapes halves what is stored.
+
+    Args:
+        kernels: the target's cores may store kernels; then rows are shared at any size, because
+            a row written out does not tell the kernel it is from.
     """
+    if kernels:
+        return expand_shared(network)
     if _most_synapses(network) < SHARED_FROM:
         return expand(network)
     shared = expand_shared(network)
@@ -116,9 +150,45 @@ def expand_shared(network: IntegerNetwork) -> SharedExpansion:
     for neuron in network.populations:
         terms = terms_of(neuron.inputs[0])
         for source, delay in sorted(terms):
-            rows = _rows(terms.pop((source, delay)), size_of(network.shapes[source]))
-            made.append(SharedProjection(source, neuron.name, delay, rows, neuron.size))
+            term, shape = terms.pop((source, delay)), network.shapes[source]
+            rows, kernels = _rows(term, size_of(shape)), _kernels(term, shape)
+            made.append(SharedProjection(source, neuron.name, delay, rows, neuron.size, kernels))
     return SharedExpansion(outline.inputs, outline.populations, tuple(made), outline.readout)
+
+
+def each_projection(network: IntegerNetwork, least: int) -> Iterator[AnyProjection]:
+    """The projections one at a time, population by population; raises as ``expand``.
+
+    Convolutions of at least so many synapses have shared rows, if that halves what is stored; all
+    others are written out.
+    """
+    terms_of = _walk(network)
+    for neuron in network.populations:
+        terms = terms_of(neuron.inputs[0])
+        for source, delay in sorted(terms):
+            term = terms.pop((source, delay))
+            if not isinstance(term, _Chain):
+                matrix = _matrix(term, size_of(network.shapes[source]))
+                yield as_projection(source, neuron, delay, by_source(matrix))
+                continue
+            rows = conv_rows(term.conv, term.shape)
+            shared = SharedProjection(source, neuron.name, delay, rows, neuron.size)
+            few = shared.synapses < max(least, 2 * rows.offset.size)
+            yield shared.plain() if few else shared
+
+
+def fan_in(network: IntegerNetwork, populations: Iterable[str]) -> dict[str, int]:
+    """Synapses of every one of these populations, by name; raises as ``expand``."""
+    terms_of, result = _walk(network), {}
+    for name in populations:
+        result[name] = 0
+        for (source, _), term in terms_of(network.node[name].inputs[0]).items():
+            if isinstance(term, _Chain):
+                result[name] += conv_rows(term.conv, term.shape).synapses
+            else:
+                rows = by_source(_matrix(term, size_of(network.shapes[source])))
+                result[name] += int(np.count_nonzero(rows.data))
+    return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +197,7 @@ class _Chain:
 
     conv: Conv
     shape: Shape
+    path: tuple[str, ...]
 
     @property
     def output(self) -> Shape:
@@ -140,18 +211,25 @@ Term: TypeAlias = _Chain | sparse.csr_array | None
 """A matrix [elements of a node, elements of the source]; None: the identity."""
 
 
+def _kernels(term: Term, shape: Shape) -> Kernels | None:
+    """What a term from a source of this shape is made of; None: no convolution."""
+    if term is None:
+        return Kernels(size_of(shape[1:]), size_of(shape[1:]), 1)
+    if isinstance(term, _Chain):
+        taps = size_of(term.conv.kernel)
+        return Kernels(size_of(term.shape[1:]), size_of(term.output[1:]), taps, term.path)
+    return None
+
+
 def _rows(term: Term, size: int) -> Rows:
     if isinstance(term, _Chain):
         return conv_rows(term.conv, term.shape)
     if term is None:
         row_ptr = np.arange(size + 1, dtype=np.int64)
         return shared_rows(row_ptr, row_ptr[:-1], np.ones(size, np.int8))
-    by_source = sparse.csr_array(term.T)
-    by_source.sum_duplicates()
-    by_source.eliminate_zeros()
-    by_source.sort_indices()
-    ptr: IntArray = by_source.indptr.astype(np.int64)
-    return shared_rows(ptr, by_source.indices, narrow(by_source.data))
+    rows = by_source(term)
+    rows.eliminate_zeros()
+    return shared_rows(rows.indptr.astype(np.int64), rows.indices, narrow(rows.data))
 
 
 def _walk(network: IntegerNetwork) -> TermWalk[_Chain | sparse.csr_array]:
@@ -161,10 +239,27 @@ def _walk(network: IntegerNetwork) -> TermWalk[_Chain | sparse.csr_array]:
         return partial(_applied, node, position, shapes)
 
     def added(left: Term, right: Term, source: str) -> Term:
+        both = _summed(left, right)
+        if both is not None:
+            return both
         size = size_of(network.shapes[source])
         return _matrix(left, size) + _matrix(right, size)
 
     return TermWalk(network, operator, added)
+
+
+def _summed(left: Term, right: Term) -> _Chain | None:
+    """Two terms of one source as one chain, if they are chains, or one is and the other nothing."""
+    if left is None:
+        left, right = right, left
+    if not isinstance(left, _Chain):
+        return None
+    if right is None and left.output == left.shape:
+        right = _Chain(identity(left.shape), left.shape, ())
+    if not isinstance(right, _Chain) or (left.shape, left.output) != (right.shape, right.output):
+        return None
+    both = summed(left.conv, right.conv, left.shape)
+    return None if both is None else _Chain(both, left.shape, (*left.path, "", *right.path))
 
 
 def _matrix(term: Term, size: int) -> sparse.csr_array:
@@ -183,11 +278,11 @@ def _applied(node: IntegerNode, position: int, shapes: list[Shape], inner: Term)
     conv = _convolution(node, shape)
     if conv is not None:
         if inner is None:
-            return _Chain(conv, shape)
+            return _Chain(conv, shape, (node.name,))
         if isinstance(inner, _Chain) and inner.output == shape:
             both = composed(inner.conv, inner.shape, conv)
             if both is not None:
-                return _Chain(both, inner.shape)
+                return _Chain(both, inner.shape, (*inner.path, node.name))
     operator = operator_matrix(node, position, shapes)
     if operator is None or inner is None:
         return operator if inner is None else inner
@@ -200,73 +295,3 @@ def _convolution(node: IntegerNode, shape: Shape) -> Conv | None:
     if isinstance(node, Pool) and node.op == "sum":
         return conv_of_pool(node, shape[0])
     return None
-
-
-def composed(first: Conv, shape: Shape, then: Conv) -> Conv | None:
-    """``then`` after ``first`` as one convolution, or None.
-
-    One of the two must treat channels alone, as a pool does; and what ``then`` pads with zeros
-    must be what ``first`` would have computed there, beyond its own padding.
-
-    Args:
-        first, then: the operators.
-        shape: of the input of ``first``.
-    """
-    alone = [c.groups == c.values.shape[0] == c.values.shape[1] * c.groups for c in (first, then)]
-    if not any(alone) or any(d != 1 for d in then.dilation):
-        return None
-    out = first.output_shape("chain", shape)
-    padding = []
-    for axis, extent in enumerate(out[1:]):
-        before, after = then.padding[axis]
-        step, mine = first.stride[axis], first.padding[axis]
-        beyond = np.concatenate([np.arange(-before, 0), np.arange(extent, extent + after)])
-        read = np.add.outer(
-            beyond * step - mine[0], np.arange(first.kernel[axis]) * first.dilation[axis]
-        )
-        if ((read >= 0) & (read < shape[1 + axis])).any():
-            return None
-        reach = (first.kernel[axis] - 1) * first.dilation[axis]
-        last = (extent + after - 1) * step - mine[0] + reach
-        # So much padding that ``then`` ends where it ended; ``read`` shows that it holds zeros.
-        padding.append((mine[0] + before * step, max(0, last + 1 - shape[1 + axis])))
-    values = _composed_kernel(first, then, by_first=alone[1])
-    stride = tuple(a * b for a, b in zip(first.stride, then.stride, strict=True))
-    groups = first.groups if alone[1] else then.groups
-    result = Conv(values, stride, tuple(padding), (1,) * len(stride), groups)
-    wanted = then.output_shape("chain", out)
-    return result if result.output_shape("chain", shape) == wanted else None
-
-
-def _composed_kernel(first: Conv, then: Conv, *, by_first: bool) -> IntArray:
-    """[out, in / groups, *taps]: every tap of ``then`` adds a copy of ``first``'s kernel.
-
-    Args:
-        by_first: ``then`` treats channels alone, so that ``first`` tells who reads whom.
-    """
-    extent = tuple(
-        (b - 1) * s + (a - 1) * d + 1
-        for a, b, s, d in zip(first.kernel, then.kernel, first.stride, first.dilation, strict=True)
-    )
-    reader = first if by_first else then
-    values = np.zeros((*reader.values.shape[:2], *extent), np.int64)
-    into = reader.values.shape[1]
-    group = np.arange(reader.values.shape[0]) // (reader.values.shape[0] // reader.groups)
-    channel = group[:, None] * into + np.arange(into)  # [out, in / groups] input channels
-    for tap in np.ndindex(then.kernel):
-        place = tuple(
-            slice(t * s, t * s + (k - 1) * d + 1, d)
-            for t, s, k, d in zip(tap, first.stride, first.kernel, first.dilation, strict=True)
-        )
-        if by_first:
-            weight = then.values[(slice(None), 0, *tap)]
-            values[(slice(None), slice(None), *place)] += first.values * weight.reshape(
-                -1, *(1,) * (first.values.ndim - 1)
-            )
-        else:
-            weight = then.values[(slice(None), slice(None), *tap)]
-            mine = first.values[:, 0][channel]
-            values[(slice(None), slice(None), *place)] += mine * weight.reshape(
-                *weight.shape, *(1,) * (first.values.ndim - 2)
-            )
-    return values

@@ -57,9 +57,10 @@ class Events:
 
     def mismatches(self, other: Events) -> int:
         """Number of (sample, step, neuron) entries in which the two differ."""
-        mine, theirs = self._rows(), other._rows()
-        if mine.shape == theirs.shape and bool((mine == theirs).all()):
+        pairs = zip(self._columns(), other._columns(), strict=True)
+        if all(np.array_equal(mine, theirs) for mine, theirs in pairs):
             return 0
+        mine, theirs = self._rows(), other._rows()
         keys = np.concatenate([mine[:, :3], theirs[:, :3]])
         signed = np.concatenate([mine[:, 3], -theirs[:, 3]])
         unique, inverse = np.unique(keys, axis=0, return_inverse=True)
@@ -67,9 +68,11 @@ class Events:
         np.add.at(total, inverse.reshape(-1), signed)
         return int(np.count_nonzero(total))
 
+    def _columns(self) -> tuple[IntArray, ...]:
+        return self.sample, self.step, self.index, self.value
+
     def _rows(self) -> IntArray:
-        columns = (self.sample, self.step, self.index, self.value)
-        rows: IntArray = np.stack([c.astype(np.int64) for c in columns], axis=1)
+        rows: IntArray = np.stack([c.astype(np.int64) for c in self._columns()], axis=1)
         return rows
 
 

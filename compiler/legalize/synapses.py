@@ -43,7 +43,7 @@ def synapses(network: IntegerNetwork, target: Target) -> Iterator[Finding]:
     """Weights as the synapses see them, after pools and sums are multiplied out."""
     if any(not isinstance(network.node[o.inputs[0]], Neuron) for o in network.of_type(Output)):
         return  # legalize adds the readouts first
-    projections = expand_large(network).projections
+    projections = expand_large(network, kernels=target.core.stores_kernels).projections
     for node in network.populations:
         mine = [p for p in projections if p.population == node.name]
         yield from _width(node, mine, target)
@@ -123,11 +123,13 @@ def _sums(
     # An element that comes on two ways counts twice above; synapse by synapse it does not.
     low, high = np.zeros(node.size, np.int64), np.zeros(node.size, np.int64)
     for projection in mine:
-        plain = projection.plain() if isinstance(projection, SharedProjection) else projection
-        sent = network.types[projection.source]
-        ends = plain.weight * np.int64(sent.low), plain.weight * np.int64(sent.high)
-        np.add.at(low, plain.target, np.minimum(*ends))
-        np.add.at(high, plain.target, np.maximum(*ends))
+        sent, weight = network.types[projection.source], _weights(projection)
+        ends = weight * np.int64(sent.low), weight * np.int64(sent.high)
+        for total, value in ((low, np.minimum(*ends)), (high, np.maximum(*ends))):
+            if isinstance(projection, SharedProjection):
+                projection.rows.add(value, total)
+            else:
+                np.add.at(total, projection.target, value)
     if not _fits(low, high, node, limit):
         below, above = int(low.min()) << node.input_shift, int(high.max()) << node.input_shift
         yield refused(

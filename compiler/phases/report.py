@@ -42,6 +42,8 @@ def phased_report(
     rows = [_phase(program, number, image, streams) for number, image in enumerate(images)]
     traffic = sum(row["reads"]["bytes"] + row["writes"]["bytes"] for row in rows)
     total = sum(image["bytes"] * program.loads_of(k) for k, image in enumerate(images))
+    loops = [_loop(program, loop, images) for loop in program.loops]
+    each = traffic + sum(loop["state_bytes_per_sample"] for loop in loops)
     unchecked = [u for phase in program.phases for u in phase.report["unchecked"]]
     return {
         "schema": SCHEMA,
@@ -67,10 +69,10 @@ def phased_report(
             "buffer_bytes_per_sample": _largest_buffer(program, streams),
             "buffer_traffic_bytes_per_sample": traffic,
             "by_batch": [
-                {"batch": batch, "moved_bytes_per_sample": math.ceil(total / batch) + traffic}
+                {"batch": batch, "moved_bytes_per_sample": math.ceil(total / batch) + each}
                 for batch in BATCHES
             ],
-            "loops": [_loop(program, loop, images) for loop in program.loops],
+            "loops": loops,
             "step_by_step": {
                 "reload_bytes_per_sample": sum(i["bytes"] for i in images) * program.timesteps,
                 "state_bytes_per_sample": _state_bytes(program, program.network.populations),
@@ -194,13 +196,14 @@ def _loop(
     names = {m.population for number in phases for m in program.members[number]}
     held = [node for node in program.network.populations if node.name in names]
     # Nothing is loaded before the first block, or saved after the last.
-    state = 2 * (turns - 1) * _state_bytes(program, held)
+    loaded = (turns - 1) * _state_bytes(program, held)
     return {
         "phases": [loop.first + 1, loop.last],
         "block_steps": loop.block,
         "turns": turns,
         "reload_bytes": turns * sum(images[number]["bytes"] for number in phases),
-        "state_bytes_per_sample": state,
+        "state_bytes_per_sample": 2 * loaded,
+        "state_loading_per_sample": load_cost(program.target, loaded),
     }
 
 

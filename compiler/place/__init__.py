@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from snnc.compiler.place.anneal import anneal, cost_of
-from snnc.compiler.place.bound import bound_of_flows, lower_bound
+from snnc.compiler.place.bound import NEAR_CORES, bound_of_flows, lower_bound
 from snnc.compiler.place.branch import prove
 from snnc.compiler.place.chips import divided, held_to_chips
 from snnc.compiler.place.exact import model_size, solve
@@ -22,6 +22,7 @@ from snnc.compiler.place.problem import Problem, Sites, sites_of
 from snnc.compiler.place.quadratic import Quadratic, quadratic
 from snnc.compiler.place.watch import Progress, Watch, interruptible, silent
 from snnc.compiler.place.weigh import Goal, terms_of
+from snnc.compiler.place.windows import OfFlows, OfNets, Prices, polished
 from snnc.compiler.place.zones import Zones, settled
 from snnc.ir.arrays import IntArray
 from snnc.ir.errors import OptionError
@@ -32,8 +33,8 @@ LARGEST_MODEL = 20_000
 FEW_SITES = 64
 LOOKS = {"low": 2_000_000, "normal": 30_000_000, "high": 2_000_000_000}
 SOLVER = {"low": 0.1, "normal": 0.4, "high": 20.0}
-SWAPS = {"low": 4 * 10**7, "normal": 2 * 10**8, "high": 4 * 10**11}  # looked at by tabu
-MOST_SWAPS = 1_000_000  # made per site
+SWAPS = {"low": 4 * 10**7, "normal": 2 * 10**8, "high": 8 * 10**11}  # looked at by tabu
+MOST_SWAPS = 2_000_000  # made per site
 BEFORE_PROOF = 5_000  # made per site where a proof follows
 FEW_MELTED = 256  # cores; fewer are annealed well enough
 STEPS, LEAST_STEPS = 100, 20  # of melting; with fewer, nothing comes of it
@@ -42,6 +43,7 @@ FEW_CORES = 64  # beyond, pairs of cores are annealed as flows
 SWEEPS = {"low": 1_000, "normal": 5_000, "high": 50_000}  # hot, over a few thousand cores
 JOINED = 10_000  # hot sweeps over groups of cores
 LAST = {"low": 10, "normal": 100, "high": 150}  # cold, over all cores
+WINDOWS = {"low": 2 * 10**7, "normal": 3 * 10**8, "high": 2 * 10**10}  # looked at by assignments
 FLOWS = {"low": 50_000_000, "normal": 1_000_000_000, "high": 10**13}  # looked at by all sweeps
 MELTED = {"low": 0, "normal": 15 * 10**8, "high": 3 * 10**10}  # looked at by melting
 FROZEN = {"low": 0, "normal": 150_000_000, "high": 500_000_000}  # and by the sweeps thereafter
@@ -220,7 +222,8 @@ def _flat(
 ) -> _Found:
     """All cores at once, whatever chip they are on."""
     if isinstance(problem, Flows):
-        return _spread(problem, seed, effort, watch, start)
+        found = _spread(problem, seed, effort, watch, start)
+        return _windows(OfFlows(problem, found.site), found, seed, effort, watch)
     if problem.cores > FEW_CORES:
         return _many(problem, seed, effort, watch, start)
     return _few(problem, seed, effort, watch, start)
@@ -327,14 +330,26 @@ def _spread(
     return _Found(found.site, found.cost, bound_of_flows(flows), engine)
 
 
+def _windows(prices: Prices, found: _Found, seed: int, effort: Effort, watch: Watch) -> _Found:
+    """The last step: cores of a window assigned anew."""
+    last = polished(prices, found.site, seed, WINDOWS[effort], watch)
+    if not last.saved:
+        return found
+    cost = found.cost - last.saved * prices.unit
+    return _Found(last.site, cost, found.bound, f"{found.engine} + windows")
+
+
 def _many(
     problem: Problem, seed: int, effort: Effort, watch: Watch, start: IntArray | None
 ) -> _Found:
     """More cores than exact methods can serve: pairs as flows, then trees at their true cost."""
-    found = _spread(Flows.of(problem), seed, effort, watch, start)
-    cost = cost_of(problem, found.site)
+    flows = Flows.of(problem)
+    found = _spread(flows, seed, effort, watch, start)
+    # Of many cores, what the flows say is all that is known.
+    bound = found.bound if problem.cores > NEAR_CORES else lower_bound(problem)
     if (np.diff(problem.dest_ptr) == 1).all():
-        return _Found(found.site, cost, lower_bound(problem), found.engine)
+        found = _windows(OfFlows(flows, found.site), found, seed, effort, watch)
+        return replace(found, cost=cost_of(problem, found.site), bound=bound)
     better = anneal(problem, seed, LOOKS[effort], watch, found.site)
     engine = f"{found.engine} + of trees"
     if start is not None and cost_of(problem, start) < better.cost:
@@ -343,7 +358,9 @@ def _many(
         fresh = anneal(problem, seed, LOOKS[effort], watch)
         if fresh.cost < better.cost:
             better, engine = fresh, "annealing"
-    return _Found(better.site, better.cost, lower_bound(problem), engine)
+    trees = _Found(better.site, better.cost, bound, engine)
+    found = _windows(OfNets(problem, better.site), trees, seed, effort, watch)
+    return replace(found, cost=cost_of(problem, found.site))
 
 
 def _few(

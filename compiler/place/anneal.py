@@ -30,7 +30,7 @@ class Placed:
 
 
 @inner_kernel
-def _net_cost(
+def tree_edges(
     net: int,
     net_core: IntArray,
     dest_ptr: IntArray,
@@ -124,7 +124,7 @@ def _all_costs(
     cost: IntArray,
 ) -> None:
     for net in range(net_core.size):
-        cost[net] = _net_cost(net, net_core, dest_ptr, dest, router, host, grid, low, high)
+        cost[net] = tree_edges(net, net_core, dest_ptr, dest, router, host, grid, low, high)
 
 
 def tree_hops(problem: Problem, site: IntArray) -> IntArray:
@@ -239,7 +239,7 @@ def _sweep(
                 net = pin_net[k]
                 if stamp[net] != move:
                     stamp[net] = move
-                    cost = _net_cost(net, net_core, dest_ptr, dest, router, host, grid, low, high)
+                    cost = tree_edges(net, net_core, dest_ptr, dest, router, host, grid, low, high)
                     touched[count] = net
                     fresh[count] = cost
                     count += 1

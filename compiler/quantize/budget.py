@@ -19,7 +19,7 @@ from snnc.compiler.quantize.parameters import Parameters
 from snnc.compiler.quantize.rows import Rows, by_group
 from snnc.compiler.solver import new_solver
 from snnc.ir.arrays import RealArray, Shape, size_of
-from snnc.ir.errors import OptionError
+from snnc.ir.errors import CompilerBugError, OptionError
 from snnc.ir.weights import Conv, Weights, with_values
 
 BITS_PER_KIB = 8192
@@ -131,5 +131,7 @@ def choose_widths(candidates: Sequence[Candidate], budget_kib: float) -> dict[st
         )
     )
     solver = new_solver()
-    solver.solve(model)
+    status = solver.solve(model)
+    if status != cp_model.OPTIMAL:  # the narrowest widths fit, and nothing limits the search
+        raise CompilerBugError("no best weight widths found", found=solver.status_name(status))
     return {c.name: b for c in candidates for b in widths if solver.value(taken[c.name, b])}

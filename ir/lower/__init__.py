@@ -14,7 +14,6 @@ from typing import Any
 
 from snnc.ir.arrays import size_of
 from snnc.ir.errors import UnsupportedError
-from snnc.ir.expand import fan_in
 from snnc.ir.graph import topological_order
 from snnc.ir.integer_network import IntegerNetwork, IntegerNode
 from snnc.ir.lower.associate import associate
@@ -27,6 +26,7 @@ from snnc.ir.lower.sums import reduce_over_time, reduce_sum
 from snnc.ir.lower.tables import lut, rescale
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input, Lut, MatMul, Mul, Pool, Reduce, Rescale
+from snnc.ir.shared_expansion import fan_in
 
 __all__ = [
     "ANYTHING", "Limits", "Lowered", "Refusal", "Rewrite", "executable", "limits_of", "lower",

@@ -45,8 +45,8 @@ class Axons(NamedTuple):
     """
 
     group_ptr: Int64
-    group_delay: Int64
-    group_sign: Int64
+    group_delay: Int32
+    group_sign: npt.NDArray[np.int8]
     segment_ptr: Int64
     segment_run: Int32
     segment_base: Int32
@@ -54,7 +54,7 @@ class Axons(NamedTuple):
     word: Any
     target_bits: int
     flag_bits: int
-    sends: Int64
+    sends: Int32
     packet_limit: Int64
 
 
@@ -105,12 +105,12 @@ class Reaches(NamedTuple):
     """
 
     ptr: Int64
-    first: Int64
-    last: Int64
+    first: Int32
+    last: Int32
 
 
 def build(
-    cores: AnyCoreTables, reaches: Reaches, sends: Int64, packet_limit: Int64, charged: bool
+    cores: AnyCoreTables, reaches: Reaches, sends: Int32, packet_limit: Int64, charged: bool
 ) -> Axons:
     """Pack the rows of a deployment.
 
@@ -123,23 +123,15 @@ def build(
     Raises:
         UnsupportedError: sums of this network are too large to carry such a flag.
     """
-    length = reaches.last - reaches.first
-    reach = np.repeat(np.arange(length.size), length)
-    within = np.arange(reach.size) - np.repeat(np.cumsum(length) - length, length)
-    axon = reaches.first[reach] + within
-    source = np.repeat(np.arange(reaches.ptr.size - 1), np.diff(reaches.ptr))[reach]
-    delay, sign = cores.axon_delay[axon].astype(np.int64), cores.axon_sign[axon].astype(np.int64)
-    order = np.lexsort((sign, delay, source))
-    axon, key = axon[order], np.stack([source, delay, sign], axis=1)[order]
-    new = np.flatnonzero(
-        np.concatenate([[True], (np.diff(key, axis=0) != 0).any(axis=1)])[: len(key)]
-    )
-    group_ptr = np.append(new, axon.size)
+    axon, key, signs = _sorted(cores, reaches)
+    new = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])[: key.size])
+    group_ptr, key = np.append(new, axon.size), key[new]
+    source, rest = np.divmod(key, int(cores.axon_delay.max(initial=0) + 1) * len(signs))
     pack = _merged if isinstance(cores, CoreTables) else _segments
     return Axons(
-        np.searchsorted(key[new, 0], np.arange(reaches.ptr.size)).astype(np.int64),
-        key[new, 1].astype(np.int64),
-        key[new, 2].astype(np.int64),
+        np.searchsorted(source, np.arange(reaches.ptr.size)).astype(np.int64),
+        (rest // len(signs)).astype(np.int32),
+        (rest % len(signs) + signs.start).astype(np.int8),
         *pack(cores, axon, group_ptr),
         _flag_bits(cores, packet_limit) if charged else 0,
         sends,
@@ -147,11 +139,34 @@ def build(
     )
 
 
+def _sorted(cores: AnyCoreTables, reaches: Reaches) -> tuple[Int32, Int64, range]:
+    """(axons, keys, signs): what all sources reach by (source, delay, sign), which is the key.
+
+    There are as many axons as a large network has neurons times what hears each: memory counts.
+    """
+    length = reaches.last - reaches.first
+    reach = np.repeat(np.arange(length.size, dtype=np.int32), length)
+    axon = np.arange(reach.size) - (np.cumsum(length) - length - reaches.first)[reach]
+    axon = axon.astype(np.int32)
+    owner = np.repeat(np.arange(reaches.ptr.size - 1, dtype=np.int32), np.diff(reaches.ptr))
+    signs = range(-1, 2)
+    key = owner[reach] * np.int64(cores.axon_delay.max(initial=0) + 1)
+    del reach, owner
+    key += cores.axon_delay[axon]
+    key *= len(signs)
+    key += cores.axon_sign[axon]
+    key -= signs.start
+    if not (key[1:] >= key[:-1]).all():
+        order = np.argsort(key, kind="stable")
+        axon, key = axon[order], key[order]
+    return axon, key, signs
+
+
 Packed = tuple[Int64, Int32, Int32, Int64, Any, int]
 """The attributes of ``Axons`` from ``segment_ptr`` to ``target_bits``."""
 
 
-def _merged(cores: AnyCoreTables, axon: Int64, group_ptr: Int64) -> Packed:
+def _merged(cores: AnyCoreTables, axon: Int32, group_ptr: Int64) -> Packed:
     """One run of words per group of axons, its only segment."""
     rows, groups = cores.rows, group_ptr.size - 1
     row_ptr = np.concatenate([[0], np.cumsum(rows.lengths[axon])]).astype(np.int64)
@@ -165,7 +180,7 @@ def _merged(cores: AnyCoreTables, axon: Int64, group_ptr: Int64) -> Packed:
     return ends, only, np.zeros(groups, np.int32), row_ptr[group_ptr], word, target_bits
 
 
-def _segments(cores: AnyCoreTables, axon: Int64, group_ptr: Int64) -> Packed:
+def _segments(cores: AnyCoreTables, axon: Int32, group_ptr: Int64) -> Packed:
     """One run of words per shape, one segment per axon."""
     rows, shapes = cores.rows, cores.rows.shape_ptr.size - 1
     ptr = rows.shape_ptr.astype(np.int64)
@@ -174,7 +189,16 @@ def _segments(cores: AnyCoreTables, axon: Int64, group_ptr: Int64) -> Packed:
         least[filled] = np.minimum.reduceat(rows.offset, ptr[:-1][filled])
     target_bits, dtype = _widths(cores)
     word = np.empty(int(ptr[-1]), dtype)
-    _fill(np.arange(shapes), ptr, ptr, -least, rows.offset, rows.weight, target_bits, word)
+    _fill(
+        np.arange(shapes, dtype=np.int32),
+        ptr,
+        ptr,
+        -least,
+        rows.offset,
+        rows.weight,
+        target_bits,
+        word,
+    )
     base = cores.neuron_ptr.astype(np.int64)[cores.axon_core[axon]]
     base += rows.shift[axon] + least[rows.shape[axon]]
     run = rows.shape[axon].astype(np.int32)
@@ -192,7 +216,7 @@ def _widths(cores: AnyCoreTables) -> tuple[int, npt.DTypeLike]:
 
 @lean_kernel
 def _fill(
-    axon: Int64,
+    axon: Int32,
     row_ptr: Int64,
     synapse_ptr: Int64,
     base: Int64,

@@ -22,6 +22,7 @@ from scipy import sparse
 from snnc.ir.arrays import AnyArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.jit import lean_kernel
+from snnc.ir.row_shapes import index_type, pointers
 from snnc.ir.target import CostTable, EventKind, Target
 from snnc.simulators.cycle.noc_tables import HOP_KINDS, Machine
 from snnc.simulators.cycle.program import Layout, Program
@@ -78,7 +79,7 @@ class Counter:
         segment_size: [segments] neurons.
         source_core: [sources] sending core, ``cores`` for inputs.
         hops: [hop kinds, sources] hops of one packet on every net of the source.
-        deliveries: [sources, cores] copies that reach each core.
+        copies: [sources] deliveries of one packet on every net of the source.
         rows: for each of ``ROW_KINDS``, [axons, populations] entries.
         axon_core: [axons].
         reach_source: [reaches].
@@ -88,12 +89,12 @@ class Counter:
     layout: Layout
     cores: int
     segment_size: Int64
-    source_core: Int64
-    hops: Int64
-    deliveries: sparse.csr_array
+    source_core: Int32
+    hops: Int32
+    copies: Int64
     rows: tuple[sparse.csr_array, ...]
-    axon_core: Int64
-    reach_source: Int64
+    axon_core: Int32
+    reach_source: Int32
 
     def count(self, activity: Activity) -> Counts:
         """Exact number of every event."""
@@ -136,7 +137,7 @@ class Counter:
         host = self.source_core == self.cores
         result[:, _AT["message_out"]] = np.where(host, 0, self.program.sends)
         result[:, _AT["host_in"]] = np.where(host, self.program.sends, 0)
-        result[:, _AT["message_in"]] = self.deliveries.sum(axis=1)
+        result[:, _AT["message_in"]] = self.copies
         for number, kind in enumerate(HOP_KINDS):
             result[:, _AT[kind]] = self.hops[number]
         for kind, rows in zip(ROW_KINDS, self.rows, strict=True):
@@ -168,11 +169,8 @@ class Counter:
         for kind, values in quantities:
             np.add.at(by_layer[_AT[kind]], self.layout.owner, values)
             np.add.at(by_core[_AT[kind]], self.source_core, values)
-        received = self.deliveries.T @ packets
-        by_core[_AT["message_in"], : self.cores] = received
-        np.add.at(
-            by_layer[_AT["message_in"]], self.layout.owner, packets * self.deliveries.sum(axis=1)
-        )
+        np.add.at(by_core[_AT["message_in"]], self.layout.reach_core, packets[self.reach_source])
+        np.add.at(by_layer[_AT["message_in"]], self.layout.owner, packets * self.copies)
 
     def _synapses(self, packets: Int64, by_layer: Int64, by_core: Int64) -> None:
         change = np.zeros(self.program.axon_sign.size + 1, np.int64)
@@ -195,19 +193,16 @@ def counter(deployment: Deployment, machine: Machine, program: Program, layout: 
     """Prepare counting for a deployment."""
     cores, routes = deployment.cores, deployment.routes
     total = deployment.sources.total
-    source_core = np.full(total, cores.count, np.int64)
+    source_core = np.full(total, cores.count, np.int32)
     core_of_neuron = np.repeat(np.arange(cores.count), np.diff(cores.neuron_ptr))
     source_core[cores.neuron_source] = core_of_neuron
     reach_source = layout.send_source[layout.reach_send]
-    ones = np.ones(reach_source.size, np.int64)
-    shape = (total, cores.count)
-    deliveries = sparse.csr_array((ones, (reach_source, layout.reach_core)), shape=shape)
     net_hops = np.zeros((len(HOP_KINDS), routes.nets), np.int64)
     node_net = np.repeat(np.arange(routes.nets), np.diff(routes.branch_ptr))
     on_channel = machine.branch_channel >= 0
     kind = machine.kind[machine.branch_channel[on_channel]]
     np.add.at(net_hops, (kind, node_net[on_channel]), 1)
-    hops = np.zeros((len(HOP_KINDS), total), np.int64)
+    hops = np.zeros((len(HOP_KINDS), total), np.int32)
     for number in range(len(HOP_KINDS)):
         np.add.at(hops[number], layout.send_source, net_hops[number][routes.send_net])
     return Counter(
@@ -217,19 +212,18 @@ def counter(deployment: Deployment, machine: Machine, program: Program, layout: 
         np.diff(program.segment_ptr),
         source_core,
         hops,
-        deliveries,
+        np.bincount(reach_source, minlength=total),
         _rows(deployment, program, layout),
-        np.repeat(np.arange(cores.count), np.diff(cores.axon_ptr)),
+        cores.axon_core.astype(np.int32, copy=False),
         reach_source,
     )
 
 
-def row_kinds(deployment: Deployment) -> Int64:
+def row_kinds(deployment: Deployment) -> npt.NDArray[np.int8]:
     """[axons] index into ``ROW_KINDS``, by the row's encoding; crossbar rows count as dense."""
     number = {"sparse": 1, "bitmask": 2}
-    kinds = np.array([number.get(name, 0) for name in deployment.target.core.encodings])
-    chosen: Int64 = kinds[deployment.cores.axon_encoding]
-    return chosen
+    kinds = np.array([number.get(name, 0) for name in deployment.target.core.encodings], np.int8)
+    return kinds[deployment.cores.axon_encoding]
 
 
 def _rows(deployment: Deployment, program: Program, layout: Layout) -> tuple[sparse.csr_array, ...]:
@@ -244,17 +238,22 @@ def _rows(deployment: Deployment, program: Program, layout: Layout) -> tuple[spa
         rows.shape, rows.shift, rows.shape_ptr, rows.offset.astype(np.int32, copy=False),
         base[cores.axon_core], population,
     )  # fmt: skip
-    size, times = np.zeros(rows.count, np.int64), np.zeros(names, np.int64)
+    size, times = np.zeros(rows.count, np.int32), np.zeros(names, np.int32)
     _count_parts(*given, times, size)
-    ptr = np.concatenate([[0], np.cumsum(size)])
-    column, count = np.empty(ptr[-1], np.int32), np.empty(ptr[-1], np.int64)
+    ptr = pointers(size)
+    column, count = np.empty(ptr[-1], np.int32), np.empty(ptr[-1], np.int32)
     _fill_parts(*given, times, ptr, column, count)
-    result = []
+    result, none = [], sparse.csr_array((rows.count, names), dtype=np.int32)
     for number in range(len(ROW_KINDS)):
         chosen = (kinds == number) & (program.axon_sign >= 0)
-        some = np.repeat(chosen, size)
-        part_ptr = np.concatenate([[0], np.cumsum(np.where(chosen, size, 0))])
-        parts = (count[some], column[some], part_ptr)
+        if not chosen.any():
+            result.append(none)
+            continue
+        part_ptr = pointers(np.where(chosen, size, 0)).astype(index_type(int(ptr[-1])))
+        parts = (count, column, part_ptr)
+        if not chosen.all():
+            some = np.repeat(chosen, size)
+            parts = (count[some], column[some], part_ptr)
         result.append(sparse.csr_array(parts, shape=(rows.count, names)))
     return tuple(result)
 

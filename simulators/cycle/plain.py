@@ -82,17 +82,17 @@ def build(program: Sweeps) -> Plain:
     ]
     plain &= np.array(always, bool)
     kinds = np.where(plain, kind, -1)
-    each = neurons.table[neurons.kind]
     row = neurons.row
+    biases = neurons.table[:, BIASES][neurons.kind]
     bias = np.zeros(neurons.size, np.int64)
-    for number in range(int(each[:, BIASES].max(initial=0))):
-        mine = number < each[:, BIASES]
+    for number in range(int(biases.max(initial=0))):
+        mine = number < biases
         bias[mine] += neurons.values[row[mine] + LADDERS + number]
     threshold = np.zeros(neurons.size, np.int64)
-    has = each[:, LEVELS] > 0
-    threshold[has] = neurons.values[(row + LADDERS + each[:, BIASES])[has]]
+    has = neurons.table[:, LEVELS][neurons.kind] > 0
+    threshold[has] = neurons.values[(row + LADDERS + biases)[has]]
     multiplier = neurons.values[row + MULTIPLIER]
-    moving = multiplier != np.left_shift(1, each[:, LEAK_SHIFT])
+    moving = multiplier != np.left_shift(1, neurons.table[:, LEAK_SHIFT])[neurons.kind]
     leaks = np.add.reduceat(moving, first) > 0 if first.size else np.zeros(0, bool)
     return Plain(
         kinds,

@@ -63,7 +63,7 @@ class Senders(NamedTuple):
     send_ptr: Int64
     neuron_source: Int32
     spikes: AnyArray
-    sends: Int64
+    sends: Int32
     packet_limit: Int64
     send_sender: Int32
     start: Float64

@@ -78,12 +78,12 @@ class Program(NamedTuple):
     segment_offset: Int64
     segment_code: Int64
     reach_ptr: Int64
-    reach_first: Int64
-    reach_last: Int64
+    reach_first: Int32
+    reach_last: Int32
     axons: Axons
-    axon_sign: Int64
-    row_length: Int64
-    sends: Int64
+    axon_sign: npt.NDArray[np.int8]
+    row_length: Int32
+    sends: Int32
     packet_limit: Int64
     min_delay: int
     period: int
@@ -110,13 +110,13 @@ class Layout:
     """
 
     names: tuple[str, ...]
-    owner: Int64
+    owner: Int32
     inputs: int
     segment_core: Int64
-    segment_owner: Int64
-    reach_send: Int64
-    reach_core: Int64
-    send_source: Int64
+    segment_owner: Int32
+    reach_send: Int32
+    reach_core: Int32
+    send_source: Int32
     depth: int
 
 
@@ -125,7 +125,7 @@ def build(deployment: Deployment) -> tuple[Program, Layout]:
     cores, routes, sources = deployment.cores, deployment.routes, deployment.sources
     network, schedule = deployment.network, deployment.schedule
     names = tuple(sources.first)
-    owner = np.repeat(np.arange(len(names)), [sources.size[name] for name in names])
+    owner = np.repeat(np.arange(len(names), dtype=np.int32), [sources.size[name] for name in names])
     inputs = len(network.of_type(Input))
     first_neuron = sum(sources.size[name] for name in names[:inputs])
 
@@ -134,8 +134,8 @@ def build(deployment: Deployment) -> tuple[Program, Layout]:
     segment_owner = owner[cores.neuron_source[starts]]
     offsets = np.array([schedule.offset.get(name, 0) for name in names], np.int64)
 
-    sends = np.diff(routes.send_ptr).astype(np.int64)
-    send_source = np.repeat(np.arange(sources.total), sends)
+    sends = np.diff(routes.send_ptr).astype(np.int32)
+    send_source = np.repeat(np.arange(sources.total, dtype=np.int32), sends)
     reach_send, reach_core = _reaches(deployment)
     reach_source = send_source[reach_send]
     first, last = _axon_ranges(deployment, reach_source, reach_core)
@@ -158,8 +158,8 @@ def build(deployment: Deployment) -> tuple[Program, Layout]:
         first,
         last,
         packed,
-        cores.axon_sign.astype(np.int64),
-        cores.rows.lengths.astype(np.int64),
+        cores.axon_sign.astype(np.int8),
+        cores.rows.lengths.astype(np.int32),
         sends,
         limits,
         min_delay,
@@ -180,32 +180,33 @@ def build(deployment: Deployment) -> tuple[Program, Layout]:
     return program, layout
 
 
-def _segment_starts(core: Int64, owner: Int64) -> Int64:
+def _segment_starts(core: Int64, owner: Int32) -> Int64:
     """First neuron of every run of one core and one population."""
     changes = (np.diff(core) != 0) | (np.diff(owner) != 0)
     starts: Int64 = np.concatenate([np.zeros(min(core.size, 1)), np.flatnonzero(changes) + 1])
     return starts.astype(np.int64)
 
 
-def _reaches(deployment: Deployment) -> tuple[Int64, Int64]:
+def _reaches(deployment: Deployment) -> tuple[Int32, Int32]:
     """(send, core) of every delivery of every send, sends in order, deliveries inside."""
     routes = deployment.routes
     copies = np.diff(routes.delivery_ptr)[routes.send_net]
-    reach_send = np.repeat(np.arange(routes.send_net.size), copies)
-    ends = np.cumsum(copies)
-    within = np.arange(reach_send.size) - np.repeat(ends - copies, copies)
-    delivery = routes.delivery_ptr[routes.send_net][reach_send] + within
-    return reach_send, routes.delivery_core[delivery].astype(np.int64)
+    reach_send = np.repeat(np.arange(routes.send_net.size, dtype=np.int32), copies)
+    # What a reach's number is ahead of its place among the deliveries.
+    ahead = np.cumsum(copies) - copies - routes.delivery_ptr[routes.send_net]
+    delivery = np.arange(reach_send.size) - np.repeat(ahead, copies)
+    return reach_send, routes.delivery_core[delivery].astype(np.int32)
 
 
-def _axon_ranges(deployment: Deployment, source: Int64, core: Int64) -> tuple[Int64, Int64]:
+def _axon_ranges(deployment: Deployment, source: Int32, core: Int32) -> tuple[Int32, Int32]:
     """Range of the core's input axons that listen to the source, for every reach."""
     cores, total = deployment.cores, deployment.sources.total
-    core_of_axon = np.repeat(np.arange(cores.count), np.diff(cores.axon_ptr))
-    keys = core_of_axon * total + cores.axon_source
-    wanted = core * total + source
-    first = np.searchsorted(keys, wanted, side="left").astype(np.int64)
-    return first, np.searchsorted(keys, wanted, side="right").astype(np.int64)
+    keys = cores.axon_core * np.int64(total)
+    keys += cores.axon_source
+    wanted = core * np.int64(total)
+    wanted += source
+    first = np.searchsorted(keys, wanted, side="left").astype(np.int32)
+    return first, np.searchsorted(keys, wanted, side="right").astype(np.int32)
 
 
 def _as_run(neuron: Neuron, schedule: Schedule) -> Neuron:

@@ -59,8 +59,8 @@ class Record(NamedTuple):
             waited; until the last packet is accumulated; looking up and accumulating.
     """
 
-    reach_send: Int64
-    reach_core: Int64
+    reach_send: Int32
+    reach_core: Int32
     sent: Int64
     load: Int64
     cores: Float64

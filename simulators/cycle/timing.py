@@ -100,9 +100,9 @@ class Clock:
         self._end = np.zeros(deployment.cores.count)
         ptr = np.zeros(machine.senders + 1, np.int64)
         self._releases = Releases(ptr, np.zeros(0, np.int32), np.zeros(0))
-        nobody = np.zeros(0, np.int64)
+        nobody, nothing = np.zeros(0, np.int32), np.zeros(0, np.int64)
         self._unrecorded = Record(
-            nobody, nobody, nobody, np.zeros((0, 0), np.int64), np.zeros((0, 0, 0))
+            nobody, nobody, nothing, np.zeros((0, 0), np.int64), np.zeros((0, 0, 0))
         )
 
     def ticks(

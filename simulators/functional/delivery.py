@@ -15,6 +15,7 @@ from snnc.ir.jit import inlined
 from snnc.ir.jit import inner_kernel as kernel
 from snnc.simulators.functional.layouts import (
     RUNS,
+    SHARED,
     SINGLE,
     TARGET_BITS,
     TARGET_MASK,
@@ -42,6 +43,10 @@ def deliver(k: Int64, synapses: Synapses, spikes: tuple[Int32, Int64, int], sums
         if unit:
             return scatter_runs(rows, shapes, runs, index, sums)
         return scatter_scaled_runs(rows, shapes, runs, spikes, sums)
+    if k[LAYOUT] == SHARED:
+        rows = synapses.base[k[ROW] :], synapses.shape[k[ROW] :]
+        entries = synapses.row_ptr, synapses.target, synapses.weight
+        return scatter_shared(rows, entries, spikes, sums)
     row = synapses.row_ptr[k[ROW] :]
     if k[LAYOUT] == WORDS and unit:
         return scatter_words(row, synapses.words, index, sums)
@@ -157,4 +162,26 @@ def scatter(
         events += end - begin
         for j in range(begin, end):
             sums[np.uint32(target[j])] += weight[j] * factor
+    return events
+
+
+@kernel
+def scatter_shared(
+    rows: tuple[Int32, Int32],
+    entries: tuple[Int64, Int32, Int64],
+    spikes: tuple[Int32, Int64, int],
+    sums: IntArray,
+) -> int:
+    """Any spikes through wide rows that share shapes, which stay in the cache."""
+    base, shape = rows
+    pointer, offset, weight = entries
+    index, value, unit = spikes
+    events = 0
+    for s in range(index.size):
+        i = np.uint32(index[s])
+        first, row, factor = base[i], np.uint32(shape[i]), 1 if unit else value[s]
+        begin, end = pointer[row], pointer[row + 1]
+        events += end - begin
+        for j in range(begin, end):
+            sums[np.uint32(first + offset[j])] += weight[j] * factor
     return events

@@ -1,10 +1,11 @@
-"""How the synapses of a projection are stored: four layouts, chosen by structure.
+"""How the synapses of a projection are stored: five layouts, chosen by structure.
 
 ``RUNS``: contiguous targets with 8-bit weights, added by vector instructions; what convolutions
 and dense layers become once the channels of a pixel lie side by side (``channels_last``).
 ``WORDS``: one 32-bit word per synapse, ``weight << 24 | target``: half the memory traffic of two
 arrays.  ``SINGLE``: words of sources with one synapse each, as of a pool: no rows to look up.
-``WIDE``: 32-bit targets and weights of any size.
+``WIDE``: 32-bit targets and weights of any size.  ``SHARED``: likewise, for rows that share shapes
+and are never written out (``shared_layouts``).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from snnc.simulators.neuron_kernel import Int32, Int64
 
 TARGET_BITS = 24
 TARGET_MASK = (1 << TARGET_BITS) - 1
-WIDE, WORDS, RUNS, SINGLE = range(4)
+WIDE, WORDS, RUNS, SINGLE, SHARED = range(5)
 
 # Shorter runs are slower than words; a gap up to GAP is cheaper to fill with zeros than to jump.
 SHORTEST_MEAN_RUN = 10

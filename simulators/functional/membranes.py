@@ -14,7 +14,7 @@ import numpy as np
 from snnc.ir.arrays import IntArray
 from snnc.ir.jit import inlined
 from snnc.ir.jit import inner_kernel as kernel
-from snnc.simulators.functional.layouts import RUNS, TARGET_MASK, WIDE
+from snnc.simulators.functional.layouts import RUNS, SHARED, TARGET_MASK, WIDE
 from snnc.simulators.functional.plan import (
     CHUNK,
     CURRENT,
@@ -102,7 +102,8 @@ def _entries(layout: int, row: int, synapses: Synapses) -> Any:
     if layout == RUNS:
         shape = synapses.shape[row]
         return np.int64(synapses.shape_ptr[shape]), np.int64(synapses.shape_ptr[shape + 1])
-    return synapses.row_ptr[row], synapses.row_ptr[row + 1]
+    stored = np.int64(synapses.shape[row]) if layout == SHARED else row
+    return synapses.row_ptr[stored], synapses.row_ptr[stored + 1]
 
 
 @inlined
@@ -113,6 +114,8 @@ def _targets(layout: int, row: int, entry: int, synapses: Synapses) -> Any:
         return first, np.int64(synapses.run_length[entry])
     if layout == WIDE:
         return np.int64(synapses.target[entry]), np.int64(1)
+    if layout == SHARED:
+        return np.int64(synapses.base[row]) + synapses.target[entry], np.int64(1)
     return np.int64(synapses.words[entry] & TARGET_MASK), np.int64(1)
 
 

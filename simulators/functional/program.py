@@ -13,27 +13,31 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from snnc.ir.arrays import IntArray, RealArray, size_of
+from snnc.ir.arrays import IntArray, RealArray, Shape, size_of
 from snnc.ir.expand import Expansion, Projection
 from snnc.ir.jit import lean_kernel as kernel
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input
+from snnc.ir.shared_expansion import AnyProjection, SharedProjection
 from snnc.simulators.functional.layouts import (
     RUNS,
+    SHARED,
     WIDE,
+    RunTable,
     channels_last,
     choose,
     reorder,
     runs,
     words,
 )
+from snnc.simulators.functional.shared_layouts import reordered, shared_runs
 from snnc.simulators.neuron_kernel import Int32, Int64
 
 # Columns of ``sources``.  UNIT: every emitted value is 1.  DEPTH: steps of spikes kept, a power of
 # two.  LAG: steps by which the source comes after the inputs (``IntegerNetwork.lags``).
 SIZE, UNIT, DEPTH, RING, SLOT, LAG, SOURCE_COLUMNS = range(7)
 # Columns of ``projections``.  POPULATION: the one it reaches; ROW: first of its sources in
-# ``row_ptr``, or in ``base`` and ``shape`` if LAYOUT is RUNS.
+# ``row_ptr``, or in ``base`` and ``shape`` if LAYOUT is RUNS or SHARED.
 SOURCE, POPULATION, DELAY, LAYOUT, ROW, PROJECTION_COLUMNS = range(6)
 
 
@@ -43,9 +47,10 @@ class Synapses(NamedTuple):
     Attributes:
         row_ptr: int64, to words, or to ``target`` and ``weight``, as LAYOUT says.
         words: int32, all projections in the layouts WORDS and SINGLE.
-        target, weight: int32 and int32 or int64, all in the layout WIDE.
-        base, shape, shape_ptr, shape_events, run_offset, run_first, run_length, run_weight: all
-            in the layout RUNS, see ``RunTable``.
+        target, weight: int32 and int32 or int64, all in the layouts WIDE and SHARED.
+        base, shape: all in the layouts RUNS and SHARED; a shape of SHARED is a row in ``row_ptr``.
+        shape_ptr, shape_events, run_offset, run_first, run_length, run_weight: all in the layout
+            RUNS, see ``RunTable``.
     """
 
     row_ptr: Int64
@@ -108,7 +113,7 @@ class Program:
 def build(
     expansion: Expansion,
     lags: Mapping[str, int] | None = None,
-    projections: Iterable[Projection] | None = None,
+    projections: Iterable[AnyProjection] | None = None,
 ) -> Program:
     """Pack an expanded network; ``lags`` by source name as in ``IntegerNetwork.lags``, or all 0.
 
@@ -124,19 +129,28 @@ def build(
     lags = lags or dict.fromkeys(_names(expansion), 0)
     number = {name: k for k, name in enumerate(_names(expansion))}
     order = {n.name: channels_last(n.shape) for n in expansion.populations}
+    shapes = {n.name: n.shape for n in expansion.populations}
     magnitudes = _magnitudes(expansion)
     bounds = {n.name: np.zeros(n.size) for n in expansion.populations}
     store, rows = _Store(), list[tuple[int, ...]]()
     synapses = 0
     for p in expansion.projections if projections is None else projections:
         delay = p.delay + lags[p.population] - lags[p.source]
-        _add_magnitudes(bounds[p.population], p.target, p.weight, float(magnitudes[p.source]))
-        q = reorder(p, order.get(p.source), order[p.population])
-        layout = choose(q)
-        row = store.runs(q) if layout == RUNS else store.rows(q, layout)
+        synapses += p.synapses
+        if isinstance(p, SharedProjection) and p.synapses < 2 * p.rows.count:
+            p = p.plain()  # two numbers per row are more than its synapses
+        factor = float(magnitudes[p.source])
+        ends = order.get(p.source), order[p.population]
+        if isinstance(p, SharedProjection):
+            p.rows.add(np.abs(p.rows.weight.astype(np.float64)) * factor, bounds[p.population])
+            layout, row = store.shared(p, ends[0], shapes[p.population])
+        else:
+            _add_magnitudes(bounds[p.population], p.target, p.weight, factor)
+            q = reorder(p, *ends)
+            layout = choose(q)
+            row = store.runs(runs(q)) if layout == RUNS else store.rows(q, layout)
         target = number[p.population] - len(expansion.inputs)
         rows.append((number[p.source], target, delay, layout, row))
-        synapses += p.synapses
     rows.sort(key=lambda row: (row[POPULATION], row[SOURCE]))
     table = np.array(rows, np.int64).reshape(-1, PROJECTION_COLUMNS)
     return Program(
@@ -209,9 +223,20 @@ class _Store:
             self._add("words", words(p))
         return row
 
-    def runs(self, p: Projection) -> int:
+    def shared(self, p: SharedProjection, order: Int64 | None, targets: Shape) -> tuple[int, int]:
+        """Append a projection with shared rows; returns its layout and first row."""
+        table = reordered(p, order, targets)
+        found = shared_runs(table)
+        if found is not None:
+            return RUNS, self.runs(found)
+        row, first = self._size["base"], self.rows(table.rows, WIDE)
+        self._add("base", table.base)
+        self._add("shape", table.shape + first)
+        return SHARED, row
+
+    def runs(self, table: RunTable) -> int:
         """Append a projection in the layout RUNS; returns its first row."""
-        table, row, size = runs(p), self._size["base"], dict(self._size)
+        row, size = self._size["base"], dict(self._size)
         self._add("base", table.base)
         self._add("shape", table.shape + size["shape_events"])
         # Pointers of all projections share their ends: the last one closes the last shape.

@@ -40,6 +40,9 @@ BACKENDS: tuple[Backend, ...] = ("cycle", "functional", "reference", "lava")
 BATCH_BYTES = 64 << 20
 """Input bytes held as 64-bit integers at a time, which bounds the memory of a run."""
 
+COMPARED_BYTES = 256 << 20
+"""Bytes of all elements of samples that simulators are compared on at a time."""
+
 TRACE_BYTES = 64
 """Bytes of a chip's time series per tick and core, roughly."""
 
@@ -382,16 +385,21 @@ def compare(
 
     The truth of an emulated asynchronous chip is ``reference.event_order``.
     """
-    truth = reference.run(deployment.network, inputs)
-    mismatches: dict[str, int] = {}
-    for backend in backends:
-        wanted = truth
-        if follows_order(deployment, backend) and isinstance(deployment, Deployment):
-            wanted = event_order.run(deployment, inputs)
-        other, _ = Simulator(deployment, backend).run(inputs, None)
-        mismatches[backend] = differences(wanted, other)
+    network = deployment.network
+    simulators = {backend: Simulator(deployment, backend) for backend in backends}
+    mismatches: dict[str, int] = dict.fromkeys(backends, 0)
     samples, steps = next(iter(inputs.values())).shape[:2]
-    spikes = sum(spikes_of(deployment.network, truth).values())
+    each = 8 * int(steps) * (_elements(deployment) + sum(n.size for n in network.populations))
+    size, spikes = max(1, COMPARED_BYTES // each), 0
+    for first in range(0, int(samples), size):
+        part = {name: values[first : first + size] for name, values in inputs.items()}
+        truth = reference.run(network, part)
+        spikes += sum(spikes_of(network, truth).values())
+        for backend, simulator in simulators.items():
+            wanted = truth
+            if follows_order(deployment, backend) and isinstance(deployment, Deployment):
+                wanted = event_order.run(deployment, part)
+            mismatches[backend] += differences(wanted, simulator.run(part, None)[0])
     return Comparison(
         ("reference", *backends), int(samples), int(steps), spikes, mismatches, description
     )

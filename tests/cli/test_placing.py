@@ -36,5 +36,9 @@ def test_the_report_shows_the_objective(snnc: Snnc, tmp_path: Path) -> None:
     assert report["provenance"]["options"]["objective"] == "energy=0.01,max_link=1"
     total = report["map"]["objective"]["total"]
     assert total["after"] <= total["before"]
+    page = tmp_path / "r.html"
     assert "1 x max_link" in snnc("report", out).out
+    snnc("report", out, "--html", page)
+    assert "Objective: " in page.read_text()
+    assert "1 x max_link" in page.read_text()
     refused(snnc("compile", *common, "--objective", "speed=1"), "no such term", "worst_latency")

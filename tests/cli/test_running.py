@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
+import pytest
 
+import snnc as package
+from snnc import running
 from snnc.inputs import Dataset
 from snnc.inputs.dataset import InputOptions
 from snnc.ir.integer_network import IntegerNetwork
@@ -70,3 +74,16 @@ def test_every_kind_of_difference_counts() -> None:
 def test_samples_without_a_single_best_class_are_undecided() -> None:
     values = np.array([[[0, 0, 0]], [[3, 1, 3]], [[1, 2, 0]]])
     assert undecided(values, "sum") == 2
+
+
+def test_simulators_are_compared_part_by_part(
+    compiled: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = package.verify(compiled, data, samples=3)
+    monkeypatch.setattr(running, "COMPARED_BYTES", 1)
+    parts = package.verify(compiled, data, samples=3)
+    assert parts.equality == whole.equality
+    monkeypatch.setattr(running, "differences", lambda _truth, _other: 1)
+    found = package.verify(compiled, data, samples=3).equality
+    assert found is not None
+    assert found.mismatches == {"functional": 3, "cycle": 3}

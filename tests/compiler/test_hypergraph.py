@@ -11,7 +11,7 @@ from support import irregular_networks as networks
 from support import nets
 
 from snnc.backends.targets import load
-from snnc.compiler.hypergraph import Hypergraph, connectivity, divide, km1, kway
+from snnc.compiler.hypergraph import Hypergraph, coarsen, connectivity, divide, km1, kway
 from snnc.compiler.hypergraph.coarsen import contract
 from snnc.compiler.hypergraph.multilevel import induced
 from snnc.compiler.map import MapOptions, map_network
@@ -173,17 +173,22 @@ def test_an_unknown_partitioner_is_refused(record: type) -> None:
         record(partitioner="metis")
 
 
-def test_nets_without_traffic_overrun_nothing() -> None:
-    """A vertex in many nets of weight 0: its list of neighbouring blocks has one place each."""
+def idle_nets() -> Hypergraph:
+    """A random graph, and every vertex in 50 nets of weight 0."""
     plain = random_graph(5)
     idle = np.tile(np.arange(40, dtype=np.int32), 50)
-    many = Hypergraph(
+    return Hypergraph(
         np.concatenate([plain.net_ptr, plain.net_ptr[-1] + 40 * np.arange(1, 51)]),
         np.concatenate([plain.pin, idle]), np.concatenate([plain.net_weight, np.zeros(50)]),
         plain.vertex_weight,
     )  # fmt: skip
+
+
+def test_nets_without_traffic_overrun_no_list_of_blocks() -> None:
+    """A vertex in many nets of weight 0: its list of neighbouring blocks has one place each."""
+    many = idle_nets()
     block = (np.arange(40) % 4).astype(np.int64)
-    load = np.bincount(block, plain.vertex_weight, 4).astype(np.int64)
+    load = np.bincount(block, many.vertex_weight, 4).astype(np.int64)
     blocks, pins = np.empty(many.pin.size, np.int32), np.empty(many.pin.size, np.int32)
     spread, room = np.zeros(many.nets, np.int64), np.full(40 * 50 * 4, -7)
     kway._register(many.net_ptr, many.pin, block, blocks, pins, spread)
@@ -192,4 +197,18 @@ def test_nets_without_traffic_overrun_nothing() -> None:
         load, 12, blocks, pins, spread, np.zeros(4), room[:4],
     )  # fmt: skip
     assert (room[4:] == -7).all()
-    assert np.array_equal(load, np.bincount(block, plain.vertex_weight, 4))
+    assert np.array_equal(load, np.bincount(block, many.vertex_weight, 4))
+
+
+def test_nets_without_traffic_overrun_no_list_of_neighbours() -> None:
+    """While coarsening, each vertex has one place for every neighbour it was rated with."""
+    many = idle_nets()
+    room = np.full(40 * 50, -7)
+    leader = np.arange(40)
+    coarsen._join(
+        many.net_ptr, many.pin, many.net_weight, *many.by_vertex, np.arange(40),
+        np.zeros(40, np.int64), 4, many.vertex_weight.copy(), leader, np.ones(40, np.int64),
+        np.zeros(40), room[:40],
+    )  # fmt: skip
+    assert (room[40:] == -7).all()
+    assert np.unique(leader).size < 40

@@ -11,6 +11,7 @@ from snnc.backends.targets import load
 from snnc.compiler.legalize import findings, legalize
 from snnc.compiler.quantize import QuantizeOptions, quantize
 from snnc.compiler.retime import retime
+from snnc.ir import shared_expansion
 from snnc.ir.errors import UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.network import Network
@@ -24,6 +25,7 @@ from snnc.ir.neuron import (
     Reset,
 )
 from snnc.ir.nodes import Add, Delay, Input, Linear, Output, Pool
+from snnc.ir.shared_expansion import SharedExpansion
 from snnc.ir.types import BIN, ValueType
 from snnc.ir.weights import Conv, Dense
 from snnc.simulators.reference import run
@@ -253,6 +255,36 @@ def test_sums_beyond_the_register_they_are_added_up_in_are_refused() -> None:
         Output("out", ("n",)),
     )
     assert legalize(IntegerNetwork("net", nodes), narrow)
+
+
+@pytest.mark.parametrize("least", [0, 1 << 40])
+def test_sums_of_convolutions_are_bounded_synapse_by_synapse(
+    least: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether their rows are shared or written out; only pixels inside the image count."""
+    monkeypatch.setattr(shared_expansion, "SHARED_FROM", least)
+    narrow = small_target(neuron={"accumulator_bits": 9})
+
+    def branches(weight: int) -> IntegerNetwork:
+        def conv(value: int) -> Conv:
+            kernel = np.full((1, 1, 3, 3), value)
+            return Conv(kernel, (1, 1), ((1, 1), (1, 1)), (1, 1))
+
+        nodes = (
+            Input("in", (1, 8, 8), BIN),
+            Linear("w", ("in",), conv(weight + 60)),
+            Linear("v", ("in",), conv(-60)),
+            Add("sum", ("w", "v")),
+            Neuron("n", ("sum",), (1, 8, 8), np.array([3]), Reset("value")),
+            Output("out", ("n",)),
+        )
+        return IntegerNetwork("net", nodes)
+
+    shared = isinstance(shared_expansion.expand_large(branches(1)), SharedExpansion)
+    assert shared == (least == 0)
+    assert legalize(branches(28), narrow)
+    assert "sums of 0 to 261 in one step" in refusal(branches(29), narrow).found
+    assert "sums of -261 to 0 in one step" in refusal(branches(-29), narrow).found
 
 
 def test_values_wider_than_a_packet_are_refused() -> None:

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.phase_networks import phase_network, tiny_machine
-from support.random_networks import random_inputs
+from support.phase_check import check_equal
+from support.phase_networks import phase_network, tiny_machine, with_prices
 
 from snnc.compiler import phases
 from snnc.compiler.legalize import legalize
 from snnc.compiler.map import MapOptions
 from snnc.compiler.verify import examine_phased, verify_phased
-from snnc.in_phases import PhaseRunner
 from snnc.ir import artifact
 from snnc.ir.errors import CapacityError, ModelError, VerificationError
 from snnc.ir.integer_network import IntegerNetwork
@@ -26,7 +25,6 @@ from snnc.ir.phased import Loop, Member, PhasedDeployment, check_phases
 from snnc.ir.target import Target
 from snnc.ir.types import ValueType
 from snnc.ir.weights import Dense
-from snnc.simulators import reference
 
 STEPS = 9
 RANGE = StateRange(-(2**31), 2**31 - 1)
@@ -40,20 +38,6 @@ def phased(
     program = phases.finish(legal, machine, phases.phase(legal, machine, None, most), {}, {})
     verify_phased(program)
     return program
-
-
-def check_equal(program: PhasedDeployment, seed: int, steps: int = STEPS) -> int:
-    """All spikes, outputs and counts of both simulators; returns the spikes compared."""
-    data = random_inputs(program.network, seed, 3, steps)
-    truth = reference.run(program.network, data)
-    for backend in ("functional", "cycle"):
-        found, _ = PhaseRunner(program, backend).run(data, None)
-        assert set(found.outputs) == set(truth.outputs)
-        assert set(found.spikes) == set(truth.spikes)
-        assert not any(found.mismatches(truth).values()), backend
-        for name, count in truth.spike_counts.items():
-            assert np.array_equal(count, found.spike_counts[name])
-    return sum(events.count for events in truth.spikes.values())
 
 
 def recurrent(size: int = 40, delay: int = 1, seed: int = 0, **changes: Any) -> IntegerNetwork:
@@ -97,19 +81,27 @@ def recurrent(size: int = 40, delay: int = 1, seed: int = 0, **changes: Any) -> 
 
 @pytest.mark.parametrize("delay", [1, 2, 4])
 def test_a_loop_takes_turns_for_as_many_steps_as_its_shortest_delay(delay: int) -> None:
-    program = phased(recurrent(delay=delay), tiny_machine(2, neurons=12, axons=200, bits=16384))
+    target = with_prices(tiny_machine(2, neurons=12, axons=200, bits=16384))
+    program = phased(recurrent(delay=delay), target)
     (loop,) = program.loops
     assert loop.block == delay
     assert loop.last - loop.first >= 3
     assert program.timesteps == STEPS
-    assert check_equal(program, 3) > 200
+    assert check_equal(program, 3, STEPS) > 200
     (cost,) = program.report["cost"]["loops"]
     assert cost["turns"] == -(-STEPS // delay)
     images = [row["reload"]["bytes"] for row in program.report["phases"]]
     assert cost["reload_bytes"] == sum(images[loop.first : loop.last])
     assert program.report["cost"]["reload"]["bytes"] == sum(images)
     # 32 bits for each of 60 neurons, out of and into the machine between the turns
-    assert cost["state_bytes_per_sample"] == 2 * (cost["turns"] - 1) * 60 * 4
+    state = (cost["turns"] - 1) * 60 * 4
+    assert cost["state_bytes_per_sample"] == 2 * state
+    loading = cost["state_loading_per_sample"]
+    assert (loading["bytes"], loading["joules"]) == (state, pytest.approx(2e-12 * state))
+    total = program.report["cost"]
+    one, *_ = total["by_batch"]
+    moved = total["reload"]["bytes"] + total["buffer_traffic_bytes_per_sample"] + 2 * state
+    assert one["moved_bytes_per_sample"] == moved
 
 
 @pytest.mark.parametrize(
@@ -125,7 +117,7 @@ def test_a_loop_takes_turns_for_as_many_steps_as_its_shortest_delay(delay: int) 
 def test_all_states_go_on_where_they_stopped(changes: dict[str, Any]) -> None:
     program = phased(recurrent(**changes), tiny_machine(2, neurons=12, axons=200, bits=16384))
     assert program.loops
-    assert check_equal(program, 5) > 100
+    assert check_equal(program, 5, STEPS) > 100
 
 
 def test_a_network_that_fits_takes_no_turns() -> None:
@@ -143,7 +135,7 @@ def test_the_file_keeps_the_turns(tmp_path: Any) -> None:
     assert isinstance(again, PhasedDeployment)
     assert (again.loops, again.steps, again.ticks) == (program.loops, STEPS, program.ticks)
     verify_phased(again)
-    check_equal(again, 3)
+    check_equal(again, 3, STEPS)
 
 
 def test_the_checker_sees_turns_that_are_too_long() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support import nets
+from support.phase_check import check_equal
 from support.phase_networks import phase_network, tiny_machine, with_prices
 from support.random_networks import random_inputs
 
@@ -20,7 +21,6 @@ from snnc.compiler.phases.report import load_cost
 from snnc.compiler.phases.streams import streams
 from snnc.compiler.phases.units import Unit, blocks
 from snnc.compiler.verify import examine_phased, verify_phased
-from snnc.in_phases import PhaseRunner
 from snnc.ir.errors import CapacityError, ModelError, VerificationError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.nodes import Input
@@ -44,20 +44,6 @@ def phased(
     legal, where = legalize(network, target, "auto"), machine(target)
     mapping = phases.phase(legal, where, rates, most)
     return phases.finish(legal, where, mapping, {}, {})
-
-
-def check_equal(program: PhasedDeployment, seed: int) -> int:
-    """All spikes of all populations, outputs and counts; returns the spikes compared."""
-    data = random_inputs(program.network, seed, steps=STEPS)
-    truth = reference.run(program.network, data)
-    for name in ("functional", "cycle"):
-        found, _ = PhaseRunner(program, name).run(data, None)
-        assert set(found.spikes) == set(truth.spikes)
-        assert set(found.outputs) == set(truth.outputs)
-        assert not any(truth.mismatches(found).values()), name
-        for population, counts in truth.spike_counts.items():
-            assert (counts == found.spike_counts[population]).all(), (name, population)
-    return sum(int(counts.sum()) for counts in truth.spike_counts.values())
 
 
 @pytest.mark.parametrize(("seed", "cores"), [(2, 8), (7, 6)])

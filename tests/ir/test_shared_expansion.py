@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +14,7 @@ from support.small_networks import convolutions, linear_networks
 
 from snnc.ir import shared_expansion
 from snnc.ir.arrays import Shape, size_of
+from snnc.ir.compositions import composed, identity, summed
 from snnc.ir.errors import ModelError
 from snnc.ir.expand import Expansion, expand, weight_matrix
 from snnc.ir.integer_network import IntegerNetwork
@@ -23,9 +25,10 @@ from snnc.ir.rows import shared_rows
 from snnc.ir.shared_expansion import (
     SharedExpansion,
     SharedProjection,
-    composed,
+    each_projection,
     expand_large,
     expand_shared,
+    fan_in,
 )
 from snnc.ir.types import BIN
 from snnc.ir.weights import Conv
@@ -175,6 +178,14 @@ def test_rows_of_several_parts_follow_each_other() -> None:
     assert joined([rows, rows]).synapses == 12
 
 
+def test_values_of_rows_are_added_up_by_target() -> None:
+    rows = conv_rows(Conv(kernel(3, 2, 3, 3), (2, 1), PADDED, (1, 1)), (2, 9, 7))
+    _, target, weight = rows.plain()
+    total = np.zeros(3 * 5 * 7)
+    rows.add(np.abs(rows.weight) * 0.5, total)
+    np.testing.assert_array_equal(total, np.bincount(target, np.abs(weight) * 0.5))
+
+
 def test_only_large_networks_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     conv = Conv(kernel(3, 2, 3, 3), (1, 1), PADDED, (1, 1))
     net = network(Linear("last", ("in",), conv), out=(3, 8, 8))
@@ -186,3 +197,79 @@ def test_only_large_networks_are_shared(monkeypatch: pytest.MonkeyPatch) -> None
     assert all(isinstance(p, SharedProjection) for p in large.projections)
     monkeypatch.setattr(shared_expansion, "SHARED_FROM", synapses + 1)
     assert isinstance(expand_large(net), Expansion)
+
+
+@settings(max_examples=80)
+@given(st.sampled_from([(4, 9), (2, 6, 8)]), st.data())
+def test_the_sum_of_two_convolutions_is_one_or_refused(shape: Shape, data: Any) -> None:
+    first = data.draw(convolutions(shape))
+    out = first.output_shape("", shape)
+    second = data.draw(like(first, shape))
+    both = summed(first, second, shape)
+    expected = weight_matrix(first, shape) + weight_matrix(second, shape)
+    assert both is not None
+    assert both.output_shape("", shape) == out
+    np.testing.assert_array_equal(weight_matrix(both, shape).todense(), expected.todense())
+
+
+@st.composite
+def like(draw: st.DrawFn, first: Conv, shape: Shape) -> Conv:
+    """Another kernel, dilation, padding and number of groups, with results of the same shape."""
+    out = first.output_shape("", shape)
+    most = [n for n in (1, 2, 4) if out[0] % n == 0 and shape[0] % n == 0]
+    groups = draw(st.sampled_from(most))
+    kernel, dilation, padding = [], [], []
+    for n, m, s in zip(shape[1:], out[1:], first.stride, strict=True):
+        k, d, front = (draw(st.integers(1, 3)) for _ in range(3))
+        front -= 1
+        # The last window ends at the last position, or behind it.
+        k = max(k, 1 + math.ceil((n + front - 1 - (m - 1) * s) / d))
+        back = (m - 1) * s + (k - 1) * d + 1 - n - front
+        kernel.append(k)
+        dilation.append(d)
+        padding.append((front, back))
+    extent = (out[0], shape[0] // groups, *kernel)
+    values = np.random.default_rng(draw(st.integers(0, 99))).integers(-3, 4, extent)
+    return Conv(values, first.stride, tuple(padding), tuple(dilation), groups)
+
+
+def test_the_identity_leaves_an_image_as_it_is() -> None:
+    found = weight_matrix(identity((3, 4, 5)), (3, 4, 5)).todense()
+    np.testing.assert_array_equal(found, np.eye(60))
+
+
+def test_a_sum_of_branches_is_not_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RepVGG: 3 x 3, 1 x 1 and the image itself; and a pool beside a strided convolution."""
+    conv, point = Conv(kernel(2, 2, 3, 3), (1, 1), PADDED, (1, 1)), kernel(2, 2, 1, 1)
+    branches = network(
+        Linear("three", ("in",), conv),
+        Linear("one", ("in",), Conv(point, (1, 1), NONE, (1, 1))),
+        Add("last", ("three", "in", "one")),
+        out=(2, 8, 8),
+    )
+    strided = network(
+        Linear("conv", ("in",), Conv(kernel(2, 2, 3, 3), (2, 2), PADDED, (1, 1))),
+        Pool("pool", ("in",), "sum", (2, 2), (2, 2), NONE),
+        Add("last", ("conv", "pool")),
+        out=(2, 4, 4),
+    )
+    monkeypatch.setattr(shared_expansion, "shared_rows", None)
+    for net in (branches, strided):
+        assert_same(net)
+
+
+@settings(max_examples=40)
+@given(linear_networks(), st.sampled_from([0, 40]))
+def test_projections_one_by_one_are_those_of_the_expansion(net: IntegerNetwork, least: int) -> None:
+    for ours, theirs in zip(each_projection(net, least), expand(net).projections, strict=True):
+        if isinstance(ours, SharedProjection):
+            assert max(least, 2 * ours.rows.offset.size) <= ours.synapses
+            ours = ours.plain()
+        for name in ("source", "population", "delay", "targets"):
+            assert getattr(ours, name) == getattr(theirs, name)
+        for name in ("row_ptr", "target", "weight"):
+            np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name), name)
+    synapses = dict.fromkeys((n.name for n in net.populations), 0)
+    for p in expand(net).projections:
+        synapses[p.population] += p.synapses
+    assert fan_in(net, synapses) == synapses

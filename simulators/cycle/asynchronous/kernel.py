@@ -46,9 +46,9 @@ class Tables(NamedTuple):
     core_ptr: Int64
     send_ptr: Int64
     copy_ptr: Int64
-    reach_core: Int64
-    reach_first: Int64
-    reach_last: Int64
+    reach_core: Int32
+    reach_first: Int32
+    reach_last: Int32
     synapse_ptr: Int64
     synapse_target: Int32
     synapse_weight: Int32

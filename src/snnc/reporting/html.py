@@ -15,7 +15,7 @@ from snnc.ir.atomic import check_writable, write_bytes
 from snnc.ir.errors import OptionError
 from snnc.reporting import numbers, svg
 from snnc.reporting.phases import is_phased
-from snnc.reporting.terminal import placement_quality
+from snnc.reporting.terminal import mapping_choices, placement_quality
 from snnc.results import Report
 
 
@@ -52,6 +52,7 @@ def render(found: Report) -> str:
         channels=Markup(svg.channels(report)),
         resources=resources(report),
         quality=placement_quality(report["map"]["placement"]),
+        choices=mapping_choices(report["map"]),
     )
 
 

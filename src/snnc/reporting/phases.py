@@ -114,7 +114,7 @@ def _member(member: Mapping[str, Any]) -> str:
 def _batches(cost: Mapping[str, Any]) -> Table:
     """What batches save: all samples of one go through a phase before the next is loaded."""
     table = Table(title="bytes moved per sample", title_justify="left")
-    for name in ("samples in a batch", "loading and spikes"):
+    for name in ("samples in a batch", "loading, spikes, states"):
         table.add_column(name, justify="right")
     for row in cost["by_batch"]:
         table.add_row(str(row["batch"]), _bytes(row["moved_bytes_per_sample"]))

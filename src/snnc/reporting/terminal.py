@@ -62,8 +62,7 @@ def _summary(found: Report) -> Table:
         **_wire_codes(schedule.get("wire_codes", {})),
         "energy": _energy(report["traffic"]["energy"]),
         "placement": placement_quality(report["map"]["placement"]),
-        **_objective(report["map"].get("objective", {})),
-        **_routing(report["map"].get("routing", {})),
+        **mapping_choices(report["map"]),
         **_conversion(report["conversion"]),
         "deadlock": f"certified free over {report['certificate']['channels']} channels",
         "snnc": _versions(found.provenance),
@@ -71,6 +70,11 @@ def _summary(found: Report) -> Table:
     for label, value in rows.items():
         table.add_row(label, escape(value))
     return table
+
+
+def mapping_choices(found: Mapping[str, Any]) -> dict[str, str]:
+    """What an objective and a choice of routes changed; nothing where there was none."""
+    return {**_objective(found.get("objective", {})), **_routing(found.get("routing", {}))}
 
 
 def _objective(found: Mapping[str, Any]) -> dict[str, str]:
@@ -214,6 +218,11 @@ def _storage(found: Mapping[str, Any]) -> str | None:
         if dense and used < dense:
             rows = ", ".join(f"{n:,} {encoding}" for encoding, n in found["rows"].items() if n)
             told.append(f"{name}: {share(1 - used / dense)} less than dense rows ({rows} rows)")
+    if found.get("kernels"):
+        told.append(
+            f"{found['kernels']:,} kernels with {found['kernel_weights']:,} weights stand for "
+            f"{found['synapses']['kernel']:,} synapses"
+        )
     return "; ".join(told) or None
 
 
