@@ -11,17 +11,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnc.compiler.verify.nets import parent_entry
 from snnc.compiler.verify.report import Findings, Violation
-from snnc.compiler.verify.subject import Subject, owner, wide
+from snnc.compiler.verify.subject import Subject, wide
 from snnc.ir.arrays import IntArray, sorted_unique
 
 
 def check_deadlock(subject: Subject, findings: Findings) -> None:
     """Every channel in use is in the order, and every dependency goes forward in it."""
-    channel, pairs = _graph(subject)
+    used, pairs = _graph(subject)
     rank = _ranks(subject, findings)
-    used = sorted_unique(np.concatenate([channel[channel >= 0], pairs.reshape(-1)]))
     findings.count("deadlock", used.size)
     missing = used[rank[1][_find(rank, used)] < 0]
     _report(subject, findings, missing, "a channel in use is not certified")
@@ -40,33 +38,37 @@ def _numbers(subject: Subject) -> int:
 
 
 def _graph(subject: Subject) -> tuple[IntArray, IntArray]:
-    """([branches] channel into a tree node or -1, [dependencies, 2] channels)."""
+    """([channels] in use, rising, [dependencies, 2] channels)."""
     deployment = subject.deployment
     routers, numbers = deployment.mesh.routers, _numbers(subject)
-    routes = deployment.routes
-    router, lane = wide(routes.branch_router), wide(routes.branch_lane)
-    parent = parent_entry(subject)
-    inner = np.flatnonzero(parent >= 0)
-    channel = np.full(router.size, -1, np.int64)
-    link = router[parent[inner]] * routers + router[inner]
-    channel[inner] = link * numbers + lane[inner]
-    later = inner[channel[parent[inner]] >= 0]
-    pairs = [np.stack([channel[parent[later]], channel[later]], axis=1)]
-    if deployment.target.noc.consumption == "after_sending":
-        port = (subject.router * routers + subject.router) * numbers
-        into = port + 2 * np.arange(deployment.cores.count)
-        # What packets of a net hold at its root: the sending core's output, or nothing.
-        net = owner(routes.branch_ptr)
-        sender = wide(routes.net_core)[net]
-        held = np.where(channel >= 0, channel, np.where(sender >= 0, into[sender] + 1, -1))
-        first = inner[(channel[parent[inner]] < 0) & (held[parent[inner]] >= 0)]
-        pairs.append(np.stack([held[parent[first]], channel[first]], axis=1))
-        leaving = wide(routes.branch_ptr)[owner(routes.delivery_ptr)] + wide(routes.delivery_branch)
-        arrived = np.stack([held[leaving], into[wide(routes.delivery_core)]], axis=1)
-        pairs.append(arrived[arrived[:, 0] >= 0])
+    refusing = deployment.target.noc.consumption == "after_sending"
+    port = (subject.router * routers + subject.router) * numbers
+    into = port + 2 * np.arange(deployment.cores.count)
+    channels, pairs = [np.zeros(0, np.int64)], [np.zeros((0, 2), np.int64)]
+    for trees in subject.trees():
+        router, parent = trees.router, trees.parent
+        inner = np.flatnonzero(parent >= 0)
+        channel = np.full(router.size, -1, np.int64)
+        link = router[parent[inner]] * routers + router[inner]
+        channel[inner] = link * numbers + trees.lane[inner]
+        later = inner[channel[parent[inner]] >= 0]
+        some = [np.stack([channel[parent[later]], channel[later]], axis=1)]
+        if refusing:
+            # What packets of a net hold at its root: the sending core's output, or nothing.
+            sender = trees.core[trees.net]
+            held = np.where(channel >= 0, channel, np.where(sender >= 0, into[sender] + 1, -1))
+            first = inner[(channel[parent[inner]] < 0) & (held[parent[inner]] >= 0)]
+            some.append(np.stack([held[parent[first]], channel[first]], axis=1))
+            arrived = np.stack([held[trees.leaves], into[trees.delivery_core]], axis=1)
+            some.append(arrived[arrived[:, 0] >= 0])
+        channels.append(sorted_unique(channel[inner]))
+        pairs.append(_distinct(np.concatenate(some)))
+    if refusing:
+        routes = deployment.routes
         busy = np.intersect1d(wide(routes.delivery_core), wide(routes.net_core))
         pairs.append(np.stack([into[busy], into[busy] + 1], axis=1))
-    return channel, _distinct(np.concatenate(pairs))
+    every = _distinct(np.concatenate(pairs))
+    return sorted_unique(np.concatenate([*channels, every.reshape(-1)])), every
 
 
 def _distinct(pairs: IntArray) -> IntArray:

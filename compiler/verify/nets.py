@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from snnc.compiler.verify.report import Findings, Violation
-from snnc.compiler.verify.subject import Subject, owner, wide
+from snnc.compiler.verify.subject import Subject, Trees, wide
 from snnc.ir.arrays import AnyArray, IntArray
 from snnc.ir.jit import lean_kernel
 
@@ -18,54 +20,51 @@ RANKS = {"xy": np.array([1, 1, 2, 2, 0, 0]), "yx": np.array([2, 2, 1, 1, 0, 0])}
 """By shape: the turn of every direction (``ir.topology.DIRECTIONS``)."""
 
 
-def parent_entry(subject: Subject) -> IntArray:
-    """[branches] index of the parent in the branch tables, -1 for roots."""
-    routes = subject.deployment.routes
-    first = wide(routes.branch_ptr)[owner(routes.branch_ptr)]
-    parent = wide(routes.branch_parent)
-    return np.where(parent < 0, -1, first + parent)
-
-
 def check_routes(subject: Subject, findings: Findings) -> None:
     """Trees are rooted at their sender, use links of the mesh, and follow the routing rule."""
     routes = subject.deployment.routes
     findings.count("routes", routes.branch_router.size)
-    _roots(subject, findings)
-    _edges(subject, findings)
+    for trees in subject.trees():
+        report = _Report(subject, findings, trees.first)
+        _roots(subject, report, trees)
+        _edges(subject, report, trees)
+        _exits(subject, report, trees)
+        if not subject.deployment.target.noc.multicast:
+            _unicast(report, trees)
     _revisits(subject, findings)
-    _exits(subject, findings)
-    if not subject.deployment.target.noc.multicast:
-        _unicast(subject, findings)
 
 
-def _report(subject: Subject, findings: Findings, nets: IntArray, found: str, allowed: str) -> None:
-    nets = np.unique(nets)
-    worded = (Violation("routes", subject.net_name(int(n)), found, allowed) for n in nets[:50])
-    findings.many("routes", nets.size, worded)
+@dataclass(frozen=True, eq=False)
+class _Report:
+    """Notes what is wrong with nets that are numbered from ``first``."""
+
+    subject: Subject
+    findings: Findings
+    first: int = 0
+
+    def __call__(self, nets: IntArray, found: str, allowed: str) -> None:
+        nets = np.unique(nets) + self.first
+        names = (self.subject.net_name(int(n)) for n in nets[:50])
+        worded = (Violation("routes", name, found, allowed) for name in names)
+        self.findings.many("routes", nets.size, worded)
 
 
-def _roots(subject: Subject, findings: Findings) -> None:
+def _roots(subject: Subject, report: _Report, trees: Trees) -> None:
     deployment = subject.deployment
-    routes = deployment.routes
     host = deployment.mesh.router(*deployment.target.topology.host_router)
-    core = wide(routes.net_core)
-    wanted = np.where(core < 0, host, subject.router[np.maximum(core, 0)])
-    root = wide(routes.branch_router)[wide(routes.branch_ptr)[:-1]]
-    wrong = np.flatnonzero(root != wanted)
-    _report(subject, findings, wrong, "the tree starts elsewhere", "the sender's router")
+    wanted = np.where(trees.core < 0, host, subject.router[np.maximum(trees.core, 0)])
+    wrong = np.flatnonzero(trees.router[trees.ptr[:-1]] != wanted)
+    report(wrong, "the tree starts elsewhere", "the sender's router")
 
 
-def _edges(subject: Subject, findings: Findings) -> None:
+def _edges(subject: Subject, report: _Report, trees: Trees) -> None:
     """Neighbours only, and every net in one of the shapes that the routers can be told."""
-    routes, mesh = subject.deployment.routes, subject.deployment.mesh
-    router = wide(routes.branch_router)
-    parent = parent_entry(subject)
+    mesh, router, parent, net = subject.deployment.mesh, trees.router, trees.parent, trees.net
     inner = parent >= 0
-    net = owner(routes.branch_ptr)
     side = np.where(inner, mesh.direction(router[parent], router), -1)
     apart = inner & (side < 0)
-    _report(subject, findings, net[apart], "a hop between routers that are not neighbours", "")
-    _broken_borders(subject, findings, parent, net)
+    report(net[apart], "a hop between routers that are not neighbours", "")
+    _broken_borders(subject, report, trees)
     allowed = subject.deployment.target.noc.route_shapes
     if "any" in allowed:
         return
@@ -75,33 +74,32 @@ def _edges(subject: Subject, findings: Findings) -> None:
         for shape, rank in RANKS.items()
     }
     if "minimal" in allowed:
-        broken["minimal"] = _detours(subject, parent)
-    wrong = np.ones(routes.nets, np.bool_)
+        broken["minimal"] = _detours(subject, trees)
+    wrong = np.ones(trees.nets, np.bool_)
     for shape in allowed:
-        fine = np.ones(routes.nets, np.bool_)
+        fine = np.ones(trees.nets, np.bool_)
         fine[broken[shape]] = False
         wrong &= ~fine
     found, rule = SHAPES[allowed[0]] if len(allowed) == 1 else ("a shape of its own", "")
-    _report(subject, findings, np.flatnonzero(wrong), found, rule or ", ".join(allowed))
+    report(np.flatnonzero(wrong), found, rule or ", ".join(allowed))
 
 
-def _broken_borders(subject: Subject, findings: Findings, parent: IntArray, net: IntArray) -> None:
+def _broken_borders(subject: Subject, report: _Report, trees: Trees) -> None:
     """No hop leads between two chips whose border has no links."""
-    mesh = subject.deployment.mesh
-    router = wide(subject.deployment.routes.branch_router)
+    mesh, router, parent = subject.deployment.mesh, trees.router, trees.parent
     inner = np.flatnonzero(parent >= 0)
     x, y = router % mesh.width // mesh.chip_width, router // mesh.width // mesh.chip_height
     for pair in subject.deployment.target.topology.broken_chip_links:
         for (ax, ay), (bx, by) in (pair, pair[::-1]):
             before = (x[parent[inner]] == ax) & (y[parent[inner]] == ay)
             crossed = inner[before & (x[inner] == bx) & (y[inner] == by)]
-            _report(subject, findings, net[crossed], f"a hop from chip {ax, ay} to {bx, by}",
-                    "no broken border")  # fmt: skip
+            found = f"a hop from chip {ax, ay} to {bx, by}"
+            report(trees.net[crossed], found, "no broken border")
 
 
-def _detours(subject: Subject, parent: IntArray) -> IntArray:
+def _detours(subject: Subject, trees: Trees) -> IntArray:
     """Nets that reach one of their cores by more hops than the distance."""
-    routes, mesh = subject.deployment.routes, subject.deployment.mesh
+    mesh, parent, router = subject.deployment.mesh, trees.parent, trees.router
     depth = np.zeros(parent.size, np.int64)
     # A parent comes before its child, so as many rounds as the deepest tree has levels settle.
     while True:
@@ -109,11 +107,9 @@ def _detours(subject: Subject, parent: IntArray) -> IntArray:
         if np.array_equal(deeper, depth):
             break
         depth = deeper
-    router = wide(routes.branch_router)
-    net = owner(routes.delivery_ptr)
-    leaving = wide(routes.branch_ptr)[net] + wide(routes.delivery_branch)
-    begin, end = router[wide(routes.branch_ptr)[net]], router[leaving]
-    late: IntArray = net[depth[leaving] > mesh.distance(begin, end)]
+    net, leaves = trees.delivery_net, trees.leaves
+    begin, end = router[trees.ptr[net]], router[leaves]
+    late: IntArray = net[depth[leaves] > mesh.distance(begin, end)]
     return late
 
 
@@ -122,7 +118,7 @@ def _revisits(subject: Subject, findings: Findings) -> None:
     twice = np.zeros(routes.nets, np.bool_)
     last = np.full(subject.deployment.mesh.routers, -1, np.int64)
     _visit(routes.branch_ptr, routes.branch_router, last, twice)
-    _report(subject, findings, np.flatnonzero(twice), "a router is visited twice", "a tree")
+    _Report(subject, findings)(np.flatnonzero(twice), "a router is visited twice", "a tree")
 
 
 @lean_kernel
@@ -134,30 +130,22 @@ def _visit(ptr: IntArray, router: IntArray, last: IntArray, twice: AnyArray) -> 
             last[router[k]] = net
 
 
-def _exits(subject: Subject, findings: Findings) -> None:
+def _exits(subject: Subject, report: _Report, trees: Trees) -> None:
     """Copies leave at the router of their core, and no branch ends without a delivery."""
-    routes = subject.deployment.routes
-    leaving = wide(routes.branch_ptr)[owner(routes.delivery_ptr)] + wide(routes.delivery_branch)
-    core = wide(routes.delivery_core)
-    wrong = wide(routes.branch_router)[leaving] != subject.router[core]
-    net = owner(routes.delivery_ptr)
-    _report(subject, findings, net[wrong], "a copy leaves at another router than its core's", "")
-    useful = np.zeros(routes.branch_router.size, np.bool_)
-    useful[leaving] = True
-    parent = parent_entry(subject)
-    useful[parent[parent >= 0]] = True
-    dead = owner(routes.branch_ptr)[~useful]
-    _report(subject, findings, dead, "a branch ends without a delivery", "")
+    wrong = trees.router[trees.leaves] != subject.router[trees.delivery_core]
+    report(trees.delivery_net[wrong], "a copy leaves at another router than its core's", "")
+    useful = np.zeros(trees.router.size, np.bool_)
+    useful[trees.leaves] = True
+    useful[trees.parent[trees.parent >= 0]] = True
+    report(trees.net[~useful], "a branch ends without a delivery", "")
 
 
-def _unicast(subject: Subject, findings: Findings) -> None:
-    routes = subject.deployment.routes
-    several = np.flatnonzero(np.diff(wide(routes.delivery_ptr)) != 1)
-    _report(subject, findings, several, "not exactly one delivery", "one: no multicast")
-    parent = parent_entry(subject)
-    children = np.bincount(parent[parent >= 0], minlength=routes.branch_router.size)
-    forked = owner(routes.branch_ptr)[children > 1]
-    _report(subject, findings, forked, "the path forks", "one path: no multicast")
+def _unicast(report: _Report, trees: Trees) -> None:
+    several = np.flatnonzero(np.bincount(trees.delivery_net, minlength=trees.nets) != 1)
+    report(several, "not exactly one delivery", "one: no multicast")
+    parent = trees.parent
+    children = np.bincount(parent[parent >= 0], minlength=parent.size)
+    report(trees.net[children > 1], "the path forks", "one path: no multicast")
 
 
 def check_delivery(subject: Subject, findings: Findings) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from snnc.compiler.verify.report import Findings
-from snnc.compiler.verify.subject import Shapes, Subject, wide
+from snnc.compiler.verify.subject import Shapes, Subject, Trees, wide
 from snnc.ir.arrays import IntArray
 from snnc.ir.core_tables import CoreTables
 from snnc.ir.rows import Rows
@@ -159,19 +159,25 @@ def _parents(subject: Subject, findings: Findings) -> None:
     ptr = wide(routes.branch_ptr)
     for empty in np.flatnonzero(np.diff(ptr) < 1).tolist():
         findings.add("structure", subject.net_name(empty), "an empty tree", "a root")
-    index = np.arange(routes.branch_router.size) - np.repeat(ptr[:-1], np.diff(ptr))
-    parent = wide(routes.branch_parent)
+    for trees in subject.trees():
+        _parents_of(subject, findings, trees)
+
+
+def _parents_of(subject: Subject, findings: Findings, trees: Trees) -> None:
+    before = int(subject.deployment.routes.branch_ptr[trees.first])
+    root = trees.ptr[trees.net]
+    index = np.arange(trees.net.size) - root
+    parent = wide(subject.deployment.routes.branch_parent[before : before + index.size])
     good = np.where(index == 0, parent == -1, (parent >= 0) & (parent < index))
     findings.count("structure", good.size)
-    astray = np.flatnonzero((index == 0) & (wide(routes.branch_lane) != 0))
+    astray = np.flatnonzero((index == 0) & (trees.lane != 0))
     for entry in astray[:10].tolist():
-        found = f"class {int(routes.branch_lane[entry])} of a root, to which no link leads"
-        findings.add("structure", f"routes.branch_lane[{entry}]", found, "0")
+        found = f"class {int(trees.lane[entry])} of a root, to which no link leads"
+        findings.add("structure", f"routes.branch_lane[{before + entry}]", found, "0")
     for entry in np.flatnonzero(~good)[:10].tolist():
-        net = int(np.searchsorted(ptr, entry, side="right")) - 1
         findings.add(
             "structure",
-            subject.net_name(net),
+            subject.net_name(trees.first + int(trees.net[entry])),
             f"tree node {int(index[entry])} has parent {int(parent[entry])}",
             "-1 for the root, an earlier node for all others",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +15,9 @@ from snnc.ir.jit import lean_kernel
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input
 from snnc.ir.rows import Rows
+
+BRANCHES_AT_ONCE = 1 << 21
+"""Tree nodes that are looked at at a time."""
 
 
 def wide(array: IntArray) -> IntArray:
@@ -61,6 +65,38 @@ class Shapes:
             for extreme in (np.minimum, np.maximum)
         ]
         return Shapes(np.diff(wide(rows.shape_ptr)), *columns)
+
+
+@dataclass(frozen=True, eq=False)
+class Trees:
+    """Some successive nets, in int64; pointers and parents count from the first of their branches.
+
+    Attributes:
+        first: number of the first net.
+        core: [nets] sending core, -1 for the host port.
+        ptr: [nets + 1] slice of the branches per net.
+        router, lane: [branches] as stored.
+        net: [branches] net, from 0.
+        parent: [branches] branch of the parent, -1 for roots.
+        delivery_net, delivery_core: [deliveries] net, from 0, and core.
+        leaves: [deliveries] branch where a copy leaves.
+    """
+
+    first: int
+    core: IntArray
+    ptr: IntArray
+    router: IntArray
+    lane: IntArray
+    net: IntArray
+    parent: IntArray
+    delivery_net: IntArray
+    delivery_core: IntArray
+    leaves: IntArray
+
+    @property
+    def nets(self) -> int:
+        """Number of nets."""
+        return int(self.core.size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,6 +239,26 @@ class Subject:
         """[cores] router of every core."""
         location = wide(self.deployment.cores.location)
         return location[:, 1] * self.deployment.mesh.width + location[:, 0]
+
+    def trees(self) -> Iterator[Trees]:
+        """All nets, some at a time."""
+        routes, first = self.deployment.routes, 0
+        branch_ptr, delivery_ptr = wide(routes.branch_ptr), wide(routes.delivery_ptr)
+        while first < routes.nets:
+            most = branch_ptr[first] + BRANCHES_AT_ONCE
+            last = int(np.searchsorted(branch_ptr, most, side="right")) - 1
+            last = min(max(last, first + 1), routes.nets)
+            ptr, copies = (p[first : last + 1] for p in (branch_ptr, delivery_ptr))
+            some, left = slice(ptr[0], ptr[-1]), slice(copies[0], copies[-1])
+            ptr, delivery_net = ptr - ptr[0], owner(copies)
+            net, parent = owner(ptr), wide(routes.branch_parent[some])
+            yield Trees(
+                first, wide(routes.net_core[first:last]), ptr, wide(routes.branch_router[some]),
+                wide(routes.branch_lane[some]), net, np.where(parent < 0, -1, ptr[net] + parent),
+                delivery_net, wide(routes.delivery_core[left]),
+                ptr[delivery_net] + wide(routes.delivery_branch[left]),
+            )  # fmt: skip
+            first = last
 
     def core_name(self, core: int) -> str:
         """``core 3 at (1, 0, 2)``."""
