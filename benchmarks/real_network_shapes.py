@@ -45,6 +45,8 @@ MOBILENET = (
 )  # fmt: skip
 BLOCKS, EXPANSION = 2, 4
 SHIFT = 6  # the one that every target offers
+WIDE_SHIFT = 0
+"""Of weighted sums of large images: shifted by more, thousands of them leave Loihi 2's registers."""
 
 
 class Builder:
@@ -53,6 +55,7 @@ class Builder:
     def __init__(self, size: int, width: float, classes: int) -> None:
         self.size, self.width, self.classes = size, width, classes
         self.large = size >= IMAGENET
+        self.shift = WIDE_SHIFT if self.large else SHIFT
         self.rng = np.random.default_rng(0)
         self.nodes: list[Any] = []
         self.shape: dict[str, Shape] = {}
@@ -90,10 +93,14 @@ class Builder:
         return self.add(Linear(self.name("conv"), (x,), weights), shape)
 
     def fire(self, x: str, threshold: int = 641) -> str:
-        """Spiking neurons."""
+        """Spiking neurons behind a weighted sum."""
+        return self.neurons(x, threshold, self.shift)
+
+    def neurons(self, x: str, threshold: int, shift: int = SHIFT) -> str:
+        """Spiking neurons; spikes that are only counted come shifted by ``SHIFT``."""
         shape = self.shape[x]
         node = Neuron(
-            self.name("n"), (x,), shape, np.array([threshold]), Reset("value"), input_shift=SHIFT
+            self.name("n"), (x,), shape, np.array([threshold]), Reset("value"), input_shift=shift
         )  # fmt: skip
         return self.add(node, shape)
 
@@ -125,7 +132,7 @@ class Builder:
         pad = (extent // 2, extent // 2) if extent % 2 else (0, 0)
         shape = (channels, -(-height // stride), -(-width // stride))
         node = Pool(self.name("pool"), (x,), "sum", (extent,) * 2, (stride,) * 2, (pad, pad))
-        return self.fire(self.add(node, shape), 1)
+        return self.neurons(self.add(node, shape), 1)
 
     def stem(self, out: int) -> str:
         """The convolution that reads the image, without neurons."""
@@ -134,7 +141,7 @@ class Builder:
     def head(self, x: str) -> str:
         """Sum over all pixels, and a dense layer."""
         pooled = self.pool(x, self.shape[x][-1])
-        return self.dense(self.fire(pooled) if self.large else pooled, self.classes)
+        return self.dense(self.neurons(pooled, 641) if self.large else pooled, self.classes)
 
     def halved(self, x: str, out: int) -> str:
         """Every second pixel, and zeros in the new channels."""
@@ -216,7 +223,7 @@ def transformer(b: Builder) -> IntegerNetwork:
         shape = b.shape[v]
         both = b.add(Mul(b.name("and"), (q, k)), shape)
         counted = b.add(Reduce(b.name("count"), (both,), "sum", (1, 2)), (width, 1, 1))
-        mask = b.fire(counted, 2**SHIFT + 1)  # two tokens
+        mask = b.neurons(counted, 2**SHIFT + 1)  # two tokens
         index = np.broadcast_to(np.arange(width)[:, None, None], shape)
         wide = b.add(Index(b.name("wide"), (mask,), shape, index), shape)
         u = b.plus(u, b.conv(b.add(Mul(b.name("masked"), (wide, v)), shape), width, 1))
