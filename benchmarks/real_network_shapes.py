@@ -46,7 +46,7 @@ MOBILENET = (
 BLOCKS, EXPANSION = 2, 4
 SHIFT = 6  # the one that every target offers
 WIDE_SHIFT = 0
-"""Of weighted sums of large images: shifted by more, thousands of them leave Loihi 2's registers."""
+"""Of weighted sums of large images: shifted by more, they would leave Loihi 2's registers."""
 
 
 class Builder:
@@ -81,7 +81,8 @@ class Builder:
 
     def weights(self, *shape: int) -> Any:
         """No zeros: every synapse of the layer is one."""
-        return self.rng.integers(1, 128, shape) * self.rng.choice([-1, 1], shape)
+        values = self.rng.integers(-127, 127, shape, np.int8)
+        return values + (values >= 0).astype(np.int8)
 
     def conv(self, x: str, out: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> str:
         """A convolution that keeps the extent, or divides it by the stride."""

@@ -1,8 +1,8 @@
 """The expansion of a network whose convolutions are not written out.
 
-As ``snnc.ir.expand``, but a chain that is one convolution (of convolutions, sum pools, sums and
-delays) is held as rows that share shapes, built from the kernel.  What is none, such as a dense
-layer, is written out first.
+As ``snnc.ir.expand``, but a chain that is one convolution (of convolutions, sum pools, picks, sums
+and delays) is held as rows that share shapes, built from the kernel.  A dense layer of a population
+is one of a single pixel.  What is none is written out first.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from snnc.ir.expand import (
 from snnc.ir.integer_network import IntegerNetwork, IntegerNode
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Add, Barrier, Delay, Index, Input, Linear, Pool
+from snnc.ir.picks import copying, pick_of, picked
 from snnc.ir.row_shapes import conv_rows, narrow
 from snnc.ir.rows import Rows, shared_rows
 from snnc.ir.weights import Conv, Dense
@@ -180,6 +181,13 @@ def _applied(node: IntegerNode, position: int, shapes: list[Shape], inner: Term)
         return inner
     if isinstance(node, Index) and node.index is None and len(shapes) == 1:
         return inner
+    if isinstance(node, Index) and len(shapes) == 1:
+        chain = _picked(node, inner, shape)
+        if chain is not None:
+            return chain
+    if inner is None and isinstance(node, Linear) and isinstance(node.weights, Dense):
+        values = node.weights.values
+        return _Chain(Conv(values[..., None], (1,), ((0, 0),), (1,)), (values.shape[1], 1))
     conv = _convolution(node, shape)
     if conv is not None:
         if inner is None:
@@ -192,6 +200,20 @@ def _applied(node: IntegerNode, position: int, shapes: list[Shape], inner: Term)
     if operator is None or inner is None:
         return operator if inner is None else inner
     return operator @ (inner.matrix() if isinstance(inner, _Chain) else inner)
+
+
+def _picked(node: Index, inner: Term, shape: Shape) -> _Chain | None:
+    """An index that picks from a convolution, or from a source of ``shape``; None: another."""
+    assert node.index is not None
+    if inner is not None and not (isinstance(inner, _Chain) and inner.output == shape):
+        return None
+    pick = pick_of(node.index, node.shape, shape)
+    if pick is None or len(shape) > 4:
+        return None
+    conv = copying(shape[0], len(shape) - 1, pick) if inner is None else inner.conv
+    source = shape if inner is None else inner.shape
+    result = picked(conv, source, pick)
+    return None if result is None else _Chain(result, source)
 
 
 def _convolution(node: IntegerNode, shape: Shape) -> Conv | None:

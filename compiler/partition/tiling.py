@@ -10,6 +10,7 @@ import numpy as np
 
 from snnc.compiler.partition.limits import Counts
 from snnc.compiler.partition.meter import Meter
+from snnc.compiler.partition.share import shared_cores
 from snnc.compiler.partition.shared_fanin import SharedFanin
 from snnc.compiler.partition.tally import Pieces, cut
 from snnc.compiler.partition.wiring import AnyFanin, Wiring
@@ -34,7 +35,8 @@ class Tiling:
         pieces: rows cut at the cluster borders.
         reach: [sources] number of clusters each source id has an axon in, from source id
             ``reach_start`` on; beyond its end, none.
-        method: "tiles", or the hypergraph partitioner the blocks are from.
+        method: "tiles", "runs", or the hypergraph partitioner the blocks are from.
+        cores: about how many cores they need if they may share them.
     """
 
     population: int
@@ -47,6 +49,7 @@ class Tiling:
     reach: IntArray
     method: str = "tiles"
     reach_start: int = 0
+    cores: float = 0.0
 
     def reach_of(self, first: int, end: int) -> IntArray:
         """[end - first] clusters that the sources of this range have an axon in."""
@@ -74,7 +77,11 @@ def measure(
         if meter.memory(trial) < meter.memory(counts):
             counts, pieces, rank = trial, other, its_rank
     start, reach = _reach(meter.wiring, fanin, pieces)
-    return Tiling(population, blocks, label, rank, clusters, counts, pieces, reach, method, start)
+    fill = [meter.limits.use(w, counts) / max(w.capacity, 1) for w in meter.limits.walls]
+    cores = shared_cores(np.stack(fill)) if fill else float(clusters)
+    return Tiling(
+        population, blocks, label, rank, clusters, counts, pieces, reach, method, start, cores
+    )
 
 
 def _reach(wiring: Wiring, fanin: AnyFanin, pieces: Pieces) -> tuple[int, IntArray]:
