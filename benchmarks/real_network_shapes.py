@@ -44,6 +44,8 @@ MOBILENET = (
     (1024, 1),
 )  # fmt: skip
 BLOCKS, EXPANSION = 2, 4
+WIDE = 32
+"""One weight of so many takes all bits; were all large, sums would leave the registers of a chip."""
 SHIFT = 6  # the one that every target offers
 WIDE_SHIFT = 0
 """Of weighted sums of large images: shifted by more, they would leave Loihi 2's registers."""
@@ -80,9 +82,13 @@ class Builder:
         return self.add(Input("image", shape, BIN), shape)
 
     def weights(self, *shape: int) -> Any:
-        """No zeros: every synapse of the layer is one."""
-        values = self.rng.integers(-127, 127, shape, np.int8)
-        return values + (values >= 0).astype(np.int8)
+        """No zeros: every synapse of the layer is one; most are small, but they need 8 bits."""
+        kind = np.int8
+        values = self.rng.integers(1, 4, shape, kind)
+        some = self.rng.integers(0, values.size, -(-values.size // WIDE))
+        values.reshape(-1)[some] = self.rng.integers(1, 128, some.size, kind)
+        values.flat[0] = 127
+        return values * (1 - 2 * self.rng.integers(0, 2, shape, kind))
 
     def conv(self, x: str, out: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> str:
         """A convolution that keeps the extent, or divides it by the stride."""
