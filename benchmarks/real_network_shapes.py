@@ -45,7 +45,7 @@ MOBILENET = (
 )  # fmt: skip
 BLOCKS, EXPANSION = 2, 4
 WIDE = 32
-"""One weight of so many takes all bits; were all large, sums would leave the registers of a chip."""
+"""One weight of so many takes all bits; were all large, sums would leave the registers of chips."""
 SHIFT = 6  # the one that every target offers
 WIDE_SHIFT = 0
 """Of weighted sums of large images: shifted by more, they would leave Loihi 2's registers."""

@@ -25,7 +25,7 @@ from snnc.compiler.partition.wiring import AnyFanin
 from snnc.ir.arrays import AnyArray, IntArray, RealArray, Shape, size_of
 from snnc.ir.jit import lean_kernel
 
-ROUNDS = 6
+ROUNDS = 4
 """Cuts of one order, each with the costs that the one before was found to have."""
 FEW_ROUNDS = 2
 LARGE = 20_000_000
@@ -202,13 +202,16 @@ def unequal(meter: Meter, population: int, least: int) -> list[Tiling]:
         return []
     costs = Costs.of(meter, population)
     large = meter.wiring.fanin[population].synapses >= LARGE
-    found: list[Tiling] = []
-    for channels in _blocks(meter.wiring.fanin[population], shape):
-        tried = _promising(shape, channels, costs, least)
-        for walk in tried[: 1 if large else 3]:
-            tiling = _fitted(meter, population, walk, costs, FEW_ROUNDS if large else ROUNDS)
-            found += [] if tiling is None else [tiling]
-    return found
+    rounds = FEW_ROUNDS if large else ROUNDS
+    blocks = _blocks(meter.wiring.fanin[population], shape)
+    walks = [_promising(shape, channels, costs, least) for channels in blocks]
+    found = [(_fitted(meter, population, some[0], costs, rounds), some[1:]) for some in walks]
+    measured = [(tiling, others) for tiling, others in found if tiling is not None]
+    if not measured:
+        return []
+    _, others = min(measured, key=lambda entry: entry[0].cores)
+    more = [] if large else [_fitted(meter, population, w, costs, rounds) for w in others[:1]]
+    return [t for t in (*(tiling for tiling, _ in measured), *more) if t is not None]
 
 
 def _blocks(fanin: AnyFanin, shape: Shape) -> list[int]:
