@@ -20,7 +20,7 @@ from snnc.compiler.partition.limits import Counts
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.share import shared_cores
 from snnc.compiler.partition.shared_fanin import SharedFanin
-from snnc.compiler.partition.tiling import Tiling, measure
+from snnc.compiler.partition.tiling import LARGE, Tiling, measure
 from snnc.compiler.partition.wiring import AnyFanin
 from snnc.ir.arrays import AnyArray, IntArray, RealArray, Shape, size_of
 from snnc.ir.jit import lean_kernel
@@ -28,8 +28,6 @@ from snnc.ir.jit import lean_kernel
 ROUNDS = 4
 """Cuts of one order, each with the costs that the one before was found to have."""
 FEW_ROUNDS = 2
-LARGE = 20_000_000
-"""Synapses from which on little is tried."""
 HALO_PRICE = 0.005
 """Share of the cores that a doubling of the windows that clusters read is worth."""
 KIND_PRICE = 0.001

@@ -18,6 +18,8 @@ from snnc.ir.arrays import IntArray, Shape, size_of, sorted_unique
 
 SPARE_CANDIDATES = 4
 MOST_MEASURED = 40
+LARGE = 20_000_000
+"""Synapses of a population from which on few cuts are measured."""
 PORTION = 4_000_000
 SAVING = 0.8  # no other tiling is expected to need less memory than this share of the leanest
 
@@ -171,9 +173,10 @@ def candidates(meter: Meter, population: int, least: int) -> list[Tiling]:
     leanest, measured = np.inf, 0
     shape = meter.wiring.populations[population].shape or (1,)
     sums = BlockSums.of(meter, population)
+    spare = 1 if meter.wiring.fanin[population].synapses >= LARGE else SPARE_CANDIDATES
     for blocks in _orderly(shape, least):
         clusters = size_of(blocks)
-        if found and (clusters > 2 * found[0].clusters or len(found) > SPARE_CANDIDATES):
+        if found and (clusters > 2 * found[0].clusters or len(found) > spare):
             break
         if measured >= MOST_MEASURED:
             break
