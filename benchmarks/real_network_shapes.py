@@ -44,8 +44,11 @@ MOBILENET = (
     (1024, 1),
 )  # fmt: skip
 BLOCKS, EXPANSION = 2, 4
+WIDE = 32
+"""One weight of so many takes all bits; were all large, sums would leave the registers of chips."""
 SHIFT = 6  # the one that every target offers
-UNSHIFTED = 0  # sums of thousands of weights fit 22-bit registers only like this
+WIDE_SHIFT = 0
+"""Of weighted sums of large images: shifted by more, they would leave Loihi 2's registers."""
 
 
 class Builder:
@@ -54,6 +57,7 @@ class Builder:
     def __init__(self, size: int, width: float, classes: int) -> None:
         self.size, self.width, self.classes = size, width, classes
         self.large = size >= IMAGENET
+        self.shift = WIDE_SHIFT if self.large else SHIFT
         self.rng = np.random.default_rng(0)
         self.nodes: list[Any] = []
         self.shape: dict[str, Shape] = {}
@@ -78,8 +82,13 @@ class Builder:
         return self.add(Input("image", shape, BIN), shape)
 
     def weights(self, *shape: int) -> Any:
-        """No zeros: every synapse of the layer is one."""
-        return self.rng.integers(1, 128, shape) * self.rng.choice([-1, 1], shape)
+        """No zeros: every synapse of the layer is one; most are small, but they need 8 bits."""
+        kind = np.int8
+        values = self.rng.integers(1, 4, shape, kind)
+        some = self.rng.integers(0, values.size, -(-values.size // WIDE))
+        values.reshape(-1)[some] = self.rng.integers(1, 128, some.size, kind)
+        values.flat[0] = 127
+        return values * (1 - 2 * self.rng.integers(0, 2, shape, kind))
 
     def conv(self, x: str, out: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> str:
         """A convolution that keeps the extent, or divides it by the stride."""
@@ -91,19 +100,15 @@ class Builder:
         return self.add(Linear(self.name("conv"), (x,), weights), shape)
 
     def fire(self, x: str, threshold: int = 641) -> str:
-        """Neurons behind weights."""
-        return self.spiking(x, threshold, UNSHIFTED)
+        """Spiking neurons behind a weighted sum."""
+        return self.neurons(x, threshold, self.shift)
 
-    def counting(self, x: str, threshold: int = 641) -> str:
-        """Neurons behind sums of spikes."""
-        return self.spiking(x, threshold, SHIFT)
-
-    def spiking(self, x: str, threshold: int, shift: int) -> str:
-        """A population."""
+    def neurons(self, x: str, threshold: int, shift: int = SHIFT) -> str:
+        """Spiking neurons; spikes that are only counted come shifted by ``SHIFT``."""
         shape = self.shape[x]
         node = Neuron(
             self.name("n"), (x,), shape, np.array([threshold]), Reset("value"), input_shift=shift
-        )
+        )  # fmt: skip
         return self.add(node, shape)
 
     def unit(self, x: str, out: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> str:
@@ -134,7 +139,7 @@ class Builder:
         pad = (extent // 2, extent // 2) if extent % 2 else (0, 0)
         shape = (channels, -(-height // stride), -(-width // stride))
         node = Pool(self.name("pool"), (x,), "sum", (extent,) * 2, (stride,) * 2, (pad, pad))
-        return self.counting(self.add(node, shape), 1)
+        return self.neurons(self.add(node, shape), 1)
 
     def stem(self, out: int) -> str:
         """The convolution that reads the image, without neurons."""
@@ -143,7 +148,7 @@ class Builder:
     def head(self, x: str) -> str:
         """Sum over all pixels, and a dense layer."""
         pooled = self.pool(x, self.shape[x][-1])
-        return self.dense(self.counting(pooled) if self.large else pooled, self.classes)
+        return self.dense(self.neurons(pooled, 641) if self.large else pooled, self.classes)
 
     def halved(self, x: str, out: int) -> str:
         """Every second pixel, and zeros in the new channels."""
@@ -225,7 +230,7 @@ def transformer(b: Builder) -> IntegerNetwork:
         shape = b.shape[v]
         both = b.add(Mul(b.name("and"), (q, k)), shape)
         counted = b.add(Reduce(b.name("count"), (both,), "sum", (1, 2)), (width, 1, 1))
-        mask = b.counting(counted, 2**SHIFT + 1)  # two tokens
+        mask = b.neurons(counted, 2**SHIFT + 1)  # two tokens
         index = np.broadcast_to(np.arange(width)[:, None, None], shape)
         wide = b.add(Index(b.name("wide"), (mask,), shape, index), shape)
         u = b.plus(u, b.conv(b.add(Mul(b.name("masked"), (wide, v)), shape), width, 1))

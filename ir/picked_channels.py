@@ -12,20 +12,18 @@ from snnc.ir.arrays import Shape, size_of
 from snnc.ir.nodes import Index
 from snnc.ir.weights import Conv
 
-MOST_PAIRS = 1 << 24
-"""Of channels, which a kernel lists; more are rows of tokens, not channels."""
+MOST_WEIGHTS = 1 << 24
+"""Of the kernel, nearly all 0; more are rows of tokens, not channels."""
 
 
 def conv_of_index(node: Index, position: int, shapes: list[Shape]) -> Conv | None:
-    """What a gather does to its operand ``position`` as a convolution of one tap, or None.
+    """What a gather does to its operand ``position`` as a convolution, or None.
 
     Args:
         shapes: of its operands.
     """
     shape, out = shapes[position], node.shape
     if len(shape) != len(out) or not 2 <= len(shape) <= 4 or not all(out):
-        return None
-    if shape[0] * out[0] > MOST_PAIRS:
         return None
     first = sum(size_of(before) for before in shapes[:position])
     index = np.arange(size_of(out)) if node.index is None else np.asarray(node.index)
@@ -37,21 +35,24 @@ def conv_of_index(node: Index, position: int, shapes: list[Shape]) -> Conv | Non
     if not live.size:
         return None
     pixel = (index[live[0]] % plane).reshape(out[1:])
-    stride = []
+    start = tuple(int(n) for n in np.unravel_index(int(pixel.flat[0]), shape[1:]))
+    if shape[0] * out[0] * size_of(tuple(n + 1 for n in start)) > MOST_WEIGHTS:
+        return None
+    stride, picked = [], np.zeros((), np.int64)
     for axis, (extent, before) in enumerate(zip(out[1:], shape[1:], strict=True)):
         apart = size_of(shape[2 + axis :])
-        second = tuple(int(a == axis and extent > 1) for a in range(len(out) - 1))
-        stride.append(int(pixel[second]) // apart if extent > 1 else before)
-        if stride[-1] < 1 or (before - 1) // stride[-1] + 1 != extent:
+        second = tuple(int(a == axis) for a in range(len(out) - 1))
+        step = (int(pixel[second]) - int(pixel.flat[0])) // apart if extent > 1 else before
+        if step < 1 or (before - start[axis] - 1) // step + 1 != extent:
             return None
-    picked = np.zeros((1,) * (len(out) - 1), np.int64)
-    for axis, (extent, step) in enumerate(zip(out[1:], stride, strict=True)):
-        along = np.arange(extent) * step * size_of(shape[2 + axis :])
-        picked = picked + along.reshape([-1 if a == axis else 1 for a in range(len(out) - 1)])
+        stride.append(step)
+        picked = np.add.outer(picked, (start[axis] + np.arange(extent) * step) * apart)
     wanted = np.where(channel[:, None] >= 0, channel[:, None] * plane + picked.reshape(1, -1), -1)
     if not np.array_equal(wanted, index):
         return None
-    values = np.zeros((out[0], shape[0], *(1,) * (len(out) - 1)), np.int64)
-    values[(live, channel[live])] = 1
+    # Taps of weight 0 lead to a first pixel that is not the corner.
+    taps = tuple(n + 1 for n in start)
+    values = np.zeros((out[0], shape[0], size_of(taps)), np.int64)
+    values[live, channel[live], -1] = 1
     none = ((0, 0),) * (len(out) - 1)
-    return Conv(values, tuple(stride), none, (1,) * (len(out) - 1))
+    return Conv(values.reshape(out[0], shape[0], *taps), tuple(stride), none, (1,) * (len(out) - 1))

@@ -50,7 +50,7 @@ def conv_rows(conv: Conv, shape: Shape) -> Rows:
         )
     ]  # fmt: skip
     channels, per_group = shape[0], out[0] // conv.groups
-    kernel = narrow(_by_source(conv, channels))
+    kernel = _by_source(conv, channels)
     plane = size_of(out[1:])
     parts = [
         _shapes(kernel, plane, *_window(axes, kinds, out[1:], conv.kernel))
@@ -74,7 +74,7 @@ def conv_rows(conv: Conv, shape: Shape) -> Rows:
 def _by_source(conv: Conv, channels: int) -> IntArray:
     """[input channels, output channels of a group, taps]."""
     out, into = conv.values.shape[:2]
-    grouped = conv.values.reshape(conv.groups, out // conv.groups, into, -1)
+    grouped = narrow(conv.values).reshape(conv.groups, out // conv.groups, into, -1)
     turned: IntArray = grouped.transpose(0, 2, 1, 3).reshape(
         channels, out // conv.groups, size_of(conv.kernel)
     )
@@ -118,8 +118,13 @@ def _shapes(
     start = np.zeros(length.size, np.int64)
     if offset.size:
         start = np.where(length > 0, offset[kept.argmax(axis=1)], 0)
-    beyond = np.broadcast_to(offset, weight.shape)[kept] - np.repeat(start, length)
-    return length, beyond.astype(index_type(kernel.shape[1] * plane)), weight[kept], start
+    number = index_type(kernel.shape[1] * plane)
+    if kept.all():
+        beyond = np.tile((offset - offset[:1]).astype(number), kernel.shape[0])
+        return length, beyond, weight.reshape(-1), start
+    beyond = np.broadcast_to(offset.astype(number), weight.shape)[kept]
+    beyond -= np.repeat(start.astype(number), length)
+    return length, beyond, weight[kept], start
 
 
 def joined(parts: Sequence[Rows]) -> Rows:

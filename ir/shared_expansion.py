@@ -1,8 +1,8 @@
 """The expansion of a network whose convolutions are not written out.
 
-As ``snnc.ir.expand``, but a chain that is one convolution (of convolutions, sum pools, sums and
-delays) is held as rows that share shapes, built from the kernel.  What is none, such as a dense
-layer, is written out first.
+As ``snnc.ir.expand``, but a chain that is one convolution (of convolutions, sum pools, picks, sums
+and delays) is held as rows that share shapes, built from the kernel.  A dense layer of a population
+is one of a single pixel.  What is none is written out first.
 """
 
 from __future__ import annotations
@@ -213,10 +213,10 @@ Term: TypeAlias = _Chain | sparse.csr_array | None
 
 
 def _kernels(term: Term, shape: Shape) -> Kernels | None:
-    """What a term from a source of this shape is made of; None: no convolution."""
+    """What a term from a source of this shape is made of; None: no convolution over pixels."""
     if term is None:
         return Kernels(size_of(shape[1:]), size_of(shape[1:]), 1)
-    if isinstance(term, _Chain):
+    if isinstance(term, _Chain) and size_of(term.shape[1:]) > 1:
         taps = size_of(term.conv.kernel)
         return Kernels(size_of(term.shape[1:]), size_of(term.output[1:]), taps, term.path)
     return None
@@ -276,6 +276,10 @@ def _applied(node: IntegerNode, position: int, shapes: list[Shape], inner: Term)
         return inner
     if isinstance(node, Index) and node.index is None and len(shapes) == 1:
         return inner
+    if inner is None and isinstance(node, Linear) and isinstance(node.weights, Dense):
+        values = node.weights.values
+        pixel = Conv(values[..., None], (1,), ((0, 0),), (1,))
+        return _Chain(pixel, (values.shape[1], 1), (node.name,))
     conv = _convolution(node, position, shapes)
     if conv is not None:
         if inner is None:

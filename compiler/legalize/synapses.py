@@ -57,16 +57,21 @@ AnyProjection = Projection | SharedProjection
 def _weights(projection: AnyProjection) -> IntArray:
     """All weights, those of shared rows once."""
     if isinstance(projection, SharedProjection):
-        return projection.rows.weight.astype(np.int64)
+        return projection.rows.weight
     return projection.weight
+
+
+def _ends(projection: AnyProjection) -> tuple[int, int]:
+    """Smallest and largest weight, 0 among them."""
+    weight = _weights(projection)
+    return int(weight.min(initial=0)), int(weight.max(initial=0))
 
 
 def _width(node: Neuron, mine: list[AnyProjection], target: Target) -> Iterator[Finding]:
     form = target.core.weight
     largest = (1 << (max(form.bits) - int(form.signed))) - 1
     for projection in mine:
-        weight = _weights(projection)
-        low, high = weight.min(initial=0), weight.max(initial=0)
+        low, high = _ends(projection)
         if max(-low, high) > largest:
             yield refused(
                 node,
@@ -81,7 +86,7 @@ def _width(node: Neuron, mine: list[AnyProjection], target: Target) -> Iterator[
                 f"and weights of {target.id} have no sign",
                 "train with weights that are not negative, or choose another target",
             )
-    most = max((int(np.abs(_weights(p)).max(initial=0)) for p in mine), default=0)
+    most = max((max(-low, high) for low, high in map(_ends, mine)), default=0)
     if most <= largest and weight_bits(target, most, node.input_shift) is None:
         yield refused(
             node,

@@ -15,6 +15,7 @@ from snnc.compiler.partition.bounds import core_bound
 from snnc.compiler.partition.irregular import blocks, worth_trying
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.pack import Packing, pack
+from snnc.compiler.partition.runs import unequal
 from snnc.compiler.partition.select import Selection, select
 from snnc.compiler.partition.tiling import Tiling, candidates
 from snnc.compiler.partition.tiny import MOST_NEURONS, cover
@@ -174,6 +175,7 @@ def _options(meter: Meter, population: int, seed: int, partitioner: Partitioner)
     least, _ = core_bound(meter, range(population, population + 1))
     least = min(least, meter.wiring.populations[population].size)
     tilings = candidates(meter, population, least)
+    tilings += unequal(meter, population, least)
     smallest = min((t.clusters for t in tilings), default=0)
     if worth_trying(meter, population, partitioner, smallest):
         engine: Engine = "mtkahypar" if partitioner == "mtkahypar" else "own"

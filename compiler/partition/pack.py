@@ -232,13 +232,25 @@ def _first_fit(clusters: Clusters) -> IntArray:
     core_kind = np.zeros(clusters.size, np.int64)
     members: list[list[int]] = []
     held = _Held.nothing(clusters)
-    for cluster in np.argsort(-fill, kind="stable"):
+    # Per limit, no less than what any core has left: large clusters need not look at each of them.
+    spare = np.zeros(capacity.size)
+    order = np.argsort(-fill, kind="stable")
+    least = np.minimum.accumulate(usage[order][::-1])[::-1]
+    open_: IntArray = np.zeros(0, np.int64)  # cores that something may still fit
+    opened: list[int] = []  # since they were looked through
+    for place, cluster in enumerate(order):
         used = len(members)
-        hopeful = np.flatnonzero(
-            (load[:used] + usage[cluster] <= capacity).all(axis=1)
-            & (core_kind[:used] == kind[cluster])
-        )
-        hopeful = hopeful[held.fits(clusters, hopeful, cluster)]
+        hopeful: IntArray = open_[:0]
+        if (usage[cluster] <= spare).all():
+            open_ = np.concatenate([open_, np.array(opened, np.int64)])
+            opened.clear()
+            open_ = open_[(capacity - load[open_] >= least[place]).all(axis=1)]
+            left = capacity - load[open_]
+            spare = left.max(axis=0, initial=0)
+            hopeful = open_[(left >= usage[cluster]).all(axis=1)]
+            hopeful = hopeful[core_kind[hopeful] == kind[cluster]]
+        if hopeful.size:
+            hopeful = hopeful[held.fits(clusters, hopeful, cluster)]
         fullness = (load[hopeful] / np.maximum(capacity, 1)).max(axis=1, initial=0)
         for bin_ in hopeful[np.argsort(-fullness, kind="stable")]:
             counts = clusters.together([*members[bin_], int(cluster)])
@@ -254,6 +266,8 @@ def _first_fit(clusters: Clusters) -> IntArray:
             members.append([int(cluster)])
             core_kind[used] = kind[cluster]
             load[used] = usage[cluster]
+            opened.append(used)
+            spare = np.maximum(spare, capacity - usage[cluster])
     return core
 
 

@@ -1,4 +1,4 @@
-"""Choose one tiling per population: fewest clusters, then least traffic, output axons respected.
+"""Choose one tiling per population: few cores, little traffic, output axons respected.
 
 How many output axons a cluster needs depends on how its consumers are cut, so the choice is made
 for all populations together by CP-SAT.
@@ -20,7 +20,9 @@ from snnc.compiler.solver import new_solver
 from snnc.ir.arrays import IntArray
 from snnc.ir.errors import CapacityError
 
-TRAFFIC_SCALE = 10_000
+CORE_SCALE = 1_000  # cores are counted in thousandths: clusters may share them
+TRAFFIC_SHARE = 0.02
+"""Share of a network's cores that all of its traffic is worth."""
 PRICE_SCALE = 10**12  # of the dearest choice
 SOLVER_EFFORT = 5.0  # deterministic time: equal inputs give equal answers
 
@@ -42,7 +44,8 @@ def select(
     """Pick one tiling per population, or None when no combination has enough output axons.
 
     Args:
-        price: of a cluster and of a packet to one; None: fewest clusters, then fewest packets.
+        price: of a core and of a packet to one; None: few cores, and
+            fewer packets where that costs hardly a core.
 
     Raises:
         CapacityError: the solver's time ended without an answer.
@@ -84,7 +87,7 @@ def _objective(
     chosen: Sequence[Sequence[Any]],
     price: tuple[float, float] | None,
 ) -> Any:
-    """Clusters first; the rate-weighted number of (source, cluster) pairs breaks ties."""
+    """Cores, and a little for the rate-weighted number of (source, cluster) pairs."""
     rate = meter.wiring.rate
     traffic = [
         [float((rate[t.reach_start : t.reach_start + t.reach.size] * t.reach).sum()) for t in some]
@@ -94,15 +97,16 @@ def _objective(
     if price is not None:
         core, packet = price
         packet = packet or core / (1_000 * total) or 1.0  # packets break ties between cores
-        most = core * sum(max(t.clusters for t in tilings) for tilings in options) + packet * total
+        most = core * sum(max(t.cores for t in tilings) for tilings in options) + packet * total
         scale = PRICE_SCALE / (most or 1.0)
         return sum(
-            round(scale * (core * t.clusters + packet * value)) * variable
+            round(scale * (core * t.cores + packet * value)) * variable
             for tilings, values, variables in zip(options, traffic, chosen, strict=True)
             for t, value, variable in zip(tilings, values, variables, strict=True)
         )
+    most = sum(max(t.cores for t in tilings) for tilings in options)
     return sum(
-        (t.clusters * (TRAFFIC_SCALE + 1) + int(TRAFFIC_SCALE * value / total)) * variable
+        round(CORE_SCALE * (t.cores + TRAFFIC_SHARE * most * value / total)) * variable
         for tilings, values, variables in zip(options, traffic, chosen, strict=True)
         for t, value, variable in zip(tilings, values, variables, strict=True)
     )

@@ -11,6 +11,7 @@ import numpy as np
 from snnc.compiler.partition.kernels import with_kernels
 from snnc.compiler.partition.limits import Counts
 from snnc.compiler.partition.meter import Meter
+from snnc.compiler.partition.share import shared_cores
 from snnc.compiler.partition.shared_fanin import SharedFanin
 from snnc.compiler.partition.tally import Pieces, cut
 from snnc.compiler.partition.wiring import AnyFanin, Wiring
@@ -18,6 +19,8 @@ from snnc.ir.arrays import IntArray, Shape, size_of, sorted_unique
 
 SPARE_CANDIDATES = 4
 MOST_MEASURED = 40
+LARGE = 20_000_000
+"""Synapses of a population from which on few cuts are measured."""
 PORTION = 4_000_000
 SAVING = 0.8  # no other tiling is expected to need less memory than this share of the leanest
 
@@ -35,7 +38,8 @@ class Tiling:
         pieces: rows cut at the cluster borders.
         reach: [sources] number of clusters each source id has an axon in, from source id
             ``reach_start`` on; beyond its end, none.
-        method: "tiles", or the hypergraph partitioner the blocks are from.
+        method: "tiles", "runs", or the hypergraph partitioner the blocks are from.
+        cores: about how many cores they need if they may share them.
     """
 
     population: int
@@ -48,6 +52,7 @@ class Tiling:
     reach: IntArray
     method: str = "tiles"
     reach_start: int = 0
+    cores: float = 0.0
 
     def reach_of(self, first: int, end: int) -> IntArray:
         """[end - first] clusters that the sources of this range have an axon in."""
@@ -76,7 +81,11 @@ def measure(
         if meter.memory(trial) < meter.memory(counts):
             counts, pieces, rank = trial, other, its_rank
     start, reach = _reach(meter.wiring, fanin, pieces)
-    return Tiling(population, blocks, label, rank, clusters, counts, pieces, reach, method, start)
+    fill = [meter.limits.use(w, counts) / max(w.capacity, 1) for w in meter.limits.walls]
+    cores = shared_cores(np.stack(fill)) if fill else float(clusters)
+    return Tiling(
+        population, blocks, label, rank, clusters, counts, pieces, reach, method, start, cores
+    )
 
 
 def _reach(wiring: Wiring, fanin: AnyFanin, pieces: Pieces) -> tuple[int, IntArray]:
@@ -166,9 +175,10 @@ def candidates(meter: Meter, population: int, least: int) -> list[Tiling]:
     leanest, measured = np.inf, 0
     shape = meter.wiring.populations[population].shape or (1,)
     sums = BlockSums.of(meter, population)
+    spare = 1 if meter.wiring.fanin[population].synapses >= LARGE else SPARE_CANDIDATES
     for blocks in _orderly(shape, least):
         clusters = size_of(blocks)
-        if found and (clusters > 2 * found[0].clusters or len(found) > SPARE_CANDIDATES):
+        if found and (clusters > 2 * found[0].clusters or len(found) > spare):
             break
         if measured >= MOST_MEASURED:
             break
