@@ -44,7 +44,8 @@ def _graph(subject: Subject) -> tuple[IntArray, IntArray]:
     refusing = deployment.target.noc.consumption == "after_sending"
     port = (subject.router * routers + subject.router) * numbers
     into = port + 2 * np.arange(deployment.cores.count)
-    channels, pairs = [np.zeros(0, np.int64)], [np.zeros((0, 2), np.int64)]
+    channels: list[IntArray] = [np.zeros(0, np.int64)]
+    pairs: list[IntArray] = [np.zeros((0, 2), np.int64)]
     for trees in subject.trees():
         router, parent = trees.router, trees.parent
         inner = np.flatnonzero(parent >= 0)
