@@ -78,6 +78,7 @@ def main() -> None:
     for kind in KINDS:  # compile
         place(network(kind, 8), 0, "low", 60.0)
         place(network(kind, 80), 0, "low", 60.0)
+        place(network(kind, 17), 0, "normal", 60.0)
     print(
         "network       zigzag     Hilbert same      ours   CPU s  read  best logged           "
         "       s  ratio       bound  gap%    GB  engine"

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from snnc.ir.arrays import IntArray, Shape
+from snnc.ir.arrays import IntArray, Shape, size_of
 from snnc.ir.weights import Conv
 
 
@@ -73,15 +73,17 @@ def _place(conv: Conv, axis: int, before: int, grid: int) -> slice:
 def composed(first: Conv, shape: Shape, then: Conv) -> Conv | None:
     """``then`` after ``first`` as one convolution, or None.
 
-    One of the two must treat channels alone, as a pool does; and what ``then`` pads with zeros
-    must be what ``first`` would have computed there, beyond its own padding.
+    One of the two must treat channels alone, as a pool does, or have a single tap; and what
+    ``then`` pads with zeros must be what ``first`` would have computed there, beyond its own
+    padding.
 
     Args:
         first, then: the operators.
         shape: of the input of ``first``.
     """
     alone = [c.groups == c.values.shape[0] == c.values.shape[1] * c.groups for c in (first, then)]
-    if not any(alone) or any(d != 1 for d in then.dilation):
+    mixed = not any(alone)
+    if (mixed and not _mixable(first, then)) or any(d != 1 for d in then.dilation):
         return None
     out = first.output_shape("chain", shape)
     padding = []
@@ -98,12 +100,48 @@ def composed(first: Conv, shape: Shape, then: Conv) -> Conv | None:
         last = (extent + after - 1) * step - mine[0] + reach
         # So much padding that ``then`` ends where it ended; ``read`` shows that it holds zeros.
         padding.append((mine[0] + before * step, max(0, last + 1 - shape[1 + axis])))
-    values = _composed_kernel(first, then, by_first=alone[1])
+    if mixed:
+        values = _mixed_kernel(first, then)
+    else:
+        values = _composed_kernel(first, then, by_first=alone[1])
     stride = tuple(a * b for a, b in zip(first.stride, then.stride, strict=True))
-    groups = first.groups if alone[1] else then.groups
+    groups = first.groups if alone[1] else then.groups  # 1 of both where channels mix
     result = Conv(values, stride, tuple(padding), (1,) * len(stride), groups)
     wanted = then.output_shape("chain", out)
     return result if result.output_shape("chain", shape) == wanted else None
+
+
+def _mixable(first: Conv, then: Conv) -> bool:
+    """Whether channels of both may be multiplied out, exactly and without many sums of taps."""
+    if first.groups != 1 or then.groups != 1:
+        return False
+    if size_of(first.kernel) > 1 and size_of(then.kernel) > 1:
+        return False
+    largest = int(np.abs(first.values).max()) * int(np.abs(then.values).max())
+    return largest * int(first.values.shape[0]) < 2**53
+
+
+def _mixed_kernel(first: Conv, then: Conv) -> IntArray:
+    """[out, in, *taps] of two convolutions of which one has a single tap.
+
+    In floating point, where products are fast; ``_mixable`` knows that they are exact.
+    """
+    out, into = then.values.shape[0], first.values.shape[1]
+    if size_of(then.kernel) == 1:
+        extent = tuple((k - 1) * d + 1 for k, d in zip(first.kernel, first.dilation, strict=True))
+        place = tuple(slice(None, None, d) for d in first.dilation)
+        left = then.values.reshape(out, -1).astype(np.float64)
+        product = left @ first.values.reshape(first.values.shape[0], -1).astype(np.float64)
+        taps = product.reshape(out, into, *first.kernel)
+    else:
+        extent = tuple((k - 1) * s + 1 for k, s in zip(then.kernel, first.stride, strict=True))
+        place = tuple(slice(None, None, s) for s in first.stride)
+        by_tap = np.moveaxis(then.values.reshape(out, then.values.shape[1], -1), 1, 2)
+        product = by_tap.astype(np.float64) @ first.values.reshape(-1, into).astype(np.float64)
+        taps = np.moveaxis(product, 2, 1).reshape(out, into, *then.kernel)
+    values = np.zeros((out, into, *extent), np.int64)
+    values[(slice(None), slice(None), *place)] = np.rint(taps).astype(np.int64)
+    return values
 
 
 def _composed_kernel(first: Conv, then: Conv, *, by_first: bool) -> IntArray:

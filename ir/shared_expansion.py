@@ -32,6 +32,7 @@ from snnc.ir.expand import (
 from snnc.ir.integer_network import IntegerNetwork, IntegerNode
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Add, Barrier, Delay, Index, Input, Linear, Pool
+from snnc.ir.picked_channels import conv_of_index
 from snnc.ir.row_shapes import conv_rows, narrow
 from snnc.ir.rows import Rows, shared_rows
 from snnc.ir.weights import Conv, Dense
@@ -275,7 +276,7 @@ def _applied(node: IntegerNode, position: int, shapes: list[Shape], inner: Term)
         return inner
     if isinstance(node, Index) and node.index is None and len(shapes) == 1:
         return inner
-    conv = _convolution(node, shape)
+    conv = _convolution(node, position, shapes)
     if conv is not None:
         if inner is None:
             return _Chain(conv, shape, (node.name,))
@@ -289,9 +290,11 @@ def _applied(node: IntegerNode, position: int, shapes: list[Shape], inner: Term)
     return operator @ (inner.matrix() if isinstance(inner, _Chain) else inner)
 
 
-def _convolution(node: IntegerNode, shape: Shape) -> Conv | None:
+def _convolution(node: IntegerNode, position: int, shapes: list[Shape]) -> Conv | None:
+    if isinstance(node, Index):
+        return conv_of_index(node, position, shapes)
     if isinstance(node, Linear) and isinstance(node.weights, Conv):
         return node.weights
     if isinstance(node, Pool) and node.op == "sum":
-        return conv_of_pool(node, shape[0])
+        return conv_of_pool(node, shapes[position][0])
     return None

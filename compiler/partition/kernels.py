@@ -185,9 +185,10 @@ def store(
                 alone[:, column] += each[:, connection]
                 barred[:, column] |= (every[:, connection] > 0) & ~used.links.possible[connection]
     wanted: BoolArray = (axons > 0) & ~barred & (alone < rows)
+    columns = np.pad(wanted, ((0, 0), (0, 1)))  # what is heard nowhere finds the last column
     total = np.zeros((3, clusters), np.int64)
     for used in pieces.used:
-        mine = wanted[:, number[used.family]] & (number[used.family] >= 0)
+        mine = columns[:, number[used.family]]
         kernels = used.links.kernels(used.cluster, used.link, clusters, mine)
         weights = kernels * used.links.taps
         total += [kernels.sum(axis=1), weights.sum(axis=1),

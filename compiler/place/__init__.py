@@ -16,6 +16,7 @@ from snnc.compiler.place.exact import model_size, solve
 from snnc.compiler.place.flows import Flows
 from snnc.compiler.place.goal import weigh
 from snnc.compiler.place.huge import TOP, Work, spread
+from snnc.compiler.place.melt import INNER
 from snnc.compiler.place.memetic import search
 from snnc.compiler.place.problem import Problem, Sites, sites_of
 from snnc.compiler.place.quadratic import Quadratic, quadratic
@@ -32,15 +33,20 @@ LARGEST_MODEL = 20_000
 FEW_SITES = 64
 LOOKS = {"low": 2_000_000, "normal": 30_000_000, "high": 2_000_000_000}
 SOLVER = {"low": 0.1, "normal": 0.4, "high": 20.0}
-SWAPS = {"low": 4 * 10**7, "normal": 2 * 10**8, "high": 4 * 10**11}  # looked at by tabu
-MOST_SWAPS = 1_000_000  # made per site
+SWAPS = {"low": 4 * 10**7, "normal": 2 * 10**8, "high": 8 * 10**11}  # looked at by tabu
+MOST_SWAPS = 2_000_000  # made per site
 BEFORE_PROOF = 5_000  # made per site where a proof follows
+FEW_MELTED = 256  # cores; fewer are annealed well enough
+STEPS, LEAST_STEPS = 100, 20  # of melting; with fewer, nothing comes of it
+MOST_FROZEN = 1_000  # sweeps after melting
 FEW_CORES = 64  # beyond, pairs of cores are annealed as flows
 SWEEPS = {"low": 1_000, "normal": 5_000, "high": 50_000}  # hot, over a few thousand cores
 JOINED = 10_000  # hot sweeps over groups of cores
 LAST = {"low": 10, "normal": 100, "high": 150}  # cold, over all cores
 WINDOWS = {"low": 2 * 10**7, "normal": 3 * 10**8, "high": 2 * 10**10}  # looked at by assignments
 FLOWS = {"low": 50_000_000, "normal": 1_000_000_000, "high": 10**13}  # looked at by all sweeps
+MELTED = {"low": 0, "normal": 15 * 10**8, "high": 3 * 10**10}  # looked at by melting
+FROZEN = {"low": 0, "normal": 150_000_000, "high": 500_000_000}  # and by the sweeps thereafter
 NODES = {"low": 2_000_000, "normal": 10_000_000, "high": 2_000_000_000}  # times sites
 
 __all__ = [
@@ -314,6 +320,11 @@ def _spread(
         max(100, min(SWEEPS[effort], top)), max(2, min(LAST[effort], most)),
         max(2, min(LAST[effort], most)),
     )  # fmt: skip
+    if flows.cores > FEW_MELTED:
+        steps = MELTED[effort] // (4 * INNER * entries)
+        sweeps = max(work.bottom, min(MOST_FROZEN, FROZEN[effort] // entries))
+        if steps >= LEAST_STEPS:
+            work = replace(work, melt=min(STEPS, steps), frozen=sweeps)
     found = spread(flows, seed, work, watch, start)
     engine = "annealing of flows" if flows.cores <= TOP else "multilevel annealing of flows"
     return _Found(found.site, found.cost, bound_of_flows(flows), engine)

@@ -6,6 +6,8 @@
 3. Level by level the groups are split again and annealed colder, within a window.
 4. At the bottom the result competes with the structured starts in the order of the cores'
    numbers; the better one is annealed last.
+5. It is also melted (``melt``), as it is and folded, and what comes of it annealed: that bends
+   the placement of a whole mesh, which no swaps do.
 
 Time grows with the number of flows times sweeps, memory with the number of flows.
 """
@@ -20,6 +22,7 @@ import numpy as np
 from snnc.compiler.place.baselines import curve
 from snnc.compiler.place.coarsen import Level, bottom_blocks, coarsened
 from snnc.compiler.place.flows import Flows, released
+from snnc.compiler.place.melt import melted, pictures
 from snnc.compiler.place.swaps import sweep, total_cost
 from snnc.compiler.place.watch import Watch
 from snnc.compiler.place.zones import masks, settled
@@ -31,6 +34,8 @@ QUANTILES = ((np.arange(4096) + 0.5) / 4096).astype(np.float64)
 TOWARD = 64  # of 256 moves aim beside a partner
 STRIPS = (2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32)
 TRIALS_SMALL = 4  # full annealings where the bottom is the top
+TRIED = 0.3  # of the steps of melting, for each of the shapes to choose from
+ROOMY = 2  # sites per core; with more, nothing is melted
 TRIALS = 5  # starts that are tried for a while, the best of which is annealed
 
 
@@ -52,11 +57,13 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Work:
-    """Sweeps over all cores, per stage."""
+    """Sweeps over all cores, per stage; steps of melting and sweeps thereafter, or none."""
 
     top: int
     level: int
     bottom: int
+    melt: int = 0
+    frozen: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +207,7 @@ def spread(
     direct = starts(bottom, 1)[0]
     if flows.cores <= TOP:
         plan = Schedule(0.08 * side, 0.02, side, work.top)
-        best = direct
+        best = _molten(bottom, direct, seed, work, watch)
         for trial in range(TRIALS_SMALL):
             if not watch.due():
                 found = anneal_level(bottom, direct.site, plan, (seed << 8) + trial, watch)
@@ -212,7 +219,30 @@ def spread(
         best = _around(bottom, direct.site, seed, work, watch)
     if direct.cost < best.cost:
         best = direct
-    return anneal_level(bottom, best.site, Schedule(0.1, 0.02, 3, work.bottom), seed, watch)
+    cold = anneal_level(bottom, best.site, Schedule(0.1, 0.02, 3, work.bottom), seed, watch)
+    return min(cold, _molten(bottom, best, seed, work, watch), key=lambda s: s.cost)
+
+
+def _molten(bottom: Level, solid: Spread, seed: int, work: Work, watch: Watch) -> Spread:
+    """Melt a placement, as it is or folded, whichever gets farther; never worse than it.
+
+    Not on meshes that wrap, where distances have no such slopes, nor among zones, nor where most
+    sites stay free, which would all have to be moved.
+    """
+    flows = bottom.flows
+    roomy = flows.sites.count > ROOMY * flows.cores
+    held = flows.zones is not None or flows.sites.mesh.wraps
+    if work.melt == 0 or held or roomy or solid.cost <= 0:
+        return solid
+    tried = []
+    for picture in pictures(flows.sites, solid.site):
+        if watch.due():
+            return solid
+        site = melted(flows, picture, max(1, round(TRIED * work.melt)), watch)
+        tried.append((Walk(bottom, site, 0).cost, picture))
+    site = melted(flows, min(tried, key=lambda t: t[0])[1], work.melt, watch)
+    plan = Schedule(0.2, 0.02, 1, work.frozen)
+    return min(solid, anneal_level(bottom, site, plan, seed, watch), key=lambda s: s.cost)
 
 
 def _around(bottom: Level, settled_site: IntArray, seed: int, work: Work, watch: Watch) -> Spread:

@@ -13,125 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from snnc.compiler.verify.convolutions import Ways, ways
 from snnc.compiler.verify.fanout import Link
 from snnc.compiler.verify.report import Findings
 from snnc.compiler.verify.subject import Subject, wide
 from snnc.compiler.verify.timing import least_delay, physical_delay
-from snnc.ir.arrays import IntArray, Shape, size_of
-from snnc.ir.integer_network import IntegerNetwork, IntegerNode
+from snnc.ir.arrays import IntArray
 from snnc.ir.jit import lean_kernel
-from snnc.ir.neuron import Neuron
-from snnc.ir.nodes import Add, Barrier, Delay, Index, Input, Linear, Pool
-from snnc.ir.weights import Conv
-
-
-@dataclass(frozen=True)
-class Window:
-    """How a kernel moves along one axis."""
-
-    extent: int
-    stride: int
-    dilation: int
-    before: int
-    after: int
-
-
-@dataclass(frozen=True)
-class Way:
-    """A convolution between a sender and some node.
-
-    Attributes:
-        inputs, outputs: elements of an input channel and of an output channel.
-        shape: of the result, before any reshaping.
-        windows: per axis; none where every element stays where it is.
-        spaces: extents of what the first convolution reads.
-        path: names of the convolutions and pools.
-    """
-
-    inputs: int
-    outputs: int
-    shape: Shape
-    windows: tuple[Window, ...] = ()
-    spaces: Shape = ()
-    path: tuple[str, ...] = ()
-
-    @property
-    def taps(self) -> int:
-        """Weights of a kernel, zeros included."""
-        return size_of(tuple(w.extent for w in self.windows))
-
-
-Ways = dict[tuple[str, int], Way | None]
-"""By sender and logical delay; None: no convolution."""
-
-
-def ways(network: IntegerNetwork, name: str, known: dict[str, Ways]) -> Ways:
-    """Everything that leads to a node from inputs and populations."""
-    if name in known:
-        return known[name]
-    node = network.node[name]
-    shapes = [network.shapes[operand] for operand in node.inputs]
-    if isinstance(node, Input | Neuron):
-        plane = size_of(network.shapes[name][1:])
-        return {(name, 0): Way(plane, plane, network.shapes[name])}
-    late = node.steps if isinstance(node, Delay) else 0
-    late = 1 - node.steps if isinstance(node, Barrier) else late
-    result: Ways = {}
-    for operand, shape in zip(node.inputs, shapes, strict=True):
-        for (sender, delay), way in ways(network, operand, known).items():
-            key = sender, delay + late
-            # What comes on two ways is a sum of two operators.
-            result[key] = None if key in result else _behind(way, node, shape, len(shapes))
-    known[name] = result
-    return result
-
-
-def _behind(way: Way | None, node: IntegerNode, shape: Shape, operands: int) -> Way | None:
-    """The way through one more node, of which this operand has a shape."""
-    if isinstance(node, Add | Delay | Barrier):
-        return way
-    if isinstance(node, Index):
-        return way if node.index is None and operands == 1 else None
-    conv = node.weights if isinstance(node, Linear) else None
-    if isinstance(node, Pool) and node.op == "sum":
-        ones = np.ones((shape[0], 1, *node.kernel), np.int64)
-        conv = Conv(ones, node.stride, node.padding, (1,) * len(node.kernel), shape[0])
-    if way is None or not isinstance(conv, Conv):
-        return None
-    out = conv.output_shape("kernels", shape)
-    mine = tuple(
-        Window(k, s, d, *padding)
-        for k, s, d, padding in zip(
-            conv.kernel, conv.stride, conv.dilation, conv.padding, strict=True
-        )
-    )
-    if not way.windows:
-        return Way(size_of(shape[1:]), size_of(out[1:]), out, mine, shape[1:], (node.name,))
-    if way.shape != shape:
-        return None
-    both = [_one_window(*of) for of in zip(way.windows, mine, way.spaces, shape[1:], strict=True)]
-    if None in both:
-        return None
-    windows = tuple(window for window in both if window is not None)
-    path = (*way.path, node.name)
-    return Way(way.inputs, size_of(out[1:]), out, windows, way.spaces, path)
-
-
-def _one_window(first: Window, then: Window, space: int, between: int) -> Window | None:
-    """Two windows one behind the other as one; None where what is padded between them matters.
-
-    Behind the border of the values in between the second reads zeros.  One window would read what
-    the first makes of the input there, which must be nothing.
-    """
-    for place in (*range(-then.before, 0), *range(between, between + then.after)):
-        for tap in range(first.extent):
-            if 0 <= place * first.stride + tap * first.dilation - first.before < space:
-                return None
-    extent = (then.extent - 1) * then.dilation * first.stride
-    extent += (first.extent - 1) * first.dilation + 1
-    before = first.before + then.before * first.stride
-    after = first.after + then.after * first.stride
-    return Window(extent, first.stride * then.stride, 1, before, after)
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,14 +25,15 @@ from snnc.compiler.partition.wiring import wire
 from snnc.compiler.pipeline import Compilation
 from snnc.compiler.retime import retime
 from snnc.compiler.verify import examine
+from snnc.compiler.verify.convolutions import ways
 from snnc.ir import artifact
 from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import Deployment, SourceSpace
 from snnc.ir.errors import CapacityError
 from snnc.ir.expand import expand
 from snnc.ir.integer_network import IntegerNetwork
-from snnc.ir.nodes import Add, Delay, Input, Linear, Output, Pool
-from snnc.ir.shared_expansion import SharedExpansion, expand_large
+from snnc.ir.nodes import Add, Delay, Index, Input, Linear, Output, Pool
+from snnc.ir.shared_expansion import SharedExpansion, expand_large, expand_shared
 from snnc.ir.target import Target
 from snnc.ir.types import BIN
 from snnc.ir.weights import Conv
@@ -286,11 +287,49 @@ def expected_of(network: IntegerNetwork) -> Any:
     return reference.run(network, spikes_for(network))
 
 
+def test_the_checker_finds_the_convolutions_that_the_mapper_uses() -> None:
+    found = 0
+    for seed in range(40):
+        network, known = random_convolutions(np.random.default_rng(seed)), {}
+        for p in expand_shared(network).projections:
+            begin = network.node[p.population].inputs[0]
+            way = ways(network, begin, known)[p.source, p.delay]
+            if p.kernels is not None:
+                assert way is not None
+                ours = p.kernels.pixels, p.kernels.outputs, p.kernels.taps
+                assert ours == (way.inputs, way.outputs, way.taps)
+                found += 1
+    assert found > 50
+
+
+def test_a_strided_shortcut_with_empty_channels_is_stored_as_kernels() -> None:
+    rng = np.random.default_rng(0)
+    index = np.arange(2 * 64).reshape(2, 8, 8)[:, ::2, ::2]
+    index = np.concatenate([index, np.full_like(index, -1)])
+    network = IntegerNetwork("shortcut", (
+        Input("in", (2, 8, 8), BIN),
+        Linear("c", ("in",), Conv(rng.integers(1, 9, (4, 2, 3, 3)), (2, 2), ONE, (1, 1))),
+        Index("half", ("in",), index.shape, index), Add("a", ("c", "half")),
+        Linear("d", ("a",), Conv(rng.integers(1, 9, (3, 4, 1, 1)), (1, 1), NONE, (1, 1))),
+        nets.fire("n", "d", (3, 4, 4)), Output("out", ("n",)),
+    ))  # fmt: skip
+    (projection,) = expand_shared(network).projections
+    assert projection.kernels is not None
+    assert projection.kernels.taps == 9
+    (plain,) = expand(network).projections
+    for mine, theirs in zip(projection.rows.plain(), (plain.row_ptr, plain.target, plain.weight),
+                            strict=True):  # fmt: skip
+        np.testing.assert_array_equal(mine, theirs)
+    meter, _ = metered(network, machine())
+    counts = counts_of_cores(meter, np.zeros(48, np.int64), 1)
+    assert counts["n_kernel_weights"].tolist() == [2 * 3 * 9]
+
+
 @pytest.fixture(scope="module")
 def compiled() -> Deployment:
     """Convolutions and a dense layer on ``loihi2-conv``."""
-    network = random_convolutions(np.random.default_rng(6), shift=6)
-    assert {"p1", "c1", "last"} <= set(network.node)
+    network = random_convolutions(np.random.default_rng(29), shift=6)
+    assert {"p0", "c1", "last"} <= set(network.node)
     options = CompileOptions(target="loihi2-conv", timesteps=4, effort="low")
     result = Compilation(network, options).run()
     assert isinstance(result, Deployment)

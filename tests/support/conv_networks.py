@@ -56,11 +56,25 @@ class ConvDraw:
             x = self.add(pool, (c, h // 2, w // 2))
         if rng.random() < 0.2:
             x = self.add(Delay(f"z{k}", (x,), int(rng.integers(1, 3))), self.shape[x])
+        if min(self.shape[x][1:]) >= 3 and rng.random() < 0.25:
+            x = self.picked(f"i{k}", x)
         small = min(self.shape[x][1:]) < 3
         y = self.conv(x, f"c{k}", same=small or rng.random() < 0.4)
         if self.shape[y] == self.shape[x] and rng.random() < 0.6:
             y = self.add(Add(f"a{k}", (x, y)), self.shape[y])
         return self.fire(f"n{k}", y, int(rng.integers(3, 20)))
+
+    def picked(self, name: str, x: str) -> str:
+        """Every second pixel of some channels and some empty ones, or all and one shifted."""
+        c, h, w = self.shape[x]
+        index = np.arange(c * h * w).reshape(c, h, w)
+        if self.rng.random() < 0.7:
+            index = index[:, ::2, ::2]
+            index = np.concatenate([np.full_like(index[:1], -1), index])
+            index = self.rng.permutation(index)[: int(self.rng.choice([2, 4]))]
+        else:
+            index = np.roll(index, 1, axis=2)
+        return self.add(Index(name, (x,), index.shape, index), index.shape)
 
     def fire(self, name: str, x: str, threshold: int) -> str:
         """Neurons that fire above the threshold."""
