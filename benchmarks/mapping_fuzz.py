@@ -5,7 +5,7 @@ Each case ends in a mapping that the independent checker accepts and whose emula
 the spikes of the reference, or in a ``CapacityError`` that names a resource.  Anything else is
 printed with its seed and makes the exit code 1.
 
-    python benchmarks/mapping_fuzz.py [--cases 1000] [--first 0]
+    python benchmarks/mapping_fuzz.py [--cases 1000] [--first 0] [--kernels]
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0, help="seed of the first case")
+    parser.add_argument("--kernels", action="store_true", help="cores that may store kernels")
     arguments = parser.parse_args()
     ends: Counter[str] = Counter()
     failed, started = 0, time.process_time()
     for seed in range(arguments.first, arguments.first + arguments.cases):
         try:
-            ends[check_case(seed)] += 1
+            ends[check_case(seed, kernels=arguments.kernels)] += 1
         except Exception as error:
             failed += 1
             print(f"seed {seed}: {type(error).__name__}: {error}", flush=True)

@@ -6,9 +6,10 @@ or best value is known, ``solution.txt`` ("n value").
 An instance is searched by ``assign``, the engine that also serves placements, at effort ``high``
 until the best known value is met (printed is when), or the limit; at effort ``normal`` where none
 is known.  Two threads search; CPU seconds are of both.  ``--cpu`` limits these instead: on a quiet
-machine 60 s of two threads are 120, on a busy one a wall clock says little.
+machine 60 s of two threads are 120, on a busy one a wall clock says little.  ``--kernel`` times
+steps of the tabu search instead, in CPU nanoseconds per pair of facilities.
 
-    python benchmarks/qaplib.py FOLDER [NAME ...] [--seconds 60] [--cpu] [--largest 100]
+    python benchmarks/qaplib.py FOLDER [NAME ...] [--seconds 60] [--cpu] [--largest 100] [--kernel]
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from pathlib import Path
 import numpy as np
 
 from snnc.compiler.place import Effort, Quadratic, assign
+from snnc.compiler.place.tabu import Tabu
 from snnc.compiler.place.watch import Watch
+
+RUNS, STEPS = 60, 5_000  # of the kernel
 
 
 class Until(Watch):
@@ -54,6 +58,20 @@ def read(folder: Path) -> tuple[Quadratic, float | None]:
     return Quadratic.of(second, first), value
 
 
+def kernel(problem: Quadratic) -> None:
+    """Print what a step of the tabu search costs: the least of several runs."""
+    walk = Tabu(problem, 0)
+    rng = np.random.default_rng(0)
+    walk.run(rng.permutation(walk.size), 1, np.inf)
+    least = np.inf
+    for _ in range(RUNS):
+        began = time.thread_time()
+        walk.run(rng.permutation(walk.size), STEPS, np.inf)
+        least = min(least, time.thread_time() - began)
+    step, pairs = 1e9 * least / STEPS, walk.size * (walk.size - 1) / 2
+    print(f"{step:>9.0f} ns per step{step / pairs:>8.3f} ns per pair", flush=True)
+
+
 def main() -> None:
     """Print one row per instance."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -63,11 +81,13 @@ def main() -> None:
     parser.add_argument("--cpu", action="store_true", help="the limit is of CPU seconds")
     parser.add_argument("--largest", type=int, default=100)
     parser.add_argument("--smallest", type=int, default=1)
+    parser.add_argument("--kernel", action="store_true", help="time steps of the search")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     for value in 1.0, 1e7:  # compile for both sizes of numbers
         assign(Quadratic.of(value * np.eye(4), np.eye(4)), effort="low")
-    print("instance   n   best known         ours   gap %  proven  CPU s   wall s")
+    if not arguments.kernel:
+        print("instance   n   best known         ours   gap %  proven  CPU s   wall s")
     reached = total = 0
     largest, loads = 0.0, os.getloadavg()[0]
     for folder in sorted(p for p in arguments.folder.iterdir() if p.is_dir()):
@@ -76,6 +96,10 @@ def main() -> None:
         problem, known = read(folder)
         n = problem.flow.shape[0]
         if not arguments.smallest <= n <= arguments.largest:
+            continue
+        if arguments.kernel:
+            print(f"{folder.name:<9}{n:>3}", end="")
+            kernel(problem)
             continue
         began, wall = time.process_time(), time.perf_counter()
         watch = Until(arguments.seconds, arguments.cpu, -np.inf if known is None else known)
@@ -93,7 +117,8 @@ def main() -> None:
             f"{seconds:>7.1f}{wall:>9.1f}",
             flush=True,
         )
-    print(f"best known value reached: {reached} of {total}; largest gap {largest:.3f} %")
+    if not arguments.kernel:
+        print(f"best known value reached: {reached} of {total}; largest gap {largest:.3f} %")
     print(f"load of the machine: {loads:.1f} at the beginning, {os.getloadavg()[0]:.1f} at the end")
 
 

@@ -45,6 +45,7 @@ MOBILENET = (
 )  # fmt: skip
 BLOCKS, EXPANSION = 2, 4
 SHIFT = 6  # the one that every target offers
+UNSHIFTED = 0  # sums of thousands of weights fit 22-bit registers only like this
 
 
 class Builder:
@@ -90,11 +91,19 @@ class Builder:
         return self.add(Linear(self.name("conv"), (x,), weights), shape)
 
     def fire(self, x: str, threshold: int = 641) -> str:
-        """Spiking neurons."""
+        """Neurons behind weights."""
+        return self.spiking(x, threshold, UNSHIFTED)
+
+    def counting(self, x: str, threshold: int = 641) -> str:
+        """Neurons behind sums of spikes."""
+        return self.spiking(x, threshold, SHIFT)
+
+    def spiking(self, x: str, threshold: int, shift: int) -> str:
+        """A population."""
         shape = self.shape[x]
         node = Neuron(
-            self.name("n"), (x,), shape, np.array([threshold]), Reset("value"), input_shift=SHIFT
-        )  # fmt: skip
+            self.name("n"), (x,), shape, np.array([threshold]), Reset("value"), input_shift=shift
+        )
         return self.add(node, shape)
 
     def unit(self, x: str, out: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> str:
@@ -125,7 +134,7 @@ class Builder:
         pad = (extent // 2, extent // 2) if extent % 2 else (0, 0)
         shape = (channels, -(-height // stride), -(-width // stride))
         node = Pool(self.name("pool"), (x,), "sum", (extent,) * 2, (stride,) * 2, (pad, pad))
-        return self.fire(self.add(node, shape), 1)
+        return self.counting(self.add(node, shape), 1)
 
     def stem(self, out: int) -> str:
         """The convolution that reads the image, without neurons."""
@@ -134,7 +143,7 @@ class Builder:
     def head(self, x: str) -> str:
         """Sum over all pixels, and a dense layer."""
         pooled = self.pool(x, self.shape[x][-1])
-        return self.dense(self.fire(pooled) if self.large else pooled, self.classes)
+        return self.dense(self.counting(pooled) if self.large else pooled, self.classes)
 
     def halved(self, x: str, out: int) -> str:
         """Every second pixel, and zeros in the new channels."""
@@ -216,7 +225,7 @@ def transformer(b: Builder) -> IntegerNetwork:
         shape = b.shape[v]
         both = b.add(Mul(b.name("and"), (q, k)), shape)
         counted = b.add(Reduce(b.name("count"), (both,), "sum", (1, 2)), (width, 1, 1))
-        mask = b.fire(counted, 2**SHIFT + 1)  # two tokens
+        mask = b.counting(counted, 2**SHIFT + 1)  # two tokens
         index = np.broadcast_to(np.arange(width)[:, None, None], shape)
         wide = b.add(Index(b.name("wide"), (mask,), shape, index), shape)
         u = b.plus(u, b.conv(b.add(Mul(b.name("masked"), (wide, v)), shape), width, 1))

@@ -5,7 +5,8 @@ The networks of ``real_network_shapes.py`` with random weights, for images of ``
 PilotNet with Intel's published weights follows, where the shared data hold it, beside the cores
 that Intel's compiler gave it.  From 50 million synapses on rows share their shapes.  ImageNet
 shapes at full width (``--size 224 --width 1 --classes 1000``) have billions of synapses and tens of
-thousands of cores; ``--partition-only`` stops when the cores are known, without hops and links.
+thousands of cores; ``--partition-only`` stops when the cores are known, without hops and links;
+``--no-tables`` places and routes them, but does not fill the memories of the cores.
 
 *Manual* is what papers compare with: every layer alone on its own cores, whole output channels per
 core, equally many on each, on the fewest cores that fit; where one channel fits no core, every
@@ -22,11 +23,13 @@ mapping for the machine, but closer to what papers count.
 - bound: no partition uses fewer cores; gap in % of ours.
 - hops, link: weighted hops and packets of the busiest link, one packet per neuron and sample.
 - CPU s: expansion to routes, without the manual mapping; GB: peak of the process, all included.
+- chips: the fewest, in the most nearly square rectangle of so many.
 
 Of Loihi 2 no memory layout is public.  Our description counts the bits of the weights alone, 6
 bytes of state per neuron and no axons: lower bounds.  But we expand convolutions, and
 Intel's compiler stores kernels (81 synapses on a core of PilotNet's first convolution).  So the two
-numbers for PilotNet are of different machines.  Loihi 1's limits are those of public tools.
+numbers for PilotNet are of different machines.  ``loihi2-conv`` stores kernels too, in a layout
+that is assumed.  Loihi 1's limits are those of public tools.
 
     python benchmarks/real_networks.py [--targets loihi1,loihi2] [--size 32] [--width 0.125]
     python benchmarks/real_networks.py --targets loihi2 --size 224 --width 1 --classes 1000 \\
@@ -55,14 +58,18 @@ from support.paths import shared_data
 from snnc.backends.targets import load
 from snnc.compiler.frontends import netx
 from snnc.compiler.legalize import legalize
-from snnc.compiler.map import MapOptions, map_network
+from snnc.compiler.map import MapOptions, map_network, place_and_route
+from snnc.compiler.mapping_report import traffic_report
 from snnc.compiler.partition import Partition, partition
 from snnc.compiler.partition.bounds import core_bound
+from snnc.compiler.partition.kernels import counts_of_cores
 from snnc.compiler.partition.limits import Limits
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.select import neuron_reach, output_limit, pairs_sent
 from snnc.compiler.partition.tiling import Tiling, block_label, measure
 from snnc.compiler.partition.wiring import Wiring, wire
+from snnc.compiler.place import sites_of
+from snnc.compiler.reach import traffic_of
 from snnc.compiler.retime import Retiming, retime
 from snnc.compiler.wire import wire_codes
 from snnc.ir.arrays import IntArray, Shape, size_of
@@ -71,12 +78,14 @@ from snnc.ir.errors import SnncError
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.shared_expansion import AnyExpansion, expand_large
 from snnc.ir.target import Target
+from snnc.ir.topology import mesh_of
 
 PAPER = (
     "Yang et al., TETCI 2024, on their machine: saved 22.25 / 17.77 / 14.80 % of the cores, gained"
     " 9.44 / 7.96 / 5.16 points of memory"
 )
 TIMESTEPS = 4
+PLACING_S = 600.0
 PILOTNET = ("lava_dl", "pilotnet_lif", "network.net")
 VENDOR = {"values": 74, "spikes": 61}
 """Cores Intel's compiler used for PilotNet, with and without its input layer's 13
@@ -168,22 +177,39 @@ def memory_of_cores(meter: Meter, division: Partition) -> float:
         "n_synapses": np.bincount(division.core, weights=meter.fan_in).astype(np.int64),
         "weight_bits": bits,
     }
+    if meter.limits.target.core.stores_kernels:
+        counts |= counts_of_cores(meter, division.core, division.cores)
     return float(meter.limits.use(wall, counts).sum()) / wall.capacity / division.cores
 
 
-def compared(
-    network: IntegerNetwork, target: Target, as_read: bool, partition_only: bool
+def without_tables(
+    wiring: Wiring, division: Partition, target: Target, options: MapOptions
 ) -> dict[str, Any]:
+    """Cores placed and nets routed, as ``map_network`` does it; its report of them."""
+    chips = math.ceil(division.cores / target.topology.usable_cores)
+    mesh = mesh_of(target, chips)
+    flow = traffic_of(wiring, division, target.noc.multicast)
+    done = place_and_route(flow, sites_of(target, mesh), target, mesh, options)
+    return {
+        "partition": division.report,
+        "cores_used": division.cores,
+        "traffic": traffic_report(flow, done.routing, mesh),
+        "placement": {"complete": done.placement.complete},
+    }
+
+
+def compared(network: IntegerNetwork, target: Target, as_read: bool, stop: str) -> dict[str, Any]:
     """One row, by ``COLUMNS``; what does not fit says so.
 
     Args:
         as_read: the network consists of populations and synapses already, and need not be one
             whose neurons the target is known to compute.
-        partition_only: nothing is placed and routed.
+        stop: "partition": nothing is placed and routed; "tables": cores' memories are not filled;
+            "": nothing is left out.
     """
     started = time.process_time()
     legal = network if as_read else legalize(network, target)
-    parts = expand_large(legal)
+    parts = expand_large(legal, kernels=target.core.stores_kernels)
     codes = wire_codes(legal, target)
     retiming = retime(legal, target, TIMESTEPS, expansion=parts, codes=codes)
     seconds = time.process_time() - started
@@ -206,18 +232,21 @@ def compared(
     begun = time.process_time()
     division = partition(meter, most)
     row["chips"] = math.ceil(division.cores / target.topology.usable_cores)
-    if partition_only:
+    options = MapOptions(time_limit_s=PLACING_S)
+    if stop:
+        report: dict[str, Any] = {"partition": division.report, "cores_used": division.cores}
+        if stop == "tables":
+            report = without_tables(meter.wiring, division, target, options)
         row["CPU s"] = seconds + time.process_time() - begun
         row["memory %"] = 100 * memory_of_cores(meter, division)
-        report: dict[str, Any] = {"partition": division.report, "cores_used": division.cores}
     else:
         del meter, division
         begun = time.process_time()
-        options = MapOptions(time_limit_s=120)
         report = map_network(legal, retiming, target, row["chips"], None, options, parts).report
         row["CPU s"] = seconds + time.process_time() - begun
         used = np.array([core["use"]["synapse_mem"] for core in report["cores"]])
         row["memory %"] = 100 * used[:, 0].sum() / used[:, 1].sum()
+    if "traffic" in report:
         row["hops"] = report["traffic"]["weighted_hops"]
         row["link"] = report["traffic"]["max_channel_load"]
         if not report["placement"]["complete"]:
@@ -244,7 +273,8 @@ def child(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     else:
         network = build(name, arguments.size, arguments.width, arguments.classes)
     try:
-        row = compared(network, load(arguments.targets), given, arguments.partition_only)
+        stop = "partition" if arguments.partition_only else "tables" * arguments.no_tables
+        row = compared(network, load(arguments.targets), given, stop)
     except (SnncError, LookupError) as error:
         return {"network": network.name, "note": str(error)}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -257,6 +287,7 @@ def measured(name: str, target: str, arguments: argparse.Namespace) -> dict[str,
     for option in ("size", "width", "classes"):
         command += [f"--{option}", str(getattr(arguments, option))]
     command += ["--partition-only"] * arguments.partition_only
+    command += ["--no-tables"] * arguments.no_tables
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=arguments.limit_s
@@ -299,6 +330,7 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--limit-s", type=float, default=1800, help="longest run of a network")
     parser.add_argument("--partition-only", action="store_true", help="count cores, no places")
+    parser.add_argument("--no-tables", action="store_true", help="place and route, no tables")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -316,14 +348,15 @@ def main() -> None:
 
 
 def pilotnet(arguments: argparse.Namespace) -> None:
-    """On Loihi 2, beside Intel's compiler, with and without the cores of the input layer."""
+    """On Loihi 2 (with kernels, if asked for) beside Intel's compiler, with and without input."""
     base = shared_data()
     if base is None or not base.joinpath(*PILOTNET).exists():
         print(f"\nPilotNet left out: no {'/'.join(PILOTNET)} in the shared data (SNNC_SHARED_DATA)")
         return
-    heading("loihi2, PilotNet")
+    target = "loihi2-conv" if "loihi2-conv" in arguments.targets.split(",") else "loihi2"
+    heading(f"{target}, PilotNet")
     for layer, cores in VENDOR.items():
-        row = measured(f"pilotnet-{layer}", "loihi2", arguments)
+        row = measured(f"pilotnet-{layer}", target, arguments)
         part = "with its input layer" if layer == "values" else "behind its input layer"
         show(row | {"network": f"PilotNet {part}"})
         print(f"<!-- Intel's compiler: {cores} cores -->", flush=True)

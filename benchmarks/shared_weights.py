@@ -5,9 +5,13 @@ zeros, integrate-and-fire neurons) becomes a checked deployment on Loihi 2, as `
 does it:
 
     python benchmarks/shared_weights.py [--sizes small,medium,large] [--verify]
+    python benchmarks/shared_weights.py --sizes mobilenet,sew
 
 - small: 13 thousand neurons, 1.3 million synapses; medium: 1 million and 0.1 billion; large: 10
   million and 1.1 billion.  Every size runs in a process of its own.
+- mobilenet, sew: networks of ImageNet shape at full width (``real_network_shapes.py``); 5 million
+  neurons and 0.6 billion synapses, 2.7 million and 2.5 billion.
+- write, read: the artifact, which has to be the same afterwards; of the total they are a part.
 - s, CPU s: wall-clock and processor seconds of a stage; GB: its peak of resident memory (Linux).
   A stage of the mapper is listed before the stage that it is a part of.
 - small is also compiled with every row written out: equal tables, routes and reports, or the script
@@ -19,6 +23,7 @@ does it:
 from __future__ import annotations
 
 import argparse
+import hashlib
 import math
 import subprocess
 import sys
@@ -30,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from real_network_shapes import build
 
 from snnc import execution
 from snnc.compiler import map as mapper
@@ -53,6 +59,8 @@ LAYERS = (
     (32, 5, 5),
 )  # fmt: skip
 """Channels, kernel, stride."""
+REAL = {"mobilenet": 38, "sew": 174}
+"""Networks of ``real_network_shapes.py`` for images of 224 pixels, and their chips."""
 TIMESTEPS = 4
 SHIFT = 6
 PARTS = {
@@ -182,6 +190,31 @@ def compiled(given: IntegerNetwork, chips: int, stages: Stages | None = None) ->
     return done
 
 
+def fingerprint(done: Deployment) -> str:
+    """A checksum over the tables."""
+    assert isinstance(done.cores, SharedCoreTables), "the network was written out"
+    digest = hashlib.sha256()
+    for record in (done.cores, done.cores.rows, done.routes):
+        for name in record.__dataclass_fields__:
+            value = getattr(record, name)
+            if isinstance(value, np.ndarray):
+                digest.update(f"{name} {value.dtype}".encode() + b"\n")
+                digest.update(value)
+    return digest.hexdigest()
+
+
+def stored(done: list[Deployment], path: Path, stages: Stages) -> Deployment:
+    """Written and read again; takes the deployment out of the list, to hold one at a time."""
+    expected = fingerprint(done[0])
+    with stages("write"):
+        artifact.write(done.pop(), path)
+    print(f"the artifact has {path.stat().st_size / 1e9:.2f} GB")
+    with stages("read"):
+        again = artifact.read(path)
+    assert fingerprint(again) == expected, "the artifact holds something else"
+    return again
+
+
 def assert_equal(shared: Deployment, plain: Deployment) -> None:
     """Every table, and what the mapper reports but for its seconds."""
     assert isinstance(shared.cores, SharedCoreTables), "the network was written out"
@@ -199,16 +232,18 @@ def assert_equal(shared: Deployment, plain: Deployment) -> None:
 
 def measure(size: str, path: Path) -> None:
     """Compile one size in this process to a file."""
-    pixels, chips = SIZES[size]
     stages = Stages()
     with stages("network"):
-        given = network(pixels)
+        if size in REAL:
+            given, chips = build(size, 224, 1.0, 1000), REAL[size]
+        else:
+            pixels, chips = SIZES[size]
+            given = network(pixels)
     if size == "small":
         shared_expansion.SHARED_FROM = 0
-    done = compiled(given, chips, stages)
-    with stages("write"):
-        artifact.write(done, path)
+    done = stored([compiled(given, chips, stages)], path, stages)
     stages.total()
+    print({name: done.report["map"]["traffic"][name] for name in ("weighted_hops", "nets")})
     cores = done.cores
     assert isinstance(cores, SharedCoreTables), "the network was written out"
     print(

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from snnc.compiler.partition.kernels import links_of_cores
 from snnc.compiler.partition.meter import Meter
-from snnc.compiler.partition.tally import Pieces
+from snnc.compiler.partition.tally import Heard, Pieces, UsedLinks
 from snnc.compiler.traffic import weighted
 from snnc.ir.arrays import IntArray, sorted_unique
 from snnc.ir.deployment import CoreTables, SharedCoreTables
@@ -49,11 +50,17 @@ def encode(tables: AnyTables, meter: Meter) -> Encoded:
     choice = np.zeros(tables.axon_source.size, np.int8)
     storage = _Storage.empty(meter)
     per_row = [w.name for w in meter.limits.walls if w.per_axon or (w.table and w.per_row)]
+    per_row += meter.rows_only(counts["n_neurons"])
+    kernels = _kernels(tables, meter)
     measured: dict[str, list[IntArray]] = {name: [] for name in ("n_synapses", *per_row)}
     for begin, end in _portions(tables):
         some = {name: values[begin:end] for name, values in counts.items()}
         pieces, axons = _pieces(tables, begin, end)
         some["n_synapses"] = pieces.per_cluster(end - begin, pieces.count)
+        some |= meter.rows_only(some["n_synapses"])
+        if kernels is not None:
+            used = tuple(mine.between(begin, end) for mine in kernels)
+            pieces = _with_families(pieces, tables, meter, axons, used)
         _encode_rows(meter, tables, begin, some, pieces, axons, choice, storage)
         for name, values in measured.items():
             values.append(some[name])
@@ -71,6 +78,7 @@ class _Storage:
     rows: IntArray
     synapses: IntArray
     memory: dict[str, Any]
+    kernels: dict[str, int]
 
     @staticmethod
     def empty(meter: Meter) -> _Storage:
@@ -82,7 +90,9 @@ class _Storage:
             }
             for wall in meter.limits.walls if wall.per_axon
         }  # fmt: skip
-        return _Storage(np.zeros(encodings, np.int64), np.zeros(encodings, np.int64), memory)
+        names = ("kernels", "kernel_weights") if meter.limits.target.core.stores_kernels else ()
+        none = np.zeros(encodings, np.int64)
+        return _Storage(none, none.copy(), memory, dict.fromkeys(names, 0))
 
     def as_dict(self, meter: Meter) -> dict[str, Any]:
         names = meter.limits.target.core.encodings
@@ -90,6 +100,7 @@ class _Storage:
             "rows": {name: int(n) for name, n in zip(names, self.rows, strict=True)},
             "synapses": {name: int(n) for name, n in zip(names, self.synapses, strict=True)},
             "memory": self.memory,
+            **self.kernels,
         }
 
 
@@ -101,12 +112,10 @@ def _encode_rows(
     delay = tables.axon_delay[axons].astype(np.int64)
     shift = np.array([p.input_shift for p in meter.wiring.populations])
     population = _population_of_rows(tables, meter, pieces, begin)
-    meter.add_rows(counts, pieces, delay, shift[population])
-    mine: IntArray = np.zeros(pieces.count.size, np.int64)
+    mine = meter.add_rows(counts, pieces, delay, shift[population])
     for wall in meter.limits.walls:
         if wall.per_axon:
-            cost, mine = meter.row_cost(wall, counts, pieces, delay)
-            storage.memory[wall.name]["used"] += int(cost.sum())
+            storage.memory[wall.name]["used"] += int(counts[wall.name].sum())
             if "dense" in wall.per_axon:
                 dense, _ = meter.row_cost(wall, counts, pieces, delay, only="dense")
                 storage.memory[wall.name]["all_dense"] += int(dense.sum())
@@ -114,6 +123,30 @@ def _encode_rows(
     size = storage.rows.size
     storage.rows[:] += np.bincount(mine, minlength=size)
     storage.synapses[:] += np.bincount(mine, weights=pieces.count, minlength=size).astype(np.int64)
+    for name in storage.kernels:
+        storage.kernels[name] += int(counts[f"n_{name}"].sum())
+
+
+def _kernels(tables: AnyTables, meter: Meter) -> tuple[UsedLinks, ...] | None:
+    """The kernels that the cores could store; None where they store rows only."""
+    if not meter.limits.target.core.stores_kernels or not meter.wiring.shared:
+        return None
+    core = np.empty(meter.wiring.neurons, np.int64)
+    core[tables.neuron_source - meter.wiring.first_neuron] = np.repeat(
+        np.arange(tables.count), np.diff(tables.neuron_ptr)
+    )
+    return links_of_cores(meter, core, tables.count)
+
+
+def _with_families(
+    pieces: Pieces, tables: AnyTables, meter: Meter, axons: slice, used: tuple[UsedLinks, ...]
+) -> Pieces:
+    """Rows, one axon each, with the kernels of their cores."""
+    negative: IntArray = np.asarray(tables.axon_sign[axons] < 0, np.int64)
+    family = meter.wiring.family(tables.axon_source[axons], negative, tables.axon_delay[axons])
+    one: IntArray = np.ones(family.size, np.int64)
+    heard = Heard(np.arange(family.size), family, one)
+    return replace(pieces, heard=heard, used=used)
 
 
 def _portions(tables: AnyTables) -> Iterator[tuple[int, int]]:
@@ -155,8 +188,10 @@ def _count(tables: AnyTables, meter: Meter) -> dict[str, IntArray]:
     local = tables.neuron_source - meter.wiring.first_neuron
     core_of_neuron = np.repeat(np.arange(cores), neurons)
     population = np.searchsorted(meter.first, local, side="right") - 1
-    sends = np.diff(sent_pairs(tables, meter.wiring.sources.total)[0])
-    per_neuron = (sends * meter.wiring.axons)[tables.neuron_source]
+    sends = np.zeros(meter.wiring.sources.total + 1, np.int64)
+    latest = np.full(sends.size - 1, -1, np.int32)
+    _count_destinations(tables.axon_ptr, tables.axon_source, latest, sends)
+    per_neuron = (sends[1:] * meter.wiring.axons)[tables.neuron_source]
     counts: dict[str, IntArray] = {
         "n_neurons": neurons,
         "n_compartments": _sum(core_of_neuron, meter.neuron_cost[population], cores),

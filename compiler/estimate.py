@@ -12,10 +12,12 @@ from typing import Any, get_args
 
 import numpy as np
 
-from snnc.compiler.traffic import channel_loads, weighted
+from snnc.compiler.route.walks import channel_loads
+from snnc.compiler.traffic import weighted
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.nodes import Input
+from snnc.ir.rows import AT_ONCE
 from snnc.ir.target import EventKind, Target
 
 
@@ -48,7 +50,7 @@ def traffic(deployment: Deployment, rates: Mapping[str, RealArray]) -> Traffic:
     """Packets per channel and events per sample for given spikes per sample and source."""
     vector = rate_vector(deployment, rates)
     packets = packets_per_net(deployment, vector)
-    channels, load = channel_loads(deployment.routes, packets, deployment.mesh.routers)
+    channels, load = channel_loads(deployment.routes, packets, deployment.mesh)
     channels, load = channels[load > 0], load[load > 0]
     return Traffic(channels, load, _counts(deployment, vector, packets, channels, load))
 
@@ -97,6 +99,25 @@ def packets_per_net(deployment: Deployment, vector: RealArray) -> RealArray:
     return weighted(routes.send_net, vector[sender], routes.nets)
 
 
+def _operations(deployment: Deployment, vector: RealArray) -> dict[str, float]:
+    """Row entries read, by event."""
+    cores = deployment.cores
+    names = deployment.target.core.encodings
+    length, total = np.diff(cores.rows.shape_ptr), np.zeros(len(names))
+    for first in range(0, cores.axon_source.size, AT_ONCE):
+        part = slice(first, first + AT_ONCE)
+        # A packet reads one row of a pair of axons; both are equally long.
+        row = np.where(cores.axon_sign[part] < 0, 0, length[cores.rows.shape[part]])
+        total += weighted(
+            cores.axon_encoding[part], vector[cores.axon_source[part]] * row, len(names)
+        )
+    count = {f"synapse_op_{kind}": 0.0 for kind in ("dense", "sparse", "bitmask")}
+    for name, value in zip(names, total, strict=True):
+        thin = name in ("sparse", "bitmask")
+        count[f"synapse_op_{name if thin else 'dense'}"] += float(value)
+    return count
+
+
 def _counts(
     deployment: Deployment,
     vector: RealArray,
@@ -105,20 +126,14 @@ def _counts(
     load: RealArray,
 ) -> dict[str, float]:
     cores, routes, mesh = deployment.cores, deployment.routes, deployment.mesh
-    # A packet reads one row of a pair of axons; both are equally long.
-    row = np.where(cores.axon_sign < 0, 0, cores.rows.lengths)
-    operations = vector[cores.axon_source] * row
-    encodings = np.array(deployment.target.core.encodings)[cores.axon_encoding]
-    thin = {name: operations[encodings == name].sum() for name in ("sparse", "bitmask")}
+    operations = _operations(deployment, vector)
     y, chip = channels // mesh.width, mesh.chip(channels)
     between = chip[:, 0] != chip[:, 1]
     east_west = (y[:, 0] == y[:, 1]) & ~between
     from_host = routes.net_core < 0
     inputs = sum(deployment.sources.size[n.name] for n in deployment.network.of_type(Input))
     counts = {
-        "synapse_op_dense": operations.sum() - sum(thin.values()),
-        "synapse_op_sparse": thin["sparse"],
-        "synapse_op_bitmask": thin["bitmask"],
+        **operations,
         "neuron_access": float(cores.neuron_source.size * deployment.schedule.ticks),
         "neuron_update": float(cores.neuron_source.size * deployment.schedule.timesteps),
         "spike_generate": vector[inputs:].sum(),

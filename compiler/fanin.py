@@ -27,7 +27,7 @@ from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.lower import limits_of
 from snnc.ir.lower.builder import RewriteError
 from snnc.ir.lower.partial_sums import Slicing, neurons_of, with_partial_sums
-from snnc.ir.shared_expansion import AnyExpansion, fan_in
+from snnc.ir.shared_expansion import AnyExpansion, expand_large, fan_in
 from snnc.ir.target import Target
 
 MOST_SLICES = 64
@@ -82,7 +82,10 @@ def split_fan_in(
             refused[name] = f"its inputs cannot be summed in parts: {error}"
         except UnsupportedError as error:
             refused[name] = f"its inputs cannot be summed in parts: {error.found}"
-    return Split(result.network, result.expansion, refused)
+    done = result.expansion
+    if target.core.stores_kernels and done is not parts:
+        done = expand_large(result.network, kernels=True)
+    return Split(result.network, done, refused)
 
 
 def _split(

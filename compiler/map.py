@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from collections.abc import Mapping as Table
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -35,13 +36,15 @@ from snnc.compiler.place import (
     Placement,
     Problem,
     Progress,
+    Sites,
+    Zones,
     place,
     silent,
     sites_of,
     start_of,
 )
 from snnc.compiler.place.pinned import zones_of
-from snnc.compiler.rounds import place_for_routes
+from snnc.compiler.rounds import Routed, place_for_routes
 from snnc.compiler.route import route
 from snnc.compiler.route.links import link_cycles
 from snnc.compiler.traffic import Traffic, nets_of
@@ -157,7 +160,7 @@ def map_network(
     chosen = options or MapOptions()
     mesh = mesh_of(target, chips)
     clock = _Clock()
-    parts = expansion or expand_large(network)
+    parts = expansion or expand_large(network, kernels=target.core.stores_kernels)
     clock.lap("expand")
     pairs = {name for name, code in retiming.schedule.codes.items() if code.pair}
     wiring = wire(parts, SourceSpace.of(network), retiming.extra_delay, rates, pairs)
@@ -196,29 +199,13 @@ def map_network(
             )
         placement, memories = place_layers(network, target, wiring, chosen.seed, zones)
         usage |= memories
-    else:
-        host = mesh.router(*target.topology.host_router)
-        problem = Problem.of(flow, sites, host, zones)
-        start = None if chosen.start is None else start_of(problem, chosen.start)
-        goal = Goal(
-            Problem.directed(flow, sites, host, zones), chosen.objective,
-            link_cycles(target, mesh), mesh.chip(np.arange(mesh.routers)),
-            chosen.routing == "yx",
-        )  # fmt: skip
-        placement = place(
-            problem, chosen.seed, chosen.effort, chosen.time_limit_s, start, chosen.progress, goal
-        )
-    clock.lap("place")
-    rounds: tuple[dict[str, Any], ...] = ()
-    if whole:
+        clock.lap("place")
         routing = route(flow, placement.router, target, mesh, chosen.routing, chosen.seed)
+        rounds: tuple[dict[str, Any], ...] = ()
+        clock.lap("route")
     else:
-        routed = place_for_routes(
-            goal, placement, flow, target, mesh, chosen.routing, chosen.seed, chosen.effort,
-            chosen.time_limit_s,
-        )  # fmt: skip
+        routed = place_and_route(flow, sites, target, mesh, chosen, zones, clock.lap)
         placement, routing, rounds = routed.placement, routed.routing, routed.rounds
-    clock.lap("route")
     tables = replace(tables, location=placement.location.astype(np.int32))
     report = mapping_report(wiring, tables, usage, division, placement, flow, routing, mesh)
     report["objective"] = _objective(chosen.objective, placement) | {"rounds": list(rounds)}
@@ -228,6 +215,47 @@ def map_network(
     report["chips_unreachable"] = [chip for chip in every if chip not in reached]
     report["seconds"] = clock.seconds
     return Mapping(tables, routing.tables, routing.certificate, report)
+
+
+def place_and_route(
+    flow: Traffic,
+    sites: Sites,
+    target: Target,
+    mesh: Mesh,
+    options: MapOptions,
+    zones: Zones | None = None,
+    lap: Callable[[str], None] = lambda _stage: None,
+) -> Routed:
+    """Cores onto sites, nets onto links.
+
+    Args:
+        flow: nets between cores.
+        sites: where cores can be.
+        target, mesh: the machine.
+        options: as of ``map_network``.
+        zones: where some cores must be.
+        lap: called with the name of a stage that has ended.
+
+    Raises:
+        SnncError: as ``place`` and ``route``.
+    """
+    host = mesh.router(*target.topology.host_router)
+    problem = Problem.of(flow, sites, host, zones)
+    start = None if options.start is None else start_of(problem, options.start)
+    goal = Goal(
+        Problem.directed(flow, sites, host, zones), options.objective, link_cycles(target, mesh),
+        mesh.chip(np.arange(mesh.routers)), options.routing == "yx",
+    )  # fmt: skip
+    placement = place(
+        problem, options.seed, options.effort, options.time_limit_s, start, options.progress, goal
+    )
+    lap("place")
+    routed = place_for_routes(
+        goal, placement, flow, target, mesh, options.routing, options.seed, options.effort,
+        options.time_limit_s,
+    )  # fmt: skip
+    lap("route")
+    return routed
 
 
 def _objective(objective: Objective, placement: Placement) -> dict[str, Any]:

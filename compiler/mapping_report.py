@@ -44,7 +44,7 @@ def mapping_report(
             "complete": placement.complete,
             "interrupted": placement.interrupted,
         },
-        "traffic": _traffic(flow, routing, mesh),
+        "traffic": traffic_report(flow, routing, mesh),
         "routing": routing.report,
         "unchecked": division.report["unchecked"],
     }
@@ -86,7 +86,8 @@ def _utilisation(usage: Usage) -> dict[str, dict[str, float]]:
     }
 
 
-def _traffic(flow: Traffic, routing: Routing, mesh: Mesh) -> dict[str, Any]:
+def traffic_report(flow: Traffic, routing: Routing, mesh: Mesh) -> dict[str, Any]:
+    """Packets, hops and the loads of links per sample; JSON values."""
     packets = float(flow.rate.sum())
     _, _, pair_rate = flow.pairs()
     unicast = float(pair_rate @ routing.reach)

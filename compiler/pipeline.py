@@ -207,7 +207,7 @@ class Compilation:
         legal = legalize.legalize(network, self.target, self.wire_code)
         if self.options.semantics == "lava":
             legal = lava_semantics(legal, self.target, self.timesteps)
-        self.expansion = expand_large(legal)
+        self.expansion = expand_large(legal, kernels=self.target.core.stores_kernels)
         splits = self.options.semantics != "lava" and self.target.layers is None
         if not (splits and may_overflow(legal, self.expansion, self.target)):
             return legal

@@ -103,7 +103,7 @@ def retime(
     if timesteps < 1:
         raise OptionError("at least one time step", where="--timesteps", found=timesteps)
     sample_steps(network, timesteps)
-    parts = expansion or expand_large(network)
+    parts = expansion or expand_large(network, kernels=target.core.stores_kernels)
     names = tuple(p.name for p in parts.populations)
     heard = {p.source for p in parts.projections}
     sent = {n: code for n, code in (codes or {}).items() if n in heard or code.refire}

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.ir.arrays import IntArray, RealArray
-from snnc.ir.deployment import RouteTables
 from snnc.ir.errors import CompilerBugError
 from snnc.ir.jit import lean_kernel
 
@@ -214,20 +213,3 @@ def _same_sets(start: IntArray, dest: IntArray, senders: IntArray, model: IntArr
             if dest[mine + k] != dest[other + k]:
                 return False
     return True
-
-
-def channel_loads(routes: RouteTables, rate: RealArray, routers: int) -> tuple[IntArray, RealArray]:
-    """([channels, 2] from-router and to-router of every link used, [channels] packets over it).
-
-    Args:
-        routes: trees of all nets.
-        rate: [nets] packets.
-        routers: number of routers.
-    """
-    net = np.repeat(np.arange(routes.nets), np.diff(routes.branch_ptr))
-    inner = np.flatnonzero(routes.branch_parent >= 0)
-    parent = routes.branch_ptr[net[inner]] + routes.branch_parent[inner]
-    key = routes.branch_router[parent].astype(np.int64) * routers + routes.branch_router[inner]
-    unique, channel = np.unique(key, return_inverse=True)
-    load = weighted(channel.reshape(-1), rate[net[inner]], unique.size)
-    return np.stack([unique // routers, unique % routers], axis=1), load

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,7 +25,7 @@ from snnc.ir.core_tables import CoreTables, SharedCoreTables
 from snnc.ir.deployment import Certificate, Deployment, RouteTables, Schedule
 from snnc.ir.errors import ArtifactError, ModelError, UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork
-from snnc.ir.npy import read_npy, write_npy
+from snnc.ir.npy import npy_parts, read_npy
 from snnc.ir.phased import Loop, Member, PhasedDeployment, Phases, Program
 from snnc.ir.safezip import members, open_zip, read_member
 from snnc.ir.subnetwork import subnetworks
@@ -71,14 +71,30 @@ def write(program: Program, path: Path) -> None:
         "format": FORMAT,
         "version": _version_of(program),
         "snnc": _snnc_version(),
-        "members": {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()},
+        "members": {name: _checksum(part) for name, part in parts.items()},
     }
     with atomic_file(path) as file, zipfile.ZipFile(file, "w") as archive:
-        for name, data in {"manifest.json": dump_json(manifest), **parts}.items():
+        for name, part in {"manifest.json": dump_json(manifest), **parts}.items():
             info = zipfile.ZipInfo(name, _EPOCH)
+            info.compress_type = zipfile.ZIP_DEFLATED  # on zlib's usual level, which is 6
             info.create_system = 3  # else the byte would tell on which system it was written
             info.external_attr = 0o644 << 16
-            archive.writestr(info, data, zipfile.ZIP_DEFLATED, 6)
+            info.file_size = sum(len(data) for data in _bytes(part))  # large ones need Zip64
+            with archive.open(info, "w") as member:
+                for data in _bytes(part):
+                    member.write(data)
+
+
+def _bytes(part: bytes | AnyArray) -> Iterable[bytes | memoryview]:
+    """What a member stores, piece by piece: a large array is not copied."""
+    return (part,) if isinstance(part, bytes) else npy_parts(part)
+
+
+def _checksum(part: bytes | AnyArray) -> str:
+    digest = hashlib.sha256()
+    for data in _bytes(part):
+        digest.update(data)
+    return digest.hexdigest()
 
 
 def _version_of(program: Program) -> int:
@@ -234,8 +250,8 @@ def dump_json(value: object) -> bytes:
     return (text + "\n").encode()
 
 
-def _members(program: Program) -> dict[str, bytes]:
-    """All members but the manifest, in file order."""
+def _members(program: Program) -> dict[str, bytes | AnyArray]:
+    """All members but the manifest, in file order; arrays become ``.npy`` files."""
     arrays: dict[str, AnyArray] = {}
     network = encode(program.network, arrays)
     tables: dict[str, Any]
@@ -255,7 +271,7 @@ def _members(program: Program) -> dict[str, bytes]:
         "target.json": dump_json(target),
         "network.json": dump_json(network),
         "tables.json": dump_json({"chips": program.chips, **tables}),
-        **{f"arrays/{name}.npy": write_npy(array) for name, array in arrays.items()},
+        **{f"arrays/{name}.npy": array for name, array in arrays.items()},
     }
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from snnc.ir.arrays import IntArray, frozen
 from snnc.ir.errors import ModelError
-from snnc.ir.rows import Rows, shared_rows
+from snnc.ir.rows import AT_ONCE, Rows, shared_rows
 
 MOST_SYNAPSES = 1 << 36
 """A small file can say that rows share shapes a million times over; whoever looks must end."""
@@ -51,11 +51,15 @@ class Images:
     @cached_property
     def core_synapses(self) -> IntArray:
         """[cores] synapses of every core, however they are stored."""
-        total = np.zeros(self.count, np.int64)
-        filled = np.diff(self.axon_ptr) > 0
-        if filled.any():
-            starts = self.axon_ptr[:-1][filled]
-            total[filled] = np.add.reduceat(self.rows.lengths, starts, dtype=np.int64)
+        total, rows = np.zeros(self.count, np.int64), self.rows
+        length = np.diff(rows.shape_ptr)
+        for cores, axons in self.parts(AT_ONCE):
+            ptr = self.axon_ptr[cores.start : cores.stop + 1] - axons.start
+            filled = np.flatnonzero(np.diff(ptr)) + cores.start
+            if filled.size:
+                starts = self.axon_ptr[filled] - axons.start
+                mine = length[rows.shape[axons]]
+                total[filled] = np.add.reduceat(mine, starts, dtype=np.int64)
         return total
 
     @cached_property

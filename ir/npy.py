@@ -7,6 +7,7 @@ terabyte.  Here the header must agree with the length of the data first.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from tokenize import TokenError
 from typing import Any
 
@@ -16,6 +17,7 @@ from snnc.ir.arrays import AnyArray, size_of
 from snnc.ir.errors import SnncError
 
 _HEADER_LIMIT = 4096
+_AT_ONCE = 1 << 24
 # NumPy parses a header as Python source, in two attempts: what both can raise on nonsense.
 _UNREADABLE = (
     ValueError, LookupError, TypeError, AttributeError, SyntaxError, TokenError, EOFError,
@@ -25,12 +27,20 @@ _UNREADABLE = (
 
 def write_npy(array: AnyArray) -> bytes:
     """The bytes of a version-1.0 ``.npy`` file, little-endian and in C order."""
-    buffer = io.BytesIO()
+    return b"".join(npy_parts(array))
+
+
+def npy_parts(array: AnyArray) -> Iterator[bytes | memoryview]:
+    """The bytes of ``write_npy`` one after the other, without a copy of the whole array."""
     ordered = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    np.lib.format.write_array(
-        buffer, ordered.reshape(array.shape), version=(1, 0), allow_pickle=False
-    )
-    return buffer.getvalue()
+    ordered = ordered.reshape(array.shape)
+    header = io.BytesIO()
+    described = np.lib.format.header_data_from_array_1_0(ordered)
+    np.lib.format.write_array_header_1_0(header, described)
+    yield header.getvalue()
+    flat = ordered.reshape(-1).view(np.uint8)
+    for first in range(0, flat.size, _AT_ONCE):
+        yield flat[first : first + _AT_ONCE].data
 
 
 def read_npy(data: bytes, where: str, error: type[SnncError]) -> AnyArray:

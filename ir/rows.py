@@ -17,6 +17,8 @@ from snnc.ir.errors import ModelError
 
 LARGEST = 1 << 30
 """Beyond any target, so that shift + offset fits 32 bits."""
+AT_ONCE = 1 << 22
+"""Rows that are looked at at a time, where something wider is made of each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +82,10 @@ class Rows:
     @property
     def synapses(self) -> int:
         """Number of synapses of all rows, however they are stored."""
-        return int(self.lengths.sum())
+        length, total = np.diff(self.shape_ptr), 0
+        for first in range(0, self.shape.size, AT_ONCE):
+            total += int(length[self.shape[first : first + AT_ONCE]].sum())
+        return total
 
     def add(self, value: AnyArray, total: AnyArray) -> None:
         """Add to ``total`` [targets] what every synapse brings: ``value`` [entries]."""

@@ -40,15 +40,39 @@ SHARED_FROM = 50_000_000
 """Synapses from which on a network is not written out."""
 
 
+@dataclass(frozen=True)
+class Kernels:
+    """What a projection has to be for a core to store kernels instead of its rows.
+
+    There is one kernel per input channel and output channel with a weight between them.
+
+    Attributes:
+        pixels, outputs: elements of an input channel and of an output channel.
+        taps: weights of a kernel, zeros included.
+        path: the convolutions and pools that it is made of, by name, "" between those that are
+            added up.  Senders whose spikes are added up before them share their kernels.
+    """
+
+    pixels: int
+    outputs: int
+    taps: int
+    path: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class SharedProjection:
-    """As ``Projection``, with rows that share shapes: row i is what source element i reaches."""
+    """As ``Projection``, with rows that share shapes: row i is what source element i reaches.
+
+    ``kernels`` tells what they are made of where the projection is one convolution, or the
+    identity, which is a convolution of one tap channel by channel.
+    """
 
     source: str
     population: str
     delay: int
     rows: Rows
     targets: int
+    kernels: Kernels | None = None
 
     @property
     def synapses(self) -> int:
@@ -78,11 +102,17 @@ AnyExpansion = Expansion | SharedExpansion
 AnyProjection = Projection | SharedProjection
 
 
-def expand_large(network: IntegerNetwork) -> AnyExpansion:
+def expand_large(network: IntegerNetwork, *, kernels: bool = False) -> AnyExpansion:
     """Shared rows for a large network, else ``expand``; raises as that.
 
     Large are ``SHARED_FROM`` synapses, if sharing shapes halves what is stored.
+
+    Args:
+        kernels: the target's cores may store kernels; then rows are shared at any size, because
+            a row written out does not tell the kernel it is from.
     """
+    if kernels:
+        return expand_shared(network)
     if _most_synapses(network) < SHARED_FROM:
         return expand(network)
     shared = expand_shared(network)
@@ -120,8 +150,9 @@ def expand_shared(network: IntegerNetwork) -> SharedExpansion:
     for neuron in network.populations:
         terms = terms_of(neuron.inputs[0])
         for source, delay in sorted(terms):
-            rows = _rows(terms.pop((source, delay)), size_of(network.shapes[source]))
-            made.append(SharedProjection(source, neuron.name, delay, rows, neuron.size))
+            term, shape = terms.pop((source, delay)), network.shapes[source]
+            rows, kernels = _rows(term, size_of(shape)), _kernels(term, shape)
+            made.append(SharedProjection(source, neuron.name, delay, rows, neuron.size, kernels))
     return SharedExpansion(outline.inputs, outline.populations, tuple(made), outline.readout)
 
 
@@ -166,6 +197,7 @@ class _Chain:
 
     conv: Conv
     shape: Shape
+    path: tuple[str, ...]
 
     @property
     def output(self) -> Shape:
@@ -177,6 +209,16 @@ class _Chain:
 
 Term: TypeAlias = _Chain | sparse.csr_array | None
 """A matrix [elements of a node, elements of the source]; None: the identity."""
+
+
+def _kernels(term: Term, shape: Shape) -> Kernels | None:
+    """What a term from a source of this shape is made of; None: no convolution."""
+    if term is None:
+        return Kernels(size_of(shape[1:]), size_of(shape[1:]), 1)
+    if isinstance(term, _Chain):
+        taps = size_of(term.conv.kernel)
+        return Kernels(size_of(term.shape[1:]), size_of(term.output[1:]), taps, term.path)
+    return None
 
 
 def _rows(term: Term, size: int) -> Rows:
@@ -213,11 +255,11 @@ def _summed(left: Term, right: Term) -> _Chain | None:
     if not isinstance(left, _Chain):
         return None
     if right is None and left.output == left.shape:
-        right = _Chain(identity(left.shape), left.shape)
+        right = _Chain(identity(left.shape), left.shape, ())
     if not isinstance(right, _Chain) or (left.shape, left.output) != (right.shape, right.output):
         return None
     both = summed(left.conv, right.conv, left.shape)
-    return None if both is None else _Chain(both, left.shape)
+    return None if both is None else _Chain(both, left.shape, (*left.path, "", *right.path))
 
 
 def _matrix(term: Term, size: int) -> sparse.csr_array:
@@ -236,11 +278,11 @@ def _applied(node: IntegerNode, position: int, shapes: list[Shape], inner: Term)
     conv = _convolution(node, shape)
     if conv is not None:
         if inner is None:
-            return _Chain(conv, shape)
+            return _Chain(conv, shape, (node.name,))
         if isinstance(inner, _Chain) and inner.output == shape:
             both = composed(inner.conv, inner.shape, conv)
             if both is not None:
-                return _Chain(both, inner.shape)
+                return _Chain(both, inner.shape, (*inner.path, node.name))
     operator = operator_matrix(node, position, shapes)
     if operator is None or inner is None:
         return operator if inner is None else inner

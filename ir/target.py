@@ -17,9 +17,11 @@ Evidence = Literal[
     "tool_code", "vendor_code", "vendor_doc", "paper", "paper_quoted", "abstract", "fitted",
     "derived", "assumed", "unverified", "unknown",
 ]  # fmt: skip
-Encoding = Literal["dense", "sparse", "bitmask", "crossbar"]
+Encoding = Literal["dense", "sparse", "bitmask", "crossbar", "kernel"]
 WireWord = Literal["burst", "unary", "bitplane"]
 LinkKind = Literal["mesh", "hex_torus"]
+KERNEL_COUNTS = ("n_kernels", "n_kernel_weights", "n_row_synapses")
+"""What a core's formulas may count where convolutions are stored as kernels."""
 RouteShape = Literal["xy", "yx", "minimal", "any"]
 TableKey = Literal[
     "decay", "current_decay", "refractory", "threshold", "reset", "weight_bits",
@@ -63,11 +65,18 @@ class Resource(Record):
     the first to the last target), span (that span in every encoding: the flags of a bitmask row),
     weight_bits, delay_bits, index_bits.  ``use`` None means the accounting is not public: the fit
     is "unchecked" above ``lower_bound``.
+
+    With the encoding "kernel" a core stores the kernel of one input channel to one output channel
+    once, however many axons use it.  Core formulas may then count n_kernels, n_kernel_weights and
+    n_row_synapses (those of all other rows); ``use_per_kernel`` is summed over the core's kernels,
+    over taps (weights of the kernel) and weight_bits, and stands beside ``use_per_axon``, whose
+    formula of a "kernel" axon knows weight_bits, delay_bits and index_bits.
     """
 
     capacity: Quantity
     use: str | None = None
     use_per_axon: dict[Encoding, str] | None = None
+    use_per_kernel: str | None = None
     lower_bound: str | None = None
     note: str = ""
 
@@ -117,10 +126,15 @@ class Core(Record):
     state_bytes: int = 0
     max_targets_per_neuron: int | None = None
 
+    @property
+    def stores_kernels(self) -> bool:
+        """Whether convolutions may be stored as kernels."""
+        return "kernel" in self.encodings
+
     @model_validator(mode="after")
     def _formulas_cover_encodings(self) -> Self:
-        if not self.encodings:
-            raise ValueError("encodings: a core needs at least one")
+        if not set(self.encodings) - {"kernel"}:
+            raise ValueError("encodings: a core needs at least one of rows")
         for name, resource in self.resources.items():
             if resource.use_per_axon is not None:
                 missing = sorted(set(self.encodings) - set(resource.use_per_axon))
@@ -128,6 +142,18 @@ class Core(Record):
                     raise ValueError(
                         f"resources.{name}.use_per_axon: no formula for {', '.join(missing)}"
                     )
+            per_kernel = resource.use_per_kernel is not None
+            if per_kernel != (self.stores_kernels and resource.use_per_axon is not None):
+                raise ValueError(
+                    f"resources.{name}.use_per_kernel: needed beside use_per_axon where encodings "
+                    "hold kernel, and only there"
+                )
+        per_axon = [name for name, r in self.resources.items() if r.use_per_axon is not None]
+        if self.stores_kernels and len(per_axon) > 1:
+            raise ValueError(
+                f"resources: rows are stored as kernels where that is cheaper in the one resource "
+                f"with use_per_axon, and there are {', '.join(per_axon)}"
+            )
         return self
 
 

@@ -8,12 +8,15 @@ from typing import Any
 
 from snnc.backends.targets.expression import names_in
 from snnc.ir.errors import TargetError
+from snnc.ir.target import KERNEL_COUNTS
 
 CORE_NAMES = frozenset({
     "n_neurons", "n_compartments", "n_axons_in", "n_axons_out", "n_synapses", "max_fan_in",
     "max_targets_per_neuron", "weight_bits", "state_bytes",
 })  # fmt: skip
 AXON_NAMES = frozenset({"f", "span", "weight_bits", "delay_bits", "index_bits"})
+KERNEL_AXON_NAMES = AXON_NAMES - {"f", "span"}
+KERNEL_NAMES = frozenset({"taps", "weight_bits"})
 LAYER_NAMES = frozenset({"c_in", "c_out", "k_h", "k_w", "in_h", "in_w", "out_h", "out_w"})
 # Evidence that is nothing without the document it comes from.
 _CITED = frozenset({
@@ -101,17 +104,26 @@ def _expression_problems(data: dict[str, Any]) -> Iterator[str]:
             yield from _check(f"layers.resources.{name}.use", memory.get("use"), LAYER_NAMES)
     core = data.get("core")
     resources = core.get("resources") if isinstance(core, dict) else None
+    counted = core_names(core.get("encodings")) if isinstance(core, dict) else CORE_NAMES
     for name, resource in resources.items() if isinstance(resources, dict) else ():
         if not isinstance(resource, dict):
             continue
         path = f"core.resources.{name}"
         per_axon = resource.get("use_per_axon")
         for key in ("use", "lower_bound"):
-            yield from _check(f"{path}.{key}", resource.get(key), CORE_NAMES)
+            yield from _check(f"{path}.{key}", resource.get(key), counted)
         for key, text in per_axon.items() if isinstance(per_axon, dict) else ():
-            yield from _check(f"{path}.use_per_axon.{key}", text, AXON_NAMES)
+            allowed = KERNEL_AXON_NAMES if key == "kernel" else AXON_NAMES
+            yield from _check(f"{path}.use_per_axon.{key}", text, allowed)
+        yield from _check(f"{path}.use_per_kernel", resource.get("use_per_kernel"), KERNEL_NAMES)
         if resource.get("use") and per_axon:
             yield f"{path}: give either use or use_per_axon, not both"
+
+
+def core_names(encodings: Any) -> frozenset[str]:
+    """What the formulas of a core with these encodings may count."""
+    kernels = isinstance(encodings, list | tuple) and "kernel" in encodings
+    return CORE_NAMES | set(KERNEL_COUNTS) if kernels else CORE_NAMES
 
 
 def _check(path: str, text: Any, allowed: frozenset[str]) -> Iterator[str]:

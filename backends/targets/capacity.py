@@ -116,6 +116,13 @@ def axon_cost(
     return np.broadcast_to(np.asarray(evaluate(text, variables), np.int64), f.shape)
 
 
+def kernel_cost(resource: Resource, taps: IntArray, weight_bits: IntArray) -> IntArray:
+    """Cost of each kernel of so many weights, [kernels], beside that of its axons."""
+    variables = {"taps": taps, "weight_bits": weight_bits}
+    value = evaluate(resource.use_per_kernel or "0", variables)
+    return np.broadcast_to(np.asarray(value, np.int64), taps.shape)
+
+
 def weight_bits(target: Target, largest: int, input_shift: int) -> int | None:
     """Narrowest weight format for weights of absolute value ``largest`` at an input shift.
 

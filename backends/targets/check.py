@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from snnc.backends.targets.audit import AXON_NAMES, CORE_NAMES, LAYER_NAMES
+from snnc.backends.targets.audit import (
+    AXON_NAMES,
+    KERNEL_AXON_NAMES,
+    KERNEL_NAMES,
+    LAYER_NAMES,
+    core_names,
+)
 from snnc.backends.targets.expression import evaluate
 from snnc.backends.targets.loader import MAX_PROBLEMS, load
 from snnc.ir.errors import TargetError
@@ -107,16 +113,21 @@ def _quantities(target: Target) -> Iterator[str]:
 
 
 def _expressions(target: Target) -> Iterator[str]:
+    counted = core_names(target.core.encodings)
     for name, resource in target.core.resources.items():
         texts = {"use": resource.use, "lower_bound": resource.lower_bound}
         for key, text in texts.items():
             if text is not None:
-                yield from _growing(f"core.resources.{name}.{key}", text, CORE_NAMES)
+                yield from _growing(f"core.resources.{name}.{key}", text, counted)
         for encoding, text in (resource.use_per_axon or {}).items():
             path = f"core.resources.{name}.use_per_axon.{encoding}"
-            yield from _growing(path, text, AXON_NAMES)
+            names = KERNEL_AXON_NAMES if encoding == "kernel" else AXON_NAMES
+            yield from _growing(path, text, names)
             if encoding not in target.core.encodings:
                 yield f"{path}: not in core.encodings"
+        if resource.use_per_kernel is not None:
+            path = f"core.resources.{name}.use_per_kernel"
+            yield from _growing(path, resource.use_per_kernel, KERNEL_NAMES)
 
 
 def _growing(path: str, text: str, names: frozenset[str]) -> Iterator[str]:
@@ -232,5 +243,7 @@ def _layers(target: Target) -> Iterator[str]:
         yield from _growing(f"layers.resources.{name}.use", resource.use, LAYER_NAMES)
     if layers.synops_per_s and len(layers.synops_per_s) != slots:
         yield f"layers.synops_per_s: not a number for each of the {slots} cores"
+    if target.core.stores_kernels:
+        yield "core.encodings: a core that holds one layer stores its kernels by layers.resources"
     if not layers.limits.pools or not layers.limits.strides:
         yield "layers.limits: no stride or no pool is allowed at all"

@@ -18,6 +18,8 @@ from snnc.ir.target import Target
 MAX_BYTES = 256 * 1024
 MAX_PROBLEMS = 20
 _PACKAGE = "snnc.backends.targets"
+_OWN = ("id", "name", "summary", "aliases")
+"""What a description does not take over from the one it extends."""
 
 
 def names() -> tuple[str, ...]:
@@ -111,7 +113,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _parse(content: bytes, where: str) -> Target:
-    data = _document(content, where)
+    data = _extended(_document(content, where), where)
     problems = audit(data)
     target = None
     try:
@@ -138,6 +140,44 @@ def _document(content: bytes, where: str) -> dict[str, Any]:
             allowed="schema: snnc-target/1 and the fields of docs/targets.md",
         )
     return data
+
+
+def _extended(data: dict[str, Any], where: str) -> dict[str, Any]:
+    """The description that a file with ``extends`` stands for: a shipped one and its changes.
+
+    Mappings are merged key by key, everything else is replaced.  What the file is called it says
+    itself.
+    """
+    if "extends" not in data:
+        return data
+    base = data["extends"]
+    if not isinstance(base, str) or base not in names() or f"{base}.yaml" == where:
+        raise TargetError(
+            "only a shipped description can be extended",
+            where=f"{where}: extends",
+            found=str(base)[:80],
+            allowed=", ".join(names()),
+        )
+    shipped = _document(files(_PACKAGE).joinpath(f"{base}.yaml").read_bytes(), f"{base}.yaml")
+    if "extends" in shipped:
+        raise TargetError(
+            "a description that extends another one cannot be extended itself",
+            where=f"{where}: extends",
+            found=base,
+            remedy=f"extend {shipped['extends']} and repeat the changes of {base}",
+        )
+    kept = {key: value for key, value in shipped.items() if key not in _OWN}
+    return _merged(kept, {key: value for key, value in data.items() if key != "extends"})
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in changes.items():
+        before = result.get(key)
+        if isinstance(before, dict) and isinstance(value, dict):
+            value = _merged(before, value)
+        result[key] = value
+    return result
 
 
 def _invalid(where: str, problems: list[str]) -> TargetError:

@@ -43,7 +43,7 @@ def synapses(network: IntegerNetwork, target: Target) -> Iterator[Finding]:
     """Weights as the synapses see them, after pools and sums are multiplied out."""
     if any(not isinstance(network.node[o.inputs[0]], Neuron) for o in network.of_type(Output)):
         return  # legalize adds the readouts first
-    projections = expand_large(network).projections
+    projections = expand_large(network, kernels=target.core.stores_kernels).projections
     for node in network.populations:
         mine = [p for p in projections if p.population == node.name]
         yield from _width(node, mine, target)

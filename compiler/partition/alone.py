@@ -13,7 +13,8 @@ from snnc.ir.arrays import IntArray
 def alone(meter: Meter, population: int) -> dict[str, IntArray]:
     """Counts of one core per neuron, [neurons] each, consumers and row formats left out.
 
-    Every synapse counts as an axon of its own: exact unless two rows of one source merge.
+    Every synapse counts as an axon of its own: exact unless two rows of one source merge, or
+    kernels take less, which they hardly do for one neuron.
     """
     size = meter.wiring.populations[population].size
     counts = meter.body(population, np.arange(size), size)
@@ -43,6 +44,7 @@ def lone(meter: Meter, population: int, inputs: IntArray) -> dict[str, IntArray]
         "max_targets_per_neuron": 0 * one,
         "weight_bits": one * meter.bits[population],
         "state_bytes": one * meter.limits.target.core.state_bytes,
+        **meter.rows_only(inputs),
     }
     for wall in meter.limits.walls:
         if wall.per_axon:

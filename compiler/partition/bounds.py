@@ -7,11 +7,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from snnc.compiler.partition.kernel_bound import least_counts, least_memory
 from snnc.compiler.partition.limits import Limit
 from snnc.compiler.partition.meter import Meter
 from snnc.ir.arrays import IntArray
+from snnc.ir.target import KERNEL_COUNTS
 
-ADDITIVE = frozenset({"n_neurons", "n_compartments", "n_synapses", "state_bytes"})
+ADDITIVE = frozenset({"n_neurons", "n_compartments", "n_synapses", "state_bytes", *KERNEL_COUNTS})
 
 
 def core_bound(meter: Meter, populations: range) -> tuple[int, str]:
@@ -52,18 +54,30 @@ def _axons(meter: Meter, populations: range) -> int:
 
 def _need(meter: Meter, wall: Limit, totals: Mapping[str, IntArray], populations: range) -> float:
     if wall.per_axon:
-        fanin = meter.wiring.fanin
-        return sum(meter.synapse_cost(wall, p) * fanin[p].synapses for p in populations)
+        return sum(least_memory(meter, wall, p) for p in populations)
     if wall.expression is None:
         return 0.0
+    totals = {**totals, **_stored(meter, wall, populations)}
     if wall.names <= ADDITIVE or wall.expression.strip() == "n_axons_in":
         return float(meter.limits.use(wall, totals)[0])
     if wall.names <= ADDITIVE | {"weight_bits"}:
         # Each population in its own width; a shared core takes the widest, so never less.  What
         # rounding up adds per population is taken off again.
         parts = [
-            {**_totals(meter, range(p, p + 1)), "weight_bits": np.array([meter.bits[p]])}
+            {
+                **_totals(meter, range(p, p + 1)),
+                **_stored(meter, wall, range(p, p + 1)),
+                "weight_bits": np.array([meter.bits[p]]),
+            }
             for p in populations
         ]
         return float(sum(meter.limits.use(wall, part)[0] - 1 for part in parts))
     return 0.0
+
+
+def _stored(meter: Meter, wall: Limit, populations: range) -> Mapping[str, IntArray]:
+    """What a formula may count of kernels and rows, at least; empty where it does not."""
+    if not wall.names & set(KERNEL_COUNTS):
+        return {}
+    parts = [least_counts(meter, wall, p) for p in populations]
+    return {name: np.array([sum(part[name] for part in parts)]) for name in KERNEL_COUNTS}

@@ -10,6 +10,8 @@ import numpy as np
 
 from snnc.backends.targets.capacity import delay_bits, index_bits, weight_bits
 from snnc.backends.targets.expression import evaluate, names_in
+from snnc.compiler.partition.kernel_links import KernelLinks
+from snnc.compiler.partition.kernels import store
 from snnc.compiler.partition.limits import (
     Counts,
     Limit,
@@ -17,6 +19,7 @@ from snnc.compiler.partition.limits import (
     compartments,
     profile_keys,
 )
+from snnc.compiler.partition.shared_fanin import SharedFanin
 from snnc.compiler.partition.tally import Pieces, distinct
 from snnc.compiler.partition.wiring import Wiring
 from snnc.ir.arrays import IntArray
@@ -98,9 +101,36 @@ class Meter:
             "weight_bits": np.full(clusters, self.bits[population]),
             "state_bytes": neurons * self.limits.target.core.state_bytes,
         }
+        counts |= self.rows_only(counts["n_synapses"])
         for name, key in self.tables.items():
             counts[name] = distinct(label, key[here], clusters)
         return counts
+
+    def rows_only(self, synapses: IntArray) -> dict[str, IntArray]:
+        """``KERNEL_COUNTS`` of cores without kernels; empty where cores have none anyway."""
+        if not self.limits.target.core.stores_kernels:
+            return {}
+        none = np.zeros_like(synapses)
+        return {"n_kernels": none, "n_kernel_weights": none, "n_row_synapses": synapses}
+
+    def links(self, population: int) -> KernelLinks | None:
+        """What kernels of a population are found with; None where cores store none."""
+        fanin = self.wiring.fanin[population]
+        if not self.limits.target.core.stores_kernels or not isinstance(fanin, SharedFanin):
+            return None
+        if population not in self._links and fanin.connections:
+            size = self.wiring.populations[population].size
+            self._links[population] = KernelLinks.of(fanin, size)
+        return self._links.get(population)
+
+    @cached_property
+    def _links(self) -> dict[int, KernelLinks]:
+        return {}
+
+    def has_kernels(self, population: int) -> bool:
+        """Whether some of its synapses may be stored as kernels."""
+        links = self.links(population)
+        return links is not None and bool(links.possible.any())
 
     def hopeless(self, population: int, label: IntArray, clusters: int) -> bool:
         """Already the neurons and the bare number of synapses break a limit."""
@@ -120,14 +150,16 @@ class Meter:
             "weight_bits": np.full(neurons.size, self.bits[population]),
             "state_bytes": neurons * self.limits.target.core.state_bytes,
         }
-        counts |= dict.fromkeys(self.tables, none)
+        counts |= self.rows_only(synapses) | dict.fromkeys(self.tables, none)
         return self._broken(population, counts)
 
     def _broken(self, population: int, counts: dict[str, IntArray]) -> bool:
-        """A limit is broken even if rows cost the least they can."""
+        """A limit is broken even if rows cost the least they can, and kernels nothing."""
+        if self.has_kernels(population):
+            counts = counts | self.rows_only(np.zeros_like(counts["n_neurons"]))
         for wall in self.limits.walls:
             if wall.per_axon:
-                least = self.synapse_cost(wall, population)
+                least = 0.0 if self.has_kernels(population) else self.synapse_cost(wall, population)
                 counts[wall.name] = np.floor(counts["n_synapses"] * least).astype(np.int64)
             elif wall.per_row:
                 counts[wall.name] = np.zeros_like(counts["n_neurons"])
@@ -194,22 +226,32 @@ class Meter:
 
     def add_rows(
         self, counts: dict[str, IntArray], pieces: Pieces, delay: IntArray, shift: IntArray
-    ) -> None:
-        """Add what depends on the encoding of every row: memory, and tables of row formats."""
+    ) -> IntArray:
+        """Add what depends on the encoding of every row: memory, and tables of row formats.
+
+        Returns:
+            [pieces], or [entries of ``pieces.heard``], index of the encoding.
+        """
         clusters = counts["n_neurons"].size
         choice: IntArray = np.zeros(pieces.count.size, np.int64)
+        cluster, cost = pieces.cluster, None
         for wall in self.limits.walls:
             if wall.per_axon:
                 cost, choice = self.row_cost(wall, counts, pieces, delay)
                 counts[wall.name] = pieces.per_cluster(clusters, cost)
+        if pieces.heard is not None:
+            wanted, row = store(self, counts, pieces, cost), pieces.heard.piece
+            kernel = self.limits.target.core.encodings.index("kernel")
+            choice = np.where(wanted, kernel, choice[row])
+            cluster, delay, shift = cluster[row], delay[row], shift[row]
         formats = [wall for wall in self.limits.walls if wall.table and wall.per_row]
         if not formats:
-            return
+            return choice
         columns = {
             "encoding": choice,
             "delay_bits": delay_bits(delay),
             "weight_exponent": shift,
-            "weight_bits": counts["weight_bits"][pieces.cluster],
+            "weight_bits": counts["weight_bits"][cluster],
         }
         for wall in formats:
             kind: IntArray = np.zeros(choice.size, np.int64)
@@ -217,8 +259,9 @@ class Meter:
                 kind = _compact(kind * 64 + columns[word])
             kinds = int(kind.max(initial=0)) + 1
             present = np.zeros((clusters, kinds), bool)
-            present[pieces.cluster, kind] = True
+            present[cluster, kind] = True
             counts[wall.name] = present.sum(axis=1)
+        return choice
 
     def row_cost(
         self,
@@ -228,7 +271,10 @@ class Meter:
         delay: IntArray,
         only: Encoding | None = None,
     ) -> tuple[IntArray, IntArray]:
-        """Cost of every row in its cheapest encoding (or the only one), and its index."""
+        """Cost of every row in its cheapest encoding (or the only one), and its index.
+
+        Kernels are no encoding of a row alone: see ``partition.kernels``.
+        """
         variables = {
             "weight_bits": counts["weight_bits"][pieces.cluster],
             "index_bits": index_bits(self.limits.target, counts["n_neurons"])[pieces.cluster],
@@ -238,6 +284,8 @@ class Meter:
         best = np.full(pieces.count.size, np.iinfo(np.int64).max)
         choice = np.zeros(pieces.count.size, np.int64)
         for number, encoding in enumerate(encodings):
+            if encoding == "kernel":
+                continue
             if encoding in wall.per_axon and only in (None, encoding):
                 f = _entries(encoding, counts, pieces)
                 cost = _row_table(

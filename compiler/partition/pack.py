@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from ortools.sat.python import cp_model
 
+from snnc.compiler.partition.kernels import heard_by_axon, kernels_together
 from snnc.compiler.partition.limits import Counts
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.select import pairs_sent
@@ -106,12 +107,28 @@ class Clusters:
             counts[name] = np.array([np.unique(profile[self._neurons(members)]).size])
         if not self.meter.rows_matter:
             counts["n_axons_in"] = self.counts["n_axons_in"][members].sum(keepdims=True)
+            kernels = self._stored(members)
+            if kernels is not None:
+                counts |= self.meter.rows_only(counts["n_synapses"])
+                none: IntArray = np.zeros(kernels.count.size, np.int64)
+                self.meter.add_rows(counts, kernels, none, none)
             return counts
         key, count, low, high, shift = self._merged_rows(members)
         counts["n_axons_in"] = np.array([key.size])
+        counts |= self.meter.rows_only(counts["n_synapses"])
         pieces = Pieces(np.zeros(key.size, np.int64), key, count, high - low, low)
+        kernels = self._stored(members)
+        if kernels is not None:
+            pieces = heard_by_axon(self.meter, pieces, kernels)
         self.meter.add_rows(counts, pieces, key % self.meter.wiring.delays, shift)
         return counts
+
+    def _stored(self, members: Sequence[int]) -> Pieces | None:
+        """What these clusters have to do with kernels; None where cores store none."""
+        if not self.meter.limits.target.core.stores_kernels:
+            return None
+        chosen = [(self.tilings[self.population[m]], int(self.number[m])) for m in members]
+        return kernels_together(self.meter, [(t.population, k, t.pieces) for t, k in chosen])
 
     def _merged_rows(self, members: list[int]) -> tuple[IntArray, ...]:
         """Rows of equal (source, delay) become one row of the shared core."""

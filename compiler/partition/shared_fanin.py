@@ -16,6 +16,26 @@ from snnc.ir.arrays import IntArray
 from snnc.ir.jit import lean_kernel
 from snnc.ir.row_shapes import pointers
 from snnc.ir.rows import Rows, shared_rows
+from snnc.ir.shared_expansion import Kernels
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Successive axons of a fan-in that are of one projection.
+
+    Attributes:
+        first, elements: source ids of the sender, from the first one on.
+        delay, negative: as those of the axons.
+        axons: how many.
+        kernels: what the projection is made of; None: it is no convolution.
+    """
+
+    first: int
+    elements: int
+    delay: int
+    negative: int
+    axons: int
+    kernels: Kernels | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +46,7 @@ class SharedFanin:
     delay: IntArray
     negative: IntArray
     rows: Rows
+    connections: tuple[Connection, ...] = ()
 
     @property
     def axons(self) -> int:

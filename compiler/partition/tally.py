@@ -3,13 +3,50 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from snnc.compiler.partition.kernel_links import KernelLinks
 from snnc.compiler.partition.shared_fanin import SharedFanin, cut_groups
 from snnc.compiler.partition.wiring import AnyFanin
 from snnc.ir.arrays import IntArray, sorted_unique
 from snnc.ir.jit import lean_kernel as kernel
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """Who the axons of pieces are from.
+
+    Attributes:
+        piece: [entries] piece.
+        family: [entries] ``Wiring.family`` of its sender and delay.
+        axons: [entries] axons of the piece from there.
+    """
+
+    piece: IntArray
+    family: IntArray
+    axons: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class UsedLinks:
+    """Which kernels clusters need for the neurons of one population.
+
+    Attributes:
+        family: [connections of the population] ``Wiring.family``.
+        cluster, link: [entries] by cluster.
+    """
+
+    links: KernelLinks
+    family: IntArray
+    cluster: IntArray
+    link: IntArray
+
+    def between(self, begin: int, end: int) -> UsedLinks:
+        """Those of some clusters, numbered from the first of them."""
+        mine = slice(*np.searchsorted(self.cluster, [begin, end]))
+        return UsedLinks(self.links, self.family, self.cluster[mine] - begin, self.link[mine])
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +60,8 @@ class Pieces:
         span: [pieces] neuron slots from the first to the last of them.
         first: [pieces] first slot.
         times: [pieces] axons that a piece stands for; None: one each.
+        heard, used: what ``partition.kernels`` needs where cores may store kernels; the latter
+            by population.
     """
 
     cluster: IntArray
@@ -31,6 +70,20 @@ class Pieces:
     span: IntArray
     first: IntArray
     times: IntArray | None = None
+    heard: Heard | None = None
+    used: tuple[UsedLinks, ...] = ()
+
+    @cached_property
+    def by_family(self) -> tuple[IntArray, IntArray, IntArray]:
+        """(cluster, family, synapses) of all axons heard, by cluster, then family."""
+        assert self.heard is not None
+        family = self.heard.family
+        width = int(family.max(initial=0)) + 1
+        key = self.cluster[self.heard.piece].astype(np.int64) * width + family
+        found, number = np.unique(key, return_inverse=True)
+        times = self.heard.axons * self.count[self.heard.piece]
+        synapses = np.bincount(number.reshape(-1), weights=times, minlength=found.size)
+        return found // width, found % width, synapses.astype(np.int64)
 
     def per_cluster(self, clusters: int, value: IntArray | None = None) -> IntArray:
         """[clusters] sum of a value of every axon (1 if None)."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from snnc.compiler.partition.kernels import with_kernels
 from snnc.compiler.partition.limits import Counts
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.shared_fanin import SharedFanin
@@ -67,7 +68,8 @@ def measure(
     clusters = int(label.max(initial=0)) + 1
     fanin = meter.wiring.fanin[population]
     ranks = slot_ranks(meter, population)
-    pieces, *others = cut(fanin, label, clusters, ranks)
+    cuts = cut(fanin, label, clusters, ranks)
+    pieces, *others = with_kernels(meter, population, label, clusters, cuts)
     counts, rank = meter.count(population, label, clusters, pieces), ranks[0]
     for other, its_rank in zip(others, ranks[1:], strict=True):
         trial = meter.recount(population, counts, other)

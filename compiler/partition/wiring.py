@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from snnc.compiler.partition.shared_fanin import SharedFanin
+from snnc.compiler.partition.shared_fanin import Connection, SharedFanin
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.deployment import SourceSpace
 from snnc.ir.errors import CompilerBugError
@@ -139,6 +139,18 @@ class Wiring:
         """2 when some source has a pair of axons, else 1."""
         return int(self.axons.max(initial=1))
 
+    @property
+    def families(self) -> int:
+        """How many numbers ``family`` has."""
+        return len(self.sources.first) * self.signs * self.delays
+
+    def family(self, source: IntArray, negative: IntArray, delay: IntArray) -> IntArray:
+        """[axons] number of (sender, negative, delay), with the delay as its remainder."""
+        begins = np.array(sorted(self.sources.first.values()), np.int64)
+        sender = np.searchsorted(begins, source, side="right") - 1
+        result: IntArray = (sender * self.signs + negative) * self.delays + delay
+        return result
+
     def axon_key(self, fanin: AnyFanin, axon: IntArray | None = None) -> IntArray:
         """[axons] number of (source, negative, delay): equal for rows that merge on a core."""
         which: IntArray | slice = slice(None) if axon is None else axon
@@ -241,7 +253,7 @@ def _shared_fanin(
     extra_delay: Mapping[tuple[str, str, int], int],
     pairs: Collection[str],
 ) -> SharedFanin:
-    source, delay, negative, rows = [], [], [], []
+    source, delay, negative, rows, connections = [], [], [], [], []
     number = index_type(sources.total)
     for projection in expansion.projections:
         if projection.population != population:
@@ -256,12 +268,19 @@ def _shared_fanin(
             delay.append(np.full(used.size, late, np.int32))
             negative.append(np.full(used.size, sign, np.int8))
             rows.append(_negated(mine) if sign else mine)
+            connections.append(
+                Connection(
+                    sources.first[projection.source], sources.size[projection.source], late, sign,
+                    used.size, projection.kernels,
+                )
+            )  # fmt: skip
     if not rows:
         none = np.zeros(0, np.int32)
         rows.append(Rows(none, none, np.zeros(1, np.int64), none, none))
     return SharedFanin(
-        _join(source, number), _join(delay, np.int32), _join(negative, np.int8), joined(rows)
-    )
+        _join(source, number), _join(delay, np.int32), _join(negative, np.int8), joined(rows),
+        tuple(connections),
+    )  # fmt: skip
 
 
 def _negated(rows: Rows) -> Rows:

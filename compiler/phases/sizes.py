@@ -12,6 +12,7 @@ from snnc.compiler.map import MapOptions, Mapping, map_network
 from snnc.compiler.partition import partition
 from snnc.compiler.partition.bounds import core_bound
 from snnc.compiler.partition.explain import cores_per_chip
+from snnc.compiler.partition.kernel_bound import least_counts, least_memory, least_words
 from snnc.compiler.partition.limits import Limits
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.wiring import Wiring, wire
@@ -19,12 +20,13 @@ from snnc.compiler.retime import Retiming, retime
 from snnc.compiler.wire import Preference, wire_codes
 from snnc.ir.arrays import RealArray
 from snnc.ir.deployment import SourceSpace
-from snnc.ir.expand import Expansion, expand
+from snnc.ir.expand import expand
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.loop_network import Synapses, loop_network
 from snnc.ir.phased import Member
+from snnc.ir.shared_expansion import AnyExpansion, expand_large
 from snnc.ir.subnetwork import group_network
-from snnc.ir.target import Target
+from snnc.ir.target import KERNEL_COUNTS, Target
 from snnc.ir.topology import mesh_of, usable_chips
 
 PLENTY = 1 << 20
@@ -52,9 +54,15 @@ class Machine:
         reached = usable_chips(self.target, mesh_of(self.target, self.chips))
         return cores_per_chip(self.target) * len(reached)
 
-    def schedule(self, network: IntegerNetwork) -> tuple[Retiming, Expansion]:
+    def expand(self, network: IntegerNetwork) -> AnyExpansion:
+        """Its synapses, in rows that still tell their kernels where cores may store these."""
+        if self.target.core.stores_kernels:
+            return expand_large(network, kernels=True)
+        return expand(network)
+
+    def schedule(self, network: IntegerNetwork) -> tuple[Retiming, AnyExpansion]:
         """Schedule one network on its own."""
-        parts = expand(network)
+        parts = self.expand(network)
         codes = wire_codes(network, self.target, self.wire_code)
         return retime(network, self.target, self.steps, expansion=parts, codes=codes), parts
 
@@ -109,7 +117,7 @@ class Need:
 
     Attributes:
         cores: of its scarcest resource, in cores; not rounded.
-        image: bytes of its synapses, each in its own weight width.
+        image: bytes of its synapses (or kernels), each in its own weight width.
     """
 
     cores: float
@@ -121,7 +129,7 @@ def needs(network: IntegerNetwork, machine: Machine) -> tuple[dict[str, Need], i
 
     Extra delays are left out, which only lowers the need: phases have schedules of their own.
     """
-    parts = expand(network)
+    parts = machine.expand(network)
     codes = wire_codes(network, machine.target, machine.wire_code)
     pairs = {name for name, code in codes.items() if code.pair}
     none = {(p.source, p.population, p.delay): 0 for p in parts.projections}
@@ -147,8 +155,10 @@ def _need(meter: Meter, number: int) -> Need:
     for wall in meter.limits.walls:
         used = 0.0
         if wall.per_axon:
-            used = meter.synapse_cost(wall, number) * fanin.synapses
-        elif wall.expression is not None and wall.names <= set(totals):
-            used = float(meter.limits.use(wall, counts)[0])
+            used = least_memory(meter, wall, number)
+        elif wall.expression is not None and wall.names <= {*totals, *KERNEL_COUNTS}:
+            stored = least_counts(meter, wall, number) if wall.names & set(KERNEL_COUNTS) else {}
+            kernels = {name: np.array([value]) for name, value in stored.items()}
+            used = float(meter.limits.use(wall, counts | kernels)[0])
         cores = max(cores, used / max(1, wall.capacity))
-    return Need(cores, math.ceil(fanin.synapses * meter.bits[number] / 8))
+    return Need(cores, math.ceil(least_words(meter, number) * meter.bits[number] / 8))

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from snnc.compiler.place.anneal import anneal, cost_of
-from snnc.compiler.place.bound import bound_of_flows, lower_bound
+from snnc.compiler.place.bound import NEAR_CORES, bound_of_flows, lower_bound
 from snnc.compiler.place.branch import prove
 from snnc.compiler.place.chips import divided, held_to_chips
 from snnc.compiler.place.exact import model_size, solve
@@ -32,8 +32,8 @@ LARGEST_MODEL = 20_000
 FEW_SITES = 64
 LOOKS = {"low": 2_000_000, "normal": 30_000_000, "high": 2_000_000_000}
 SOLVER = {"low": 0.1, "normal": 0.4, "high": 20.0}
-SWAPS = {"low": 4 * 10**7, "normal": 2 * 10**8, "high": 4 * 10**11}  # looked at by tabu
-MOST_SWAPS = 1_000_000  # made per site
+SWAPS = {"low": 4 * 10**7, "normal": 2 * 10**8, "high": 8 * 10**11}  # looked at by tabu
+MOST_SWAPS = 2_000_000  # made per site
 BEFORE_PROOF = 5_000  # made per site where a proof follows
 FEW_CORES = 64  # beyond, pairs of cores are annealed as flows
 SWEEPS = {"low": 1_000, "normal": 5_000, "high": 50_000}  # hot, over a few thousand cores
@@ -332,8 +332,10 @@ def _many(
     problem: Problem, seed: int, effort: Effort, watch: Watch, start: IntArray | None
 ) -> _Found:
     """More cores than exact methods can serve: pairs as flows, then trees at their true cost."""
-    flows, bound = Flows.of(problem), lower_bound(problem)
+    flows = Flows.of(problem)
     found = _spread(flows, seed, effort, watch, start)
+    # Of many cores, what the flows say is all that is known.
+    bound = found.bound if problem.cores > NEAR_CORES else lower_bound(problem)
     if (np.diff(problem.dest_ptr) == 1).all():
         found = _windows(OfFlows(flows, found.site), found, seed, effort, watch)
         return replace(found, cost=cost_of(problem, found.site), bound=bound)

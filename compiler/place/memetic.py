@@ -1,9 +1,12 @@
 """Memetic search for quadratic assignment: short tabu runs bred from a small population.
 
 After Benlic & Hao (Expert Systems with Applications 42, 2015): a child keeps what its two parents
-agree on and takes the rest from either, is improved by a tabu run, and replaces the worst.  When
-no child was better than the worst for a while all but the best are shuffled, more strongly every
-time.
+agree on and takes the rest from either, is improved by a tabu run, and replaces the worst, or the
+member that it is alike: a population whose members stay apart does not end with the first good one.
+
+When no child gets in for a while all but the best are shuffled, more strongly every time.  When
+that is over, too, a new population begins at random, which meets the best of former ones only
+when it comes to rest itself.
 
 Two children are improved at a time, in two threads: what they become depends on the seed only.
 """
@@ -22,14 +25,17 @@ from snnc.compiler.place.watch import Watch
 from snnc.ir.arrays import IntArray
 
 PAIR = 2  # children of a generation
-POPULATION = 40
+POPULATION = 1.5  # members per site
 SMALLEST = 4  # population of a short search
 CHILDREN = 20  # that every member should be able to have, or the population is smaller
 CONTEST = 3  # random members of which the best becomes a parent
-RUN = 100  # iterations of a tabu run per site, and within the following limits
+RUN = 40  # iterations of a tabu run per site, and within the following limits
 SHORTEST, LONGEST = 1_000, 5_000
-STALE = 20  # generations of which no child entered before all are shuffled
-MILD, HARSHER, HARSHEST = 0.15, 0.1, 0.9  # share of sites shuffled: first, more, at most
+NICHE = 0.1  # share of sites by which members differ at least
+STALE = 20  # generations at least of which no child entered before something is done
+SHUFFLES = 0.15, 0.4, 0.65  # shares of sites shuffled, in turn
+
+Member = tuple[float, IntArray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +91,7 @@ def search(
 
 
 class _Breed:
-    """The population, rising in cost, and what the search knows."""
+    """The population and what the search knows."""
 
     def __init__(
         self, problem: Quadratic, start: IntArray, seed: int, iterations: int, watch: Watch,
@@ -97,36 +103,65 @@ class _Breed:
         self._size = n = start.size
         self._total, self._left = iterations, iterations
         self._run = min(max(RUN * n, SHORTEST), LONGEST)
-        self._stale, self._strength = 0, MILD
+        most = iterations // (CHILDREN * self._run)
+        self._count = max(SMALLEST, min(most, int(POPULATION * n)))
         self.best, self._best_cost = start, self._walk[0].cost(start)
         self._walk[0].run(start, 0, np.inf)  # compiles before the clock starts
-        self._members: list[tuple[float, IntArray]] = []
-        count = min(max(iterations // (CHILDREN * self._run), SMALLEST), POPULATION)
-        fresh = [start, *(self._rng.permutation(n) for _ in range(count - 1))]
-        self._members = self._improved(fresh)
+        self._ended: list[Member] = []  # best members of former populations
+        self._members: list[Member] = []
+        self._top, self._stale = np.inf, 0
+        self._begin(start)
 
     def goes_on(self) -> bool:
         """True while iterations are left and the watch allows."""
         return self._left > 0 and len(self._members) > 1 and not self._watch.due()
 
     def generation(self) -> None:
-        """Breed, improve and insert a pair of children; shuffle all when none gets in any more."""
+        """Breed, improve and insert a pair of children; do something when none gets in any more."""
         entered = False
         for cost, child in self._improved([self._bred() for _ in range(PAIR)]):
-            worst = max(range(len(self._members)), key=lambda k: self._members[k][0])
-            known = any((child == site).all() for _, site in self._members)
-            if not known and cost < self._members[worst][0]:
-                self._members[worst] = cost, child
-                entered = True
+            entered |= self._insert(cost, child)
         self._stale = 0 if entered else self._stale + 1
-        if self._stale > STALE and self.goes_on():
+        if self._stale > max(STALE, len(self._members) // PAIR) and self.goes_on():
             self._stale = 0
+            self._renew()
+
+    def _begin(self, *start: IntArray) -> None:
+        """A population that knows nothing of those before."""
+        self._met, self._shuffles = not self._ended, iter(SHUFFLES)
+        self._top = np.inf
+        fresh = [self._rng.permutation(self._size) for _ in range(self._count - len(start))]
+        self._members = self._improved([*start, *fresh])
+
+    def _renew(self) -> None:
+        """Let the best of former populations in; later shuffle all but the best; at last end."""
+        top = min(self._members, key=lambda member: member[0])
+        if not self._met:
+            self._met = True
+            for cost, site in self._ended:
+                self._insert(cost, site)
+            return
+        share = next(self._shuffles, None)
+        if share is not None:
             fresh = [
-                self.best if cost == self._best_cost else shuffled(site, self._strength, self._rng)
+                site if cost == top[0] else shuffled(site, share, self._rng)
                 for cost, site in self._members
             ]
             self._members = self._improved(fresh)
-            self._strength = min(self._strength + HARSHER, HARSHEST)
+            return
+        self._ended.append(top)
+        self._begin()
+
+    def _insert(self, cost: float, child: IntArray) -> bool:
+        """Let a child replace the worst member, or the one that it is alike; true if it did."""
+        costs = np.array([member[0] for member in self._members])
+        differ = (np.array([member[1] for member in self._members]) != child).sum(axis=1)
+        near = int(differ.argmin())
+        place = near if differ[near] <= NICHE * self._size else int(costs.argmax())
+        if cost >= costs[place]:
+            return False
+        self._members[place] = cost, child
+        return True
 
     def _bred(self) -> IntArray:
         one, two = self._parent(-1), -1
@@ -134,8 +169,8 @@ class _Breed:
             two = self._parent(one)
         sites = self._members[one][1], self._members[two][1]
         child = child_of(*sites, self._rng)
-        alike = (sites[0] != sites[1]).mean() < 0.1
-        return shuffled(child, 0.1, self._rng) if alike else child
+        alike = (sites[0] != sites[1]).mean() < NICHE
+        return shuffled(child, NICHE, self._rng) if alike else child
 
     def _parent(self, other: int) -> int:
         """The best of some random members that are not ``other``."""
@@ -143,20 +178,21 @@ class _Breed:
         able = [int(k) for k in drawn if k != other]
         return min(able, key=lambda k: self._members[k][0], default=-1)
 
-    def _improved(self, starts: list[IntArray]) -> list[tuple[float, IntArray]]:
+    def _improved(self, starts: list[IntArray]) -> list[Member]:
         """(cost, assignment) after a tabu run from each, as far as there is time."""
-        found: list[tuple[float, IntArray]] = []
+        found: list[Member] = []
         for k in range(0, len(starts), PAIR):
             if k and (self._left <= 0 or self._watch.due()):
                 break
             pair = starts[k : k + PAIR]
             share = min(self._run, -(-self._left // len(pair)))
             run = [
-                (walk, start, share, self._best_cost)
+                (walk, start, share, self._top)
                 for walk, start in zip(self._walk, pair, strict=False)
             ]
             for site, cost in self._both(_tabu_run, run):  # type: ignore[attr-defined]
                 found.append((cost, site))
+                self._top = min(self._top, cost)
                 if cost < self._best_cost:
                     self.best, self._best_cost = site, cost
             self._left -= share * len(pair)

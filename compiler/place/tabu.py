@@ -3,11 +3,10 @@
 Each step takes the best swap that is not tabu.  The cost changes of all swaps are kept, and one
 swap updates them in O(1) each.  What makes a step as fast as memory allows:
 
-- Pairs are stored by distance: ``change[d, i]`` belongs to facilities i and i + d + 1, counted
-  around, so that all rows are equally long and every loop runs over neighbours in memory.  The
-  update of a step and the search for the next swap are one pass.
+- The update of a step and the search for the next swap are one pass of vector code (``scan``).
 - ``gain[i, x]``, the cost of facility i on site x while the others stay, changes by a product of
-  two vectors per swap; the swaps of the two facilities that moved are read from it.
+  two vectors per swap; the swaps of the two facilities that moved are read from it.  Products are
+  collected and added a few at a time.
 - All numbers are whole, in 32-bit reals where these are exact.
 """
 
@@ -16,41 +15,36 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from snnc.compiler.place.anneal import random
+from snnc.compiler.place.pairs import (
+    LATE,
+    ROWS,
+    add_products,
+    aligned,
+    first_of,
+    lanes,
+    padded,
+    scan,
+)
+from snnc.compiler.place.parked import freed, park, unpark
 from snnc.compiler.place.quadratic import Quadratic
 from snnc.ir.arrays import IntArray, RealArray
-from snnc.ir.jit import inner_kernel, lean_kernel, smaller
+from snnc.ir.jit import inner_kernel, lean_kernel
 
-NumberArray = npt.NDArray[Any]
 EXACT = 2.0**24  # whole numbers of 32-bit reals are exact up to here
 # Matrices of a table; flows and distances are followed by their transposes.
 DISTANCE, LINEAR, BOTH_FLOW, BOTH_DISTANCE, GAIN = 2, 4, 5, 6, 7
+# Vectors: first u and w of the last swap's halves (``scan``); then LATE products by facility and by
+# site; what facilities cost where they are; columns and rows of ``gain``; scratch; factors.
+LATE_FLOW, LATE_DISTANCE, STAY, MOVED, SCRATCH, FACTOR = 4, 12, 20, 21, 25, 28
+VECTORS = 36
 
 
 @inner_kernel
-def _scan(
-    change: RealArray, until: IntArray, t: Any, wanted: Any, none: float, u: RealArray,
-    w: RealArray, u_far: RealArray, w_far: RealArray,
-) -> float:  # fmt: skip
-    """Bring a row of swaps up to date; returns the least change that is allowed, or ``none``.
-
-    Tabu swaps are allowed below ``wanted`` (aspiration).
-    """
-    least = none
-    for i in range(change.size):
-        value = change[i] - (u[i] - u_far[i]) * (w[i] - w_far[i])
-        change[i] = value
-        allowed = value if (until[i] <= t) | (value < wanted) else none
-        least = smaller(allowed, least)
-    return least
-
-
-@inner_kernel
-def _add(row: RealArray, factor: float, w: RealArray) -> None:
+def _copy(row: RealArray, out: RealArray) -> None:
     for k in range(row.size):
-        row[k] += factor * w[k]
+        out[k] = row[k]
 
 
 @inner_kernel
@@ -81,112 +75,113 @@ def _before(u: RealArray, u_own: float, w: RealArray, w_own: float, out: RealArr
 
 
 @inner_kernel
-def _held(row: IntArray, p: IntArray, column: IntArray, out: IntArray) -> None:
-    """Until when each swap is tabu: while both facilities would return to a site they left."""
-    for k in range(p.size):
-        out[k] = min(row[p[k]], column[k])
-
-
-@inner_kernel
-def _store(e: int, value: NumberArray, pairs: NumberArray) -> None:
-    """The values of facility e's pairs."""
-    rows, n = pairs.shape
-    for d in range(rows):
-        k = e + d + 1
-        if k >= n:
-            k -= n
-        pairs[d, e] = value[k]
-        k = e - d - 1
-        if k < 0:
-            k += n
-        pairs[d, k] = value[k]
-
-
-@inner_kernel
 def _renew(
-    e: int, p: IntArray, table: RealArray, here: RealArray, stay: RealArray, halves: int,
-    change: RealArray, row: RealArray,
+    e: int, p: IntArray, table: RealArray, row: RealArray, column: RealArray, halves: int,
+    change: RealArray, vector: RealArray,
 ) -> None:  # fmt: skip
-    """Cost changes of all swaps of facility e; the last three of ``row`` are scratch."""
+    """Cost changes of all swaps of facility e, whose ``row`` and site's ``column`` of gain are."""
     n = p.size
-    _pick(table[GAIN, e], p, row[-3])
-    _pick(table[BOTH_DISTANCE, p[e]], p, row[-2])
-    out = row[-1, :n]
-    _swaps_of(row[-3, :n], here, stay, stay[e], table[BOTH_FLOW, e], row[-2, :n], out)
+    there, distance, out = vector[SCRATCH], vector[SCRATCH + 1], vector[SCRATCH + 2, :n]
+    stay = vector[STAY]
+    _pick(row, p, there)
+    _pick(table[BOTH_DISTANCE, p[e]], p, distance)
+    _swaps_of(there[:n], column[:n], stay[:n], stay[e], table[BOTH_FLOW, e, :n], distance[:n], out)
     for half in range(halves):
-        u, w = row[2 * half], row[2 * half + 1]
+        u, w = vector[2 * half], vector[2 * half + 1]
         _before(u[:n], u[e], w[:n], w[e], out)
-    _store(e, out, change)
+    for k in range(e):
+        change[k, e] = out[k]
+    for k in range(e + 1, n):
+        change[e, k] = out[k]
 
 
 @inner_kernel
 def _swap(
-    r: int, s: int, p: IntArray, table: RealArray, halves: int, change: RealArray,
-    until: IntArray, left: IntArray, row: RealArray, times: IntArray,
-) -> None:  # fmt: skip
-    """Swap facilities r and s; all pairs but theirs are updated by the next scan."""
+    r: int, s: int, late: int, p: IntArray, table: RealArray, halves: int, change: RealArray,
+    vector: RealArray,
+) -> int:  # fmt: skip
+    """Swap facilities r and s; all pairs but theirs are updated by the next scan.
+
+    ``late`` products wait to be added to ``gain``; their number after the swap is returned.
+    """
     n = p.size
     x, y = p[r], p[s]
-    factor = change.dtype.type(3 - halves)  # flows out and in change alike where both are even
+    twice = change.dtype.type(3 - halves)  # flows out and in change alike where both are even
+    gain, stay = table[GAIN], vector[STAY]
     for half in range(halves):
         a, b = table[half], table[DISTANCE + half]
-        u, w, by_site = row[2 * half], row[2 * half + 1], row[4 + half]
+        u, w = vector[2 * half], vector[2 * half + 1]
+        flow, distance = vector[LATE_FLOW + late], vector[LATE_DISTANCE + late]
+        for k in range(u.size):
+            u[k] = twice * (a[r, k] - a[s, k])
+            flow[k] = u[k]
+            distance[k] = b[y, k] - b[x, k]
+        _pick(distance, p, w)
         for k in range(n):
-            u[k] = factor * (a[r, k] - a[s, k])
-            by_site[k] = b[y, k] - b[x, k]
-        _pick(by_site, p, w)
-        # Twice in a row, so that indices need not be counted around.
-        for k in range(n):
-            u[n + k] = u[k]
-            w[n + k] = w[k]
+            stay[k] += u[k] * w[k]
+        late += 1
     p[r], p[s] = y, x
-    at_y, at_x, stay = row[6, :n], row[7, :n], row[8, :n]
+    moved = vector[MOVED : MOVED + 4]
     for i in range(n):
-        gain = table[GAIN, i]
-        for half in range(halves):
-            if row[2 * half, i] != 0.0:
-                _add(gain, row[2 * half, i], row[4 + half, :n])
-        at_y[i], at_x[i], stay[i] = gain[y], gain[x], gain[p[i]]
-    _renew(r, p, table, at_y, stay, halves, change, row)
-    _renew(s, p, table, at_x, stay, halves, change, row)
-    for e in (r, s):
-        _held(left[0, e], p, left[1, p[e]], times)
-        _store(e, times, until)
+        moved[0, i], moved[1, i] = gain[i, y], gain[i, x]
+    for k in range(moved.shape[1]):
+        moved[2, k], moved[3, k] = gain[r, k], gain[s, k]
+    flows = vector[LATE_FLOW : LATE_FLOW + LATE]
+    distances = vector[LATE_DISTANCE : LATE_DISTANCE + LATE]
+    factor = vector[FACTOR : FACTOR + LATE]
+    for m in range(LATE):
+        factor[m, 0], factor[m, 1] = distances[m, y], distances[m, x]
+        factor[m, 2], factor[m, 3] = flows[m, r], flows[m, s]
+    add_products(moved, 0, 2, factor, flows)
+    add_products(moved, 2, 4, factor, distances)
+    stay[r], stay[s] = moved[0, r], moved[1, s]
+    _renew(r, p, table, moved[2], moved[0], halves, change, vector)
+    _renew(s, p, table, moved[3], moved[1], halves, change, vector)
+    if late + halves > LATE:
+        add_products(gain, 0, n, flows, distances)
+        for m in range(LATE):
+            for k in range(flows.shape[1]):
+                flows[m, k] = 0.0
+        late = 0
+    return late
 
 
 @inner_kernel
 def _begin(
-    p: IntArray, table: RealArray, halves: int, change: RealArray, until: IntArray,
-    left: IntArray, row: RealArray,
+    p: IntArray, table: RealArray, halves: int, change: RealArray, left: IntArray,
+    vector: RealArray,
 ) -> None:  # fmt: skip
     """All tables for the assignment ``p``; nothing is tabu."""
     n = p.size
-    for k in range(row.shape[0]):
-        for i in range(2 * n):
-            row[k, i] = 0.0
-    gain, stay = table[GAIN], row[8, :n]
+    for k in range(vector.shape[0]):
+        for i in range(vector.shape[1]):
+            vector[k, i] = 0.0
+    gain, stay = table[GAIN], vector[STAY]
     for i in range(n):
-        for d in range(until.shape[0]):
-            until[d, i] = 0
         for x in range(n):
             left[0, i, x] = 0
             left[1, i, x] = 0
             gain[i, x] = table[LINEAR, i, x]
-        for k in range(n):
-            # Row p of the transposed distances is what every site has to site p, and back.
-            _add(gain[i], table[0, k, i], table[DISTANCE, p[k]])
-            _add(gain[i], table[1, k, i], table[DISTANCE + 1, p[k]])
+    distances = vector[LATE_DISTANCE : LATE_DISTANCE + LATE]
+    for first in range(0, n, LATE):
+        for half in range(2):
+            for m in range(min(LATE, n - first)):
+                # Row p of the transposed distances is what every site has to site p, and back.
+                _copy(table[DISTANCE + half, p[first + m]], distances[m])
+            add_products(gain, 0, n, table[half, first : first + LATE], distances)
+    for i in range(n):
         stay[i] = gain[i, p[i]]
+    column = vector[MOVED]
     for e in range(n):
         for i in range(n):
-            row[6, i] = gain[i, p[e]]
-        _renew(e, p, table, row[6, :n], stay, halves, change, row)
+            column[i] = gain[i, p[e]]
+        _renew(e, p, table, gain[e], column, halves, change, vector)
 
 
 @lean_kernel
 def _tabu(
     iterations: int, p: IntArray, table: RealArray, halves: int, change: RealArray,
-    until: IntArray, left: IntArray, row: RealArray, times: IntArray, none: float,
+    left: IntArray, vector: RealArray, least: RealArray, parked: IntArray, value: RealArray,
     shortest: int, longest: int, best: IntArray, now: float, known: float, state: IntArray,
 ) -> float:  # fmt: skip
     """Tabu run from ``p`` with cost ``now``; ``best`` receives the best assignment met.
@@ -194,54 +189,54 @@ def _tabu(
     Its cost is returned.  One better than ``known`` may be entered by a tabu move.
 
     Args:
-        table: [8, n, n], see the names above; flows and distances without diagonals.
+        table: [8, width, width], see the names above; flows and distances without diagonals.
         halves: 1 where flows and distances are symmetric, else 2.
-        change, until: [n // 2, n] cost change of every pair, and until when it is tabu.
-        left: [2, n, n] until when it is tabu to return, by facility and site, and transposed.
-        row: [12, 2 n] vectors: two of each half of the last swap (``_scan``), and scratch.
-        none: larger than any change.
+        change: [width, width] cost change of every pair, infinite while it is tabu.
+        left: [2, n, width] until when it is tabu to return, by facility and site, and transposed.
+        vector: [VECTORS, width] see the names above.
+        least: [blocks, lanes] what ``scan`` finds.
+        parked, value: [3, pairs] i, j of a swap and until when it is tabu; its cost change.
         shortest, longest: number of iterations for which what was left is tabu.
     """
-    n, rows = p.size, change.shape[0]
-    _begin(p, table, halves, change, until, left, row)
+    n, blocks = p.size, least.shape[0]
+    _begin(p, table, halves, change, left, vector)
     for k in range(n):
         best[k] = p[k]
     found = now
-    least = row[9]
+    # Of the type they have later, lest what takes them is compiled twice.
+    late: Any = np.int64(0)
+    count: Any = np.int64(0)
     for step in range(1, iterations + 1):
-        t = np.int32(step)
-        wanted = change.dtype.type(min(found, known) - 0.5 - now)
-        for half in range(halves - 1, -1, -1):
-            u, w = row[2 * half], row[2 * half + 1]
-            for d in range(rows):
-                first, last = d + 1, d + 1 + n
-                least[d] = _scan(change[d], until[d], t, wanted, none, u[:n], w[:n],
-                                 u[first:last], w[first:last])  # fmt: skip
-        # Of equal swaps the first from a random row on, lest ties are always broken alike.
-        begin = int(random(state) * rows)
-        chosen = begin
-        for d in range(rows):
-            k = begin + d if begin + d < rows else begin + d - rows
-            if least[k] < least[chosen]:
-                chosen = k
-        value = least[chosen]
-        if value == none:  # all tabu: only time passes
-            for half in range(2 * halves):
-                for k in range(2 * n):
-                    row[half, k] = 0.0
+        t: Any = np.int32(step)
+        if halves == 1:
+            lowest = scan(change, vector, 1, blocks, least)
+        else:
+            lowest = scan(change, vector, 2, blocks, least)
+        count, lowest = freed(t, halves, vector, change, count, parked, value, least, lowest)
+        # A swap that is tabu may enter what is better than all that is known.
+        wanted = min(found, known) - 0.5 - now
+        r = s = -1
+        for q in range(count):
+            if value[q] < wanted and value[q] < lowest:
+                lowest = value[q]
+                r, s = parked[0, q], parked[1, q]
+        if lowest == np.inf:  # all tabu: only time passes
+            for k in range(2 * halves):
+                for i in range(n):
+                    vector[k, i] = 0.0
             continue
-        r = 0
-        while change[chosen, r] != value or not (until[chosen, r] <= t or value < wanted):
-            r += 1
-        s = r + chosen + 1
-        if s >= n:
-            s -= n
+        if r < 0:
+            # Of equal swaps the first from a random row on, lest ties are always broken alike.
+            r, s = first_of(lowest, int(random(state) * blocks), change, least)
         for e in (r, s):
             end = t + shortest + int(random(state) * (longest - shortest + 1))
             left[0, e, p[e]] = end
             left[1, p[e], e] = end
-        _swap(r, s, p, table, halves, change, until, left, row, times)
-        now += value
+        late = _swap(r, s, late, p, table, halves, change, vector)
+        count = unpark(r, s, count, parked, value)
+        count = park(r, t, p, left, change, count, parked, value)
+        count = park(s, t, p, left, change, count, parked, value)
+        now += lowest
         if now < found - 0.5:
             found = now
             for k in range(n):
@@ -270,15 +265,18 @@ class Tabu:
         np.fill_diagonal(a, 0.0)
         np.fill_diagonal(b, 0.0)
         both_a, both_b = a + a.T, b + b.T
-        top, far = np.abs(a).max(), np.abs(b).max()
-        largest = np.abs(both_a).sum(axis=1).max() * far + np.abs(c).max()
-        real: Any = np.float32 if 4 * largest + 16 * top * far < EXACT else np.float64
-        table = np.array([a, a.T, b, b.T, c, both_a, both_b, c], real)
-        rows = n // 2
+        largest = np.abs(both_a).sum(axis=1).max() * np.abs(b).max() + np.abs(c).max()
+        product = np.ptp(a) * np.ptp(b)
+        real: Any = np.float32 if 4 * largest + 16 * product < EXACT else np.float64
+        width = padded(n, real)
+        table = aligned((8, width, width), real)
+        table[:, :n, :n] = a, a.T, b, b.T, c, both_a, both_b, c
+        change = aligned((width, width), real)
+        change[:] = np.inf
         self._tables = (
-            table, 2 if even is None else 1, np.zeros((rows, n), real),
-            np.zeros((rows, n), np.int32), np.zeros((2, n, n), np.int32),
-            np.zeros((13, 2 * n), real), np.zeros(n, np.int32), real(np.inf),
+            table, 2 if even is None else 1, change, aligned((2, n, padded(n, np.int32)), np.int32),
+            aligned((VECTORS, width), real), aligned((-(-n // ROWS), lanes(real)), real),
+            np.zeros((3, n * (n - 1) // 2), np.int32), np.zeros(n * (n - 1) // 2, real),
             max(1, int(0.9 * n)), int(1.1 * n) + 4,
         )  # fmt: skip
         words = np.random.SeedSequence(seed).generate_state(1, np.uint64)
@@ -296,7 +294,7 @@ class Tabu:
             iterations: swaps to make.
             known: only what is cheaper may be entered by a swap that is tabu.
         """
-        best, site = np.empty(self.size, np.int64), start.astype(np.int64)
+        best, site = np.empty(self.size, np.int64), start.astype(np.uint32)
         cost = _tabu(
             iterations, site, *self._tables, best, self.cost(start), known, self._state
         )  # fmt: skip

@@ -13,7 +13,8 @@ from snnc.compiler.route.certificate import certify
 from snnc.compiler.route.keys import key_tables
 from snnc.compiler.route.links import Demand
 from snnc.compiler.route.shapes import Chosen, balanced, builders_of, dimension_order, short_trees
-from snnc.compiler.traffic import Traffic, channel_loads
+from snnc.compiler.route.walks import channel_loads, reach
+from snnc.compiler.traffic import Traffic
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.deployment import Certificate, RouteTables
 from snnc.ir.errors import UnsupportedError
@@ -81,7 +82,7 @@ def route(
     if target.noc.table_entries is not None:
         keys, report["tables"] = key_tables(tables, target, mesh)
         tables = replace(tables, keys=keys)
-    channels, load = channel_loads(tables, traffic.rate, mesh.routers)
+    channels, load = channel_loads(tables, traffic.rate, mesh)
     refusing = router if target.noc.consumption == "after_sending" else None
     return Routing(
         tables,
@@ -89,7 +90,7 @@ def route(
         channels,
         load,
         np.diff(tables.branch_ptr) - 1,
-        _reach(tables),
+        reach(tables),
         report,
     )
 
@@ -107,22 +108,6 @@ def _check_rule(rule: RoutingRule, target: Target) -> None:
             allowed=f"{', '.join(possible)} (noc.route_shapes: {', '.join(shapes)})",
             remedy="leave --routing out, or choose a target whose routers can be told more",
         )
-
-
-def _reach(tables: RouteTables) -> IntArray:
-    """[deliveries] hops from the root; parents come before their children."""
-    net = np.repeat(np.arange(tables.nets), np.diff(tables.branch_ptr))
-    parent = np.where(
-        tables.branch_parent < 0, -1, tables.branch_ptr[net] + tables.branch_parent
-    ).astype(np.int64)
-    depth = np.zeros(parent.size, np.int64)
-    above = parent
-    while (above >= 0).any():
-        depth += above >= 0
-        above = np.where(above >= 0, parent[above], -1)
-    of = np.repeat(np.arange(tables.nets), np.diff(tables.delivery_ptr))
-    result: IntArray = depth[tables.branch_ptr[of] + tables.delivery_branch]
-    return result
 
 
 def _report(demand: Demand, chosen: Chosen, rule: RoutingRule, target: Target) -> dict[str, Any]:

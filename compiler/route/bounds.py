@@ -8,12 +8,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy import sparse
 from scipy.optimize import linprog
 
 from snnc.compiler.route.links import Demand, ends_of
-from snnc.ir.arrays import IntArray, RealArray
+from snnc.compiler.traffic import weighted
+from snnc.ir.arrays import AnyArray, IntArray, RealArray
+from snnc.ir.topology import Mesh
 
 RECTANGLES = 4000
 CUT_WORK = 3e7
@@ -30,29 +34,71 @@ def bound(demand: Demand) -> tuple[float, str]:
 def cut_bound(demand: Demand) -> float:
     """The best bound by rectangles: all of them on small meshes, else halves and single routers."""
     mesh = demand.mesh
-    boxes = _rectangles(mesh.width, mesh.height)
+    boxes, best = _rectangles(mesh.width, mesh.height), 0.0
     if len(boxes) > RECTANGLES or len(boxes) * max(demand.dest.size, 1) > CUT_WORK:
-        boxes = _simple(mesh.width, mesh.height)
-    # Halves come first.
-    boxes = boxes[: max(mesh.width + mesh.height, int(CUT_WORK / max(demand.dest.size, 1)))]
+        boxes = _single(mesh.width, mesh.height)[: int(CUT_WORK / max(demand.dest.size, 1))]
+        best = _halves_bound(demand)
     net = np.repeat(np.arange(demand.root.size), np.diff(demand.ptr))
-    border = np.flatnonzero(np.isfinite(demand.cycles))
-    begin, end = ends_of(mesh, border)
-    best = 0.0
-    for x0, x1, y0, y1 in boxes.tolist():
-        inside = np.zeros((mesh.height, mesh.width), np.bool_)
-        inside[y0 : y1 + 1, x0 : x1 + 1] = True
-        flat = inside.reshape(-1)
+    speeds = _speeds(demand)
+    for box in boxes.tolist():
+        flat = _inside(mesh, *box)
         root, dest = flat[demand.root[net]], flat[demand.dest]
-        for crossing, links in (
-            (root & ~dest, flat[begin] & ~flat[end]),
-            (~root & dest, ~flat[begin] & flat[end]),
-        ):
-            packets = demand.rate[np.unique(net[crossing])].sum()
-            # Each link carries its share for as many cycles as the others.
-            speed = (1.0 / demand.cycles[border[links]]).sum()
+        for crossing, speed in zip((root & ~dest, ~root & dest), speeds(flat), strict=True):
+            hit = np.zeros(demand.root.size, np.bool_)
+            hit[net[crossing]] = True
+            packets = demand.rate[hit].sum()
             if packets > 0 and speed > 0:
                 best = max(best, float(packets / speed))
+    return best
+
+
+def _inside(mesh: Mesh, x0: int, x1: int, y0: int, y1: int) -> AnyArray:
+    """[routers] whether a router lies in the rectangle."""
+    inside = np.zeros((mesh.height, mesh.width), np.bool_)
+    inside[y0 : y1 + 1, x0 : x1 + 1] = True
+    return inside.reshape(-1)
+
+
+def _speeds(demand: Demand) -> Callable[[AnyArray], tuple[float, float]]:
+    """Packets per cycle over all links out of some routers together, and into them.
+
+    Each link carries its share for as many cycles as the others.
+    """
+    border = np.flatnonzero(np.isfinite(demand.cycles))
+    begin, end = ends_of(demand.mesh, border)
+
+    def speeds(flat: AnyArray) -> tuple[float, float]:
+        leaves, enters = flat[begin] & ~flat[end], ~flat[begin] & flat[end]
+        out, into = (float((1.0 / demand.cycles[border[k]]).sum()) for k in (leaves, enters))
+        return out, into
+
+    return speeds
+
+
+def _halves_bound(demand: Demand) -> float:
+    """The best bound by halves of the mesh, with one look at every destination.
+
+    A net leaves the left half up to column x if its root is in it and the farthest destination on
+    the right is not: it counts from one of these columns to the other.
+    """
+    mesh, best = demand.mesh, 0.0
+    if not demand.dest.size:
+        return best
+    speeds, starts = _speeds(demand), demand.ptr[:-1]
+    for across, extent in ((False, mesh.width), (True, mesh.height)):
+        place = [r // mesh.width if across else r % mesh.width for r in (demand.root, demand.dest)]
+        root = place[0]
+        most = np.maximum(np.maximum.reduceat(place[1], starts), root)
+        least = np.minimum(np.minimum.reduceat(place[1], starts), root)
+        packets = [
+            np.cumsum(weighted(low, demand.rate, extent) - weighted(high, demand.rate, extent))
+            for low, high in ((root, most), (least, root))
+        ]
+        for k in range(extent - 1):
+            half = (0, mesh.width - 1, 0, k) if across else (0, k, 0, mesh.height - 1)
+            for count, speed in zip(packets, speeds(_inside(mesh, *half)), strict=True):
+                if speed > 0:
+                    best = max(best, float(count[k] / speed))
     return best
 
 
@@ -64,12 +110,10 @@ def _rectangles(width: int, height: int) -> IntArray:
     return np.array([(*i, *j) for i in x for j in y if (*i, *j) != (0, width - 1, 0, height - 1)])
 
 
-def _simple(width: int, height: int) -> IntArray:
-    """Halves of the mesh, then single routers."""
-    halves = [(0, x, 0, height - 1) for x in range(width - 1)]
-    halves += [(0, width - 1, 0, y) for y in range(height - 1)]
+def _single(width: int, height: int) -> IntArray:
+    """Rectangles of one router."""
     single = [(x, x, y, y) for x in range(width) for y in range(height)]
-    return np.array(halves + single, np.int64).reshape(-1, 4)
+    return np.array(single, np.int64).reshape(-1, 4)
 
 
 def flow_bound(demand: Demand) -> float | None:

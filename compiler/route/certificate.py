@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from snnc.compiler.route.waits import waits
+from snnc.compiler.route.walks import distinct_waits
 from snnc.ir.arrays import IntArray, sorted_unique
 from snnc.ir.deployment import Certificate, RouteTables
 from snnc.ir.errors import VerificationError
@@ -44,18 +45,10 @@ def certify(tables: RouteTables, mesh: Mesh, refusing: IntArray | None = None) -
     Raises:
         VerificationError: the channel-dependency graph has a cycle; what is on it is named.
     """
-    found = waits(tables, mesh.routers, refusing is not None)
-    lane = tables.branch_lane.astype(np.int64)
-    held, wanted = found.before_branch, found.after_branch
-    before = found.before * MOST_LANES + np.where(held >= 0, lane[held], 0)
-    after = found.after * MOST_LANES + np.where(wanted >= 0, lane[wanted], 0)
-    used = found.place >= 0
-    own = found.place[used] * MOST_LANES + lane[used]
-    vertices = sorted_unique(np.concatenate([own, before, after]))
-    size = max(vertices.size, 1)
-    key = np.searchsorted(vertices, before) * size + np.searchsorted(vertices, after)
-    pairs = sorted_unique(key)
-    before, after = pairs // size, pairs % size
+    if refusing is None:
+        vertices, before, after = _between_links(tables, mesh)
+    else:
+        vertices, before, after = _with_ports(tables, mesh)
     start = np.searchsorted(before, np.arange(vertices.size + 1))
     waiting, order = np.zeros(vertices.size, np.int64), np.zeros(vertices.size, np.int64)
     placed = _kahn(start, after, waiting, order)
@@ -69,6 +62,34 @@ def certify(tables: RouteTables, mesh: Mesh, refusing: IntArray | None = None) -
     )
     rows = _rows(vertices[order], mesh.routers, refusing)
     return Certificate(rows.astype(np.int32), assumptions)
+
+
+def _between_links(tables: RouteTables, mesh: Mesh) -> tuple[IntArray, IntArray, IntArray]:
+    """([vertices] channels, rising, [waits] vertices of different pairs that wait)."""
+    channels, before, after = distinct_waits(tables, mesh)
+    name = (channels[:, 0] * mesh.routers + channels[:, 1]) * MOST_LANES + channels[:, 2]
+    order = np.argsort(name)
+    place = np.empty(order.size, np.int64)
+    place[order] = np.arange(order.size)
+    size = max(order.size, 1)
+    pairs = np.sort(place[before] * size + place[after])
+    return name[order], pairs // size, pairs % size
+
+
+def _with_ports(tables: RouteTables, mesh: Mesh) -> tuple[IntArray, IntArray, IntArray]:
+    """As ``_between_links``, with the ports of cores that may refuse packets."""
+    found = waits(tables, mesh.routers, True)
+    lane = tables.branch_lane.astype(np.int64)
+    held, wanted = found.before_branch, found.after_branch
+    before = found.before * MOST_LANES + np.where(held >= 0, lane[held], 0)
+    after = found.after * MOST_LANES + np.where(wanted >= 0, lane[wanted], 0)
+    used = found.place >= 0
+    own = found.place[used] * MOST_LANES + lane[used]
+    vertices = sorted_unique(np.concatenate([own, before, after]))
+    size = max(vertices.size, 1)
+    pairs = sorted_unique(np.searchsorted(vertices, before) * size
+                          + np.searchsorted(vertices, after))  # fmt: skip
+    return vertices, pairs // size, pairs % size
 
 
 def _rows(vertices: IntArray, routers: int, core_router: IntArray | None) -> IntArray:

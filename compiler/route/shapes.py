@@ -21,6 +21,7 @@ from snnc.compiler.route.priced import BUILDERS, WITHIN, XY, YX
 from snnc.compiler.route.torus import picked, settle
 from snnc.compiler.route.trees import grow
 from snnc.compiler.route.waits import waits
+from snnc.compiler.route.walks import link_loads
 from snnc.compiler.traffic import Traffic
 from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import RouteTables
@@ -296,12 +297,7 @@ def _straight(
 
 def _busiest(tables: RouteTables, demand: Demand) -> float:
     """Cycles per sample of the busiest link."""
-    net = np.repeat(np.arange(tables.nets), np.diff(tables.branch_ptr))
-    inner = np.flatnonzero(tables.branch_parent >= 0)
-    router = tables.branch_router.astype(np.int64)
-    begin = router[tables.branch_ptr[net[inner]] + tables.branch_parent[inner]]
-    link = begin * demand.mesh.sides + demand.mesh.direction(begin, router[inner])
-    busy = np.bincount(link, demand.rate[net[inner]] * demand.cycles[link])
+    _, busy = link_loads(tables, demand.rate, demand.mesh, demand.cycles)
     return float(busy.max(initial=0.0))
 
 

@@ -51,7 +51,9 @@ def grow(
         root, dest_ptr, dest_router, grid_of(mesh, wrap), int(y_first), stamp, node,
         branch_ptr, branch, parent, delivery, reach,
     )  # fmt: skip
-    return branch_ptr, branch[:size].copy(), parent[:size].copy(), delivery, reach
+    if size < room:
+        branch, parent = branch[:size].copy(), parent[:size].copy()
+    return branch_ptr, branch, parent, delivery, reach
 
 
 @kernel

@@ -12,8 +12,10 @@ from snnc.backends.targets.capacity import (
     core_usage,
     delay_bits,
     index_bits,
+    kernel_cost,
     weight_bits,
 )
+from snnc.compiler.verify.kernels import StoredKernels
 from snnc.compiler.verify.report import Findings, Violation
 from snnc.compiler.verify.subject import Subject, in_slices, wide
 from snnc.compiler.verify.tables import check_profiles
@@ -25,12 +27,22 @@ from snnc.ir.target import Target
 AXONS_AT_ONCE = 1 << 20
 
 
-def check_capacity(subject: Subject, findings: Findings) -> None:
-    """Recount every resource and every parameter table of every core."""
+def check_capacity(
+    subject: Subject, findings: Findings, kernels: StoredKernels | None = None
+) -> None:
+    """Recount every resource and every parameter table of every core.
+
+    Args:
+        kernels: of a target whose cores may store kernels.
+    """
     target = subject.deployment.target
     bits = core_weight_bits(subject)
     counts = recount(subject, bits)
-    usage = core_usage(target, counts, _axon_use(subject, bits))
+    rows = _axon_use(subject, bits)
+    if kernels is not None:
+        counts |= kernels.counts
+        rows = {name: use + _kernel_use(target, name, kernels, bits) for name, use in rows.items()}
+    usage = core_usage(target, counts, rows)
     for name, use in usage.items():
         findings.count("capacity", use.used.size)
         if use.kind == "unchecked":
@@ -149,22 +161,33 @@ def _axon_use(subject: Subject, bits: IntArray) -> dict[str, IntArray]:
     return result
 
 
+def _kernel_use(target: Target, name: str, kernels: StoredKernels, bits: IntArray) -> IntArray:
+    """[cores] what their kernels cost of a resource, beside their axons."""
+    resource, (cores, kinds) = target.core.resources[name], kernels.kernels.shape
+    taps, width = np.tile(kernels.taps, cores), np.repeat(bits, kinds)
+    cost = kernel_cost(resource, taps, width).reshape(cores, kinds)
+    result: IntArray = (kernels.kernels * cost).sum(axis=1)
+    return result
+
+
 def row_entries(subject: Subject, axons: slice) -> dict[str, IntArray]:
     """[axons] entries a row stores, by encoding: a dense row also stores the gaps in its span.
 
-    A bitmask row stores its synapses, and one flag for each slot of the span.
+    A bitmask row stores its synapses, and one flag for each slot of the span; a row of kernels
+    nothing of its own.
     """
     neurons = np.diff(wide(subject.deployment.cores.neuron_ptr))
     shape, shapes = subject.rows.shape[axons], subject.shapes
     count = shapes.length[shape]
     span = np.where(count > 0, shapes.last[shape] - shapes.first[shape] + 1, 0)
     crossbar = neurons[subject.axon_core[axons]]
-    return {"sparse": count, "bitmask": count, "dense": span, "crossbar": crossbar}
+    rows = {"sparse": count, "bitmask": count, "dense": span, "crossbar": crossbar}
+    return rows | {"kernel": np.zeros_like(count)}
 
 
 def check_delay(subject: Subject, findings: Findings) -> None:
     """Every axon delay fits the field of the target."""
-    delay = wide(subject.deployment.cores.axon_delay)
+    delay = subject.deployment.cores.axon_delay
     limit = subject.deployment.target.core.max_delay.v
     findings.count("delay", delay.size)
     if limit is None:

@@ -6,6 +6,7 @@ from snnc.compiler.verify.capacities import check_capacity, check_delay, check_w
 from snnc.compiler.verify.deadlock import check_deadlock
 from snnc.compiler.verify.fanout import Fanout
 from snnc.compiler.verify.function import check_function, compare
+from snnc.compiler.verify.kernels import stored_kernels
 from snnc.compiler.verify.keys import check_keys
 from snnc.compiler.verify.layers import check_layers
 from snnc.compiler.verify.nets import check_delivery, check_routes
@@ -66,7 +67,12 @@ def examine(deployment: Deployment) -> VerifyReport:
     check_placement(subject, findings)
     check_location(subject, findings)
     check_pins(subject, findings)
-    check_capacity(subject, findings)
+    check_offsets(subject, findings)
+    fanout = Fanout(deployment.network)
+    if not deployment.target.core.stores_kernels:
+        check_capacity(subject, findings)
+    elif "schedule" not in findings.broken:  # delays tell which projection an axon is of
+        check_capacity(subject, findings, stored_kernels(subject, fanout.links, findings))
     check_weights(subject, findings)
     check_delay(subject, findings)
     check_layers(subject, findings)
@@ -74,11 +80,9 @@ def examine(deployment: Deployment) -> VerifyReport:
     check_delivery(subject, findings)
     check_keys(subject, findings)
     check_deadlock(subject, findings)
-    check_offsets(subject, findings)
     if "schedule" in findings.broken:
         return findings.report()
     readout = expand_outline(deployment.network).readout
-    fanout = Fanout(deployment.network)
     check_schedule(subject, findings, fanout.links, readout)
     check_wires(subject, findings, fanout.links)
     compared = compare(subject, fanout)

@@ -163,28 +163,47 @@ def _unicast(subject: Subject, findings: Findings) -> None:
 def check_delivery(subject: Subject, findings: Findings) -> None:
     """Every source sends from where it is, to exactly the cores with an axon for it, once each."""
     cores, routes = subject.deployment.cores, subject.deployment.routes
-    source, net = subject.send_source, wide(routes.send_net)
-    findings.count("delivery", source.size)
-    wrong = np.flatnonzero(wide(routes.net_core)[net] != subject.home[source])
+    findings.count("delivery", routes.send_net.size)
+    first = np.zeros((50, 2), np.int64)
+    wrong = _strangers(
+        wide(routes.send_ptr), routes.send_net, wide(routes.net_core), subject.home, first
+    )
     findings.many(
         "delivery",
-        wrong.size,
+        wrong,
         (
             Violation(
                 "delivery",
-                subject.name(int(source[entry])),
-                f"sends on {subject.net_name(int(net[entry]))}",
+                subject.name(source),
+                f"sends on {subject.net_name(net)}",
                 "nets of its own core (the host port for inputs)",
             )
-            for entry in wrong[:50]
+            for source, net in first[:wrong].tolist()
         ),
     )
     suspect = _suspects(subject)
     if suspect.any():
-        chosen = np.flatnonzero(suspect[source])
-        sent = _sent(subject, source[chosen], net[chosen])
+        chosen = np.flatnonzero(np.repeat(suspect, np.diff(wide(routes.send_ptr))))
+        source = np.searchsorted(wide(routes.send_ptr), chosen, side="right") - 1
+        sent = _sent(subject, source, wide(routes.send_net[chosen]))
         pairs = subject.listening()
         _compare(subject, findings, sent, pairs[suspect[pairs // cores.count]])
+
+
+@lean_kernel
+def _strangers(
+    send_ptr: IntArray, send_net: IntArray, net_core: IntArray, home: IntArray, first: IntArray
+) -> int:
+    """Count the sends on nets of another core; the ``first`` are listed as (source, net)."""
+    count = 0
+    for source in range(send_ptr.size - 1):
+        for k in range(send_ptr[source], send_ptr[source + 1]):
+            if net_core[send_net[k]] != home[source]:
+                if count < first.shape[0]:
+                    first[count, 0] = source
+                    first[count, 1] = send_net[k]
+                count += 1
+    return count
 
 
 def _suspects(subject: Subject) -> AnyArray:
@@ -193,7 +212,7 @@ def _suspects(subject: Subject) -> AnyArray:
     suspect = np.zeros(subject.sources.total, np.bool_)
     ptr, axon = subject.listeners
     _hear(
-        wide(routes.send_ptr), wide(routes.send_net), wide(routes.delivery_ptr),
+        wide(routes.send_ptr), routes.send_net, wide(routes.delivery_ptr),
         wide(routes.delivery_core), ptr, axon, subject.axon_core,
         np.full(cores.count, -1, np.int64), suspect,
     )  # fmt: skip

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Rule = Literal[
-    "structure", "placement", "location", "pins", "capacity", "profiles", "weights", "delay",
-    "neuron", "wires", "schedule", "function", "routes", "delivery", "keys", "deadlock", "layers",
-    "phases",
+    "structure", "placement", "location", "pins", "kernels", "capacity", "profiles", "weights",
+    "delay", "neuron", "wires", "schedule", "function", "routes", "delivery", "keys", "deadlock",
+    "layers", "phases",
 ]  # fmt: skip
 RULES: dict[Rule, str] = {
     "structure": "every table has its shape and every index points inside",
     "placement": "every neuron is on exactly one core",
     "location": "cores are on distinct, existing, working places",
     "pins": "populations pinned to a place are there",
+    "kernels": "only rows of convolutions are stored as kernels",
     "capacity": "no resource of a core is exceeded",
     "profiles": "no parameter table of a core is exceeded",
     "weights": "every weight has a format the synapse memory offers",

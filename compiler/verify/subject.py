@@ -199,11 +199,6 @@ class Subject:
         return result
 
     @cached_property
-    def send_source(self) -> IntArray:
-        """[sends] source id of every entry of ``send_net``."""
-        return owner(self.deployment.routes.send_ptr)
-
-    @cached_property
     def router(self) -> IntArray:
         """[cores] router of every core."""
         location = wide(self.deployment.cores.location)

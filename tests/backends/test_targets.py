@@ -22,8 +22,10 @@ def toy_with(tmp_path: Path, *changes: tuple[str, str]) -> Path:
     return path
 
 
-def test_six_targets_are_shipped() -> None:
-    assert names() == ("loihi1", "loihi2", "speck2f", "spinnaker1", "toy-mesh", "truenorth")
+def test_seven_targets_are_shipped() -> None:
+    assert names() == (
+        "loihi1", "loihi2", "loihi2-conv", "speck2f", "spinnaker1", "toy-mesh", "truenorth",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", names())
@@ -53,7 +55,7 @@ def test_an_unknown_target_suggests_near_names() -> None:
         load("lohi1")
     error = caught.value
     assert error.found == "lohi1"
-    assert error.allowed == "loihi1, loihi2, speck2f, spinnaker1, toy-mesh, truenorth"
+    assert error.allowed == "loihi1, loihi2, loihi2-conv, speck2f, spinnaker1, toy-mesh, truenorth"
     assert "did you mean loihi1" in error.remedy
 
 
@@ -221,3 +223,59 @@ def test_the_self_check_names_what_cannot_be(
     assert any(finding in text for text in findings), findings
     with pytest.raises(TargetError, match="contradicts itself"):
         load_sound(path)
+
+
+EXTENDED = """
+extends: loihi2
+schema: snnc-target/1
+id: mine
+name: Mine
+summary: loihi2 with fewer neurons
+core:
+  resources:
+    neurons:
+      capacity: {v: 4096, u: neuron, ev: assumed, src: ""}
+  index_bits: [9]
+"""
+
+
+def extended(tmp_path: Path, old: str = "", new: str = "") -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(EXTENDED.replace(old, new) if old else EXTENDED, encoding="utf-8")
+    return path
+
+
+def test_a_description_extends_a_shipped_one(tmp_path: Path) -> None:
+    mine, base = load(extended(tmp_path)), load("loihi2")
+    assert mine.id == "mine"
+    assert mine.aliases == ()
+    assert mine.core.resources["neurons"].capacity.v == 4096
+    assert mine.core.resources["neurons"].use == "n_neurons"
+    assert mine.core.index_bits == (9,)
+    same = {"id", "name", "summary", "aliases", "core"}
+    assert mine.model_dump(exclude=same) == base.model_dump(exclude=same)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("extends: loihi2", "extends: ../loihi2", "only a shipped description can be extended"),
+        ("extends: loihi2", "extends: [loihi2]", "only a shipped description can be extended"),
+        ("extends: loihi2", "extends: loihi2-conv", "cannot be extended itself"),
+        ("id: mine", "sources: {}", "id: Field required"),
+        ("v: 4096", "w: 4096", "Extra inputs are not permitted"),
+    ],
+)
+def test_a_wrong_extension_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(TargetError, match=message):
+        load(extended(tmp_path, old, new))
+
+
+def test_kernels_are_counted_only_where_cores_store_them(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    text = EXTENDED.replace('ev: assumed, src: ""}', 'ev: assumed, src: ""}\n      use: n_kernels')
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(TargetError, match="unknown name n_kernels"):
+        load(path)
+    path.write_text(text + "  encodings: [dense, kernel]\n", encoding="utf-8")
+    assert load(path).core.resources["neurons"].use == "n_kernels"

@@ -15,14 +15,14 @@ from support.routed import machine, moved, random_flow, routed_deployment
 
 from snnc.backends.targets import load
 from snnc.compiler.options import ROUTINGS
-from snnc.compiler.route import Routing, route
+from snnc.compiler.route import Routing, bounds, route
 from snnc.compiler.route.bounds import cut_bound, flow_bound
 from snnc.compiler.route.links import Demand
 from snnc.compiler.traffic import Traffic
 from snnc.compiler.verify import examine
 from snnc.ir.errors import UnsupportedError
 from snnc.ir.target import Target
-from snnc.ir.topology import mesh_of
+from snnc.ir.topology import Mesh, mesh_of
 from snnc.simulators import cycle, reference
 
 
@@ -201,3 +201,19 @@ def test_the_chip_fires_the_spikes_of_the_reference_whatever_the_routes(
     for fidelity in ("transaction", "flit"):
         got = cycle.run(deployment, inputs, noc=fidelity)  # type: ignore[arg-type]
         assert sum(got.result.mismatches(expected).values()) == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_halves_are_bounded_as_rectangles_are(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one look at every destination, or rectangle by rectangle."""
+    rng = np.random.default_rng(seed)
+    mesh = Mesh(5, 4, 5, 4, 1)
+    size = rng.integers(1, 4, 30)
+    ptr = np.concatenate([[0], np.cumsum(size)])
+    dest = np.concatenate([rng.choice(20, n, replace=False) for n in size])
+    cycles = np.where(mesh.neighbours < 0, np.inf, rng.integers(1, 9, mesh.neighbours.shape))
+    rate = rng.integers(0, 9, 30).astype(np.float64)
+    demand = Demand(mesh, rng.integers(0, 20, 30), rate, ptr, dest, cycles.reshape(-1))
+    halves = [(0, x, 0, 3) for x in range(4)] + [(0, 4, 0, y) for y in range(3)]
+    monkeypatch.setattr(bounds, "_rectangles", lambda *_: np.array(halves))
+    assert bounds._halves_bound(demand) == pytest.approx(cut_bound(demand), rel=1e-12)

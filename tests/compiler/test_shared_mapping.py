@@ -11,16 +11,24 @@ import numpy as np
 import pytest
 
 from snnc.backends.targets import load
-from snnc.compiler import assemble_shared as module
+from snnc.compiler import axon_cuts as module
+from snnc.compiler.assemble_shared import assemble_shared
+from snnc.compiler.encode import sent_pairs
 from snnc.compiler.legalize import legalize
 from snnc.compiler.map import MapOptions, Mapping, map_network
 from snnc.compiler.options import CompileOptions
+from snnc.compiler.partition import partition
+from snnc.compiler.partition.limits import Limits
+from snnc.compiler.partition.meter import Meter
+from snnc.compiler.partition.wiring import wire
 from snnc.compiler.pipeline import Compilation
+from snnc.compiler.reach import traffic_of
 from snnc.compiler.retime import Retiming, retime
+from snnc.compiler.traffic import Traffic, nets_of
 from snnc.compiler.verify import examine
 from snnc.compiler.wire import wire_codes
 from snnc.ir.arrays import Shape
-from snnc.ir.deployment import CoreTables, Deployment, SharedCoreTables
+from snnc.ir.deployment import CoreTables, Deployment, SharedCoreTables, SourceSpace
 from snnc.ir.errors import CompilerBugError
 from snnc.ir.expand import expand
 from snnc.ir.integer_network import IntegerNetwork
@@ -158,11 +166,34 @@ def test_pairs_of_axons_and_delays() -> None:
     assert_equal(shared, plain)
 
 
+@pytest.mark.parametrize("seed", [0, 4])
+@pytest.mark.parametrize("name", ["loihi1", "toy-mesh"])
+def test_traffic_is_known_without_tables(name: str, seed: int) -> None:
+    """From the partition alone: the nets that the finished tables give."""
+    target = load(name)
+    network = legalize(Draw(seed, target).network(), target)
+    parts, codes = expand_shared(network), wire_codes(network, target)
+    late = retime(network, target, 4, expansion=parts, codes=codes).extra_delay
+    rng, sources = np.random.default_rng(seed), SourceSpace.of(network)
+    rates = {name: rng.random(size) for name, size in sources.size.items()}
+    wiring = wire(parts, sources, late, rates)
+    division = partition(Meter(wiring, Limits.of(target)), 2)
+    tables = assemble_shared(wiring, division)
+    start, dest = sent_pairs(tables, sources.total)
+    core_of = np.full(sources.total, -1, np.int64)
+    core_of[tables.neuron_source] = np.repeat(np.arange(tables.count), np.diff(tables.neuron_ptr))
+    for multicast in (False, True):
+        expected = nets_of(start, dest, core_of, tables.count, wiring.rate, multicast)
+        found = traffic_of(wiring, division, multicast)
+        for field in Traffic.__dataclass_fields__:
+            np.testing.assert_array_equal(getattr(found, field), getattr(expected, field), field)
+
+
 def test_portions_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     target = load("toy-mesh")
     network = legalize(Draw(1, target).network(), target)
     _, plain = mapped(network, target, expand(network), 2)
-    monkeypatch.setattr("snnc.compiler.assemble_shared.PORTION", 50)
+    monkeypatch.setattr("snnc.compiler.assemble_shared.AT_ONCE", 50)
     monkeypatch.setattr("snnc.compiler.encode.PORTION", 70)
     monkeypatch.setattr("snnc.compiler.partition.tiling.PORTION", 60)
     _, shared = mapped(network, target, expand_shared(network), 2)
@@ -177,7 +208,9 @@ def test_the_pipeline_shares_rows_and_every_spike_stays(
     options = CompileOptions(target="toy-mesh", chips=2, timesteps=4, effort="low")
     plain = Compilation(network, options).run()
     for caller in ("pipeline", "legalize.synapses"):
-        monkeypatch.setattr(f"snnc.compiler.{caller}.expand_large", expand_shared)
+        monkeypatch.setattr(
+            f"snnc.compiler.{caller}.expand_large", lambda network, **_: expand_shared(network)
+        )
     shared = Compilation(network, options).run()
     assert isinstance(shared, Deployment)
     assert isinstance(plain, Deployment)

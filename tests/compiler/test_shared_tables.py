@@ -23,6 +23,7 @@ from support.small_target import small_target
 from support.tiny import tiny_deployment
 
 from snnc.backends.targets import load
+from snnc.compiler import estimate
 from snnc.compiler.summary import summarize
 from snnc.compiler.verify import examine, verify
 from snnc.deciding import entries_per_source
@@ -112,6 +113,20 @@ def test_nothing_changes_when_rows_are_shared(seed: int, target: str) -> None:
     assert sum(b.result.mismatches(a.result).values()) == 0
     assert a.counts == b.counts
     assert np.array_equal(a.timing.cycles, b.timing.cycles) if a.timing and b.timing else True
+
+
+def test_counts_portion_by_portion(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = small_deployment(load("loihi1"))
+    expected = plain.cores.rows.synapses, plain.cores.core_synapses.tolist()
+    events = estimate.traffic(plain, {n: np.ones(s) for n, s in plain.sources.size.items()})
+    for module in ("rows", "core_tables"):
+        monkeypatch.setattr(f"snnc.ir.{module}.AT_ONCE", 3)
+    monkeypatch.setattr(estimate, "AT_ONCE", 3)
+    mine = shared(plain)
+    assert (mine.cores.rows.synapses, mine.cores.core_synapses.tolist()) == expected
+    again = estimate.traffic(mine, {n: np.ones(s) for n, s in plain.sources.size.items()})
+    assert again.counts == events.counts
+    assert sum(v for k, v in events.counts.items() if k.startswith("synapse_op")) == expected[0]
 
 
 def summary(deployment: Deployment) -> dict[str, Any]:

@@ -34,7 +34,12 @@ def set_json(name: str, key: str, value: object) -> Edit:
 
 
 def same(a: Deployment, b: Deployment) -> bool:
-    return artifact._members(a) == artifact._members(b)
+    return written(a) == written(b)
+
+
+def written(deployment: Deployment) -> dict[str, bytes]:
+    parts = artifact._members(deployment)
+    return {name: b"".join(artifact._bytes(part)) for name, part in parts.items()}
 
 
 def test_reading_gives_back_what_was_written(path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from support import nets
+from support.conv_networks import random_convolutions
 from support.mapping_check import deployment
 from support.random_networks import random_inputs
 
@@ -18,13 +19,18 @@ from snnc.compiler.objective import TERMS, Objective
 from snnc.compiler.pins import parse_pins
 from snnc.compiler.retime import retime
 from snnc.compiler.verify import verify
+from snnc.compiler.verify.fanout import Fanout
+from snnc.compiler.verify.kernels import stored_kernels
+from snnc.compiler.verify.report import Findings
+from snnc.compiler.verify.subject import Subject
 from snnc.compiler.wire import wire_codes
 from snnc.ir.arrays import size_of
+from snnc.ir.deployment import Deployment
 from snnc.ir.errors import CapacityError, OptionError
-from snnc.ir.expand import expand
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Add, Delay, Index, Input, Linear, Output
+from snnc.ir.shared_expansion import expand_large
 from snnc.ir.target import Target
 from snnc.ir.topology import mesh_of
 from snnc.ir.types import BIN
@@ -137,6 +143,30 @@ def random_tight_target(rng: np.random.Generator, roomy: float = 0.5) -> Target:
     return Target.model_validate(data)
 
 
+def with_kernels(seed: int, target: Target) -> Target:
+    """The same machine whose cores may store kernels, paid per axon or by a formula of the core."""
+    rng = np.random.default_rng([seed, 2])
+    data = target.model_dump(by_alias=True)
+    core = data["core"]
+    core["encodings"] = (*core["encodings"], "kernel")
+    memory = core["resources"]["synapse_mem"]
+    if rng.random() < 0.5:
+        kernel = str(rng.choice(["4 + delay_bits", "16", "0"]))
+        memory["use_per_axon"] = {**memory["use_per_axon"], "kernel": kernel}
+        each = ["taps * weight_bits", "40 + taps * weight_bits", "pow2_ceil(taps) * weight_bits"]
+        memory["use_per_kernel"] = str(rng.choice(each))
+    else:
+        stored = "(n_row_synapses + n_kernel_weights) * weight_bits"
+        memory["use_per_axon"] = None
+        memory[str(rng.choice(["use", "lower_bound"]))] = str(rng.choice([
+            stored, f"{stored} + 16 * n_kernels", f"ceil_div({stored}, 8) * 8 + 4 * n_axons_in",
+        ]))  # fmt: skip
+        if rng.random() < 0.3:
+            table = {"capacity": {"v": int(rng.integers(2, 6)), "ev": "assumed"}}
+            core["tables"] = {"rows": {**table, "key": ("encoding", "delay_bits")}}
+    return Target.model_validate(data)
+
+
 def random_wishes(
     seed: int, network: IntegerNetwork, target: Target, chips: int
 ) -> tuple[Target, str, MapOptions]:
@@ -161,17 +191,22 @@ def random_wishes(
     return target, text, options
 
 
-def check_case(seed: int, steps: int = 4) -> str:
+def check_case(seed: int, steps: int = 4, *, kernels: bool = False) -> str:
     """Map, check and run one random case; returns what it ended in.
+
+    Args:
+        kernels: convolutions, mostly, on a machine that may store kernels.
 
     Raises:
         AssertionError: the emulated chip does not fire the spikes of the reference.
         SnncError: anything but a network that does not fit.
     """
     rng = np.random.default_rng(seed)
-    network, target = random_tight_network(rng), random_tight_target(rng)
+    drawn = random_convolutions if kernels and rng.random() < 0.8 else random_tight_network
+    network, target = drawn(rng), random_tight_target(rng, 0.7 if kernels else 0.5)
     chips = int(rng.integers(1, 4))
-    parts, mapped, split = expand(network), network, ""
+    target = with_kernels(seed, target) if kernels else target
+    parts, mapped, split = expand_large(network, kernels=kernels), network, ""
     if may_overflow(network, parts, target):
         mapped = split_fan_in(network, parts, target, steps).network
         split = "" if mapped is network else ", fan-in split"
@@ -193,4 +228,20 @@ def check_case(seed: int, steps: int = 4) -> str:
     data = random_inputs(network, seed, 1, steps)
     expected = reference.run(network, data)
     assert not any(expected.mismatches(cycle.run(deployed, data).result).values()), seed
-    return f"mapped, checked, exact{split}"
+    stored = ", with kernels" if kernels and counted_kernels(deployed) else ""
+    return f"mapped, checked, exact{split}{stored}"
+
+
+def counted_kernels(deployed: Deployment) -> int:
+    """The kernels of all cores, of which checker and report know the same number and weights.
+
+    Raises:
+        AssertionError: they do not, or the bound on the cores is above what was found.
+    """
+    report = deployed.report.get("map", deployed.report)
+    assert report["partition"]["cores_lower_bound"] <= report["partition"]["cores"]
+    links = Fanout(deployed.network).links
+    counts = stored_kernels(Subject(deployed), links, Findings()).counts
+    for name in ("kernels", "kernel_weights"):
+        assert counts[f"n_{name}"].sum() == report["synapse_storage"][name]
+    return int(counts["n_kernels"].sum())

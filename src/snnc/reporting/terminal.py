@@ -218,6 +218,11 @@ def _storage(found: Mapping[str, Any]) -> str | None:
         if dense and used < dense:
             rows = ", ".join(f"{n:,} {encoding}" for encoding, n in found["rows"].items() if n)
             told.append(f"{name}: {share(1 - used / dense)} less than dense rows ({rows} rows)")
+    if found.get("kernels"):
+        told.append(
+            f"{found['kernels']:,} kernels with {found['kernel_weights']:,} weights stand for "
+            f"{found['synapses']['kernel']:,} synapses"
+        )
     return "; ".join(told) or None
 
 
