@@ -88,6 +88,7 @@ class Logbook:
         columns = [np.concatenate(c) for c in zip(*self._parts, strict=True)] or [
             np.zeros(0, np.int64)
         ] * 4
+        self._parts = [(columns[0], columns[1], columns[2], columns[3])]  # nothing is held twice
         owner = self._layout.owner[columns[2]]
         events, counts, outputs = {}, {}, {}
         for name, population in self._populations.items():
