@@ -83,24 +83,27 @@ class Costs:
 
     @staticmethod
     def of(meter: Meter, population: int) -> Costs:
-        """From neurons and synapses alone; rows cost the least they can."""
+        """From neurons and synapses alone; rows cost the least they can, kernels nothing."""
+        kernels = meter.links(population) is not None
         here = slice(meter.first[population], meter.first[population + 1])
         fan_in = meter.fan_in[here]
         none, one, many = (np.array([n]) for n in (0, 1, EVEN))
-        rows = []
+        found = []
         for wall in meter.limits.walls:
             if wall.expression is None and not wall.per_axon:
                 continue
             if wall.per_axon:
-                slope = 0.0, meter.synapse_cost(wall, population)
+                slope = 0.0, 0.0 if kernels else meter.synapse_cost(wall, population)
             else:
                 ends = [
-                    float(meter.limits.use(wall, _bare(meter, population, n, s))[0])
-                    for n, s in ((none, none), (many, none), (none, many))
+                    float(meter.limits.use(wall, _bare(meter, population, n, s, rows))[0])
+                    for n, s, rows in (
+                        (none, none, none), (many, none, none), (none, many, many * (not kernels))
+                    )
                 ]
                 slope = (ends[1] - ends[0]) / EVEN, (ends[2] - ends[0]) / EVEN
-            rows.append((slope[0] * one + slope[1] * fan_in) / max(wall.capacity, 1))
-        return Costs(np.stack(_not_less(rows) or [np.zeros(fan_in.size)]))
+            found.append((slope[0] * one + slope[1] * fan_in) / max(wall.capacity, 1))
+        return Costs(np.stack(_not_less(found) or [np.zeros(fan_in.size)]))
 
     def scaled(self, label: IntArray, factor: RealArray) -> Costs:
         """Every neuron of cluster c costs ``factor[c]`` times as much."""
@@ -116,7 +119,9 @@ def _not_less(rows: Sequence[RealArray]) -> list[RealArray]:
     return kept
 
 
-def _bare(meter: Meter, population: int, neurons: IntArray, synapses: IntArray) -> Counts:
+def _bare(
+    meter: Meter, population: int, neurons: IntArray, synapses: IntArray, in_rows: IntArray
+) -> Counts:
     zero = np.zeros(1, np.int64)
     return {
         "n_neurons": neurons,
@@ -124,6 +129,9 @@ def _bare(meter: Meter, population: int, neurons: IntArray, synapses: IntArray) 
         "n_axons_in": zero,
         "n_axons_out": zero,
         "n_synapses": synapses,
+        "n_row_synapses": in_rows,
+        "n_kernels": zero,
+        "n_kernel_weights": zero,
         "max_fan_in": zero,
         "max_targets_per_neuron": zero,
         "weight_bits": zero + meter.bits[population],
@@ -266,7 +274,7 @@ def _fitted(meter: Meter, population: int, walk: Walk, costs: Costs, rounds: int
         if meter.limits.fits(tiling.counts).all():
             if best is None or tiling.cores < best.cores:
                 best = tiling
-            if not meter.rows_matter:
+            if not meter.rows_matter and meter.links(population) is None:
                 break
         use = meter.limits.usage(tiling.counts)
         need = np.max([use[w.name] / max(w.capacity, 1) for w in meter.limits.walls], axis=0)

@@ -161,7 +161,7 @@ def test_scarce_axons_cost_fewer_cores_as_a_hypergraph() -> None:
 def test_dense_layers_stay_tiles_unless_asked_for() -> None:
     network = nets.mlp((20, 100, 90, 10))
     retiming = nets.longest_path_retiming(expand(network))
-    for partitioner, methods in (("auto", {"tiles"}), ("own", {"tiles", "own"})):
+    for partitioner, methods in (("auto", {"tiles", "runs"}), ("own", {"tiles", "runs", "own"})):
         options = MapOptions(effort="low", partitioner=partitioner)  # type: ignore[arg-type]
         report = map_network(network, retiming, load("toy-mesh"), 1, None, options).report
         assert {p["method"] for p in report["partition"]["populations"]} <= methods

@@ -53,10 +53,12 @@ def test_reading_gives_back_what_was_written(path: Path, program: PhasedDeployme
     found = artifact.read_program(path)
     assert isinstance(found, PhasedDeployment)
     assert found.members == program.members
-    assert artifact._members(found) == artifact._members(program)
-    for mine, theirs in zip(found.phases, program.phases, strict=True):
-        assert [n.name for n in mine.network.nodes] == [n.name for n in theirs.network.nodes]
-        assert np.array_equal(mine.cores.synapse_weight, theirs.cores.synapse_weight)
+    mine, theirs = artifact._members(found), artifact._members(program)
+    assert list(mine) == list(theirs)
+    assert all(np.array_equal(part, theirs[name]) for name, part in mine.items())
+    for phase, before in zip(found.phases, program.phases, strict=True):
+        assert [n.name for n in phase.network.nodes] == [n.name for n in before.network.nodes]
+        assert np.array_equal(phase.cores.synapse_weight, before.cores.synapse_weight)
     verify_phased(found)
 
 
