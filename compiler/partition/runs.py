@@ -98,7 +98,9 @@ class Costs:
                 ends = [
                     float(meter.limits.use(wall, _bare(meter, population, n, s, rows))[0])
                     for n, s, rows in (
-                        (none, none, none), (many, none, none), (none, many, many * (not kernels))
+                        (none, none, none),
+                        (many, none, none),
+                        (none, many, many * (not kernels)),
                     )
                 ]
                 slope = (ends[1] - ends[0]) / EVEN, (ends[2] - ends[0]) / EVEN
