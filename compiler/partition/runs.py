@@ -18,7 +18,7 @@ import numpy as np
 
 from snnc.compiler.partition.limits import Counts
 from snnc.compiler.partition.meter import Meter
-from snnc.compiler.partition.share import shared_cores
+from snnc.compiler.partition.share import ROOM, shared_cores
 from snnc.compiler.partition.shared_fanin import SharedFanin
 from snnc.compiler.partition.tiling import LARGE, Tiling, measure
 from snnc.compiler.partition.wiring import AnyFanin
@@ -33,7 +33,6 @@ HALO_PRICE = 0.005
 KIND_PRICE = 0.001
 """Share of the cores that a doubling of the kinds of runs, of which tables are made, is worth."""
 FEW_KINDS = 16
-ROOM = 1 + 1e-9
 EVEN = 1 << 16
 
 
