@@ -36,14 +36,12 @@ from snnc.simulators.cycle.ends import (
     PEAK_CHANNEL,
     PEAK_INJECTION,
     PEAK_RECEIVE,
-    REACH,
-    ROOT,
     Releases,
     pop,
     push,
     wrapped,
 )
-from snnc.simulators.cycle.noc_tables import Buffers, Float64, Int64, NocTables
+from snnc.simulators.cycle.noc_tables import REACH, ROOT, Buffers, Float64, Int64, NocTables
 
 
 class NocState(NamedTuple):
