@@ -7,14 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from snnc.inputs import Dataset, InputOptions, load
-from snnc.ir import artifact
 from snnc.ir.atomic import check_separate, check_writable
 from snnc.ir.errors import OptionError
-from snnc.ir.nodes import Input
-from snnc.ir.phased import PhasedDeployment
 
 if TYPE_CHECKING:
+    from snnc.inputs import Dataset, InputOptions
     from snnc.ir.deployment import Deployment
     from snnc.ir.phased import Program
 
@@ -34,6 +31,9 @@ def check_output(output: Path, *sources: object) -> None:
 
 def one_phase(deployment: AnyPath | Deployment) -> Deployment:
     """A program of one phase."""
+    from snnc.ir import artifact
+    from snnc.ir.phased import PhasedDeployment
+
     if isinstance(deployment, str | Path):
         return artifact.read(Path(deployment))
     if isinstance(deployment, PhasedDeployment):
@@ -43,6 +43,8 @@ def one_phase(deployment: AnyPath | Deployment) -> Deployment:
 
 def opened(deployment: AnyPath | Program) -> Program:
     """The program of an artifact, or the one given."""
+    from snnc.ir import artifact
+
     if isinstance(deployment, str | Path):
         return artifact.read_program(Path(deployment))
     return deployment
@@ -52,6 +54,9 @@ def loaded(
     deployment: Program, path: AnyPath, inputs: InputOptions, samples: int | None
 ) -> Dataset:
     """Load data as the network was compiled for, where the options leave it open."""
+    from snnc.inputs import load
+    from snnc.ir.nodes import Input
+
     steps = deployment.timesteps
     if inputs.timesteps not in (None, steps):
         raise OptionError(

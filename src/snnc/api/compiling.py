@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnc.api.arguments import AnyPath, OnStage, check_output, one_phase, silent
-from snnc.calibrating import CalibrationSource
-from snnc.compiler.options import CompileOptions
-from snnc.inputs import InputOptions
-from snnc.ir import artifact
 from snnc.ir.errors import OptionError, SnncError
-from snnc.ir.phased import PhasedDeployment
 from snnc.results import CompileResult
 
 if TYPE_CHECKING:
     from snnc.build_folder import BuildFolder
+    from snnc.calibrating import CalibrationSource
+    from snnc.compiler.options import CompileOptions
     from snnc.compiler.pipeline import Compilation
+    from snnc.inputs import InputOptions
     from snnc.ir.arrays import IntArray
     from snnc.ir.deployment import Deployment
     from snnc.ir.integer_network import IntegerNetwork
@@ -64,7 +62,11 @@ def compile(
         SnncError: what is wrong with model, data, options or output, and what to do.
     """
     from snnc.build_folder import BuildFolder
+    from snnc.calibrating import CalibrationSource
+    from snnc.compiler.options import CompileOptions
     from snnc.compiler.pipeline import STAGES, Compilation, check_stage
+    from snnc.inputs import InputOptions
+    from snnc.ir import artifact
     from snnc.offsetting import sentence as offsets_sentence
     from snnc.semantics import sentence as semantics_sentence
 
@@ -126,6 +128,7 @@ def _recorded(
     deployment: Program, job: Compilation, source: CalibrationSource
 ) -> tuple[Program, dict[str, Any] | None]:
     """What was measured and used beyond the stages, in the program; and what the semantics did."""
+    from snnc.ir.phased import PhasedDeployment
     from snnc.offsetting import kept_if_good
     from snnc.semantics import measured
 

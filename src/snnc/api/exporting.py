@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from snnc.api.arguments import AnyPath
-from snnc.compiler.options import CompileOptions
 from snnc.results import ExportResult, TraceResult
 
 if TYPE_CHECKING:
+    from snnc.compiler.options import CompileOptions
     from snnc.ir.deployment import Deployment
     from snnc.ir.integer_network import IntegerNetwork
     from snnc.ir.network import Network
@@ -36,6 +36,7 @@ def export(
         SnncError: what the format cannot say, or what is wrong with model, options or output.
     """
     from snnc import exporting
+    from snnc.compiler.options import CompileOptions
 
     given = Path(model) if isinstance(model, str | Path) else model
     source = exporting.Source(given, reading or CompileOptions())

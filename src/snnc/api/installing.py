@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 from snnc.api.arguments import AnyPath, OnStage, silent
 from snnc.api.compiling import compile
 from snnc.api.running import run
-from snnc.compiler.options import CompileOptions
-from snnc.inputs import InputOptions
 from snnc.ir.errors import OptionError
 from snnc.results import CompileResult, Demo
 
@@ -61,6 +59,9 @@ def demo(
         on_stage, on_progress: as in ``compile`` and ``run``.
         on_compiled: called between the two.
     """
+    from snnc.compiler.options import CompileOptions
+    from snnc.inputs import InputOptions
+
     if samples is not None and samples < 1:
         raise OptionError("must be at least 1", where="--samples", found=samples)
     data = files("snnc") / "demo_data"

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snnc.api.arguments import AnyPath
-from snnc.compiler.options import CompileOptions
-from snnc.ir import artifact
 from snnc.ir.errors import ArtifactError, OptionError
 from snnc.results import CheckReport, Inspection, Report
 
 if TYPE_CHECKING:
     from snnc.analysing import AnalysisOptions
+    from snnc.compiler.options import CompileOptions
 
 REPORT_SCHEMA = "snnc-report/1"
 PHASED_SCHEMA = "snnc-phased-report/1"
@@ -30,6 +29,8 @@ def report(path: AnyPath, *, phase: int | None = None) -> Report:
         ArtifactError: not an artifact, damaged, or of a newer format.
         OptionError: there is no such phase.
     """
+    from snnc.ir import artifact
+
     found = artifact.read_report(Path(path))
     schema = found.report.get("schema")
     if phase is not None:
@@ -59,6 +60,7 @@ def check(
         SnncError: the file cannot be read as a network at all.
     """
     from snnc.checking import check_model
+    from snnc.compiler.options import CompileOptions
 
     return check_model(Path(model), target, options or CompileOptions())
 
@@ -86,6 +88,7 @@ def inspect(
     """
     from snnc.analysing import AnalysisOptions
     from snnc.checking import inspect_model
+    from snnc.compiler.options import CompileOptions
 
     return inspect_model(Path(model), options or CompileOptions(), analysis or AnalysisOptions())
 

@@ -7,21 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from snnc.api.arguments import AnyPath, as_compiled, check_output, loaded, one_phase, opened, silent
-from snnc.inputs import InputOptions
+from snnc.choices import COMPARED, Backend
 from snnc.ir.errors import OptionError
 from snnc.results import CompareReport, RunReport, Verification
 
 if TYPE_CHECKING:
     from snnc.backends.lava import LavaOptions
+    from snnc.inputs import InputOptions
     from snnc.ir.deployment import Deployment
     from snnc.ir.phased import Program
     from snnc.resuming import SaveOptions
-    from snnc.running import Backend, Progress
+    from snnc.running import Progress
     from snnc.simulators.cycle.timing import Fidelity
     from snnc.streaming import StreamOptions, StreamReport
-
-COMPARED = 2
-"""Samples that ``run`` compares with the reference unless told otherwise."""
 
 
 def run(
@@ -76,6 +74,7 @@ def run(
     from snnc.deciding import Rules
     from snnc.execution import execute
     from snnc.in_phases import check_run
+    from snnc.inputs import InputOptions
     from snnc.parallel import check_threads
 
     check_threads(threads, backend)
@@ -143,6 +142,7 @@ def stream(
     Raises:
         SnncError: what is wrong with artifact, recording, options or checkpoint.
     """
+    from snnc.inputs import InputOptions
     from snnc.streaming import StreamOptions, run_stream
 
     chosen = options or StreamOptions()
@@ -170,6 +170,7 @@ def verify(
         SnncError: the artifact or data cannot be read; broken rules do not raise.
     """
     from snnc.execution import verification
+    from snnc.inputs import InputOptions
 
     if samples < 1:
         raise OptionError("must be at least 1", where="--samples", found=samples)
@@ -210,6 +211,7 @@ def compare(
         SnncError: what is wrong with files, data or options, and what to do.
     """
     from snnc import comparing, sides
+    from snnc.inputs import InputOptions
 
     left = sides.opened(Path(a), a_options, "--a")
     right = sides.opened(Path(a if b is None else b), b_options, "--b")

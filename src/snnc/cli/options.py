@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from snnc.compiler.options import CompileOptions
-from snnc.inputs import InputOptions
 from snnc.ir.errors import ModelFileError
 
 if TYPE_CHECKING:
+    from snnc.compiler.options import CompileOptions
+    from snnc.inputs import InputOptions
     from snnc.simulators.cycle.timing import Fidelity
 
 MODEL_PANEL = "What the model file does not say"
@@ -185,6 +185,8 @@ class Reading:
 
     def options(self) -> CompileOptions:
         """As the commands take it that only read a model."""
+        from snnc.compiler.options import CompileOptions
+
         return CompileOptions(**given(self))
 
 
@@ -208,6 +210,8 @@ def input_options(
     encode: str | None, bin_us: int | None, labels: Path | None, seed: int = 0
 ) -> InputOptions:
     """Options of commands that read data; ``InputOptions`` checks the values."""
+    from snnc.inputs import InputOptions
+
     return InputOptions(encode=encode, bin_us=bin_us, labels=labels, seed=seed)
 
 

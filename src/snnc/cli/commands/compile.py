@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from snnc import api
-from snnc.calibrating import RANGE_SAMPLES
+from snnc.choices import RANGE_SAMPLES
 from snnc.cli import options as opt
 from snnc.cli import shell
 from snnc.cli.grouping import grouped

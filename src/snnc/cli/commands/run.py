@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from snnc import api
+from snnc.choices import BACKENDS, COMPARED, Backend
 from snnc.cli import options as opt
 from snnc.cli import shell
 from snnc.ir.errors import OptionError
 
 if TYPE_CHECKING:
     from snnc.backends.lava import LavaOptions
-    from snnc.running import Backend
 
 Data = Annotated[Path, typer.Option("--input", help=opt.RECORDINGS)]
-_BACKENDS = ("cycle", "functional", "reference", "lava")
-
 BackendName = Annotated[
     str, typer.Option(help="Simulator: cycle (time, energy), functional (fast), reference, lava.")
 ]
@@ -78,7 +76,7 @@ def run_command(
     input: Data,
     backend: BackendName = "cycle",
     samples: opt.Samples = None,
-    compare: Compare = api.COMPARED,
+    compare: Compare = COMPARED,
     trace: Trace = None,
     decode: Decode = None,
     early_stop: EarlyStop = None,
@@ -136,11 +134,11 @@ def _backend(name: str) -> Backend:
     Raises:
         OptionError: there is none.
     """
-    if name not in _BACKENDS:
+    if name not in BACKENDS:
         raise OptionError(
-            "unknown backend", where="--backend", found=name, allowed=", ".join(_BACKENDS)
+            "unknown backend", where="--backend", found=name, allowed=", ".join(BACKENDS)
         )
-    return cast("Backend", name)
+    return name
 
 
 def _lava(name: str, python: Path | None, timeout: float | None) -> LavaOptions | None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from snnc import api
+from snnc.choices import COMPARED
 from snnc.cli import options as opt
 from snnc.cli import shell
 
@@ -21,7 +22,7 @@ VerifySamples = Annotated[int, typer.Option("--samples", help="Samples to compar
 def verify_command(
     artifact: opt.Artifact,
     input: VerifyData = None,
-    samples: VerifySamples = api.COMPARED,
+    samples: VerifySamples = COMPARED,
     seed: opt.RandomSeed = 0,
     encode: opt.Encode = None,
     bin_us: opt.BinUs = None,
