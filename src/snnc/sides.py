@@ -13,7 +13,8 @@ import numpy as np
 from snnc.assignments import assigned
 from snnc.choices import BACKENDS, Backend
 from snnc.compiler.options import CompileOptions
-from snnc.compiler.pipeline import Calibration, Compilation, read_finished
+from snnc.compiler.pipeline import Calibration, Compilation
+from snnc.compiler.reading import read_finished
 from snnc.inputs import Dataset, integer_batch, typical_and_extreme
 from snnc.inputs.npz import npz_keys, read_npz
 from snnc.ir import artifact
