@@ -15,10 +15,10 @@ from support.nir_files import affine, conv2d, if_, lif, node, write
 import snnc
 from snnc.compiler.frontends import nir
 from snnc.compiler.pipeline import nir_options
+from snnc.equality import compare
 from snnc.ir import artifact
 from snnc.ir.errors import SnncError, VerificationError
 from snnc.ir.nodes import Input
-from snnc.running import compare
 from snnc.simulators import functional
 from snnc.simulators.reference.real import run_real
 

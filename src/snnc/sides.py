@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from snnc.assignments import assigned
+from snnc.choices import BACKENDS, Backend
 from snnc.compiler.options import CompileOptions
 from snnc.compiler.pipeline import Calibration, Compilation, read_finished
 from snnc.inputs import Dataset, integer_batch, typical_and_extreme
@@ -24,7 +25,7 @@ from snnc.ir.nodes import Input, Output
 from snnc.ir.phased import Program
 from snnc.ir.real_neuron import RealNeuron
 from snnc.probing import Probe, probe
-from snnc.running import BACKENDS, Backend, Simulator
+from snnc.running import Simulator
 from snnc.simulators import functional, reference
 from snnc.simulators.reference.real import run_real
 from snnc.simulators.result import Events, RunResult
