@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
+
+from snnc.ir.jit import compile_seconds
+
 PROGRAM = """
 from numba.core import caching
 caching.CacheImpl._locator_classes = []          # no folder can be written
@@ -38,3 +42,20 @@ def test_a_cached_kernel_sees_changes_of_those_it_calls_in_other_files(tmp_path:
         )  # fmt: skip
         found.append(done.stdout.strip() or done.stderr)
     assert found == ["7", "45"]
+
+
+def test_only_compiling_counts_as_time_to_compile() -> None:
+    @numba.njit
+    def inner(x: int) -> int:
+        return x + 1
+
+    @numba.njit
+    def outer(x: int) -> int:
+        return int(inner(x)) + 1
+
+    before = compile_seconds()
+    assert outer(5) == 7
+    after = compile_seconds()
+    assert after > before
+    assert outer(6) == 8
+    assert compile_seconds() == after
