@@ -45,7 +45,6 @@ class Builder:
         self.owner = ""
         self.made: dict[str, list[str]] = {}
         self._taken = {node.name for node in network.nodes}
-        self._types = network.types
         self._shapes: dict[str, Shape] = {}
         self._bounds: dict[str, Bounds] = {}
 

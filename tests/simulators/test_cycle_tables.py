@@ -20,7 +20,7 @@ from support.random_networks import random_inputs, random_network
 from support.simple_mapping import Options, simple_mapping
 from support.small_targets import small_target
 
-from snnc import running
+from snnc import equality, running, tallies
 from snnc.ir.core_tables import share
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import UnsupportedError
@@ -364,15 +364,15 @@ def test_a_comparison_has_one_simulator_at_a_time_where_one_part_is_enough(
             alive.append(weakref.ref(self))
             most.append(sum(each() is not None for each in alive))
 
-    monkeypatch.setattr(running, "Simulator", Watched)
+    monkeypatch.setattr(equality, "Simulator", Watched)
     inputs = random_inputs(deployment.network, 4, 6, STEPS)
-    at_once = running.compare(deployment, inputs, ("functional", "cycle"), "random")
+    at_once = equality.compare(deployment, inputs, ("functional", "cycle"), "random")
     assert most == [1, 1]
-    monkeypatch.setattr(running, "COMPARED_BYTES", 1)
-    parts = running.compare(deployment, inputs, ("functional", "cycle"), "random")
+    monkeypatch.setattr(equality, "COMPARED_BYTES", 1)
+    parts = equality.compare(deployment, inputs, ("functional", "cycle"), "random")
     assert most == [1, 1, 1, 2]  # six parts, but no more simulators
     assert at_once == parts
     assert (at_once.total, at_once.spikes) == (0, parts.spikes)
     assert at_once.spikes == sum(
-        running.spikes_of(deployment.network, functional.run(deployment.network, inputs)).values()
+        tallies.spikes_of(deployment.network, functional.run(deployment.network, inputs)).values()
     )

@@ -191,9 +191,14 @@ def _read(path: Path) -> bytes:
             )
         return path.read_bytes()
     except OSError as error:
-        raise InputError(
-            "the recording cannot be read", where=str(path), found=error.strerror or str(error)
-        ) from error
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: OSError) -> InputError:
+    """What to raise where a recording cannot be opened or read."""
+    return InputError(
+        "the recording cannot be read", where=str(path), found=error.strerror or str(error)
+    )
 
 
 def _natural(name: str) -> tuple[int, str]:

@@ -9,7 +9,7 @@ from typing import IO, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from snnc.inputs.recordings import EVENT_BYTES
+from snnc.inputs.recordings import EVENT_BYTES, unreadable
 from snnc.ir.arrays import AnyArray, IntArray, Shape
 from snnc.ir.errors import InputError
 from snnc.ir.npy import read_header
@@ -105,9 +105,7 @@ class EventFile:
         try:
             self._file: IO[bytes] = path.open("rb")
         except OSError as error:
-            raise InputError(
-                "the recording cannot be read", where=str(path), found=error.strerror or str(error)
-            ) from error
+            raise unreadable(path, error) from error
         try:
             self._format = _format(path, self._file)
         except BaseException:
