@@ -122,7 +122,8 @@ def build(cores: AnyCoreTables, reaches: Reaches, charged: bool) -> Axons:
         UnsupportedError: sums of this network are too large to carry such a flag, or there is more
             than 32 bits can number.
     """
-    check_number("axons that packets are looked up in", count_axons(reaches))
+    count = int((reaches.last - reaches.first).sum(dtype=np.int64))
+    check_number("rows that all sources read", count)
     parts = [_sorted(cores, reaches, some) for some in _parts(reaches)]
     axon, delay, sign = (np.concatenate(column) for column in list(zip(*parts, strict=True))[:3])
     sizes, groups = (np.concatenate([part[i] for part in parts]) for i in (3, 4))
@@ -142,15 +143,6 @@ def _starts(sizes: Int32) -> Int32:
     ptr = np.zeros(sizes.size + 1, np.int32)
     np.cumsum(sizes, out=ptr[1:])
     return ptr
-
-
-@lean_kernel
-def count_axons(reaches: Reaches) -> int:
-    """Axons that all reaches read."""
-    total = 0
-    for reach in range(reaches.first.size):
-        total += reaches.last[reach] - reaches.first[reach]
-    return total
 
 
 def _parts(reaches: Reaches) -> Iterator[slice]:

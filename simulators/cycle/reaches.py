@@ -73,7 +73,7 @@ def find(deployment: Deployment) -> Reaches:
         UnsupportedError: there are more than 32 bits can number.
     """
     trees, cores, total = Trees.of(deployment.routes), deployment.cores, deployment.sources.total
-    count = count_reaches(trees)
+    count = count_reaches(deployment.routes)
     check_number("deliveries of the packets of all sources", count)
     first, last = np.empty(count, np.int32), np.empty(count, np.int32)
     ptr = np.zeros(total + 1, np.int32)
@@ -92,14 +92,10 @@ def copies_of(routes: RouteTables) -> tuple[Int32, Int32]:
     return send, routes.delivery_core[delivery].astype(np.int32)
 
 
-@lean_kernel
-def count_reaches(trees: Trees) -> int:
+def count_reaches(routes: RouteTables) -> int:
     """Reaches of all sources."""
-    total = 0
-    for send in range(trees.send_net.size):
-        net = trees.send_net[send]
-        total += trees.delivery_ptr[net + 1] - trees.delivery_ptr[net]
-    return total
+    sends = np.bincount(routes.send_net, minlength=routes.nets)
+    return int(sends @ np.diff(routes.delivery_ptr))
 
 
 @lean_kernel

@@ -324,13 +324,15 @@ def test_wide_numbers_of_parameters_run_as_narrow_ones(monkeypatch: pytest.Monke
     assert any(count for count, *_ in found)
 
 
-@pytest.mark.parametrize("what", ["sources", "deliveries", "axons"])
+@pytest.mark.parametrize("what", ["sources", "deliveries", "axons", "rows"])
 def test_what_32_bits_cannot_number_is_refused(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     deployment = deployed(2)
+    found = reaches.find(deployment)
     counts = {
         "sources": deployment.sources.total,
         "axons": deployment.cores.axon_source.size,
-        "deliveries": reaches.count_reaches(reaches.Trees.of(deployment.routes)),
+        "deliveries": found.ptr[-1],
+        "rows": (found.last - found.first).sum(),
     }
     checked: list[str] = []
 
