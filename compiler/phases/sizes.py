@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from snnc.compiler.chip_count import PLENTY, cores_per_chip
 from snnc.compiler.map import MapOptions, Mapping, map_network
 from snnc.compiler.partition import partition
 from snnc.compiler.partition.bounds import core_bound
-from snnc.compiler.partition.explain import cores_per_chip
 from snnc.compiler.partition.kernel_bound import least_counts, least_memory, least_words
 from snnc.compiler.partition.limits import Limits
 from snnc.compiler.partition.meter import Meter
@@ -28,9 +28,6 @@ from snnc.ir.shared_expansion import AnyExpansion, expand_large
 from snnc.ir.subnetwork import group_network
 from snnc.ir.target import KERNEL_COUNTS, Target
 from snnc.ir.topology import mesh_of, usable_chips
-
-PLENTY = 1 << 20
-"""Chips of which every group has enough, so that the partitioner says what it needs."""
 
 
 @dataclass(frozen=True, eq=False)

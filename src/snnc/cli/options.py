@@ -81,7 +81,14 @@ Leak = Annotated[
     str | None,
     typer.Option(help="Approximate decays: shift (1 - 2^-k) or linear (a constant per step)."),
 ]
-Chips = Annotated[int | None, typer.Option(help="Chips joined into one mesh.", show_default="1")]
+Chips = Annotated[
+    str | None,
+    typer.Option(
+        help="Chips joined into one mesh: a number, columns x rows (8x5), or auto for as many as "
+        "the network needs in a nearly square rectangle.",
+        show_default="1",
+    ),
+]
 Phases = Annotated[
     str | None,
     typer.Option(
