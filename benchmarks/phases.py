@@ -130,7 +130,7 @@ def baseline(planner: Planner) -> tuple[int, int]:
     planner.cut(whole)
     sizes = [planner.alone(planner.blocks[unit.block]) * unit.share for unit in planner.units]
     choice = first_fit(planner.task(sizes))
-    return len(choice.phases), choice.moved
+    return len(planner.phases_of(choice)), choice.moved
 
 
 def branched(count: int) -> None:

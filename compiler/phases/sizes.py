@@ -81,30 +81,33 @@ class Sizer:
     machine: Machine
     _known: dict[tuple[bool, frozenset[Member]], int] = field(default_factory=dict)
 
-    def cores(self, members: tuple[Member, ...]) -> int:
-        """Cores that the partitioner needs for a group.
+    def cores(self, members: tuple[Member, ...], enough: int = PLENTY) -> int:
+        """Cores that the partitioner needs for a group; beyond ``enough``, at least so many.
 
         Raises:
             CapacityError: a single neuron does not fit a core.
         """
         key = (False, frozenset(members))
         if key not in self._known:
-            self._known[key] = self._measured(group_network(self.network, members))
+            self._known[key] = self._measured(group_network(self.network, members), enough)
         return self._known[key]
 
-    def loop_cores(self, members: tuple[Member, ...], synapses: Synapses) -> int:
+    def loop_cores(self, members: tuple[Member, ...], synapses: Synapses, enough: int) -> int:
         """As ``cores``, for a phase of a loop; ``synapses`` lead to its populations."""
         key = (True, frozenset(members))
         if key not in self._known:
             group = loop_network(self.network, members, synapses, self.network.name)
-            self._known[key] = self._measured(group)
+            self._known[key] = self._measured(group, enough)
         return self._known[key]
 
-    def _measured(self, group: IntegerNetwork) -> int:
+    def _measured(self, group: IntegerNetwork, enough: int) -> int:
         retiming, parts = self.machine.schedule(group)
         pairs = {name for name, code in retiming.schedule.codes.items() if code.pair}
         wiring = wire(parts, SourceSpace.of(group), retiming.extra_delay, None, pairs)
         meter = Meter(wiring, Limits.of(self.machine.target))
+        least, _ = core_bound(meter, range(len(wiring.populations)))
+        if least > enough:
+            return least
         return partition(meter, PLENTY, self.machine.options.seed).cores
 
 
