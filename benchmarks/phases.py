@@ -41,11 +41,12 @@ from snnc.compiler.options import CompileOptions
 from snnc.compiler.phases.choose import first_fit
 from snnc.compiler.phases.plan import Planner
 from snnc.compiler.pipeline import Compilation
+from snnc.equality import differences
 from snnc.inputs import InputOptions
 from snnc.ir.deployment import Deployment
 from snnc.ir.nodes import Input
 from snnc.ir.phased import PhasedDeployment, Program
-from snnc.running import Simulator, differences
+from snnc.running import Simulator
 from snnc.simulators import reference
 
 CHIPS = (1, 2, 3, 4, 6, 8, 12, 16)

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 from llvmlite import ir as llvm
 from numba.core.dispatcher import Dispatcher
 from numba.core.options import DefaultOptions
@@ -39,34 +40,48 @@ def _cached(function: F, options: dict[str, Any]) -> F:
     except RuntimeError:  # Numba: "no locator available"
         return cast(F, numba.njit(**options)(function))
     # Numba asks for the age of the kernel's own file only, and would go on running the old code
-    # of kernels that it calls in other files: their age belongs to the stamp of the cache.
+    # of kernels that it calls in other files: what comes from there belongs to the cache's stamp.
     file: Any = getattr(compiled._cache, "_cache_file", None)
     if hasattr(file, "_source_stamp"):
-        file._source_stamp = (file._source_stamp, _called(function))
+        file._source_stamp = (file._source_stamp, *_imported(function))
     return cast(F, compiled)
 
 
-def _called(function: Callable[..., Any]) -> tuple[tuple[str, float, int], ...]:
-    """Module, time and size of the files whose kernels and named tuples the function's imports."""
-    found: dict[str, tuple[float, int]] = {}
+def _imported(
+    function: Callable[..., Any],
+) -> tuple[tuple[tuple[str, float, int], ...], tuple[tuple[str, str], ...]]:
+    """What a kernel's machine code takes from other files.
+
+    Returns:
+        Module, time and size of the files whose kernels, intrinsics and named tuples it and they
+        import; name and value of the numbers that they import.
+    """
+    files: dict[str, tuple[float, int]] = {}
+    numbers: set[tuple[str, str]] = set()
     todo = [function.__globals__]
     while todo:
-        for value in tuple(todo.pop().values()):
+        for name, value in tuple(todo.pop().items()):
+            if isinstance(value, int | float | np.number):  # it stands in the code as it is
+                numbers.add((name, repr(value)))
             module = _compiled_part(value)
-            if module is not None and module.__file__ and module.__name__ not in found:
+            if module is not None and module.__file__ and module.__name__ not in files:
                 about = Path(module.__file__).stat()
-                found[module.__name__] = (about.st_mtime, about.st_size)
+                files[module.__name__] = (about.st_mtime, about.st_size)
                 todo.append(vars(module))
-    return tuple((name, *found[name]) for name in sorted(found))
+    return tuple((name, *files[name]) for name in sorted(files)), tuple(sorted(numbers))
 
 
 def _compiled_part(value: Any) -> ModuleType | None:
     """The module that a global brings into a kernel: it is one with kernels, or is from one."""
     if isinstance(value, ModuleType):
-        return value if any(isinstance(v, Dispatcher) for v in vars(value).values()) else None
-    if isinstance(value, Dispatcher) or (isinstance(value, type) and hasattr(value, "_fields")):
+        return value if any(_is_compiled(v) for v in vars(value).values()) else None
+    if _is_compiled(value) or (isinstance(value, type) and hasattr(value, "_fields")):
         return sys.modules[value.__module__]
     return None
+
+
+def _is_compiled(value: Any) -> bool:
+    return isinstance(value, Dispatcher | type(smaller))
 
 
 def kernel(function: F) -> F:

@@ -362,7 +362,7 @@ class Noc(Record):
         consumption: "always": a core accepts packets whatever it sends.  "after_sending": it
             refuses them while its own packets wait for room in its injection queue.
         table_entries: size of a router's multicast table of keys and masks, the first match wins;
-            None where routers have none (``docs/mapping.md``, routing tables).
+            None where routers have none (``docs/routing.md``).
         key_bits: width of the key in a packet on such machines.
     """
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import snnc as package
-from snnc import running
+from snnc import equality
+from snnc.equality import differences
 from snnc.inputs import Dataset
 from snnc.inputs.dataset import InputOptions
 from snnc.ir.integer_network import IntegerNetwork
@@ -17,9 +18,9 @@ from snnc.ir.neuron import Neuron, Reset, StateRange
 from snnc.ir.nodes import Input, Linear, Output
 from snnc.ir.types import BIN
 from snnc.ir.weights import Dense
-from snnc.running import differences, spikes_of
 from snnc.simulators import reference
 from snnc.simulators.result import undecided
+from snnc.tallies import spikes_of
 
 
 def network_with_readout() -> IntegerNetwork:
@@ -80,10 +81,10 @@ def test_simulators_are_compared_part_by_part(
     compiled: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = package.verify(compiled, data, samples=3)
-    monkeypatch.setattr(running, "COMPARED_BYTES", 1)
+    monkeypatch.setattr(equality, "COMPARED_BYTES", 1)
     parts = package.verify(compiled, data, samples=3)
     assert parts.equality == whole.equality
-    monkeypatch.setattr(running, "differences", lambda _truth, _other: 1)
+    monkeypatch.setattr(equality, "differences", lambda _truth, _other: 1)
     found = package.verify(compiled, data, samples=3).equality
     assert found is not None
     assert found.mismatches == {"functional": 3, "cycle": 3}

@@ -12,8 +12,9 @@ import pytest
 from support.nir_files import affine, chain, conv2d, graph, if_, lif, node, write
 
 from snnc.compiler.frontends import hdf5 as storage
-from snnc.compiler.frontends import load_model
 from snnc.compiler.frontends.nir import NirOptions, describe, hdf5, read
+from snnc.compiler.options import CompileOptions
+from snnc.compiler.reading import read_finished
 from snnc.ir.errors import (
     ModelError,
     ModelFileError,
@@ -287,25 +288,25 @@ def test_a_file_that_is_not_hdf5_says_what_it_is(tmp_path: Path) -> None:
     path = tmp_path / "net.nir"
     path.write_bytes(b"PK\x03\x04 a torch checkpoint")
     with pytest.raises(ModelFileError, match="not HDF5") as caught:
-        load_model(path)
+        read_finished(path, CompileOptions())
     assert "PK" in str(caught.value)
     assert "exported" in str(caught.value)
     path.write_bytes(b"")
     with pytest.raises(ModelFileError, match="not HDF5"):
-        load_model(path)
+        read_finished(path, CompileOptions())
 
 
 def test_a_missing_file_a_folder_and_another_format_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="cannot open"):
-        load_model(tmp_path / "no.nir")
+        read_finished(tmp_path / "no.nir", CompileOptions())
     with pytest.raises(ModelFileError, match="cannot be opened"):
-        load_model(tmp_path / "no.onnx")
+        read_finished(tmp_path / "no.onnx", CompileOptions())
     (tmp_path / "folder.nir").mkdir()
     with pytest.raises(ModelFileError, match="not a file"):
-        load_model(tmp_path / "folder.nir")
+        read_finished(tmp_path / "folder.nir", CompileOptions())
     (tmp_path / "net.tflite").write_bytes(b"\x08\x07")
     with pytest.raises(ModelFileError, match="NIR"):
-        load_model(tmp_path / "net.tflite")
+        read_finished(tmp_path / "net.tflite", CompileOptions())
 
 
 @pytest.mark.parametrize("part", [0.1, 0.3, 0.5, 0.9, 0.99])
@@ -451,7 +452,7 @@ def test_a_text_longer_than_its_file_is_refused_before_memory_is_taken(tmp_path:
     data[offset : offset + 4] = (2**31).to_bytes(4, "little")
     path.write_bytes(data)
     with pytest.raises(ModelFileError, match="longer than the file"):
-        load_model(path)
+        read_finished(path, CompileOptions())
 
 
 def test_a_damaged_text_heap_is_refused_instead_of_hanging(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn, Protocol, TypeVar
 
 import typer
 from rich.console import Console
@@ -67,6 +67,21 @@ def print_json(value: Mapping[str, Any]) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         _nobody_reads()
+
+
+class _Result(Protocol):
+    def as_dict(self) -> Mapping[str, Any]: ...
+
+
+R = TypeVar("R", bound=_Result)
+
+
+def present(result: R, show: Callable[[Console, R], None], *, as_json: bool) -> None:
+    """Write a result to stdout: as one JSON object, or for people."""
+    if as_json:
+        print_json(result.as_dict())
+    else:
+        show(out(), result)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,7 +16,7 @@ from snnc.reporting.numbers import quantity, share
 
 if TYPE_CHECKING:
     from snnc.simulators.cycle.account import Account
-    from snnc.streaming import Backend, StreamReport
+    from snnc.streaming import StreamReport
 
 
 @contextmanager
@@ -34,11 +34,6 @@ def progress(*, show: bool) -> Iterator[Callable[[int], None]]:
     task = bar.add_task("steps", total=None)
     with bar:
         yield lambda step: bar.update(task, completed=step)
-
-
-def backend(name: str) -> Backend:
-    """The backend of this name; ``StreamOptions`` refuses an unknown one."""
-    return cast("Backend", name)
 
 
 def show(console: Console, result: StreamReport) -> None:

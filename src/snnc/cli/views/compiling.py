@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from rich.console import Console
 from rich.progress_bar import ProgressBar
 from rich.status import Status
 from rich.table import Table
@@ -56,9 +57,8 @@ class Stages:
             self._status.stop()
 
 
-def show(result: CompileResult) -> None:
+def show(console: Console, result: CompileResult) -> None:
     """Print the outcome: report, notes, file."""
-    console = shell.out()
     if result.deployment is None:
         console.print(f"stopped after {result.stopped_after}; no artifact")
         return
