@@ -10,12 +10,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
 from llvmlite import ir as llvm
+from numba.core import event
 from numba.core.dispatcher import Dispatcher
 from numba.core.options import DefaultOptions
 from numba.extending import intrinsic
@@ -26,6 +28,32 @@ F = TypeVar("F", bound=Callable[..., Any])
 def _known(**options: Any) -> dict[str, Any]:
     """The options that this Numba has; without one, kernels are only slower to run or compile."""
     return {name: value for name, value in options.items() if hasattr(DefaultOptions, name)}
+
+
+class _Stopwatch(event.Listener):
+    """Adds up the time in which Numba compiles; a kernel compiled for another counts once."""
+
+    def __init__(self) -> None:
+        self.seconds, self._depth, self._since = 0.0, 0, 0.0
+
+    def on_start(self, event: Any) -> None:
+        if self._depth == 0:
+            self._since = perf_counter()
+        self._depth += 1
+
+    def on_end(self, event: Any) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self.seconds += perf_counter() - self._since
+
+
+_stopwatch = _Stopwatch()
+cast(Any, event).register("numba:compile", _stopwatch)
+
+
+def compile_seconds() -> float:
+    """Seconds this process has spent compiling kernels; none for those read from the cache."""
+    return _stopwatch.seconds
 
 
 _ENTRY = _known(nogil=True, no_cfunc_wrapper=True)

@@ -120,7 +120,7 @@ def options(seed: int, target: str, steps: int) -> snnc.CompileOptions:
 
 @settings(
     max_examples=8, deadline=None, derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 @given(
     st.integers(0, 2**32 - 1), st.sampled_from(TARGETS), st.integers(1, 8),
@@ -156,7 +156,7 @@ def test_any_file_is_refused_or_runs_exactly(
 
 @settings(
     max_examples=8, deadline=None, derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 @given(st.integers(0, 2**32 - 1), st.sampled_from(TARGETS[:3]), st.integers(1, 8))
 def test_a_network_without_reported_approximation_spikes_as_trained(

@@ -109,7 +109,7 @@ def _by_tilings(
             target, packing.cores, bound, chips, _largest(report),
             _fullest(meter, selection.tilings),
         )  # fmt: skip
-    return Partition(core, _rank(selection.tilings), packing.cores, report)
+    return Partition(core, _rank(selection.tilings, packing), packing.cores, report)
 
 
 def _exactly(meter: Meter, seed: int) -> Partition | None:
@@ -142,15 +142,16 @@ def _exactly(meter: Meter, seed: int) -> Partition | None:
     return Partition(core, np.arange(core.size), cores, report)
 
 
-def _rank(tilings: Sequence[Tiling]) -> IntArray:
-    """Slots run cluster by cluster, so that a shared core costs what was measured."""
-    parts, base = [], 0
+def _rank(tilings: Sequence[Tiling], packing: Packing) -> IntArray:
+    """Slots run cluster by cluster, mixed ones together: a shared core costs what was measured."""
+    parts, base, first = [], 0, 0
     for tiling in tilings:
-        order = np.lexsort((tiling.rank, tiling.label))
+        order = np.lexsort((tiling.rank, packing.mixed[first + tiling.label]))
         rank = np.empty(order.size, np.int64)
         rank[order] = base + np.arange(order.size)
         parts.append(rank)
         base += order.size
+        first += tiling.clusters
     return np.concatenate(parts)
 
 

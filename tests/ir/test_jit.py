@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import pytest
+
+from snnc.ir.jit import compile_seconds
 
 PROGRAM = """
 from numba.core import caching
@@ -76,3 +79,20 @@ def test_a_cached_kernel_sees_changes_of_what_it_takes_from_other_files(
         )  # fmt: skip
         found.append(done.stdout.strip() or done.stderr)
     assert found == ["7 0", "7 1", "45 0"]
+
+
+def test_only_compiling_counts_as_time_to_compile() -> None:
+    @numba.njit
+    def inner(x: int) -> int:
+        return x + 1
+
+    @numba.njit
+    def outer(x: int) -> int:
+        return int(inner(x)) + 1
+
+    before = compile_seconds()
+    assert outer(5) == 7
+    after = compile_seconds()
+    assert after > before
+    assert outer(6) == 8
+    assert compile_seconds() == after
