@@ -11,7 +11,7 @@ import typer
 from snnc import api
 from snnc.choices import RANGE_SAMPLES
 from snnc.cli import options as opt
-from snnc.cli import shell
+from snnc.cli import terminal
 from snnc.cli.grouping import grouped
 
 ANN_PANEL = "How a trained ANN becomes spiking"
@@ -292,4 +292,4 @@ def compile_command(
             on_stage=stages,
             on_placement=stages.placing,
         )
-    shell.present(result, compiling.show, as_json=as_json)
+    terminal.present(result, compiling.show, as_json=as_json)
