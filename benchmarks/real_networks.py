@@ -97,7 +97,8 @@ VENDOR = {"values": 74, "spikes": 61}
 COLUMNS = (
     "network", "neurons", "synapses", "chips", "cores", "unshared", "manual", "saving %",
     "lenient", "lenient saving %", "memory %", "manual memory %", "points", "lenient points",
-    "bound", "gap %", "possible %", "axons M", "manual axons M", "hops", "hop bound", "hop gap %", "link", "CPU s", "GB",
+    "bound", "gap %", "possible %", "axons M", "manual axons M", "hops",
+    "hop bound", "hop gap %", "link", "CPU s", "GB",
 )  # fmt: skip
 
 
