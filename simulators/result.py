@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnc.ir.arrays import AnyArray, IntArray
-from snnc.simulators.decoding import Decoder, classes, tied
+from snnc.simulators.decoding import Decoder, classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,8 +114,3 @@ def decode(values: AnyArray, readout: str) -> AnyArray:
 def predictions(values: AnyArray, readout: str) -> IntArray:
     """Class per sample: argmax of the decoded output, lowest index on ties."""
     return classes(decode(values, readout))
-
-
-def undecided(values: AnyArray, readout: str) -> int:
-    """Samples in which several elements share the largest decoded value, e.g. all silent."""
-    return tied(decode(values, readout))
