@@ -15,12 +15,16 @@ import numpy as np
 
 from snnc.compiler.partition.affinity import ABSENT, steps_of, wake
 from snnc.compiler.partition.clusters import Clusters
+from snnc.compiler.partition.layout import layout
 from snnc.compiler.partition.nets import Nets, nets_of_clusters
 from snnc.compiler.partition.share import ROOM
 from snnc.ir.arrays import AnyArray, IntArray
 from snnc.ir.row_shapes import pointers
 
 PASSES = 12
+LAYOUTS = 2
+PARCEL = 0.25
+"""Hops that a packet to a core is worth, beside those of its way."""
 STEPS = 8
 """Steps of a cluster that are measured exactly before it is left alone for a pass."""
 SLACK = 0.1
@@ -42,6 +46,7 @@ class Regrouping:
     def __init__(self, clusters: Clusters, core: IntArray) -> None:
         self.clusters, self.core = clusters, core
         nets = _short(nets_of_clusters(clusters.meter.wiring, clusters.tilings))
+        self.nets = nets
         self._nets = nets.weight, nets.home, nets.ptr, nets.dest
         self._at = (*nets.at_homes(), *nets.at_destinations())
         self._least = LEAST * nets.packets
@@ -62,12 +67,24 @@ class Regrouping:
         for place in range(cores):
             self._link(place)
         self._known: dict[frozenset[int], bool] = {}
-        self._bonus, self._list = np.zeros(cores), np.zeros(cores, np.int64)
-        self._mark, self._clock = np.zeros(cores, np.int64), np.zeros(1, np.int64)
+        self._x, self._y, self._parcel = np.zeros(cores + 1), np.zeros(cores + 1), 1.0
+        self._scratch = (
+            np.zeros(cores + 1), np.zeros(cores + 1), np.zeros(cores + 1, np.int64),
+            np.zeros((2, cores + 1), np.int64), np.zeros(1, np.int64),
+        )  # fmt: skip
         self.taken = 0
 
     def improve(self) -> None:
-        """Take steps until none saves packets, or the passes are over."""
+        """Fewer packets first, then shorter ways."""
+        self._descend()
+        slots = self.clusters.meter.limits.target.topology.cores_per_router
+        for _ in range(LAYOUTS):
+            x, y = layout(self.nets, self.core, self._head.size, slots)
+            self._x, self._y, self._parcel = np.append(x, 0.0), np.append(y, 0.0), PARCEL
+            self._descend()
+
+    def _descend(self) -> None:
+        """Take steps until none saves anything, or the passes are over."""
         waiting = self._movable()
         for _ in range(PASSES):
             before = self.taken
@@ -90,8 +107,8 @@ class Regrouping:
         place, other, saved = np.zeros(STEPS, np.int64), np.zeros(STEPS, np.int64), np.zeros(STEPS)
         steps_of(
             cluster, self.core, *self._nets, *self._at, self._usage, self._load,
-            self.clusters.kind, self._head, self._next, self._bonus, self._list, self._mark,
-            self._clock, place, other, saved,
+            self.clusters.kind, self._head, self._next, self._x, self._y, self._parcel,
+            *self._scratch, place, other, saved,
         )  # fmt: skip
         for there, back, gain in zip(place.tolist(), other.tolist(), saved.tolist(), strict=True):
             if gain > self._least and self._take(cluster, there, back):

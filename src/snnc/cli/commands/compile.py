@@ -107,7 +107,12 @@ class Wanted:
         typer.Option(help="Approximate decays: shift (1 - 2^-k) or linear (a constant per step)."),
     ] = None
     chips: Annotated[
-        int | None, typer.Option(help="Chips joined into one mesh.", show_default="1")
+        str | None,
+        typer.Option(
+            help="Chips joined into one mesh: a number, columns x rows (8x5), or auto for as many "
+            "as the network needs in a nearly square rectangle.",
+            show_default="1",
+        ),
     ] = None
     phases: Annotated[
         str | None,
