@@ -19,7 +19,8 @@ from snnc.ir.nodes import Input, Linear, Output
 from snnc.ir.types import BIN
 from snnc.ir.weights import Dense
 from snnc.simulators import reference
-from snnc.simulators.result import undecided
+from snnc.simulators.decoding import tied
+from snnc.simulators.result import decode
 from snnc.tallies import spikes_of
 
 
@@ -74,7 +75,7 @@ def test_every_kind_of_difference_counts() -> None:
 
 def test_samples_without_a_single_best_class_are_undecided() -> None:
     values = np.array([[[0, 0, 0]], [[3, 1, 3]], [[1, 2, 0]]])
-    assert undecided(values, "sum") == 2
+    assert tied(decode(values, "sum")) == 2
 
 
 def test_simulators_are_compared_part_by_part(
