@@ -43,7 +43,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import resource
 import subprocess
 import sys
@@ -59,6 +58,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from support.paths import shared_data
 
 from snnc.backends.targets import load
+from snnc.compiler.chip_count import chips_for
 from snnc.compiler.frontends import netx
 from snnc.compiler.legalize import legalize
 from snnc.compiler.map import MapOptions, map_network, place_and_route
@@ -97,7 +97,8 @@ VENDOR = {"values": 74, "spikes": 61}
 COLUMNS = (
     "network", "neurons", "synapses", "chips", "cores", "unshared", "manual", "saving %",
     "lenient", "lenient saving %", "memory %", "manual memory %", "points", "lenient points",
-    "bound", "gap %", "possible %", "axons M", "manual axons M", "hops", "hop bound", "hop gap %", "link", "CPU s", "GB",
+    "bound", "gap %", "possible %", "axons M", "manual axons M", "hops",
+    "hop bound", "hop gap %", "link", "CPU s", "GB",
 )  # fmt: skip
 
 
@@ -195,16 +196,6 @@ def memory_of_cores(meter: Meter, division: Partition) -> float:
     if meter.limits.target.core.stores_kernels:
         counts |= counts_of_cores(meter, division.core, division.cores)
     return float(meter.limits.use(wall, counts).sum()) / wall.capacity / division.cores
-
-
-def chips_for(cores: int, target: Target) -> int:
-    """Chips that hold so many cores."""
-    fewest = math.ceil(cores / target.topology.usable_cores)
-    for chips in range(fewest, fewest + fewest // 5 + 1):
-        sides = range(1, math.isqrt(chips) + 1)
-        if any(chips % short == 0 and chips <= 2 * short**2 for short in sides):
-            return chips
-    return fewest
 
 
 def without_tables(

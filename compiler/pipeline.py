@@ -7,6 +7,7 @@ integers passes normalise and quantize unchanged.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from typing import Any, cast
 
 from snnc.backends import targets
 from snnc.compiler import legalize, normalise, phases, quantize, retime
+from snnc.compiler.chip_count import in_columns, parse_chips
 from snnc.compiler.dump import dump_stage
 from snnc.compiler.fanin import may_overflow, split_fan_in, with_reason
 from snnc.compiler.frontends import is_onnx, onnx
@@ -112,6 +114,9 @@ class Compilation:
         """
         check_stage(stop_after)
         self.target = targets.load_sound(self.options.target)
+        asked = parse_chips(self.options.chips)
+        if isinstance(asked, tuple):
+            self.target = in_columns(self.target, asked[0])
         phases.check_target(self.target, self.options.most_phases)
         work = dict(zip(STAGES, (
             self._frontend, self._normalise, self._quantize, self._legalize, self._retime,
@@ -210,6 +215,12 @@ class Compilation:
         return cast("Preference", self.options.wire_code)
 
     @property
+    def chips(self) -> int | None:
+        """Number of chips; None: as many as the network needs."""
+        asked = parse_chips(self.options.chips)
+        return math.prod(asked) if isinstance(asked, tuple) else asked
+
+    @property
     def timesteps(self) -> int:
         """Steps per sample: the option, else the network's own, else the calibration data's."""
         known = sample_steps(self.results["normalise"], self.options.timesteps)
@@ -245,7 +256,7 @@ class Compilation:
                 network,
                 self.results["retime"],
                 self.target,
-                self.options.chips,
+                self.chips,
                 self.rates,
                 options,
                 self.expansion,
@@ -258,9 +269,7 @@ class Compilation:
         )
 
     def _machine(self, options: MapOptions) -> phases.Machine:
-        return phases.Machine(
-            self.target, self.options.chips, self.timesteps, self.wire_code, options
-        )
+        return phases.Machine(self.target, self.chips or 1, self.timesteps, self.wire_code, options)
 
     def _measure(self, codes: Mapping[str, WireCode]) -> Mapping[str, RealArray]:
         assert self.calibration is not None  # only known rates are measured again
@@ -273,7 +282,7 @@ class Compilation:
                 raise OptionError(
                     "a network that runs in phases has no injection offsets",
                     where="--offsets",
-                    found=f"phases on {self.options.chips} chip(s)",
+                    found=f"phases on {self.chips} chip(s)",
                     remedy="leave --offsets out, or give more chips (--chips)",
                 )
             return phases.finish(
@@ -287,7 +296,7 @@ class Compilation:
         draft = Deployment(
             network=self.results["legalize"],
             target=self.target,
-            chips=self.options.chips,
+            chips=mapping.chips,
             schedule=self.results["retime"].schedule,
             cores=mapping.cores,
             routes=mapping.routes,

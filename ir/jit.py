@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 from types import ModuleType
@@ -72,7 +73,19 @@ def _cached(function: F, options: dict[str, Any]) -> F:
     file: Any = getattr(compiled._cache, "_cache_file", None)
     if hasattr(file, "_source_stamp"):
         file._source_stamp = (file._source_stamp, *_imported(function))
+    cache: Any = compiled._cache
+    cache.save_overload = _if_there_is_room(cache.save_overload)
     return cast(F, compiled)
+
+
+def _if_there_is_room(save: Callable[..., None]) -> Callable[..., None]:
+    """Numba would raise where the disk is full; the kernel runs all the same."""
+
+    def saved(signature: Any, data: Any) -> None:
+        with suppress(OSError):
+            save(signature, data)
+
+    return saved
 
 
 def _imported(

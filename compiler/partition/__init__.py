@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from snnc.compiler.chip_count import cores_per_chip
 from snnc.compiler.hypergraph import Engine
 from snnc.compiler.options import Partitioner
 from snnc.compiler.partition import explain
@@ -66,7 +67,7 @@ def partition(
         CapacityError: a neuron fits no core, output axons cannot suffice, or cores run out.
         MissingPackageError: the engine named is not installed.
     """
-    available = explain.cores_per_chip(meter.limits.target) * chips
+    available = cores_per_chip(meter.limits.target) * chips
     try:
         if price is not None:
             try:
@@ -104,7 +105,7 @@ def _by_tilings(
     core = _renumber(_neuron_core(selection.tilings, packing))
     report = _report(meter, selection, packing, bound, binding)
     target = meter.limits.target
-    if packing.cores > explain.cores_per_chip(target) * chips:
+    if packing.cores > cores_per_chip(target) * chips:
         raise explain.too_many(
             target, packing.cores, bound, chips, _largest(report),
             _fullest(meter, selection.tilings),

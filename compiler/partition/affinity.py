@@ -1,8 +1,8 @@
-"""Kernels: how many packets a cluster saves by being on a core rather than on another.
+"""Kernels: how many packet hops a step of a cluster from core to core saves.
 
-Affinity of a cluster and a core: the packets of nets to the cluster that arrive there anyway
-(another destination is there) or begin there, and of nets from the cluster with destinations there.
-A step saves the affinity it gains less the affinity it loses.
+What a cluster costs on a core: packets to it, times the way from their sender, where they do not
+arrive there anyway (no other destination is there, nor the sender); and the way of its own packets
+to all cores with destinations.  A step saves the difference.
 """
 
 from __future__ import annotations
@@ -14,61 +14,103 @@ from snnc.ir.jit import inner_kernel, lean_kernel
 ABSENT = -1
 
 
+@inner_kernel
+def _way(a: int, b: int, x: RealArray, y: RealArray, parcel: float) -> float:
+    """What a packet between two cores costs; nothing within a core."""
+    if a == b:
+        return 0.0
+    return float(parcel + abs(x[a] - x[b]) + abs(y[a] - y[b]))
+
+
 @lean_kernel
 def steps_of(
     k: int, core: IntArray, weight: RealArray, home: IntArray, ptr: IntArray, dest: IntArray,
     sent_ptr: IntArray, sent: IntArray, heard_ptr: IntArray, heard: IntArray, usage: RealArray,
-    load: RealArray, kind: IntArray, head: IntArray, following: IntArray, bonus: RealArray,
-    touched: IntArray, mark: IntArray, clock: IntArray, place: IntArray, other: IntArray,
-    saved: RealArray,
+    load: RealArray, kind: IntArray, head: IntArray, following: IntArray, x: RealArray,
+    y: RealArray, parcel: float, flow: RealArray, bonus: RealArray, touched: IntArray,
+    mark: IntArray, clock: IntArray, place: IntArray, other: IntArray, saved: RealArray,
 ) -> None:  # fmt: skip
     """The best steps of cluster ``k`` as far as limits that add up are concerned.
 
     Args:
         head, following: chains of the clusters of every core.
-        bonus, touched, mark, clock: scratch; ``bonus`` [cores] is zero before and after.
+        x, y: [cores + 1] where cores are, and the host.
+        parcel: what a packet costs beside its way.
+        flow, bonus, touched, mark, clock: scratch; flow and bonus [cores + 1] are zero before and
+            after; a mark [cores + 1] is that of a core when equal to the clock.
         place, other, saved: results, best first: core to go to, cluster of it that comes back or
-            ``ABSENT``, packets saved (0 where there is no step).
+            ``ABSENT``, what is saved (0 where there is no step).
     """
-    here = core[k]
-    count = 0
+    here, host = core[k], head.size
+    clock[0] += 1
+    listed, count = clock[0], 0
     for role in range(2):
         begin, end = (heard_ptr[k], heard_ptr[k + 1]) if role else (sent_ptr[k], sent_ptr[k + 1])
         for i in range(begin, end):
             n = heard[i] if role else sent[i]
             if role and home[n] == k:
                 continue
+            sender = host
+            if role and home[n] != ABSENT:
+                sender = core[home[n]]
             clock[0] += 1
             for j in range(ptr[n] - role, ptr[n + 1]):
-                x = home[n] if j < ptr[n] else dest[j]
-                if x in (ABSENT, k):
+                if j < ptr[n]:
+                    c = sender
+                elif dest[j] == k:
                     continue
-                c = core[x]
-                if mark[c] != clock[0]:
-                    mark[c] = clock[0]
-                    if bonus[c] == 0.0:
-                        touched[count] = c
-                        count += 1
-                    bonus[c] += weight[n]
+                else:
+                    c = core[dest[j]]
+                if mark[0, c] == clock[0]:
+                    continue
+                mark[0, c] = clock[0]
+                if mark[1, c] != listed:
+                    mark[1, c] = listed
+                    touched[count] = c
+                    count += 1
+                if not role or j < ptr[n]:
+                    flow[c] += weight[n]
+                else:
+                    bonus[c] += weight[n] * _way(sender, c, x, y, parcel)
+    now = _cost(here, flow, bonus, touched, count, x, y, parcel)
     lone = following[head[here]] == ABSENT
     for i in range(count):
         there = touched[i]
-        if there == here or kind[head[there]] != kind[k]:
+        if there in (here, host) or head[there] == ABSENT or kind[head[there]] != kind[k]:
             continue
-        gain = bonus[there] - bonus[here]
-        if gain <= 0.0 and not lone:
+        gain = now - _cost(there, flow, bonus, touched, count, x, y, parcel)
+        if gain <= 0.0:
             continue
         if _fits(k, ABSENT, usage, load, there):
             _insert(there, ABSENT, gain, place, other, saved)
             continue
         q = head[there]
+        if lone and following[q] == ABSENT:
+            continue  # two cores would change names
         while q != ABSENT:
             if _fits(k, q, usage, load, there) and _fits(q, k, usage, load, here):
-                _insert(there, q, _swap(k, q, core, weight, home, ptr, dest, sent_ptr, sent,
-                        heard_ptr, heard), place, other, saved)  # fmt: skip
+                gain = 0.0
+                for side in range(2):
+                    a, b = (q, k) if side else (k, q)
+                    gain += _saved(a, b, core, weight, home, ptr, dest, sent_ptr, sent, heard_ptr,
+                                   heard, x, y, parcel, mark, clock)  # fmt: skip
+                _insert(there, q, gain, place, other, saved)
             q = following[q]
     for i in range(count):
+        flow[touched[i]] = 0.0
         bonus[touched[i]] = 0.0
+
+
+@inner_kernel
+def _cost(
+    place: int, flow: RealArray, bonus: RealArray, touched: IntArray, count: int, x: RealArray,
+    y: RealArray, parcel: float,
+) -> float:  # fmt: skip
+    """What a cluster costs on a core, given its flows and what arrives anyway."""
+    total = -bonus[place]
+    for i in range(count):
+        total += flow[touched[i]] * _way(touched[i], place, x, y, parcel)
+    return float(total)
 
 
 @inner_kernel
@@ -82,31 +124,41 @@ def _fits(k: int, q: int, usage: RealArray, load: RealArray, place: int) -> bool
 
 
 @inner_kernel
-def _swap(
-    k: int, q: int, core: IntArray, weight: RealArray, home: IntArray, ptr: IntArray,
+def _saved(
+    a: int, b: int, core: IntArray, weight: RealArray, home: IntArray, ptr: IntArray,
     dest: IntArray, sent_ptr: IntArray, sent: IntArray, heard_ptr: IntArray, heard: IntArray,
+    x: RealArray, y: RealArray, parcel: float, mark: IntArray, clock: IntArray,
 ) -> float:  # fmt: skip
-    """Packets saved if two clusters change places: each as if the other were nowhere."""
+    """What ``a`` saves when it changes places with ``b``.
+
+    Each is moved as if the other were nowhere; the way between them stays what it is.
+    """
     saved = 0.0
-    for side in range(2):
-        a, b = (q, k) if side else (k, q)
-        here, there = core[a], core[b]
-        for role in range(2):
-            ends = heard_ptr if role else sent_ptr
-            for i in range(ends[a], ends[a + 1]):
-                n = heard[i] if role else sent[i]
-                if role and home[n] == a:
+    here, there = core[a], core[b]
+    for role in range(2):
+        begin, end = (heard_ptr[a], heard_ptr[a + 1]) if role else (sent_ptr[a], sent_ptr[a + 1])
+        for i in range(begin, end):
+            n = heard[i] if role else sent[i]
+            if role and home[n] == a:
+                continue
+            clock[0] += 1
+            at_here, at_there, ways = False, False, 0.0
+            for j in range(ptr[n], ptr[n + 1]):
+                c = core[dest[j]]
+                if dest[j] == a or dest[j] == b or mark[0, c] == clock[0]:
                     continue
-                at_here, at_there = False, False
-                for j in range(ptr[n] - role, ptr[n + 1]):
-                    x = home[n] if j < ptr[n] else dest[j]
-                    if x != ABSENT and x != a and x != b:
-                        at_here = at_here or core[x] == here
-                        at_there = at_there or core[x] == there
-                if at_there:
-                    saved += weight[n]
-                if at_here:
-                    saved -= weight[n]
+                mark[0, c] = clock[0]
+                at_here = at_here or c == here
+                at_there = at_there or c == there
+                if not role:
+                    ways += _way(here, c, x, y, parcel) - _way(there, c, x, y, parcel)
+            if role:
+                h = x.size - 1 if home[n] == ABSENT else core[home[n]]
+                before, after = _way(h, here, x, y, parcel), _way(h, there, x, y, parcel)
+                if home[n] == b:
+                    before = after = _way(here, there, x, y, parcel)
+                ways = (0.0 if at_here else before) - (0.0 if at_there else after)
+            saved += weight[n] * ways
     return saved
 
 

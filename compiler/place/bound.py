@@ -35,7 +35,7 @@ from snnc.compiler.traffic import weighted
 from snnc.ir.arrays import IntArray, RealArray
 
 ASSIGNMENT_CORES = 1024  # as an assignment problem
-MOST_ENTRIES = 2**25  # beyond, memory counts more: halves
+MOST_ENTRIES = 2**24  # beyond, steps of the ascent take too long: halves
 NEAR_CORES = 4096  # with the true distances from each site
 
 

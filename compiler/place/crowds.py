@@ -41,6 +41,7 @@ FEW = 10  # partners of a core on average, below which nobody looks for crowds
 WORK = 10**12  # multiplications for all crowds
 STEP = 0.005  # in which lambda is looked for
 ROUNDING = 1e-9  # more than what sums and factors of these sizes can be wrong by
+LEFT = 4e-5  # more than its root: what a singular value can be wrong by
 
 
 def least_distances(cells: int | RealArray, slots: int = 1) -> RealArray:
@@ -67,7 +68,8 @@ def bounds_of_crowds(flows: Flows, charged: RealArray) -> tuple[float, IntArray]
     if work > WORK:
         return 0.0, np.zeros(0, np.int64)
     slots = int(flows.sites.room.max(initial=1))
-    total, share, members = 0.0, 1.0, [np.zeros(0, np.int64)]
+    total, share = 0.0, 1.0
+    members: list[IntArray] = [np.zeros(0, np.int64)]
     for cores in classes:
         bound, share = _bound(_between(flows, cores), slots, charged[cores].sum(), share)
         if bound > charged[cores].sum():
@@ -106,7 +108,8 @@ def _between(flows: Flows, cores: IntArray) -> RealArray:
     weight = flows.weight[begin[:, None] + entries].astype(np.float64)
     if flows.unit != 1.0:
         weight = np.maximum(weight - 1.0, 0.0)
-    return 0.5 * flows.unit * weight
+    half: RealArray = 0.5 * flows.unit * weight
+    return half
 
 
 def _bound(weight: RealArray, slots: int, wanted: float, share: float) -> tuple[float, float]:
@@ -147,12 +150,11 @@ def _lambda(flow: RealArray, part: RealArray, share: float, least: float) -> flo
     square = -(flow @ flow.T) + np.outer(np.sqrt(part), np.sqrt(part))
     share = min(share + STEP, 1.0)
     while share > least:
-        np.fill_diagonal(square, 0.0)
         np.fill_diagonal(square, part - (flow**2).sum(axis=1) + (1.0 - share) ** 2)
         try:
             cholesky(square, check_finite=False)
         except LinAlgError:
             share -= STEP
             continue
-        return max(share - ROUNDING**0.5, 0.0)
+        return max(share - LEFT, 0.0)
     return 0.0

@@ -4,7 +4,7 @@ Half of a flow may be charged to either end, or any other share: every choice gi
 bound is a concave function of the shares, and its slope is how far a partner is ranked by the one
 end less how far by the other: a core with few partners leaves its flows to the one with many.
 Subgradient ascent (Shor, Minimization Methods for Non-Differentiable Functions, 1985) finds shares
-that are nearly best; the best ones met are kept, so that the result never is worse than with halves.
+that are nearly best; the best ones met are kept, so that nothing is lost against halves.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ class Rows:
 def away_nets(problem: Problem) -> IntArray:
     """Net of every entry of ``Problem.flow``."""
     net = np.repeat(np.arange(problem.net_core.size), np.diff(problem.dest_ptr))
-    return net[problem.net_core[net] != problem.dest]
+    found: IntArray = net[problem.net_core[net] != problem.dest]
+    return found
 
 
 def halves(rows: Rows) -> RealArray:
@@ -162,7 +163,7 @@ def heaviest(rows: Rows, share: RealArray) -> RealArray:
     row = np.repeat(np.arange(rows.cores), np.diff(rows.ptr))
     value = np.maximum(rows.weight - rows.less, 0.0) * share.astype(np.float64) * rows.unit
     order = np.lexsort((-value, row))
-    result = np.zeros((rows.cores, rows.longest or 1))
+    result = np.zeros((rows.cores, rows.longest))
     result[row, np.arange(row.size) - rows.ptr[row]] = value[order]
     return result
 
@@ -190,7 +191,7 @@ def _mates(ptr: IntArray, partner: IntArray, at: IntArray, mate: IntArray) -> No
 
 
 @kernel
-def _release(ptr: IntArray, partner: IntArray, counted: IntArray, mate: IntArray) -> None:
+def _release(ptr: IntArray, partner: IntArray, counted: BoolArray, mate: IntArray) -> None:
     """Flows of cores that are not counted keep their shares."""
     for a in range(ptr.size - 1):
         for k in range(ptr[a], ptr[a + 1]):

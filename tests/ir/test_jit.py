@@ -29,6 +29,31 @@ def test_a_kernel_runs_where_no_cache_folder_is_writable() -> None:
     assert done.stdout.strip() == "42", done.stderr
 
 
+DOUBLE = """
+from snnc.ir.jit import kernel
+@kernel
+def double(x):
+    return 2 * x
+"""
+FULL = """
+import resource, double
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+print(double.double(21))
+"""
+
+
+def test_a_kernel_runs_where_the_disk_is_full(tmp_path: Path) -> None:
+    """A limit on file sizes stands for the disk."""
+    (tmp_path / "double.py").write_text(DOUBLE)
+    cache = tmp_path / "cache"
+    done = subprocess.run(
+        [sys.executable, "-c", FULL], cwd=tmp_path, capture_output=True, text=True,
+        env=os.environ | {"NUMBA_CACHE_DIR": str(cache)},
+    )  # fmt: skip
+    assert done.stdout.strip() == "42", done.stderr
+    assert not [path for path in cache.rglob("*") if path.is_file()]
+
+
 KERNEL = """
 from snnc.ir.jit import inner_kernel
 @inner_kernel

@@ -19,8 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from snnc.inputs.recordings import unreadable
-from snnc.inputs.streams import CHUNK_EVENTS, Chunk, Position
+from snnc.inputs.events import CHUNK_EVENTS, Chunk, Position, unreadable
 from snnc.ir.arrays import AnyArray, IntArray
 from snnc.ir.errors import InputError, MissingPackageError
 

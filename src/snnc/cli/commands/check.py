@@ -8,7 +8,7 @@ import typer
 
 from snnc import api
 from snnc.cli import options as opt
-from snnc.cli import shell
+from snnc.cli import terminal
 from snnc.cli.grouping import grouped
 
 CheckTarget = Annotated[
@@ -33,6 +33,6 @@ def check_command(
     from snnc.cli.views import verdicts
 
     result = api.check(opt.existing(model, "model file"), target, reading.options())
-    shell.present(result, verdicts.show_check, as_json=as_json)
+    terminal.present(result, verdicts.show_check, as_json=as_json)
     if not result.ok:
-        raise typer.Exit(shell.NO)
+        raise typer.Exit(terminal.NO)

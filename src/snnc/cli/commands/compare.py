@@ -10,7 +10,7 @@ import typer
 
 from snnc import api
 from snnc.cli import options as opt
-from snnc.cli import shell
+from snnc.cli import terminal
 
 _KEYS = (
     "reading (dialect, dt, reset, threshold, loop-delay, ...), integers, target, weight-bits, "
@@ -80,6 +80,6 @@ def compare_command(
             tolerance=tolerance,
             on_progress=on_progress,
         )
-    shell.present(result, comparing.show, as_json=as_json)
+    terminal.present(result, comparing.show, as_json=as_json)
     if not result.equal:
-        raise typer.Exit(shell.NO)
+        raise typer.Exit(terminal.NO)

@@ -11,7 +11,7 @@ import typer
 from snnc import api
 from snnc.choices import RANGE_SAMPLES
 from snnc.cli import options as opt
-from snnc.cli import shell
+from snnc.cli import terminal
 from snnc.cli.grouping import grouped
 
 ANN_PANEL = "How a trained ANN becomes spiking"
@@ -107,7 +107,12 @@ class Wanted:
         typer.Option(help="Approximate decays: shift (1 - 2^-k) or linear (a constant per step)."),
     ] = None
     chips: Annotated[
-        int | None, typer.Option(help="Chips joined into one mesh.", show_default="1")
+        str | None,
+        typer.Option(
+            help="Chips joined into one mesh: a number, columns x rows (8x5), or auto for as many "
+            "as the network needs in a nearly square rectangle.",
+            show_default="1",
+        ),
     ] = None
     phases: Annotated[
         str | None,
@@ -287,4 +292,4 @@ def compile_command(
             on_stage=stages,
             on_placement=stages.placing,
         )
-    shell.present(result, compiling.show, as_json=as_json)
+    terminal.present(result, compiling.show, as_json=as_json)

@@ -9,7 +9,7 @@ import typer
 
 from snnc import api
 from snnc.cli import options as opt
-from snnc.cli import shell
+from snnc.cli import terminal
 from snnc.results import CompileResult
 
 
@@ -31,7 +31,7 @@ def demo_command(
     def compiled(result: CompileResult) -> None:
         stages.close()
         if not as_json:
-            compiling.show(shell.out(), result)
+            compiling.show(terminal.out(), result)
 
     with (
         compiling.Stages(show=not as_json) as stages,
@@ -45,6 +45,6 @@ def demo_command(
             on_progress=on_progress,
         )
     if as_json:
-        shell.print_json(result.as_dict())
+        terminal.print_json(result.as_dict())
     else:
-        running.show(shell.out(), result.run)
+        running.show(terminal.out(), result.run)

@@ -9,7 +9,7 @@ import typer
 
 from snnc import api
 from snnc.cli import options as opt
-from snnc.cli import shell
+from snnc.cli import terminal
 from snnc.cli.grouping import grouped
 
 ModelOrArtifact = Annotated[
@@ -65,7 +65,7 @@ def export_command(
         assigned(form.options, assignments or (), "--set"),
         reading=reading.options(),
     )
-    shell.present(result, exporting.show, as_json=as_json)
+    terminal.present(result, exporting.show, as_json=as_json)
 
 
 def trace_command(
@@ -79,4 +79,4 @@ def trace_command(
     from snnc.cli.views import exporting
 
     result = api.convert_trace(trace, to, output or trace.with_suffix(".json"))
-    shell.present(result, exporting.show_trace, as_json=as_json)
+    terminal.present(result, exporting.show_trace, as_json=as_json)

@@ -9,7 +9,7 @@ import typer
 
 from snnc import api
 from snnc.cli import options as opt
-from snnc.cli import shell
+from snnc.cli import terminal
 from snnc.cli.grouping import grouped
 
 Inspected = Annotated[
@@ -76,6 +76,8 @@ def inspect_command(
         target, input, samples, timesteps, opt.input_options(encode, bin_us, None, seed)
     )
     result = api.inspect(opt.existing(model, "model file"), options, analysis=wanted)
-    shell.present(result, inspecting.show_inspection, as_json=as_json)
+    terminal.present(result, inspecting.show_inspection, as_json=as_json)
     if result.error is not None:
-        raise typer.Exit(shell.WRONG if as_json else shell.refuse(result.error, as_json=False))
+        raise typer.Exit(
+            terminal.WRONG if as_json else terminal.refuse(result.error, as_json=False)
+        )

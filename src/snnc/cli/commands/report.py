@@ -9,7 +9,7 @@ import typer
 
 from snnc import api
 from snnc.cli import options as opt
-from snnc.cli import shell
+from snnc.cli import terminal
 
 Html = Annotated[
     Path | None, typer.Option(help="Write the report as one self-contained HTML file.")
@@ -36,10 +36,10 @@ def report_command(
         check_separate(html, artifact)
         write_html(result, html)
     if as_json:
-        shell.print_json(result.as_dict())
+        terminal.print_json(result.as_dict())
     elif html is None:
         from snnc.reporting.terminal import show_report
 
-        show_report(shell.out(), result)
+        show_report(terminal.out(), result)
     else:
-        shell.out().print(f"wrote {html}")
+        terminal.out().print(f"wrote {html}")

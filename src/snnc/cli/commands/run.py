@@ -10,7 +10,7 @@ import typer
 from snnc import api
 from snnc.choices import BACKENDS, COMPARED, Backend
 from snnc.cli import options as opt
-from snnc.cli import shell
+from snnc.cli import terminal
 from snnc.ir.errors import OptionError
 
 if TYPE_CHECKING:
@@ -123,9 +123,9 @@ def run_command(
             device=device,
             on_progress=on_progress,
         )
-    shell.present(result, running.show, as_json=as_json)
+    terminal.present(result, running.show, as_json=as_json)
     if result.deadline is not None and not result.deadline["met"]:
-        raise typer.Exit(shell.NO)
+        raise typer.Exit(terminal.NO)
 
 
 def _backend(name: str) -> Backend:

@@ -9,7 +9,7 @@ import typer
 
 from snnc import api
 from snnc.cli import options as opt
-from snnc.cli import shell
+from snnc.cli import terminal
 
 if TYPE_CHECKING:
     from snnc.streaming import Backend
@@ -62,4 +62,4 @@ def stream_command(
     inputs = opt.input_options(encode, bin_us, None)
     with streaming.progress(show=not as_json) as on_window:
         result = api.stream(artifact, input, options=options, inputs=inputs, on_window=on_window)
-    shell.present(result, streaming.show, as_json=as_json)
+    terminal.present(result, streaming.show, as_json=as_json)

@@ -8,7 +8,7 @@ import typer
 
 from snnc import api
 from snnc.cli import options as opt
-from snnc.cli import shell
+from snnc.cli import terminal
 
 
 def targets_command(
@@ -24,8 +24,8 @@ def targets_command(
 
     result = api.targets(name)
     if as_json:
-        shell.print_json(result)
+        terminal.print_json(result)
         return
     from snnc.backends.targets import check_target, load
 
-    verdicts.show_targets(shell.out(), result, [] if name is None else check_target(load(name)))
+    verdicts.show_targets(terminal.out(), result, [] if name is None else check_target(load(name)))

@@ -10,7 +10,7 @@ import typer
 from snnc import api
 from snnc.choices import COMPARED
 from snnc.cli import options as opt
-from snnc.cli import shell
+from snnc.cli import terminal
 
 VerifyData = Annotated[
     Path | None,
@@ -37,6 +37,6 @@ def verify_command(
 
     inputs = opt.input_options(encode, bin_us, None, seed)
     result = api.verify(artifact, input, samples=samples, seed=seed, inputs=inputs)
-    shell.present(result, verdicts.show_verification, as_json=as_json)
+    terminal.present(result, verdicts.show_verification, as_json=as_json)
     if not result.ok:
-        raise typer.Exit(shell.NO)
+        raise typer.Exit(terminal.NO)

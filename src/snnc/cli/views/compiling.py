@@ -9,7 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.status import Status
 from rich.table import Table
 
-from snnc.cli import shell
+from snnc.cli import terminal
 from snnc.reporting.terminal import show_report
 from snnc.results import CompileResult, Report
 
@@ -18,7 +18,7 @@ class Stages:
     """Shows the running stage on stderr until its block ends; silent where nobody looks."""
 
     def __init__(self, *, show: bool) -> None:
-        console = shell.err()
+        console = terminal.err()
         self._status: Status | None = None
         self._shown = 0.0
         if show and console.is_terminal:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from snnc.cli import shell
+from snnc.cli import terminal
 from snnc.reporting.numbers import quantity, share
 from snnc.results import RunReport
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @contextmanager
 def progress(*, show: bool) -> Iterator[OnProgress]:
     """A progress bar on stderr that appears with the first sample."""
-    console = shell.err()
+    console = terminal.err()
     bar = Progress(
         TextColumn("running samples"),
         BarColumn(),

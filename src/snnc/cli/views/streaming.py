@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from snnc.cli import shell
+from snnc.cli import terminal
 from snnc.reporting.numbers import quantity, share
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @contextmanager
 def progress(*, show: bool) -> Iterator[Callable[[int], None]]:
     """Steps run so far, on stderr; nobody knows how many there will be."""
-    console = shell.err()
+    console = terminal.err()
     bar = Progress(
         SpinnerColumn(),
         TextColumn("{task.completed:,} steps"),
