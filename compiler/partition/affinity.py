@@ -79,12 +79,14 @@ def steps_of(
         if there in (here, host) or head[there] == ABSENT or kind[head[there]] != kind[k]:
             continue
         gain = now - _cost(there, flow, bonus, touched, count, x, y, parcel)
-        if gain <= 0.0 and not lone:
+        if gain <= 0.0:
             continue
         if _fits(k, ABSENT, usage, load, there):
             _insert(there, ABSENT, gain, place, other, saved)
             continue
         q = head[there]
+        if lone and following[q] == ABSENT:
+            continue  # two cores would change names
         while q != ABSENT:
             if _fits(k, q, usage, load, there) and _fits(q, k, usage, load, here):
                 gain = 0.0
@@ -108,7 +110,7 @@ def _cost(
     total = -bonus[place]
     for i in range(count):
         total += flow[touched[i]] * _way(touched[i], place, x, y, parcel)
-    return total
+    return float(total)
 
 
 @inner_kernel

@@ -141,11 +141,25 @@ class Clusters:
             mixed: populations whose clusters are mixed, see ``measured``.
         """
         members = sorted(members)
+        if not (self.meter.rows_matter and self._prices.covers and self.one_exponent(members)):
+            return self.by_the_meter(members, mixed)
+        counts = self._bodies(members)
+        self._prices.add(counts, *self._rows_by_key(members, mixed))
+        return counts
+
+    def _bodies(self, members: list[int]) -> dict[str, IntArray]:
+        """The counts that need no rows."""
         counts = {n: self.counts[n][members].sum(keepdims=True) for n in SUMMED}
         for name in LARGEST:
             counts[name] = self.counts[name][members].max(keepdims=True)
         for name, profile in self.meter.tables.items():
             counts[name] = np.array([np.unique(profile[self._neurons(members)]).size])
+        return counts
+
+    def by_the_meter(self, members: Sequence[int], mixed: Collection[int] = NONE) -> Counts:
+        """``together``, by the formulas that measure whole tilings."""
+        members = sorted(members)
+        counts = self._bodies(members)
         if not self.meter.rows_matter:
             counts["n_axons_in"] = self.counts["n_axons_in"][members].sum(keepdims=True)
             kernels = self._stored(members)
@@ -154,15 +168,6 @@ class Clusters:
                 none: IntArray = np.zeros(kernels.count.size, np.int64)
                 self.meter.add_rows(counts, kernels, none, none)
             return counts
-        if self._prices.covers and self.one_exponent(members):
-            self._prices.add(counts, *self._rows_by_key(members, mixed))
-            return counts
-        return self._with_rows(counts, members, mixed)
-
-    def _with_rows(
-        self, counts: dict[str, IntArray], members: list[int], mixed: Collection[int]
-    ) -> Counts:
-        """Add what rows and kernels need, by the meter."""
         key, count, low, high, shift = self._merged_rows(members, mixed)
         counts["n_axons_in"] = np.array([key.size])
         counts |= self.meter.rows_only(counts["n_synapses"])
@@ -236,7 +241,7 @@ class Clusters:
         sizes = self.counts["n_neurons"][members]
         every = np.arange(int(sizes.sum()))
         ends = np.cumsum(sizes)
-        slots = [every[e - n : e] for e, n in zip(ends, sizes, strict=True)]
+        slots: list[IntArray] = [every[e - n : e] for e, n in zip(ends, sizes, strict=True)]
         for population in mixed:
             (which,) = np.nonzero(self.population[members] == population)
             ranks = [self._ranks(members[w]) for w in which]

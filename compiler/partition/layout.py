@@ -34,16 +34,17 @@ def layout(nets: Nets, core: IntArray, cores: int, slots: int) -> tuple[RealArra
     ptr, partner, weight = _flows(nets, core, cores)
     width = math.ceil(math.sqrt(math.ceil(cores / slots)))
     height = math.ceil(cores / slots / width)
-    place = np.arange(width * height * slots) // slots
+    place: IntArray = np.arange(width * height * slots) // slots
     row, column = place // width, place % width
     x, y = np.zeros(cores + 1), np.zeros(cores + 1)
-    site = np.arange(cores)
+    site: IntArray = np.arange(cores)
     x[:cores] = np.where(row % 2, width - 1 - column, column)[site]  # back and forth
     y[:cores] = row[site]
     occupant = np.full((height, width, slots), -1, np.int64)
-    slot = site % slots
+    slot: IntArray = site % slots
     occupant[y[:cores].astype(np.int64), x[:cores].astype(np.int64), slot] = site
-    state, scale = started(0), float(weight.sum()) / max(cores, 1)
+    state = started(0)
+    scale = float(weight.sum()) / max(cores, 1)
     for cold in np.linspace(0, 1, ROUNDS):
         window = max(1, round(max(width, height) * (1 - cold)))
         _swaps(state, TRIES * cores, scale * COLDEST**cold, window, ptr, partner, weight, x, y,
@@ -57,7 +58,7 @@ def _flows(nets: Nets, core: IntArray, cores: int) -> tuple[IntArray, IntArray, 
     Returns:
         [cores + 1] slices of [flows] partner and [flows] packets.
     """
-    net = np.repeat(np.arange(nets.home.size), np.diff(nets.ptr))
+    net: IntArray = np.repeat(np.arange(nets.home.size), np.diff(nets.ptr))
     once = sorted_unique(net * cores + core[nets.dest])
     net, there = once // cores, once % cores
     home = np.where(nets.home < 0, cores, core[nets.home])[net]

@@ -14,7 +14,7 @@ import numpy as np
 from snnc.backends.targets.capacity import delay_bits, index_bits
 from snnc.backends.targets.expression import evaluate, names_in
 from snnc.compiler.partition.limits import Limit
-from snnc.ir.arrays import IntArray
+from snnc.ir.arrays import AnyArray, IntArray
 from snnc.ir.jit import lean_kernel
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class RowPrices:
         for wall in self._formats:
             counts[wall.name] = np.array([self._kinds(wall, present)])
 
-    def _kinds(self, wall: Limit, present: IntArray) -> int:
+    def _kinds(self, wall: Limit, present: AnyArray) -> int:
         """Row formats: exponent and width are the same for all rows of a core."""
         encoding, delay = np.nonzero(present)
         encoding = encoding * ("encoding" in wall.table)
@@ -132,7 +132,7 @@ class RowPrices:
 @lean_kernel
 def _merge(
     key: IntArray, count: IntArray, low: IntArray, high: IntArray, price: IntArray,
-    by_count: IntArray, by_span: IntArray, present: IntArray, totals: IntArray,
+    by_count: IntArray, by_span: IntArray, present: AnyArray, totals: IntArray,
 ) -> None:  # fmt: skip
     """Rows, and what they cost in their cheapest encodings, of ascending keys."""
     i = 0

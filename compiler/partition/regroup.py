@@ -18,7 +18,7 @@ from snnc.compiler.partition.clusters import Clusters
 from snnc.compiler.partition.layout import layout
 from snnc.compiler.partition.nets import Nets, nets_of_clusters
 from snnc.compiler.partition.share import ROOM
-from snnc.ir.arrays import AnyArray, IntArray
+from snnc.ir.arrays import AnyArray, IntArray, RealArray
 from snnc.ir.row_shapes import pointers
 
 PASSES = 12
@@ -45,8 +45,7 @@ class Regrouping:
 
     def __init__(self, clusters: Clusters, core: IntArray) -> None:
         self.clusters, self.core = clusters, core
-        nets = _short(nets_of_clusters(clusters.meter.wiring, clusters.tilings))
-        self.nets = nets
+        nets = self.nets = _short(nets_of_clusters(clusters.meter.wiring, clusters.tilings))
         self._nets = nets.weight, nets.home, nets.ptr, nets.dest
         self._at = (*nets.at_homes(), *nets.at_destinations())
         self._least = LEAST * nets.packets
@@ -68,20 +67,36 @@ class Regrouping:
             self._link(place)
         self._known: dict[frozenset[int], bool] = {}
         self._x, self._y, self._parcel = np.zeros(cores + 1), np.zeros(cores + 1), 1.0
-        self._scratch = (
-            np.zeros(cores + 1), np.zeros(cores + 1), np.zeros(cores + 1, np.int64),
-            np.zeros((2, cores + 1), np.int64), np.zeros(1, np.int64),
+        self._ways = np.zeros(cores + 1), np.zeros(cores + 1)
+        self._marks = (
+            np.zeros(cores + 1, np.int64), np.zeros((2, cores + 1), np.int64), np.zeros(1, np.int64)
         )  # fmt: skip
         self.taken = 0
+
+    @property
+    def places(self) -> tuple[RealArray, RealArray]:
+        """([cores + 1] x, [cores + 1] y) where cores are thought to be, and last the host."""
+        return self._x, self._y
+
+    def far(self, x: RealArray, y: RealArray, parcel: float) -> None:
+        """From now on ways count.
+
+        Args:
+            x, y: [cores].
+            parcel: hops that a packet is worth beside those of its way.
+        """
+        self._x, self._y, self._parcel = np.append(x, 0.0), np.append(y, 0.0), parcel
 
     def improve(self) -> None:
         """Fewer packets first, then shorter ways."""
         self._descend()
         slots = self.clusters.meter.limits.target.topology.cores_per_router
         for _ in range(LAYOUTS):
-            x, y = layout(self.nets, self.core, self._head.size, slots)
-            self._x, self._y, self._parcel = np.append(x, 0.0), np.append(y, 0.0), PARCEL
+            before = self.taken
+            self.far(*layout(self.nets, self.core, self._head.size, slots), PARCEL)
             self._descend()
+            if self.taken == before:
+                break
 
     def _descend(self) -> None:
         """Take steps until none saves anything, or the passes are over."""
@@ -90,7 +105,7 @@ class Regrouping:
             before = self.taken
             for cluster in np.flatnonzero(waiting).tolist():
                 waiting[cluster] = False
-                if self._improve(cluster):
+                if any(self._take(cluster, *step[:2]) for step in self.steps(cluster)):
                     wake(cluster, *self._nets[1:], *self._at, waiting)
             waiting &= self._movable()
             if self.taken == before:
@@ -103,17 +118,16 @@ class Regrouping:
         movable: AnyArray = (self._usage + self._usage.min(axis=0) <= ROOM).all(axis=1)
         return movable
 
-    def _improve(self, cluster: int) -> bool:
+    def steps(self, cluster: int) -> list[tuple[int, int, float]]:
+        """The best steps: core to go to, cluster that comes back or ``ABSENT``, what is saved."""
         place, other, saved = np.zeros(STEPS, np.int64), np.zeros(STEPS, np.int64), np.zeros(STEPS)
         steps_of(
             cluster, self.core, *self._nets, *self._at, self._usage, self._load,
             self.clusters.kind, self._head, self._next, self._x, self._y, self._parcel,
-            *self._scratch, place, other, saved,
+            *self._ways, *self._marks, place, other, saved,
         )  # fmt: skip
-        for there, back, gain in zip(place.tolist(), other.tolist(), saved.tolist(), strict=True):
-            if gain > self._least and self._take(cluster, there, back):
-                return True
-        return False
+        found = zip(place.tolist(), other.tolist(), saved.tolist(), strict=True)
+        return [step for step in found if step[2] > self._least]
 
     def _take(self, cluster: int, there: int, back: int) -> bool:
         """Move a cluster, and another one the other way, if both cores then fit exactly."""
