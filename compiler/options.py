@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from snnc.compiler.objective import parse_objective
-from snnc.compiler.pins import parse_pins
+from snnc.compiler.pins import parse_pins, pins_text
 from snnc.compiler.wire import PREFERENCES
 from snnc.ir.errors import OptionError
 
@@ -127,7 +127,8 @@ class CompileOptions:
         check_choice("--partitioner", self.partitioner, PARTITIONERS)
         check_choice("--routing", self.routing, ROUTINGS)
         parse_objective(self.objective)
-        if self.pin is not None and parse_pins(self.pin) and self.most_phases != 1:
+        object.__setattr__(self, "pin", pins_text(parse_pins(self.pin)))
+        if self.pin is not None and self.most_phases != 1:
             raise OptionError(
                 "populations of a network that runs in phases cannot be pinned",
                 where="--pin",

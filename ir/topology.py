@@ -25,6 +25,10 @@ DIRECTIONS: dict[LinkKind, tuple[tuple[int, int], ...]] = {
 }
 """Steps along x and y of the links of a router, by number; opposite links are neighbours in it."""
 
+MOST_SITES = 1 << 22
+"""Places for cores on all chips together: the largest machines have a quarter of that, and more would
+take all memory before anything is mapped."""
+
 
 @dataclass(frozen=True)
 class Mesh:
@@ -149,7 +153,11 @@ def usable_chips(target: Target, mesh: Mesh) -> tuple[int, ...]:
 
 
 def mesh_of(target: Target, chips: int) -> Mesh:
-    """The joined mesh of ``chips`` chips of a target."""
+    """The joined mesh of ``chips`` chips of a target.
+
+    Raises:
+        OptionError: so many cannot be joined, or have more than ``MOST_SITES`` places for cores.
+    """
     limit = target.topology.max_chips.v
     if chips < 1 or (limit is not None and chips > limit):
         raise OptionError(
@@ -158,12 +166,21 @@ def mesh_of(target: Target, chips: int) -> Mesh:
             found=chips,
             allowed=f"1 to {limit:g} for {target.id}" if limit else "1 or more",
         )
+    width, height = target.topology.grid
+    each = width * height * target.topology.cores_per_router
+    if chips * each > MOST_SITES:
+        raise OptionError(
+            "the machine is too large",
+            where="--chips" if chips > 1 else "topology.grid",
+            found=f"{chips} chip{'s' * (chips > 1)} with room for {each:,} cores each",
+            allowed=f"{MOST_SITES:,} cores in all: {MOST_SITES // each} of these chips",
+            remedy="give fewer chips, or a smaller topology.grid or cores_per_router",
+        )
     columns = chips
     if target.topology.chip_arrangement == "square":
         # The most nearly square full rectangle; a prime count stays a row.
         columns = next(c for c in range(math.isqrt(chips), 0, -1) if chips % c == 0)
         columns = chips // columns
-    width, height = target.topology.grid
     return Mesh(
         width * columns,
         height * (chips // columns),

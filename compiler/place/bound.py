@@ -20,6 +20,7 @@ from snnc.ir.jit import kernel
 
 ASSIGNMENT_CORES = 400  # as an assignment problem
 NEAR_CORES = 4096  # with the true distances from each site
+NEAR_ROUTERS = 4096  # on a larger machine as if no site were near an edge: that costs no pairs
 
 
 def lower_bound(problem: Problem) -> float:
@@ -32,9 +33,14 @@ def lower_bound(problem: Problem) -> float:
 def _of_sites(problem: Problem) -> float:
     """The bound of Gilmore and Lawler with the true distances from every site."""
     heavy, host_rate = _heaviest(problem)
-    near = _nearest(problem, heavy.shape[1])
+    sites = problem.sites
+    large = np.count_nonzero(sites.room) > NEAR_ROUTERS
+    if large:
+        near = _rings(int(sites.room.max()), heavy.shape[1], sites.mesh.sides)[None]
+    else:
+        near = _nearest(problem, heavy.shape[1])
     charge: RealArray = 0.5 * heavy @ near.T
-    if problem.cores > ASSIGNMENT_CORES:
+    if large or problem.cores > ASSIGNMENT_CORES:
         return float(charge.min(axis=1).sum()) + _host_bound(problem, host_rate)
     used = np.flatnonzero(problem.sites.room)
     cost = charge + host_rate[:, None] * _distance(problem, problem.host, used)
