@@ -20,12 +20,23 @@ PARTITIONERS: tuple[Partitioner, ...] = get_args(Partitioner)
 RoutingRule = Literal["xy", "yx", "tree", "balanced"]
 ROUTINGS: tuple[RoutingRule, ...] = get_args(RoutingRule)
 
+LARGEST_SEED = (1 << 31) - 1
+"""CP-SAT takes no larger one."""
+
 
 def check_choice(flag: str, found: str, allowed: Sequence[str]) -> None:
     """Raise ``OptionError`` unless an option has one of the values that it may have."""
     if found not in allowed:
         raise OptionError(
             "not one of the choices", where=flag, found=found, allowed=", ".join(allowed)
+        )
+
+
+def check_seed(seed: int) -> None:
+    """Raise ``OptionError`` unless a seed is one that every solver takes."""
+    if not 0 <= seed <= LARGEST_SEED:
+        raise OptionError(
+            "not a seed", where="--seed", found=seed, allowed=f"0 to {LARGEST_SEED}"
         )
 
 
@@ -136,8 +147,7 @@ class CompileOptions:
                 allowed="--phases never",
                 remedy="leave one of the two out, or give more chips (--chips)",
             )
-        if self.seed < 0:
-            raise OptionError("must not be negative", where="--seed", found=self.seed)
+        check_seed(self.seed)
         for name in ("time_limit_s", "dt", "memory_budget"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):

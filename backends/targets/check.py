@@ -120,8 +120,15 @@ def _quantities(target: Target) -> Iterator[str]:
             yield f"{path}: {value} is no whole number up to 2^53"
     if delay.v is not None and delay.v < 0:
         yield f"core.max_delay: {delay.v} is negative"
-    if target.execution.min_delay < 0:
-        yield f"execution.min_delay: {target.execution.min_delay} is negative"
+    for path, number, least, most in (
+        ("execution.min_delay", target.execution.min_delay, 0, 1 << 20),
+        ("spike.payload_bits", target.spike.payload_bits, 0, 62),
+        ("core.state_bytes", target.core.state_bytes, 0, 1 << 20),
+        ("core.max_targets_per_neuron", target.core.max_targets_per_neuron, 1, _MOST),
+        *(("core.index_bits", bits, 1, 62) for bits in target.core.index_bits),
+    ):
+        if number is not None and not least <= number <= most:
+            yield f"{path}: {number} is not within {least} to {most}"
 
 
 def _expressions(target: Target) -> Iterator[str]:

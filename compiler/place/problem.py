@@ -66,10 +66,10 @@ def sites_of(target: Target, mesh: Mesh) -> Sites:
     slots = mesh.cores_per_router
     width, height = mesh.chip_width, mesh.chip_height
     y, x, slot = (a.reshape(-1) for a in np.indices((height, width, slots)))
-    alive = np.ones((height, width, slots), np.bool_)
+    works = np.ones((height, width, slots), np.bool_)
     for dx, dy, ds in target.topology.defects:
-        alive[dy, dx, ds] = False
-    alive = alive.reshape(-1)
+        works[dy, dx, ds] = False
+    alive = works.reshape(-1)
     host_x, host_y = target.topology.host_router
     distance = np.abs(x - host_x) + np.abs(y - host_y)
     order = np.lexsort((slot, x, y, distance))

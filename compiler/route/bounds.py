@@ -109,7 +109,7 @@ def _passing(begin: IntArray, end: IntArray, share: RealArray, extent: int) -> R
     """
     wide = end - begin > 1
     near = end - begin == 1
-    return weighted(begin[near], share[near], extent) + share[wide].sum()
+    return weighted(begin[near], share[near], extent) + float(share[wide].sum())
 
 
 def _singles_bound(demand: Demand) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 from snnc.inputs.recordings import EVENT_BYTES
 from snnc.ir.arrays import AnyArray, IntArray, Shape
 from snnc.ir.errors import InputError
+from snnc.ir.regular import check_regular
 from snnc.ir.npy import read_header
 
 CHUNK_EVENTS = 1 << 16
@@ -103,6 +104,7 @@ class EventFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            check_regular(path, InputError)
             self._file: IO[bytes] = path.open("rb")
         except OSError as error:
             raise InputError(
