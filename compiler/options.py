@@ -35,9 +35,7 @@ def check_choice(flag: str, found: str, allowed: Sequence[str]) -> None:
 def check_seed(seed: int) -> None:
     """Raise ``OptionError`` unless a seed is one that every solver takes."""
     if not 0 <= seed <= LARGEST_SEED:
-        raise OptionError(
-            "not a seed", where="--seed", found=seed, allowed=f"0 to {LARGEST_SEED}"
-        )
+        raise OptionError("not a seed", where="--seed", found=seed, allowed=f"0 to {LARGEST_SEED}")
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ DIRECTIONS: dict[LinkKind, tuple[tuple[int, int], ...]] = {
 """Steps along x and y of the links of a router, by number; opposite links are neighbours in it."""
 
 MOST_SITES = 1 << 22
-"""Places for cores on all chips together: the largest machines have a quarter of that, and more would
-take all memory before anything is mapped."""
+"""Places for cores on all chips together: the largest machines have a quarter of that, and more
+would take all memory before anything is mapped."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,13 @@ from snnc.in_phases import PhaseRunner
 from snnc.ir import artifact, shared_expansion
 from snnc.ir.arrays import RealArray
 from snnc.ir.deployment import Deployment
-from snnc.ir.errors import CapacityError, OptionError, SnncError, UnsupportedError, VerificationError
+from snnc.ir.errors import (
+    CapacityError,
+    OptionError,
+    SnncError,
+    UnsupportedError,
+    VerificationError,
+)
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input
@@ -274,7 +280,10 @@ def check_spikes(case: Case, program: Program, seed: int) -> None:
             assert not any(_mismatches(case, truth, found).values()), backend
         return
     done = cycle.run(program, data, noc=case.fidelity)  # type: ignore[arg-type]
-    for name, found in (("cycle", done.result), ("functional", functional.run(program.network, data))):
+    for name, found in (
+        ("cycle", done.result),
+        ("functional", functional.run(program.network, data)),
+    ):
         assert not any(_mismatches(case, truth, found).values()), name
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from snnc.inputs.recordings import EVENT_BYTES
 from snnc.ir.arrays import AnyArray, IntArray, Shape
 from snnc.ir.errors import InputError
-from snnc.ir.regular import check_regular
 from snnc.ir.npy import read_header
+from snnc.ir.regular import check_regular
 
 CHUNK_EVENTS = 1 << 16
 """Events read at a time."""
