@@ -74,12 +74,13 @@ def partition(
             except CapacityError:
                 pass  # then with the fewest cores
         return _by_tilings(meter, chips, seed, partitioner, apart)
-    except CapacityError:
+    except CapacityError as refused:
         if meter.wiring.neurons > MOST_NEURONS or apart is not None:
             raise
         exact = _exactly(meter, seed)
         if exact is not None and exact.cores <= available:
             return exact
+        error = refused
         if exact is not None:
             error = explain.too_many(
                 meter.limits.target, exact.cores, exact.cores, chips, _largest(exact.report),
