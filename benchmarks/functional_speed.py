@@ -18,12 +18,10 @@ import argparse
 import dataclasses
 import json
 import resource
-import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,28 +38,9 @@ from snnc.simulators.functional import shared_layouts
 from snnc.simulators.functional.layouts import words
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from measuring import measure
 from shared_weights import SIZES, network
 from support.speed_networks import event_cnn, layered_lif, nmnist_cnn
-
-
-@dataclass
-class Time:
-    """Median seconds of one measured call."""
-
-    cpu: float
-    wall: float
-
-
-def measure(call: Callable[[], Any], repeats: int) -> Time:
-    """Median of ``repeats`` calls after one to warm up."""
-    call()
-    cpu, wall = [], []
-    for _ in range(repeats):
-        begin = time.process_time(), time.perf_counter()
-        call()
-        cpu.append(time.process_time() - begin[0])
-        wall.append(time.perf_counter() - begin[1])
-    return Time(statistics.median(cpu), statistics.median(wall))
 
 
 @kernel

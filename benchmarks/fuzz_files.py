@@ -4,8 +4,9 @@
 
 Seeds are small files made here, and every file of a known kind in the given folders.  Mutations
 damage bytes, or, for HDF5 and zip files, values and members behind their checksums.  A child
-process reads the files; one that takes longer than --seconds, grows by more than --megabytes, dies
-or raises anything but a typed error is a finding: it is kept in --keep, and the exit code is 1.
+process reads the files; one that takes more than --seconds of processor time, grows by more than
+--megabytes, sleeps, dies or raises anything but a typed error is a finding: it is kept in --keep,
+and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import json
 import multiprocessing
 import re
 import resource
+import signal
 import sys
 import tempfile
 import time
@@ -67,6 +69,8 @@ def _data(path: Path) -> Any:
     return read_npz(path, npz_keys(path))
 
 
+SILENCE_S = 300.0
+"""Longest time without a sign of life: of a case that sleeps, or of a very busy machine."""
 READERS: dict[str, Reader] = {
     "nir": _nir, "net": _netx, "onnx": _onnx, "snnc": _artifact, "npz": _data
 }  # fmt: skip
@@ -79,7 +83,7 @@ class Findings:
     Attributes:
         outcomes: "read", or the class of the refusal, by number of cases.
         failures: number and description of cases that ended in neither.
-        slowest: seconds of the slowest case.
+        slowest: processor seconds of the slowest case.
         megabytes: growth of the reader's memory over all cases.
     """
 
@@ -276,7 +280,9 @@ def case(kind: str, seeds: list[bytes], number: int, seed: int) -> bytes:
         return damaged(data, random)  # HDF5 itself refuses to write this nonsense
 
 
-def _worker(kind: str, seeds: list[bytes], numbers: range, seed: int, pipe: Any) -> None:
+def _worker(
+    kind: str, seeds: list[bytes], numbers: range, seed: int, seconds: float, pipe: Any
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"case.{kind}"
         for data in seeds[:1]:  # imports, and what stays in memory for good
@@ -286,7 +292,8 @@ def _worker(kind: str, seeds: list[bytes], numbers: range, seed: int, pipe: Any)
         for number in numbers:
             path.write_bytes(case(kind, seeds, number, seed))
             pipe.send(("start", number, 0.0, 0.0))
-            started = time.perf_counter()
+            started = time.process_time()
+            signal.setitimer(signal.ITIMER_PROF, seconds)  # beyond, SIGPROF ends the process
             try:
                 READERS[kind](path)
                 outcome = "read"
@@ -296,24 +303,43 @@ def _worker(kind: str, seeds: list[bytes], numbers: range, seed: int, pipe: Any)
                 outcome = "!MemoryError"
             except Exception as error:  # every other exception is what we look for
                 outcome = f"!{type(error).__name__}: {str(error)[:200]}"
+            signal.setitimer(signal.ITIMER_PROF, 0.0)
             grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) / 1024
-            pipe.send((outcome, number, time.perf_counter() - started, grown))
+            pipe.send((outcome, number, time.process_time() - started, grown))
     pipe.send(("end", 0, 0.0, 0.0))
 
 
 def fuzz(
-    kind: str, seeds: list[bytes], cases: int, seed: int, seconds: float, megabytes: float
+    kind: str,
+    seeds: list[bytes],
+    cases: int,
+    seed: int,
+    seconds: float,
+    megabytes: float,
+    silence_s: float = SILENCE_S,
 ) -> Findings:
-    """Read that many mutated files in a child process that is replaced when it hangs or dies."""
+    """Read that many mutated files in a child process that is replaced when it hangs or dies.
+
+    Args:
+        kind: of the files.
+        seeds: intact files.
+        cases: number of mutations.
+        seed: of the mutations.
+        seconds: processor time of a case that counts as a hang.
+        megabytes: growth of memory that counts as a defect.
+        silence_s: time of a case on the wall clock that counts as a hang.
+    """
     found, first = Findings(), 0
     context = multiprocessing.get_context("fork" if "fork" in _methods() else "spawn")
     while first < cases:
         mine, theirs = context.Pipe(duplex=False)
         numbers = range(first, cases)
-        process = context.Process(target=_worker, args=(kind, seeds, numbers, seed, theirs))
+        process = context.Process(
+            target=_worker, args=(kind, seeds, numbers, seed, seconds, theirs)
+        )
         process.start()
         theirs.close()
-        first = _watch(mine, process, found, seconds, megabytes, cases)
+        first = _watch(mine, process, found, (seconds, silence_s, megabytes), cases)
         process.kill()
         process.join()
     return found
@@ -324,22 +350,27 @@ def _methods() -> list[str]:
 
 
 def _watch(
-    pipe: Any, process: Any, found: Findings, seconds: float, megabytes: float, cases: int
+    pipe: Any, process: Any, found: Findings, limits: tuple[float, float, float], cases: int
 ) -> int:
     """Follow one child; the number of the case to go on with."""
-    current = -1
+    seconds, silence_s, megabytes = limits
+    current, go_on = -1, cases  # a child that ends before its first case would end again
     while True:
         try:
-            if not pipe.poll(seconds if current >= 0 else 60 + seconds):
-                found.failures.append((current, f"longer than {seconds} s"))
-                return current + 1
+            if not pipe.poll(silence_s if current >= 0 else SILENCE_S):
+                found.failures.append((current, f"silent for longer than {silence_s} s"))
+                return go_on
             outcome, number, took, grown = pipe.recv()
         except EOFError:
-            found.failures.append((current, f"the reader died, exit code {process.exitcode}"))
-            return current + 1
+            process.join()
+            longer = process.exitcode == -signal.SIGPROF
+            died = f"the reader died, exit code {process.exitcode}"
+            text = f"longer than {seconds} s of processor time" if longer else died
+            found.failures.append((current, text))
+            return go_on
         if outcome == "end":
             return cases
-        current = number
+        current, go_on = number, number + 1
         if outcome == "start":
             continue
         found.slowest = max(found.slowest, took)
@@ -441,7 +472,7 @@ def main() -> int:
     parser.add_argument("--formats", default=",".join(READERS))
     parser.add_argument("--seeds", type=Path, action="append", default=[], help="folder of files")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seconds", type=float, default=10.0, help="longest time of one case")
+    parser.add_argument("--seconds", type=float, default=10.0, help="processor time of one case")
     parser.add_argument("--megabytes", type=float, default=500.0, help="largest growth of memory")
     parser.add_argument("--keep", type=Path, help="folder for the files of failures")
     options = parser.parse_args()

@@ -13,10 +13,9 @@ cores on a machine with room for everything, with timing.
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from snnc.ir.weights import Conv, Dense, Weights
 from snnc.simulators import cycle, functional
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from measuring import Time, measure
 from support.lava_zoo import pilotnet
 from support.simple_mapping import Options, simple_mapping
 from support.small_targets import small_target
@@ -109,19 +109,7 @@ def subjects(names: list[str]) -> Iterator[Subject]:
         yield Subject("pilotnet", case.network, case.inputs["input"], 17, 100)
 
 
-def seconds(call: Callable[[], object], repeats: int = 5) -> tuple[float, float]:
-    """Median wall and CPU seconds after one call to warm up."""
-    call()
-    wall, cpu = [], []
-    for _ in range(repeats):
-        begin = time.perf_counter(), time.process_time()
-        call()
-        wall.append(time.perf_counter() - begin[0])
-        cpu.append(time.process_time() - begin[1])
-    return statistics.median(wall), statistics.median(cpu)
-
-
-def measure(subject: Subject, with_cycle: bool) -> None:
+def compare(subject: Subject, with_cycle: bool) -> None:
     """Print one network's speeds and ratios."""
     network, name = subject.network, subject.network.of_type(Input)[0].name
     steps = subject.x.shape[1]
@@ -142,7 +130,7 @@ def measure(subject: Subject, with_cycle: bool) -> None:
     simulator = functional.Functional(network)
     start = time.perf_counter() - begin
     inputs = {name: subject.x}
-    fast = Speed.of(steps, seconds(lambda: simulator.run(inputs, (), threads=1)))
+    fast = Speed.of(steps, measure(lambda: simulator.run(inputs, (), threads=1), 5))
     enough = fast.cpu >= subject.wanted * lava.cpu
     show("functional", fast, lava, f"start {start:.2f} s" + (
         "" if enough else f", below {subject.wanted:g} x"))  # fmt: skip
@@ -159,7 +147,7 @@ def measure(subject: Subject, with_cycle: bool) -> None:
     deployment = simple_mapping(network, target, steps, options=Options(NEURONS_PER_CORE))
     start = time.perf_counter() - begin
     for timing in (True, False):
-        took = seconds(lambda t=timing: cycle.run(deployment, inputs, (), timing=t), 1)  # type: ignore[misc]
+        took = measure(lambda t=timing: cycle.run(deployment, inputs, (), timing=t), 1)  # type: ignore[misc]
         label = "cycle" if timing else "cycle without timing"
         show(label, Speed.of(steps, took), lava, f"start {start:.2f} s")
 
@@ -172,9 +160,9 @@ class Speed:
     cpu: float
 
     @staticmethod
-    def of(steps: int, seconds: tuple[float, float]) -> Speed:
+    def of(steps: int, took: Time) -> Speed:
         """From what so many steps took."""
-        return Speed(steps / seconds[0], steps / seconds[1])
+        return Speed(steps / took.wall, steps / took.cpu)
 
 
 def show(label: str, speed: Speed, lava: Speed, more: str) -> None:
@@ -198,7 +186,7 @@ def main() -> None:
     parser.add_argument("--without-cycle", action="store_true")
     options = parser.parse_args()
     for subject in subjects(options.only.split(",")):
-        measure(subject, not options.without_cycle)
+        compare(subject, not options.without_cycle)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,10 @@ plans alone, for random networks of up to 24 layers with branches, skips, delays
 machine of 12 small cores::
 
     python benchmarks/phases.py [--samples 4] [--random 8]
+    python benchmarks/phases.py --loops 600 1200 2600
+
+The second plans, and nothing else, loops of so many neurons, all to all, on a machine of 24: the
+number of phases that take turns and CPU-seconds.
 
 Beside our plan stands *first fit*: populations in order, a new phase when the next does not fit by
 the cores that each takes alone, those larger than the machine cut into equal parts.  "moved" are
@@ -41,11 +45,15 @@ from snnc.compiler.options import CompileOptions
 from snnc.compiler.phases.choose import first_fit
 from snnc.compiler.phases.plan import Planner
 from snnc.compiler.pipeline import Compilation
+from snnc.equality import differences
 from snnc.inputs import InputOptions
 from snnc.ir.deployment import Deployment
-from snnc.ir.nodes import Input
+from snnc.ir.expand import expand
+from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.nodes import Add, Delay, Input, Linear, Output
 from snnc.ir.phased import PhasedDeployment, Program
-from snnc.running import Simulator, differences
+from snnc.ir.types import BIN
+from snnc.running import Simulator
 from snnc.simulators import reference
 
 CHIPS = (1, 2, 3, 4, 6, 8, 12, 16)
@@ -62,7 +70,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--random", type=int, default=8)
+    parser.add_argument("--loops", type=int, nargs="+", help="neurons of loops to plan")
     arguments = parser.parse_args()
+    if arguments.loops:
+        looped(arguments.loops)
+        return
     for title, build in NETWORKS.items():
         print(f"\n{title}\n\n| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
         for chips in CHIPS:
@@ -130,7 +142,7 @@ def baseline(planner: Planner) -> tuple[int, int]:
     planner.cut(whole)
     sizes = [planner.alone(planner.blocks[unit.block]) * unit.share for unit in planner.units]
     choice = first_fit(planner.task(sizes))
-    return len(choice.phases), choice.moved
+    return len(planner.phases_of(choice)), choice.moved
 
 
 def branched(count: int) -> None:
@@ -151,6 +163,29 @@ def branched(count: int) -> None:
         f"\nphases: {total[0]} beside {total[1]} of first fit; bytes moved: first fit takes "
         f"{total[3] / total[2]:.2f} times as many"
     )
+
+
+def looped(sizes: list[int]) -> None:
+    """Plans of loops in very many phases."""
+    target = tiny_machine(2, neurons=12, axons=100_000, bits=10**8)
+    print("| neurons | synapses | phases | CPU s | CPU ms per phase |\n|---|---|---|---|---|")
+    for size in [60, *sizes]:  # the first compiles the kernels
+        random = np.random.default_rng(0)
+        nodes = (
+            Input("x", (8,), BIN), Linear("w", ("x",), nets.dense(random, size, 8)),
+            Delay("late", ("a",), 1),
+            Linear("self", ("late",), nets.dense(random, size, size, 0.3)),
+            Add("sum", ("w", "self")), nets.fire("a", "sum", (size,)), Output("out", ("a",)),
+        )  # fmt: skip
+        network = legalize(IntegerNetwork("loop", nodes), target, "auto")
+        started = time.process_time()
+        planner = Planner(network, phases.Machine(target, 1, STEPS), None, None)
+        count = len(planner.find().phases)
+        seconds = time.process_time() - started
+        if size > 60:
+            synapses = sum(p.synapses for p in expand(network).projections)
+            each = 1e3 * seconds / count
+            print(f"| {size} | {synapses:,} | {count} | {seconds:.2f} | {each:.0f} |", flush=True)
 
 
 def measured(program: Program, seconds: float, samples: int) -> Iterator[Any]:

@@ -23,6 +23,7 @@ mapping for the machine, but closer to what papers count.
 - bound: no partition uses fewer cores; gap in % of ours; possible: the saving with so few cores.
 - axons: input axons of all cores, a row each, in millions; of manual's cores likewise.
 - hops, link: weighted hops and packets of the busiest link, one packet per neuron and sample.
+- hop bound, hop gap: no placement of these cores has fewer weighted hops; gap in % of ours.
 - CPU s: expansion to routes, without the manual mapping; GB: peak of the process, all included.
 - chips: the fewest, or up to a fifth more where only they form a rectangle less than twice as long
   as wide: on a row of chips hops are many.
@@ -42,7 +43,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import resource
 import subprocess
 import sys
@@ -58,6 +58,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from support.paths import shared_data
 
 from snnc.backends.targets import load
+from snnc.compiler.chip_count import chips_for
 from snnc.compiler.frontends import netx
 from snnc.compiler.legalize import legalize
 from snnc.compiler.map import MapOptions, map_network, place_and_route
@@ -96,7 +97,8 @@ VENDOR = {"values": 74, "spikes": 61}
 COLUMNS = (
     "network", "neurons", "synapses", "chips", "cores", "unshared", "manual", "saving %",
     "lenient", "lenient saving %", "memory %", "manual memory %", "points", "lenient points",
-    "bound", "gap %", "possible %", "axons M", "manual axons M", "hops", "link", "CPU s", "GB",
+    "bound", "gap %", "possible %", "axons M", "manual axons M", "hops",
+    "hop bound", "hop gap %", "link", "CPU s", "GB",
 )  # fmt: skip
 
 
@@ -196,16 +198,6 @@ def memory_of_cores(meter: Meter, division: Partition) -> float:
     return float(meter.limits.use(wall, counts).sum()) / wall.capacity / division.cores
 
 
-def chips_for(cores: int, target: Target) -> int:
-    """Chips that hold so many cores."""
-    fewest = math.ceil(cores / target.topology.usable_cores)
-    for chips in range(fewest, fewest + fewest // 5 + 1):
-        sides = range(1, math.isqrt(chips) + 1)
-        if any(chips % short == 0 and chips <= 2 * short**2 for short in sides):
-            return chips
-    return fewest
-
-
 def without_tables(
     wiring: Wiring, division: Partition, target: Target, options: MapOptions
 ) -> dict[str, Any]:
@@ -218,7 +210,11 @@ def without_tables(
         "partition": division.report,
         "cores_used": division.cores,
         "traffic": traffic_report(flow, done.routing, mesh),
-        "placement": {"complete": done.placement.complete},
+        "placement": {
+            "complete": done.placement.complete,
+            "lower_bound": done.placement.bound,
+            "gap": done.placement.gap,
+        },
     }
 
 
@@ -278,6 +274,8 @@ def compared(network: IntegerNetwork, target: Target, as_read: bool, stop: str) 
         row["memory %"] = 100 * used[:, 0].sum() / used[:, 1].sum()
     if "traffic" in report:
         row["hops"] = report["traffic"]["weighted_hops"]
+        row["hop bound"] = report["placement"]["lower_bound"]
+        row["hop gap %"] = 100 * report["placement"]["gap"]
         row["link"] = report["traffic"]["max_channel_load"]
         if not report["placement"]["complete"]:
             row["note"] = "placement cut by its time limit"

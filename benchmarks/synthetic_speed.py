@@ -30,7 +30,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from functional_speed import bare_words, measure
+from functional_speed import bare_words
+from measuring import measure
 
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.neuron import GatedBias, Leak, Neuron, Reset, StateRange

@@ -7,7 +7,7 @@ exactly (``snnc.ir.lower.partial_sums``); what it costs stands in the network's 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +27,15 @@ from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.lower import limits_of
 from snnc.ir.lower.builder import RewriteError
 from snnc.ir.lower.partial_sums import Slicing, neurons_of, with_partial_sums
-from snnc.ir.shared_expansion import AnyExpansion, expand_large, fan_in
+from snnc.ir.lower.shared_partial_sums import with_shared_partial_sums
+from snnc.ir.shared_expansion import (
+    AnyExpansion,
+    ConvTerm,
+    convolutions_of,
+    expand_large,
+    expand_shared,
+    fan_in,
+)
 from snnc.ir.target import Target
 
 MOST_SLICES = 64
@@ -72,8 +80,6 @@ def split_fan_in(
     need = _need(network, parts, target, before.extra_delay)
     large = {name: np.flatnonzero(n > 1) for name, n in need.items() if (n > 1).any()}
     result, refused = Split(network, parts, {}), {}
-    if large and not isinstance(parts, Expansion):
-        result = Split(network, expand(network), {})
     for name, neurons in large.items():
         try:
             result = _split(result, name, neurons, float(need[name].max()), target, timesteps,
@@ -83,7 +89,7 @@ def split_fan_in(
         except UnsupportedError as error:
             refused[name] = f"its inputs cannot be summed in parts: {error.found}"
     done = result.expansion
-    if target.core.stores_kernels and done is not parts:
+    if target.core.stores_kernels and isinstance(done, Expansion):
         done = expand_large(result.network, kernels=True)
     return Split(result.network, done, refused)
 
@@ -92,26 +98,42 @@ def _split(
     done: Split, name: str, neurons: IntArray, need: float, target: Target, timesteps: int,
     wire_code: Preference, before: Retiming,
 ) -> Split:  # fmt: skip
-    """With the fewest slices such that the population and its helpers fit."""
-    slices = max(2, math.ceil(need))
+    """With the fewest slices such that the population and its helpers fit.
+
+    Shared weights stay shared where the population adds up nothing but convolutions.
+    """
+    slices, parts = max(2, math.ceil(need)), done.expansion
+    terms = None if isinstance(parts, Expansion) else convolutions_of(done.network, name)
+    if terms is None and not isinstance(parts, Expansion):
+        parts = expand(done.network)
     while slices <= MOST_SLICES:
-        how = {name: Slicing(neurons, slices)}
-        assert isinstance(done.expansion, Expansion)  # neurons are split synapse by synapse
-        network, made = with_partial_sums(
-            done.network, done.expansion.projections, how, limits_of(target)
-        )
-        parts = expand(network)
-        after = _retimed(network, parts, target, timesteps, wire_code)
-        left = _need(network, parts, target, after.extra_delay, {name, *made[name]})
+        how = Slicing(neurons, slices)
+        network, made, parts_of = _sliced(done.network, parts, terms, name, how, target)
+        after = _retimed(network, parts_of, target, timesteps, wire_code)
+        left = _need(network, parts_of, target, after.extra_delay, {name, *made})
         worst = max(float(n.max(initial=0.0)) for n in left.values())
         if worst <= 1:
             known = {str(f) for f in verdicts(done.network, target, wire_code)}
             new = [f for f in verdicts(network, target, wire_code) if str(f) not in known]
             require(new, target)
-            network = _told(network, name, how[name], made[name], before, after)
-            return Split(network, parts, {})
+            network = _told(network, name, how, made, before, after)
+            return Split(network, parts_of, {})
         slices = max(slices + 1, math.ceil(slices * min(worst, 2)))
     raise RewriteError(f"more than {MOST_SLICES} parts would be needed", "use fewer inputs")
+
+
+def _sliced(
+    network: IntegerNetwork, parts: AnyExpansion, terms: Sequence[ConvTerm] | None, name: str,
+    how: Slicing, target: Target,
+) -> tuple[IntegerNetwork, tuple[str, ...], AnyExpansion]:  # fmt: skip
+    """(the network with partial sums, helpers, its expansion)."""
+    limits = limits_of(target)
+    if terms is not None:
+        result, helpers = with_shared_partial_sums(network, name, terms, how.slices, limits)
+        return result, helpers, expand_shared(result)
+    assert isinstance(parts, Expansion)  # neurons are split synapse by synapse
+    result, made = with_partial_sums(network, parts.projections, {name: how}, limits)
+    return result, made[name], expand(result)
 
 
 def _told(

@@ -13,6 +13,7 @@ import numpy as np
 
 from snnc.compiler.assemble import assemble
 from snnc.compiler.assemble_shared import assemble_shared
+from snnc.compiler.chip_count import chips_for, chips_report, most_chips
 from snnc.compiler.encode import AnyTables, encode, sent_pairs
 from snnc.compiler.layerwise import one_core_each, place_layers
 from snnc.compiler.mapping_report import Usage, mapping_report
@@ -116,6 +117,7 @@ class Mapping:
     routes: RouteTables
     certificate: Certificate
     report: dict[str, Any]
+    chips: int
 
 
 class _Clock:
@@ -135,7 +137,7 @@ def map_network(
     network: IntegerNetwork,
     retiming: Retimed,
     target: Target,
-    chips: int = 1,
+    chips: int | None = 1,
     rates: Table[str, RealArray] | None = None,
     options: MapOptions | None = None,
     expansion: AnyExpansion | None = None,
@@ -146,7 +148,7 @@ def map_network(
         network: legal for the target.
         retiming: its schedule and extra delays.
         target: machine description; the only source of constraints.
-        chips: number of chips, joined into one mesh.
+        chips: number of chips, joined into one mesh; None: as ``chips_for`` says.
         rates: expected packets per sample of every element, by input or population name; those
             not listed count one packet per element.
         options: seed, effort and time limit.
@@ -158,7 +160,7 @@ def map_network(
         OptionError: an option or the number of chips is not allowed, or a pin is impossible.
     """
     chosen = options or MapOptions()
-    mesh = mesh_of(target, chips)
+    given = None if chips is None else mesh_of(target, chips)
     clock = _Clock()
     parts = expansion or expand_large(network, kernels=target.core.stores_kernels)
     clock.lap("expand")
@@ -169,7 +171,9 @@ def map_network(
     names = [p.name for p in wiring.populations]
     check_names(chosen.pins, names, [node.name for node in network.of_type(Input)])
     apart = classes(chosen.pins, names) if chosen.pins else None
-    division = one_core_each(wiring) if whole else _partition(meter, target, mesh, chosen, apart)
+    division = one_core_each(wiring) if whole else _partition(meter, target, given, chosen, apart)
+    chips = chips_for(division.cores, target) if chips is None else chips
+    mesh = given or mesh_of(target, chips)
     sites = sites_of(target, mesh)
     cores_of = [np.unique(division.core[a:b]) for a, b in pairwise(meter.first)]
     zones = zones_of(chosen.pins, names, cores_of, division.cores, sites, mesh)
@@ -212,9 +216,10 @@ def map_network(
     report["synapse_storage"] = encoded.storage
     reached = set(usable_chips(target, mesh))
     every = range(mesh.routers // (mesh.chip_width * mesh.chip_height))
+    report["chips"] = chips_report(target, chips)
     report["chips_unreachable"] = [chip for chip in every if chip not in reached]
     report["seconds"] = clock.seconds
-    return Mapping(tables, routing.tables, routing.certificate, report)
+    return Mapping(tables, routing.tables, routing.certificate, report, chips)
 
 
 def place_and_route(
@@ -273,15 +278,19 @@ def _objective(objective: Objective, placement: Placement) -> dict[str, Any]:
 
 
 def _partition(
-    meter: Meter, target: Target, mesh: Mesh, options: MapOptions, apart: IntArray | None
+    meter: Meter, target: Target, mesh: Mesh | None, options: MapOptions, apart: IntArray | None
 ) -> Partition:
-    """``partition`` for the chips that can be reached; a refusal says which cannot."""
-    usable = len(usable_chips(target, mesh))
+    """``partition`` for the chips that can be reached; a refusal says which cannot.
+
+    Args:
+        mesh: of the chips; None: of as many as there can be.
+    """
+    usable = most_chips(target) if mesh is None else len(usable_chips(target, mesh))
     try:
         price = options.objective.cores_and_traffic
         return partition(meter, usable, options.seed, options.partitioner, apart, price)
     except CapacityError as error:
-        chips = mesh.routers // (mesh.chip_width * mesh.chip_height)
+        chips = usable if mesh is None else mesh.routers // (mesh.chip_width * mesh.chip_height)
         if usable == chips or "more cores" not in error.problem:
             raise
         broken = ", ".join(f"{a}-{b}" for a, b in target.topology.broken_chip_links)

@@ -1,4 +1,4 @@
-"""What a mapping shall be good for: the user's weights of the terms of docs/mapping.md."""
+"""What a mapping shall be good for: the user's weights of the terms of docs/placement.md."""
 
 from __future__ import annotations
 
@@ -84,5 +84,5 @@ def _refused(problem: str, found: str) -> OptionError:
         where="--objective",
         found=found,
         allowed=f"TERM=WEIGHT,... of {', '.join(TERMS)}",
-        remedy="docs/mapping.md says what the terms measure",
+        remedy="docs/placement.md says what the terms measure",
     )

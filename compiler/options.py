@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from snnc.compiler.chip_count import parse_chips
 from snnc.compiler.objective import parse_objective
 from snnc.compiler.pins import parse_pins, pins_text
 from snnc.compiler.wire import PREFERENCES
@@ -49,7 +50,8 @@ class CompileOptions:
         memory_budget: KiB for all weights; layers then take the widths with the least error.
         correct: what calibration data corrects, of "rounding,bias,rates"; nothing by default.
         leak: decays approximated as "shift" or "linear"; None keeps them or refuses.
-        chips: chips joined into one mesh.
+        chips: chips joined into one mesh: a number, columns x rows ("8x5"), or "auto" for as many
+            as the network needs, see ``snnc.compiler.chip_count``.
         phases: how a network may be larger than the chips: "never"; "auto", in as many groups that
             take turns as it needs; or a number, in at most so many (docs/phases.md).
         seed: of the mapper's search.
@@ -84,7 +86,7 @@ class CompileOptions:
     memory_budget: float | None = None
     correct: str | None = None
     leak: str | None = None
-    chips: int = 1
+    chips: int | str = 1
     phases: int | str = "never"
     seed: int = 0
     time_limit_s: float = 5.0
@@ -115,6 +117,8 @@ class CompileOptions:
     def __post_init__(self) -> None:
         if isinstance(self.weight_bits, str) and self.weight_bits.isdigit():
             object.__setattr__(self, "weight_bits", int(self.weight_bits))
+        chips = parse_chips(self.chips)
+        object.__setattr__(self, "chips", chips if isinstance(chips, int) else self.chips)
         if isinstance(self.phases, str) and self.phases.isdigit():
             object.__setattr__(self, "phases", int(self.phases))
         if self.phases not in ("never", "auto") and not (
@@ -126,7 +130,7 @@ class CompileOptions:
                 found=self.phases,
                 allowed="never, auto, or a number from 1",
             )
-        for name in ("timesteps", "chips", "calibration_samples", "max_spikes"):
+        for name in ("timesteps", "calibration_samples", "max_spikes"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise OptionError("must be at least 1", where=_flag(name), found=value)
@@ -146,6 +150,13 @@ class CompileOptions:
                 remedy="leave one of the two out, or give more chips (--chips)",
             )
         check_seed(self.seed)
+        if chips is None and self.most_phases != 1:
+            raise OptionError(
+                "a network on as many chips as it needs takes no phases",
+                where="--chips",
+                found=f"auto, and --phases {self.phases}",
+                remedy="leave --phases out, or say how many chips there are",
+            )
         for name in ("time_limit_s", "dt", "memory_budget"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):

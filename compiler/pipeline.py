@@ -7,30 +7,19 @@ integers passes normalise and quantize unchanged.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 from snnc.backends import targets
 from snnc.compiler import legalize, normalise, phases, quantize, retime
+from snnc.compiler.chip_count import in_columns, parse_chips
 from snnc.compiler.dump import dump_stage
 from snnc.compiler.fanin import may_overflow, split_fan_in, with_reason
-from snnc.compiler.frontends import (
-    NetxOptions,
-    NirOptions,
-    OnnxOptions,
-    TorchOptions,
-    is_netx,
-    is_onnx,
-    is_torch,
-    netx,
-    nir,
-    onnx,
-    require_nir,
-    torch_files,
-)
+from snnc.compiler.frontends import is_onnx, onnx
 from snnc.compiler.legalize.lava import lava_registers, lava_semantics
 from snnc.compiler.map import MapOptions, map_network
 from snnc.compiler.objective import parse_objective
@@ -38,6 +27,7 @@ from snnc.compiler.options import CompileOptions, Partitioner, RoutingRule
 from snnc.compiler.pins import parse_pins
 from snnc.compiler.place import Effort, silent
 from snnc.compiler.provenance import provenance
+from snnc.compiler.reading import onnx_options, read_model
 from snnc.compiler.stagger import stagger
 from snnc.compiler.steps import sample_steps
 from snnc.compiler.summary import summarize
@@ -53,12 +43,6 @@ from snnc.ir.shared_expansion import expand_large
 from snnc.ir.target import Target
 from snnc.ir.wire import WireCode
 
-TORCH_OPTIONS = ("constructor", "time_axis")
-NETX_OPTIONS = ("input_layer", "spike_exponent")
-CONVERSION = ("conversion", "percentile", "levels")
-"""Options of ANNs."""
-GRADED_LEVELS = 15
-"""Spikes per step of a converted neuron where a spike carries its count."""
 STAGES = ("frontend", "normalise", "quantize", "legalize", "retime", "map", "deployment")
 
 
@@ -130,6 +114,9 @@ class Compilation:
         """
         check_stage(stop_after)
         self.target = targets.load_sound(self.options.target)
+        asked = parse_chips(self.options.chips)
+        if isinstance(asked, tuple):
+            self.target = in_columns(self.target, asked[0])
         phases.check_target(self.target, self.options.most_phases)
         work = dict(zip(STAGES, (
             self._frontend, self._normalise, self._quantize, self._legalize, self._retime,
@@ -228,6 +215,12 @@ class Compilation:
         return cast("Preference", self.options.wire_code)
 
     @property
+    def chips(self) -> int | None:
+        """Number of chips; None: as many as the network needs."""
+        asked = parse_chips(self.options.chips)
+        return math.prod(asked) if isinstance(asked, tuple) else asked
+
+    @property
     def timesteps(self) -> int:
         """Steps per sample: the option, else the network's own, else the calibration data's."""
         known = sample_steps(self.results["normalise"], self.options.timesteps)
@@ -263,7 +256,7 @@ class Compilation:
                 network,
                 self.results["retime"],
                 self.target,
-                self.options.chips,
+                self.chips,
                 self.rates,
                 options,
                 self.expansion,
@@ -276,9 +269,7 @@ class Compilation:
         )
 
     def _machine(self, options: MapOptions) -> phases.Machine:
-        return phases.Machine(
-            self.target, self.options.chips, self.timesteps, self.wire_code, options
-        )
+        return phases.Machine(self.target, self.chips or 1, self.timesteps, self.wire_code, options)
 
     def _measure(self, codes: Mapping[str, WireCode]) -> Mapping[str, RealArray]:
         assert self.calibration is not None  # only known rates are measured again
@@ -291,7 +282,7 @@ class Compilation:
                 raise OptionError(
                     "a network that runs in phases has no injection offsets",
                     where="--offsets",
-                    found=f"phases on {self.options.chips} chip(s)",
+                    found=f"phases on {self.chips} chip(s)",
                     remedy="leave --offsets out, or give more chips (--chips)",
                 )
             return phases.finish(
@@ -305,7 +296,7 @@ class Compilation:
         draft = Deployment(
             network=self.results["legalize"],
             target=self.target,
-            chips=self.options.chips,
+            chips=mapping.chips,
             schedule=self.results["retime"].schedule,
             cores=mapping.cores,
             routes=mapping.routes,
@@ -346,113 +337,6 @@ class Compilation:
         count = self.conversion["compared_samples"]
         accuracy = self.calibration.accuracy(self.results["legalize"], count)
         return {**self.conversion, "integer_accuracy": accuracy}
-
-
-def read_model(path: Path, options: CompileOptions) -> Network | IntegerNetwork:
-    """The network of a file, by the frontend that reads it; of an ANN, without data, its structure.
-
-    Raises:
-        OptionError: an option that does not apply to this kind of file; else as the frontend.
-    """
-    if is_netx(path):
-        return netx.read(path, netx_options(options))
-    if is_torch(path):
-        return torch_files.read(path, torch_options(options))
-    if is_onnx(path):
-        return onnx.preview(onnx.read_file(path), onnx_options(options))
-    require_nir(path)
-    return nir.read(path, nir_options(options))
-
-
-def read_finished(path: Path, options: CompileOptions) -> Network | IntegerNetwork:
-    """As ``read_model``, for those who run or write the network: an ANN is no network yet.
-
-    Raises:
-        InputError: an ANN, whose thresholds need data; else as ``read_model``.
-    """
-    if is_onnx(path):
-        return onnx.lower(onnx.read_file(path), onnx_options(options), onnx.no_data).network
-    return read_model(path, options)
-
-
-def nir_options(options: CompileOptions) -> NirOptions:
-    """The part of the options that completes a ``.nir`` file; it validates the values.
-
-    Raises:
-        OptionError: an option of other files was given.
-    """
-    _only_for(options, NETX_OPTIONS, ".net", "a NIR file's input is what its first node reads")
-    _only_for(options, TORCH_OPTIONS, "PyTorch", "a NIR file holds a whole network")
-    _only_for(options, CONVERSION, ".onnx", "a NIR file's neurons have thresholds")
-    named: dict[str, Any] = {f.name: getattr(options, f.name) for f in fields(NirOptions)}
-    return NirOptions(**named)
-
-
-def netx_options(options: CompileOptions) -> NetxOptions:
-    """The part of the options that completes a ``.net`` file; it validates the values.
-
-    Raises:
-        OptionError: an option of other files was given.
-    """
-    _only_for(options, CONVERSION, ".onnx", "a .net file holds integers with one meaning")
-    others = (
-        *(f.name for f in fields(NirOptions)),
-        "weight_bits",
-        "memory_budget",
-        "correct",
-        "leak",
-    )
-    _only_for(options, others, ".nir", "a .net file holds integers with one meaning")
-    _only_for(options, TORCH_OPTIONS, "PyTorch", "a .net file holds a whole network")
-    named: Any = options.input_layer
-    return NetxOptions(named, options.spike_exponent)
-
-
-def torch_options(options: CompileOptions) -> TorchOptions:
-    """The part of the options that completes a PyTorch file; it validates the values.
-
-    Raises:
-        OptionError: an option of other files was given.
-    """
-    others = tuple(f.name for f in fields(NirOptions))
-    _only_for(options, others, ".nir", "a PyTorch model says how its neurons behave")
-    _only_for(options, NETX_OPTIONS, ".net", "a PyTorch model's input is what it is called with")
-    _only_for(options, CONVERSION, ".onnx", "a PyTorch model's neurons have thresholds")
-    return TorchOptions(options.constructor, options.time_axis, options.timesteps)
-
-
-def onnx_options(options: CompileOptions, target: Target | None = None) -> OnnxOptions:
-    """The part of the options that concerns a ``.onnx`` file; it validates the values.
-
-    Where spikes carry a payload, neurons send several levels at once unless ``levels`` says else.
-
-    Raises:
-        OptionError: an option of other files was given.
-    """
-    others = tuple(f.name for f in fields(NirOptions))
-    _only_for(options, others, ".nir", "an ONNX file says what its operators do")
-    _only_for(options, NETX_OPTIONS, ".net", "an ONNX file names its inputs")
-    _only_for(options, TORCH_OPTIONS, "PyTorch", "an ONNX file holds a whole network")
-    levels = options.levels
-    if levels is None and target is not None and target.spike.payload_bits:
-        most = (1 << target.spike.payload_bits) - 1
-        levels = min(target.neuron.levels or GRADED_LEVELS, most, GRADED_LEVELS)
-    method: Any = options.conversion
-    usual = OnnxOptions()
-    return OnnxOptions(method, options.percentile, levels, options.timesteps or usual.timesteps)
-
-
-def _only_for(options: CompileOptions, names: Iterable[str], suffix: str, why: str) -> None:
-    """Raise unless every one of the options has its default."""
-    default = CompileOptions()
-    for name in names:
-        if getattr(options, name) != getattr(default, name):
-            raise OptionError(
-                f"the option applies to {suffix} files only",
-                where=f"--{name.replace('_', '-')}",
-                found=getattr(options, name),
-                remedy=f"leave it out: {why}",
-            )
 
 
 def check_stage(stage: str | None) -> None:

@@ -19,14 +19,12 @@ from ortools.sat.python import cp_model
 from snnc.compiler.estimate import packets_per_net, rate_vector
 from snnc.compiler.route.links import link_cycles
 from snnc.compiler.solver import new_solver
+from snnc.compiler.stagger_kernels import LEVELS, Rows, add_core, add_cores, settle
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.target import EventKind, Target
 
 BINS = 64
-LEVELS = 16
-PASSES = 4
-POWER = 4
 EXACT = 10
 """Most cores that may move for which CP-SAT is asked."""
 EXACT_LEVELS = 6
@@ -197,18 +195,17 @@ class _Bins:
         self.load = load
         self.used, self.place = np.unique(load.place, return_inverse=True)
         self.place = self.place.reshape(-1)
-        self.edges = np.linspace(0.0, max(horizon, 1e-9), BINS + 1)
-        self.width = float(self.edges[1])
+        edges = np.linspace(0.0, max(horizon, 1e-9), BINS + 1)
+        self.rows = Rows(
+            load.ptr, self.place, load.busy / float(edges[1]), load.delay,
+            np.maximum(load.sweep, float(edges[1])), edges,
+        )  # fmt: skip
 
     def profile(self, core: int, start: float) -> RealArray:
         """[rows of the core, BINS] utilisation by its own packets."""
-        rows = slice(int(self.load.ptr[core]), int(self.load.ptr[core + 1]))
-        begin = start + self.load.delay[rows][:, None]
-        length = max(float(self.load.sweep[core]), self.width)
-        # What comes after the last bin is counted in it.
-        done = np.clip((self.edges[None, :] - begin) / length, 0.0, 1.0)
-        done[:, -1] = 1.0
-        result: RealArray = np.diff(done, axis=1) * self.load.busy[rows][:, None] / self.width
+        first, last = self.load.ptr[core : core + 2].tolist()
+        result = np.zeros((last - first, BINS))
+        add_core(self.rows, core, start, np.arange(last) - first, result)
         return result
 
     def places_of(self, core: int) -> IntArray:
@@ -218,8 +215,7 @@ class _Bins:
     def utilisation(self, start: RealArray) -> RealArray:
         """[places, BINS] with every core's start."""
         total = np.zeros((self.used.size, BINS))
-        for core in range(start.size):
-            total[self.places_of(core)] += self.profile(core, float(start[core]))
+        add_cores(self.rows, start, total)
         return total
 
 
@@ -228,22 +224,9 @@ def _descend(bins: _Bins, start: RealArray, slack: RealArray) -> RealArray:
     start = start.copy()
     total = bins.utilisation(start)
     traffic = np.add.reduceat(np.append(bins.load.busy, 0.0), bins.load.ptr[:-1])
-    order = [c for c in np.argsort(-traffic, kind="stable").tolist() if slack[c] >= 1.0]
-    for _ in range(PASSES):
-        moved = False
-        for core in order:
-            places = bins.places_of(core)
-            rest = total[places] - bins.profile(core, float(start[core]))
-            levels = np.linspace(0.0, float(slack[core]), LEVELS)
-            candidates = [float(start[core]), *levels.tolist()]
-            trials = [rest + bins.profile(core, level) for level in candidates]
-            cost = [float((trial**POWER).sum()) for trial in trials]
-            best = int(np.argmin(cost))
-            if cost[best] < cost[0] * (1 - 1e-9):
-                start[core], moved = candidates[best], True
-            total[places] = trials[best] if cost[best] < cost[0] * (1 - 1e-9) else trials[0]
-        if not moved:
-            break
+    order = np.argsort(-traffic, kind="stable")
+    order = order[slack[order] >= 1.0]
+    settle(bins.rows, order, slack, start, total, np.zeros(LEVELS + 1), np.zeros(BINS))
     return start
 
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from time import perf_counter
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 from llvmlite import ir as llvm
+from numba.core import event
 from numba.core.dispatcher import Dispatcher
 from numba.core.options import DefaultOptions
 from numba.extending import intrinsic
@@ -25,6 +29,32 @@ F = TypeVar("F", bound=Callable[..., Any])
 def _known(**options: Any) -> dict[str, Any]:
     """The options that this Numba has; without one, kernels are only slower to run or compile."""
     return {name: value for name, value in options.items() if hasattr(DefaultOptions, name)}
+
+
+class _Stopwatch(event.Listener):
+    """Adds up the time in which Numba compiles; a kernel compiled for another counts once."""
+
+    def __init__(self) -> None:
+        self.seconds, self._depth, self._since = 0.0, 0, 0.0
+
+    def on_start(self, event: Any) -> None:
+        if self._depth == 0:
+            self._since = perf_counter()
+        self._depth += 1
+
+    def on_end(self, event: Any) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self.seconds += perf_counter() - self._since
+
+
+_stopwatch = _Stopwatch()
+cast(Any, event).register("numba:compile", _stopwatch)
+
+
+def compile_seconds() -> float:
+    """Seconds this process has spent compiling kernels; none for those read from the cache."""
+    return _stopwatch.seconds
 
 
 _ENTRY = _known(nogil=True, no_cfunc_wrapper=True)
@@ -39,34 +69,60 @@ def _cached(function: F, options: dict[str, Any]) -> F:
     except RuntimeError:  # Numba: "no locator available"
         return cast(F, numba.njit(**options)(function))
     # Numba asks for the age of the kernel's own file only, and would go on running the old code
-    # of kernels that it calls in other files: their age belongs to the stamp of the cache.
+    # of kernels that it calls in other files: what comes from there belongs to the cache's stamp.
     file: Any = getattr(compiled._cache, "_cache_file", None)
     if hasattr(file, "_source_stamp"):
-        file._source_stamp = (file._source_stamp, _called(function))
+        file._source_stamp = (file._source_stamp, *_imported(function))
+    cache: Any = compiled._cache
+    cache.save_overload = _if_there_is_room(cache.save_overload)
     return cast(F, compiled)
 
 
-def _called(function: Callable[..., Any]) -> tuple[tuple[str, float, int], ...]:
-    """Module, time and size of the files whose kernels and named tuples the function's imports."""
-    found: dict[str, tuple[float, int]] = {}
+def _if_there_is_room(save: Callable[..., None]) -> Callable[..., None]:
+    """Numba would raise where the disk is full; the kernel runs all the same."""
+
+    def saved(signature: Any, data: Any) -> None:
+        with suppress(OSError):
+            save(signature, data)
+
+    return saved
+
+
+def _imported(
+    function: Callable[..., Any],
+) -> tuple[tuple[tuple[str, float, int], ...], tuple[tuple[str, str], ...]]:
+    """What a kernel's machine code takes from other files.
+
+    Returns:
+        Module, time and size of the files whose kernels, intrinsics and named tuples it and they
+        import; name and value of the numbers that they import.
+    """
+    files: dict[str, tuple[float, int]] = {}
+    numbers: set[tuple[str, str]] = set()
     todo = [function.__globals__]
     while todo:
-        for value in tuple(todo.pop().values()):
+        for name, value in tuple(todo.pop().items()):
+            if isinstance(value, int | float | np.number):  # it stands in the code as it is
+                numbers.add((name, repr(value)))
             module = _compiled_part(value)
-            if module is not None and module.__file__ and module.__name__ not in found:
+            if module is not None and module.__file__ and module.__name__ not in files:
                 about = Path(module.__file__).stat()
-                found[module.__name__] = (about.st_mtime, about.st_size)
+                files[module.__name__] = (about.st_mtime, about.st_size)
                 todo.append(vars(module))
-    return tuple((name, *found[name]) for name in sorted(found))
+    return tuple((name, *files[name]) for name in sorted(files)), tuple(sorted(numbers))
 
 
 def _compiled_part(value: Any) -> ModuleType | None:
     """The module that a global brings into a kernel: it is one with kernels, or is from one."""
     if isinstance(value, ModuleType):
-        return value if any(isinstance(v, Dispatcher) for v in vars(value).values()) else None
-    if isinstance(value, Dispatcher) or (isinstance(value, type) and hasattr(value, "_fields")):
+        return value if any(_is_compiled(v) for v in vars(value).values()) else None
+    if _is_compiled(value) or (isinstance(value, type) and hasattr(value, "_fields")):
         return sys.modules[value.__module__]
     return None
+
+
+def _is_compiled(value: Any) -> bool:
+    return isinstance(value, Dispatcher | type(smaller))
 
 
 def kernel(function: F) -> F:
@@ -121,6 +177,19 @@ smaller: Callable[[Any, Any], Any] = cast(Any, intrinsic(_smaller))
 Numba's ``min`` lets a NaN or the sign of a zero decide, which keeps a loop that looks for the least
 value from working on several values at a time.
 """
+
+
+def _lowest_bit(_context: Any, word: Any) -> Any:
+    """What Numba needs to know of ``lowest_bit``: its types, and the code that it stands for."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], llvm.Constant(llvm.IntType(1), 1))
+
+    return word(word), emit
+
+
+lowest_bit: Callable[[Any], Any] = cast(Any, intrinsic(_lowest_bit))
+"""The number of the lowest bit that is set in an integer, which is not 0; for kernels only."""
 
 
 def inlined(function: F) -> F:

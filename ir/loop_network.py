@@ -24,14 +24,30 @@ from snnc.ir.phased import AGO, EARLIER, Member
 from snnc.ir.slices import sliced
 from snnc.ir.weights import Sparse
 
-Synapses = Mapping[str, Sequence[Projection]]
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Columns:
+    """All synapses from one source to one population with one delay, target by target.
+
+    Attributes:
+        delay: in steps; negative: the population reads later steps.
+        matrix: [source elements, target neurons]; those of a few targets are taken out quickly.
+    """
+
+    source: str
+    delay: int
+    matrix: sparse.csc_array
+
+
+Synapses = Mapping[str, Sequence[Columns]]
 
 
 def synapses_of(network: IntegerNetwork, members: Iterable[Member]) -> Synapses:
     """By population of some members: what leads to it; raises as ``expand``."""
-    result: dict[str, list[Projection]] = {member.population: [] for member in members}
+    result: dict[str, list[Columns]] = {member.population: [] for member in members}
     for projection in each_projection(network, result):
-        result[projection.population].append(projection)
+        columns = Columns(projection.source, projection.delay, _matrix(projection))
+        result[projection.population].append(columns)
     return result
 
 
@@ -83,29 +99,29 @@ class _Builder:
             self.add(Input(label, self.network.shapes[source], kind))
         return label
 
-    def add_member(self, member: Member, synapses: Sequence[Projection]) -> None:
+    def add_member(self, member: Member, synapses: Sequence[Columns]) -> None:
         neuron: Any = self.network.node[member.population]
         part, shape = member.neurons(neuron.shape), member.shape(neuron.shape)
         terms = []
-        for projection in synapses:
-            if projection.delay < 0:
+        for columns in synapses:
+            if columns.delay < 0:
                 raise ModelError(
                     "a loop in several phases reads the end of a sample",
-                    where=f"{projection.source} -> {member.population}",
+                    where=f"{columns.source} -> {member.population}",
                 )
-            rows = _matrix(projection)[:, part]
-            maker = None if projection.delay else self.here.get(projection.source)
+            rows = columns.matrix[:, part]
+            maker = None if columns.delay else self.here.get(columns.source)
             if maker is not None:
-                own = maker.neurons(self.network.shapes[projection.source])
+                own = maker.neurons(self.network.shapes[columns.source])
                 terms += self._term(member, shape, maker.name, rows[own])
                 rows = _without(rows, own)
             if maker is None or rows.nnz:
-                source = self.play(projection.source, projection.delay, maker is not None)
+                source = self.play(columns.source, columns.delay, maker is not None)
                 terms += self._term(member, shape, source, rows)
         if not terms:
             first = self.play(self.network.of_type(Input)[0].name, 0, False)
             size = size_of(self.network.shapes[first])
-            nothing = sparse.csr_array((size, size_of(shape)), dtype=np.int64)
+            nothing = sparse.csc_array((size, size_of(shape)), dtype=np.int64)
             terms += self._term(member, shape, first, nothing, always=True)
         total = terms[0]
         if len(terms) > 1:
@@ -117,7 +133,7 @@ class _Builder:
             self.add(sliced(neuron, member, (total,)))
 
     def _term(
-        self, member: Member, shape: Shape, source: str, rows: sparse.csr_array,
+        self, member: Member, shape: Shape, source: str, rows: sparse.csc_array,
         always: bool = False,
     ) -> list[str]:  # fmt: skip
         """The synapses [source elements, targets] as a node; none for no synapses."""
@@ -132,16 +148,16 @@ class _Builder:
         return [self.add(Linear(f"{member.name} from {source}", (source,), weights))]
 
 
-def _matrix(projection: Projection) -> sparse.csr_array:
+def _matrix(projection: Projection) -> sparse.csc_array:
     """[source elements, target neurons]."""
     size = projection.row_ptr.size - 1
-    columns = (projection.weight, projection.target, projection.row_ptr)
-    return sparse.csr_array(columns, shape=(size, projection.targets))
+    rows = (projection.weight, projection.target, projection.row_ptr)
+    return sparse.csc_array(sparse.csr_array(rows, shape=(size, projection.targets)))
 
 
-def _without(rows: sparse.csr_array, own: slice) -> sparse.csr_array:
+def _without(rows: sparse.csc_array, own: slice) -> sparse.csc_array:
     """The matrix with these rows empty."""
     entries = sparse.coo_array(rows)
     kept = (entries.row < own.start) | (entries.row >= own.stop)
     places = entries.row[kept], entries.col[kept]
-    return sparse.csr_array((entries.data[kept], places), shape=rows.shape)
+    return sparse.csc_array((entries.data[kept], places), shape=rows.shape)

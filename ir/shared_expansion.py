@@ -157,6 +157,29 @@ def expand_shared(network: IntegerNetwork) -> SharedExpansion:
     return SharedExpansion(outline.inputs, outline.populations, tuple(made), outline.readout)
 
 
+@dataclass(frozen=True, eq=False)
+class ConvTerm:
+    """A convolution of one source that a population adds up; what it convolves has ``shape``."""
+
+    source: str
+    delay: int
+    conv: Conv
+    shape: Shape
+
+
+def convolutions_of(network: IntegerNetwork, population: str) -> tuple[ConvTerm, ...] | None:
+    """All that a population adds up, if it is nothing but convolutions; raises as ``expand``."""
+    terms, result = _walk(network)(network.node[population].inputs[0]), []
+    for source, delay in sorted(terms):
+        term, shape = terms.pop((source, delay)), network.shapes[source]
+        if term is None and 2 <= len(shape) <= 4:
+            term = _Chain(identity(shape), shape, ())
+        if not isinstance(term, _Chain):
+            return None
+        result.append(ConvTerm(source, delay, term.conv, term.shape))
+    return tuple(result)
+
+
 def each_projection(network: IntegerNetwork, least: int) -> Iterator[AnyProjection]:
     """The projections one at a time, population by population; raises as ``expand``.
 

@@ -34,17 +34,21 @@ def subnetworks(
     check_phases(network, phases, loops)
     reads = readers(network)
     heard = _heard(network, phases, reads)
-    result = []
-    for number, members in enumerate(phases):
-        name = f"{network.name}, phase {number + 1}"
-        if any(loop.first <= number < loop.last for loop in loops):
-            # With SciPy and Numba, which reading a report does not need.
-            from snnc.ir.loop_network import loop_network, synapses_of
+    result: dict[int, IntegerNetwork] = {}
+    for loop in loops:
+        # With SciPy and Numba, which reading a report does not need.
+        from snnc.ir.loop_network import loop_network, synapses_of
 
-            result.append(loop_network(network, members, synapses_of(network, members), name))
-        else:
-            result.append(_Builder(network, members, heard[number], name).build())
-    return tuple(result)
+        turns = range(loop.first, loop.last)
+        synapses = synapses_of(network, [member for number in turns for member in phases[number]])
+        for number in turns:
+            name = f"{network.name}, phase {number + 1}"
+            result[number] = loop_network(network, phases[number], synapses, name)
+    for number, members in enumerate(phases):
+        if number not in result:
+            name = f"{network.name}, phase {number + 1}"
+            result[number] = _Builder(network, members, heard[number], name).build()
+    return tuple(result[number] for number in range(len(phases)))
 
 
 def group_network(network: IntegerNetwork, members: tuple[Member, ...]) -> IntegerNetwork:

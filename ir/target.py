@@ -328,7 +328,7 @@ class Spike(Record):
 class Topology(Record):
     """Routers of one chip as a W x H mesh, ``cores_per_router`` cores at each.
 
-    Chips stand in a row or a near-square grid whose meshes join at the edges.
+    Chips stand in a row, a near-square grid or so many columns; their meshes join at the edges.
 
     Attributes:
         links: of every router, "mesh": to four neighbours; "hex_torus": to six, and the sides of
@@ -342,7 +342,7 @@ class Topology(Record):
     cores_per_router: Annotated[int, Field(ge=1, le=64)]
     usable_cores: Annotated[int, Field(ge=1)]
     max_chips: Quantity
-    chip_arrangement: Literal["row", "square"] = "square"
+    chip_arrangement: Literal["row", "square"] | Annotated[int, Field(ge=1)] = "square"
     links: LinkKind = "mesh"
     host_router: tuple[int, int] = (0, 0)
     defects: tuple[tuple[int, int, int], ...] = ()
@@ -362,7 +362,7 @@ class Noc(Record):
         consumption: "always": a core accepts packets whatever it sends.  "after_sending": it
             refuses them while its own packets wait for room in its injection queue.
         table_entries: size of a router's multicast table of keys and masks, the first match wins;
-            None where routers have none (``docs/mapping.md``, routing tables).
+            None where routers have none (``docs/routing.md``).
         key_bits: width of the key in a packet on such machines.
     """
 

@@ -152,11 +152,35 @@ def usable_chips(target: Target, mesh: Mesh) -> tuple[int, ...]:
     return tuple(y * columns + x for y in range(high) for x in range(wide))
 
 
+def chip_grid(target: Target, chips: int) -> tuple[int, int]:
+    """Columns and rows of chips.
+
+    Raises:
+        OptionError: the target says how many columns there are, and the chips do not fill them.
+    """
+    arrangement = target.topology.chip_arrangement
+    if arrangement == "square":
+        # The most nearly square full rectangle; a prime count stays a row.
+        rows = next(side for side in range(math.isqrt(chips), 0, -1) if chips % side == 0)
+        return chips // rows, rows
+    columns = chips if arrangement == "row" else arrangement
+    if chips % columns:
+        raise OptionError(
+            f"the chips of {target.id} stand in {columns} columns",
+            where="--chips",
+            found=chips,
+            allowed=f"a multiple of {columns}",
+            remedy="say columns and rows (--chips WxH), or change topology.chip_arrangement",
+        )
+    return columns, chips // columns
+
+
 def mesh_of(target: Target, chips: int) -> Mesh:
     """The joined mesh of ``chips`` chips of a target.
 
     Raises:
-        OptionError: so many cannot be joined, or have more than ``MOST_SITES`` places for cores.
+        OptionError: so many cannot be joined, have more than ``MOST_SITES`` places for cores, or do
+            not fill the target's columns.
     """
     limit = target.topology.max_chips.v
     if chips < 1 or (limit is not None and chips > limit):
@@ -176,14 +200,10 @@ def mesh_of(target: Target, chips: int) -> Mesh:
             allowed=f"{MOST_SITES:,} cores in all: {MOST_SITES // each} of these chips",
             remedy="give fewer chips, or a smaller topology.grid or cores_per_router",
         )
-    columns = chips
-    if target.topology.chip_arrangement == "square":
-        # The most nearly square full rectangle; a prime count stays a row.
-        columns = next(c for c in range(math.isqrt(chips), 0, -1) if chips % c == 0)
-        columns = chips // columns
+    columns, rows = chip_grid(target, chips)
     return Mesh(
         width * columns,
-        height * (chips // columns),
+        height * rows,
         width,
         height,
         target.topology.cores_per_router,

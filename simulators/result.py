@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnc.ir.arrays import AnyArray, IntArray
-from snnc.simulators.decoding import Decoder, classes, tied
+from snnc.simulators.decoding import Decoder, classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,16 @@ class Events:
             np.concatenate([getattr(part, name) for part in parts])
             for name in ("sample", "step", "index", "value")
         )
-        order = np.lexsort((index, step, sample))
+        steps, size = int(step.max(initial=0)) + 1, int(index.max(initial=0)) + 1
+        if (int(sample.max(initial=0)) + 1) * steps * size < 1 << 63:
+            key = sample.astype(np.int64)  # one number sorts faster than three
+            for extent, part in ((steps, step), (size, index)):
+                key *= extent
+                key += part
+            order = np.argsort(key, kind="stable")
+            del key
+        else:
+            order = np.lexsort((index, step, sample))
         return Events(sample[order], step[order], index[order], value[order])
 
     @property
@@ -114,8 +123,3 @@ def decode(values: AnyArray, readout: str) -> AnyArray:
 def predictions(values: AnyArray, readout: str) -> IntArray:
     """Class per sample: argmax of the decoded output, lowest index on ties."""
     return classes(decode(values, readout))
-
-
-def undecided(values: AnyArray, readout: str) -> int:
-    """Samples in which several elements share the largest decoded value, e.g. all silent."""
-    return tied(decode(values, readout))

@@ -14,11 +14,11 @@ from support.nir_files import affine, conv2d, if_, lif, node, write
 
 import snnc
 from snnc.compiler.frontends import nir
-from snnc.compiler.pipeline import nir_options
+from snnc.compiler.reading import nir_options
+from snnc.equality import compare
 from snnc.ir import artifact
 from snnc.ir.errors import SnncError, VerificationError
 from snnc.ir.nodes import Input
-from snnc.running import compare
 from snnc.simulators import functional
 from snnc.simulators.reference.real import run_real
 
@@ -120,7 +120,7 @@ def options(seed: int, target: str, steps: int) -> snnc.CompileOptions:
 
 @settings(
     max_examples=8, deadline=None, derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 @given(
     st.integers(0, 2**32 - 1), st.sampled_from(TARGETS), st.integers(1, 8),
@@ -156,7 +156,7 @@ def test_any_file_is_refused_or_runs_exactly(
 
 @settings(
     max_examples=8, deadline=None, derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 @given(st.integers(0, 2**32 - 1), st.sampled_from(TARGETS[:3]), st.integers(1, 8))
 def test_a_network_without_reported_approximation_spikes_as_trained(
@@ -179,12 +179,6 @@ def test_a_network_without_reported_approximation_spikes_as_trained(
     for population, counts in whole.spike_counts.items():
         if population in real.spike_counts:
             np.testing.assert_array_equal(counts, real.spike_counts[population])
-
-
-def snnc_nir_options(chosen: snnc.CompileOptions) -> nir.NirOptions:
-    from snnc.compiler.pipeline import nir_options
-
-    return nir_options(chosen)
 
 
 def one_layer(tmp_path: Path, weight: Any, bias: Any, neuron: Any) -> list[str]:

@@ -69,17 +69,17 @@ def _existing(path: Path, by: str) -> Path:
     return path
 
 
+def _finished(command: list[str], seconds: float) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        command, capture_output=True, timeout=seconds, stdin=subprocess.DEVNULL, check=False
+    )
+
+
 def probe(python: Path) -> Mapping[str, Any]:
     """Versions of Python, Lava, NumPy and SciPy there, or "error" with "problem" and "found"."""
     command = [str(python), str(STANDALONE / "snnc_worker.py"), "--probe"]
     try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            timeout=PROBE_SECONDS,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
+        done = _finished(command, PROBE_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
         return {"error": "start", "problem": "cannot be started", "found": str(error)}
     for line in reversed(done.stdout.decode(errors="replace").splitlines()):
@@ -149,13 +149,7 @@ def _quoted(command: list[str]) -> str:
 
 def _run(command: list[str], text: str) -> None:
     try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            timeout=_SETUP_SECONDS,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
+        done = _finished(command, _SETUP_SECONDS)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LavaError("a command of the set-up failed", where=text, found=str(error)) from error
     if done.returncode:

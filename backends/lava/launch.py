@@ -112,11 +112,32 @@ class _Worker:
     process: subprocess.Popen[bytes]
     errors: Path
     lines: queue.Queue[bytes] = field(default_factory=queue.Queue)
+    reader: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        assert self.process.stdout is not None
+        self.reader = threading.Thread(
+            target=_read, args=(self.process.stdout, self.lines), daemon=True
+        )
+        self.reader.start()
 
     def ended(self) -> bool:
         """Whether it has exited; it stays a zombie, so that its group is not reused."""
         flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self.process.pid, flags) is not None
+
+    def silenced(self) -> bool:
+        """Whether it has exited and no line of it is left; what it started is killed then."""
+        if not self.ended():
+            return False
+        self.kill()  # or the pipe would stay open
+        self.reader.join(_CRASH_SECONDS)
+        return self.lines.empty()
+
+    def kill(self) -> None:
+        """End its whole group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def complaint(self) -> str:
         """The last line of its standard error."""
@@ -153,14 +174,11 @@ def _worker(python: Path, arguments: list[str], errors: Path, token: str) -> Ite
                 remedy=_REMEDY["absent"],
             ) from error
     worker = _Worker(python, process, errors)
-    assert process.stdout is not None
     assert process.stdin is not None
-    threading.Thread(target=_read, args=(process.stdout, worker.lines), daemon=True).start()
     try:
         yield worker
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        worker.kill()
         process.wait()
         process.stdin.close()
         for leftover in SHARED_MEMORY.glob(f"{token}_*"):
@@ -212,7 +230,7 @@ def _message(line: bytes) -> dict[str, Any]:
 
 def _check_alive(worker: _Worker, silence: float, patience: float) -> None:
     where = "Lava's worker process"
-    if worker.ended() and worker.lines.empty():
+    if worker.silenced():
         raise LavaError(
             "Lava's worker ended before the network did", where=where, found=worker.complaint()
         )

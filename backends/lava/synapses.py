@@ -16,7 +16,7 @@ import numpy as np
 from snnc.backends.lava.plan import Matrix, Process
 from snnc.ir.arrays import AnyArray, IntArray, Shape
 from snnc.ir.integer_network import linear_bound
-from snnc.ir.weights import Conv, Dense
+from snnc.ir.weights import Conv
 
 EXCITATORY, INHIBITORY, MIXED = "EXCITATORY", "INHIBITORY", "MIXED"
 SUM_BITS = 31
@@ -184,10 +184,3 @@ def wide_process(name: str, matrix: Any, wraps: bool) -> Process:
 def scaled(conv: Conv, factor: int) -> Conv:
     """The convolution with weights times ``factor``."""
     return Conv(conv.values * factor, conv.stride, conv.padding, conv.dilation, conv.groups)
-
-
-def as_matrix(weights: Dense) -> Any:
-    """A dense weight in compressed rows, zeros kept out."""
-    from scipy import sparse
-
-    return sparse.csr_array(weights.values)

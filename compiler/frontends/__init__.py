@@ -11,12 +11,10 @@ from snnc.compiler.frontends.onnx import OnnxOptions
 from snnc.compiler.frontends.torch import files as torch_files
 from snnc.compiler.frontends.torch.files import TorchOptions, is_torch
 from snnc.ir.errors import ModelFileError
-from snnc.ir.integer_network import IntegerNetwork
-from snnc.ir.network import Network
 
 __all__ = [
     "NetxOptions", "NirOptions", "OnnxOptions", "TorchOptions", "is_netx", "is_onnx", "is_torch",
-    "load_model", "netx", "nir", "onnx", "require_nir", "torch_files",
+    "netx", "nir", "onnx", "require_nir", "torch_files",
 ]  # fmt: skip
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -33,40 +31,6 @@ def is_netx(path: Path) -> bool:
 def is_onnx(path: Path) -> bool:
     """Whether the file is an ONNX model."""
     return Path(path).suffix.lower() == ONNX_SUFFIX
-
-
-def load_model(
-    path: Path,
-    options: NirOptions | None = None,
-    netx_options: NetxOptions | None = None,
-    torch_options: TorchOptions | None = None,
-    onnx_options: OnnxOptions | None = None,
-    onnx_data: onnx.DataSource = onnx.no_data,
-) -> Network | IntegerNetwork:
-    """Read a trained network from a file; one of lava-dl needs no quantization.
-
-    Args:
-        path: ``.net`` for lava-dl; ``.onnx``; ``.pt2``, ``.pt``, ``.safetensors`` for PyTorch;
-            NIR otherwise.
-        options: of NIR files.
-        netx_options: of lava-dl's files.
-        torch_options: of PyTorch's files.
-        onnx_options: of ANNs in ONNX files.
-        onnx_data: calibration data for them.
-
-    Raises:
-        ModelFileError: no frontend knows this kind of file; else as ``nir.read``, ``netx.read``,
-            ``onnx.read``.
-    """
-    path = Path(path)
-    if is_onnx(path):
-        return onnx.read(path, onnx_options, onnx_data)
-    if is_netx(path):
-        return netx.read(path, netx_options)
-    if is_torch(path):
-        return torch_files.read(path, torch_options)
-    require_nir(path)
-    return nir.read(path, options)
 
 
 def require_nir(path: Path) -> None:

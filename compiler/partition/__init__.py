@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from snnc.compiler.chip_count import cores_per_chip
 from snnc.compiler.hypergraph import Engine
 from snnc.compiler.options import Partitioner
 from snnc.compiler.partition import explain
@@ -66,7 +67,7 @@ def partition(
         CapacityError: a neuron fits no core, output axons cannot suffice, or cores run out.
         MissingPackageError: the engine named is not installed.
     """
-    available = explain.cores_per_chip(meter.limits.target) * chips
+    available = cores_per_chip(meter.limits.target) * chips
     try:
         if price is not None:
             try:
@@ -109,12 +110,12 @@ def _by_tilings(
     core = _renumber(_neuron_core(selection.tilings, packing))
     report = _report(meter, selection, packing, bound, binding)
     target = meter.limits.target
-    if packing.cores > explain.cores_per_chip(target) * chips:
+    if packing.cores > cores_per_chip(target) * chips:
         raise explain.too_many(
             target, packing.cores, bound, chips, _largest(report),
             _fullest(meter, selection.tilings),
         )  # fmt: skip
-    return Partition(core, _rank(selection.tilings), packing.cores, report)
+    return Partition(core, _rank(selection.tilings, packing), packing.cores, report)
 
 
 def _exactly(meter: Meter, seed: int) -> Partition | None:
@@ -157,15 +158,16 @@ def _labelled(meter: Meter, core: IntArray) -> list[Tiling]:
     return result
 
 
-def _rank(tilings: Sequence[Tiling]) -> IntArray:
-    """Slots run cluster by cluster, so that a shared core costs what was measured."""
-    parts, base = [], 0
+def _rank(tilings: Sequence[Tiling], packing: Packing) -> IntArray:
+    """Slots run cluster by cluster, mixed ones together: a shared core costs what was measured."""
+    parts, base, first = [], 0, 0
     for tiling in tilings:
-        order = np.lexsort((tiling.rank, tiling.label))
+        order = np.lexsort((tiling.rank, packing.mixed[first + tiling.label]))
         rank = np.empty(order.size, np.int64)
         rank[order] = base + np.arange(order.size)
         parts.append(rank)
         base += order.size
+        first += tiling.clusters
     return np.concatenate(parts)
 
 

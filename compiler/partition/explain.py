@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from snnc.compiler.chip_count import chips_for, cores_per_chip
 from snnc.compiler.partition.alone import lone
 from snnc.compiler.partition.limits import Counts, Limits
 from snnc.compiler.partition.meter import Meter
@@ -11,6 +12,7 @@ from snnc.compiler.partition.select import neuron_reach
 from snnc.compiler.partition.tiling import Tiling, measure
 from snnc.ir.errors import CapacityError
 from snnc.ir.target import Target
+from snnc.ir.topology import chip_grid
 
 
 def lonely(meter: Meter, population: int) -> CapacityError:
@@ -107,6 +109,11 @@ def too_many(
     remedy = f"--chips {enough} would do" if possible else (
         f"no number of chips would do: {enough} chips are needed, {limit:g} can be joined"
     )  # fmt: skip
+    if possible and not target.topology.broken_chip_links:
+        square = chips_for(need, target)
+        if square != enough:
+            grid = "{} x {}".format(*chip_grid(target, square))
+            remedy += f", and on --chips {square} ({grid}, nearly square) ways are shorter"
     if least == need:
         known = "no partition needs fewer"
     else:
@@ -121,10 +128,3 @@ def too_many(
         allowed=f"{available} cores: {need - available} too many",
         remedy=f"{remedy}; or --phases auto: in groups that take turns on the machine",
     )
-
-
-def cores_per_chip(target: Target) -> int:
-    """Cores of one chip that work and may be used."""
-    width, height = target.topology.grid
-    total = width * height * target.topology.cores_per_router - len(set(target.topology.defects))
-    return min(total, target.topology.usable_cores)

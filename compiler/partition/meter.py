@@ -25,6 +25,7 @@ from snnc.compiler.partition.wiring import Wiring
 from snnc.ir.arrays import IntArray
 from snnc.ir.target import Encoding
 
+MOST_COUNTED = 8  # times as many numbers as rows; sorting is faster beyond
 LONGEST_ROW = 4096
 
 
@@ -331,7 +332,10 @@ def _row_table(
 
 
 def _compact(key: IntArray) -> IntArray:
-    """Number the distinct values 0, 1, ... in rising order, without sorting."""
+    """Number the distinct values 0, 1, ... in rising order, without sorting many of them."""
+    if int(key.max(initial=0)) > MOST_COUNTED * key.size:
+        number: IntArray = np.unique(key, return_inverse=True)[1].reshape(-1)
+        return number
     seen = np.zeros(int(key.max(initial=0)) + 1, np.int64)
     seen[key] = 1
     result: IntArray = (np.cumsum(seen) - 1)[key]

@@ -9,185 +9,76 @@ import numpy as np
 import numpy.typing as npt
 from ortools.sat.python import cp_model
 
-from snnc.compiler.partition.kernels import heard_by_axon, kernels_together
-from snnc.compiler.partition.limits import Counts
+from snnc.compiler.partition.clusters import LARGEST, SUMMED, Clusters
 from snnc.compiler.partition.meter import Meter
-from snnc.compiler.partition.select import pairs_sent
-from snnc.compiler.partition.tally import Pieces
+from snnc.compiler.partition.regroup import Regrouping
 from snnc.compiler.partition.tiling import Tiling
 from snnc.compiler.solver import new_solver
 from snnc.ir.arrays import IntArray
 
 EXACT_CLUSTERS = 40
 SOLVER_EFFORT = 1.0
-SUMMED = (
-    "n_neurons", "n_compartments", "n_axons_out", "n_synapses", "state_bytes",
-)  # fmt: skip
-LARGEST = ("max_fan_in", "max_targets_per_neuron", "weight_bits")
 BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
 class Packing:
-    """Core of every cluster (clusters numbered tiling by tiling), and how it was found."""
+    """Where every cluster is (clusters numbered tiling by tiling), and how that was found.
+
+    Attributes:
+        core: [clusters].
+        cores: how many there are.
+        status: "optimal", "optimal for these clusters", "feasible" or "first fit".
+        mixed: [clusters] equal for clusters of one population and core whose neurons stand in the
+            order of the population, as if they were one cluster.
+    """
 
     core: IntArray
     cores: int
     status: str
-
-
-@dataclass(frozen=True, eq=False)
-class Clusters:
-    """All clusters of all chosen tilings as rows of flat tables."""
-
-    meter: Meter
-    tilings: Sequence[Tiling]
-    population: IntArray
-    number: IntArray
-    counts: dict[str, IntArray]
-    apart: IntArray | None = None
-    """[populations] classes that may not share a core; None: all may."""
-
-    @staticmethod
-    def of(meter: Meter, tilings: Sequence[Tiling], apart: IntArray | None = None) -> Clusters:
-        """The clusters of these tilings, with the output axons they need towards each other."""
-        population = np.concatenate([np.full(t.clusters, t.population) for t in tilings])
-        number = np.concatenate([np.arange(t.clusters) for t in tilings])
-        names = tilings[0].counts
-        counts = {n: np.concatenate([t.counts[n] for t in tilings]) for n in names}
-        counts["n_axons_out"] = np.concatenate(
-            [sum((pairs_sent(meter, t, c) for c in tilings), np.zeros(t.clusters, np.int64))
-             for t in tilings]
-        )  # fmt: skip
-        return Clusters(meter, tilings, population, number, counts, apart)
-
-    @property
-    def size(self) -> int:
-        """Number of clusters."""
-        return int(self.population.size)
-
-    def usage(self) -> IntArray:
-        """[clusters, walls]."""
-        columns = self.meter.limits.usage(self.counts).values()
-        return np.stack(list(columns), axis=1) if columns else np.zeros((self.size, 0), np.int64)
-
-    def one_exponent(self, members: Sequence[int]) -> bool:
-        """Whether the clusters may share a core: one weight exponent per row."""
-        return np.unique(_compatible(self)[list(members)]).size == 1
-
-    def rows(self, cluster: int) -> tuple[IntArray, Pieces, int]:
-        """(axon keys, rows, input shift) of one cluster."""
-        tiling = self.tilings[self.population[cluster]]
-        where = tiling.pieces.cluster
-        k = self.number[cluster]
-        part = slice(*np.searchsorted(where, [k, k + 1]))
-        wiring, fanin = self.meter.wiring, self.meter.wiring.fanin[tiling.population]
-        axon, piece = fanin.members(tiling.pieces.axon[part])
-        pieces = Pieces(
-            where[part][piece],
-            axon,
-            tiling.pieces.count[part][piece],
-            tiling.pieces.span[part][piece],
-            tiling.pieces.first[part][piece],
-        )
-        key = wiring.axon_key(fanin, axon)
-        shift = wiring.populations[tiling.population].input_shift
-        return key, pieces, shift
-
-    def together(self, members: list[int]) -> Counts:
-        """Exact counts of one core holding these clusters in rising order ([1] each).
-
-        Where no limit asks for rows, they are not merged, and input axons are only added up.
-        """
-        members = sorted(members)
-        counts = {n: self.counts[n][members].sum(keepdims=True) for n in SUMMED}
-        for name in LARGEST:
-            counts[name] = self.counts[name][members].max(keepdims=True)
-        for name, profile in self.meter.tables.items():
-            counts[name] = np.array([np.unique(profile[self._neurons(members)]).size])
-        if not self.meter.rows_matter:
-            counts["n_axons_in"] = self.counts["n_axons_in"][members].sum(keepdims=True)
-            kernels = self._stored(members)
-            if kernels is not None:
-                counts |= self.meter.rows_only(counts["n_synapses"])
-                none: IntArray = np.zeros(kernels.count.size, np.int64)
-                self.meter.add_rows(counts, kernels, none, none)
-            return counts
-        key, count, low, high, shift = self._merged_rows(members)
-        counts["n_axons_in"] = np.array([key.size])
-        counts |= self.meter.rows_only(counts["n_synapses"])
-        pieces = Pieces(np.zeros(key.size, np.int64), key, count, high - low, low)
-        kernels = self._stored(members)
-        if kernels is not None:
-            pieces = heard_by_axon(self.meter, pieces, kernels)
-        self.meter.add_rows(counts, pieces, key % self.meter.wiring.delays, shift)
-        return counts
-
-    def _stored(self, members: Sequence[int]) -> Pieces | None:
-        """What these clusters have to do with kernels; None where cores store none."""
-        if not self.meter.limits.target.core.stores_kernels:
-            return None
-        chosen = [(self.tilings[self.population[m]], int(self.number[m])) for m in members]
-        return kernels_together(self.meter, [(t.population, k, t.pieces) for t, k in chosen])
-
-    def _merged_rows(self, members: list[int]) -> tuple[IntArray, ...]:
-        """Rows of equal (source, delay) become one row of the shared core."""
-        parts, base = [], 0
-        for member in members:
-            key, pieces, shift = self.rows(member)
-            start = pieces.first.astype(np.int64) + base
-            columns = (key, pieces.count, start, start + pieces.span, np.full(key.size, shift))
-            parts.append(columns)
-            base += int(self.counts["n_neurons"][member])
-        key, count, low, high, exponents = (np.concatenate(c) for c in zip(*parts, strict=True))
-        unique, inverse = np.unique(key, return_inverse=True)
-        total = np.bincount(inverse, weights=count).astype(np.int64)
-        first = np.full(unique.size, np.iinfo(np.int64).max)
-        last = np.zeros(unique.size, np.int64)
-        exponent = np.zeros(unique.size, np.int64)
-        np.minimum.at(first, inverse, low)
-        np.maximum.at(last, inverse, high)
-        exponent[inverse] = exponents
-        return unique, total, first, last, exponent
-
-    def _neurons(self, members: list[int]) -> IntArray:
-        parts = []
-        for member in members:
-            tiling = self.tilings[self.population[member]]
-            local = np.flatnonzero(tiling.label == self.number[member])
-            parts.append(local + self.meter.first[tiling.population])
-        return np.concatenate(parts)
+    mixed: IntArray
 
 
 def pack(
     meter: Meter, tilings: Sequence[Tiling], bound: int, seed: int, apart: IntArray | None = None
 ) -> Packing:
-    """Put clusters on as few cores as possible; every shared core is measured exactly.
+    """Put clusters on as few cores as possible, then those together that save packets.
+
+    Every shared core is measured exactly.
 
     Args:
         bound: cores that are needed at least; reaching it proves the packing optimal.
         apart: [populations] numbers; populations with different ones share no core.
     """
     clusters = Clusters.of(meter, tilings, apart)
-    core = _first_fit(clusters)
-    cores = int(core.max(initial=-1)) + 1
+    core, status = _first_fit(clusters), "first fit"
+    if _count(core) > bound and clusters.size <= EXACT_CLUSTERS:
+        core, status = _solve(clusters, core, bound, seed)
+    fewest = _count(core)
+    Regrouping(clusters, core).improve()
+    core = np.unique(core, return_inverse=True)[1].reshape(-1)
+    cores = _count(core)
     if cores <= bound:
-        return Packing(core, cores, "optimal")
-    if clusters.size > EXACT_CLUSTERS:
-        return Packing(core, cores, "first fit")
-    return _solve(clusters, core, bound, seed)
+        status = "optimal"
+    elif cores < fewest and status != "first fit":
+        status = "feasible"  # rows that merge were not known to the solver
+    return Packing(core, cores, status, _mixed(clusters, core))
 
 
-def _compatible(clusters: Clusters) -> IntArray:
-    """[clusters] classes that may share a core: one weight exponent per row, one pinned place."""
-    exponents = any("weight_exponent" in w.table for w in clusters.meter.limits.walls)
-    kind = np.zeros(clusters.size, np.int64)
-    if exponents:
-        shift = np.array([p.input_shift for p in clusters.meter.wiring.populations])
-        kind = shift[clusters.population]
-    if clusters.apart is not None:
-        kind = kind * (int(clusters.apart.max(initial=0)) + 1) + clusters.apart[clusters.population]
-    return kind
+def _count(core: IntArray) -> int:
+    return int(core.max(initial=-1)) + 1
+
+
+def _mixed(clusters: Clusters, core: IntArray) -> IntArray:
+    """``Packing.mixed``: the first of the clusters that are mixed, or the cluster itself."""
+    result = np.arange(clusters.size)
+    order = np.argsort(core, kind="stable")
+    for members in np.split(order, np.flatnonzero(np.diff(core[order])) + 1):
+        if members.size > np.unique(clusters.population[members]).size:
+            for population in clusters.measured(members.tolist())[1]:
+                same = members[clusters.population[members] == population]
+                result[same] = same[0]
+    return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +117,7 @@ def _first_fit(clusters: Clusters) -> IntArray:
     capacity = np.array([w.capacity for w in limits.walls], np.float64)
     usage = clusters.usage()
     fill = (usage / np.maximum(capacity, 1)).max(axis=1, initial=0)
-    kind = _compatible(clusters)
+    kind = clusters.kind
     core = np.full(clusters.size, -1, np.int64)
     load = np.zeros((clusters.size, capacity.size))
     core_kind = np.zeros(clusters.size, np.int64)
@@ -253,7 +144,7 @@ def _first_fit(clusters: Clusters) -> IntArray:
             hopeful = hopeful[held.fits(clusters, hopeful, cluster)]
         fullness = (load[hopeful] / np.maximum(capacity, 1)).max(axis=1, initial=0)
         for bin_ in hopeful[np.argsort(-fullness, kind="stable")]:
-            counts = clusters.together([*members[bin_], int(cluster)])
+            counts, _ = clusters.measured([*members[bin_], int(cluster)])
             if limits.fits(counts).all():
                 members[bin_].append(int(cluster))
                 held.put(clusters, int(bin_), cluster)
@@ -271,16 +162,20 @@ def _first_fit(clusters: Clusters) -> IntArray:
     return core
 
 
-def _solve(clusters: Clusters, start: IntArray, bound: int, seed: int) -> Packing:
-    """Bin packing with all capacities, additive; a solution is accepted when it measures well."""
-    used = int(start.max()) + 1
+def _solve(clusters: Clusters, start: IntArray, bound: int, seed: int) -> tuple[IntArray, str]:
+    """Bin packing with all capacities, additive; a solution is accepted when it measures well.
+
+    Returns:
+        [clusters] core, and how it was found.
+    """
+    used = _count(start)
     proven = True
     for cores in range(max(bound, _halves(clusters)), used):
         core, status = _pack_into(clusters, cores, seed)
         if core is not None and _legal(clusters, core):
-            return Packing(core, cores, "optimal for these clusters" if proven else "feasible")
+            return core, "optimal for these clusters" if proven else "feasible"
         proven &= status == cp_model.INFEASIBLE
-    return Packing(start, used, "optimal for these clusters" if proven else "first fit")
+    return start, "optimal for these clusters" if proven else "first fit"
 
 
 def _halves(clusters: Clusters) -> int:
@@ -306,7 +201,7 @@ def _pack_into(clusters: Clusters, cores: int, seed: int) -> tuple[IntArray | No
             for core in range(cores):
                 used = sum(int(usage[k, column]) * at[k][core] for k in range(size))
                 model.add(used <= wall.capacity)
-    kind = _compatible(clusters)
+    kind = clusters.kind
     for i in range(size):
         for j in range(i):
             if kind[i] != kind[j]:
@@ -322,6 +217,4 @@ def _pack_into(clusters: Clusters, cores: int, seed: int) -> tuple[IntArray | No
 
 
 def _legal(clusters: Clusters, core: IntArray) -> bool:
-    limits = clusters.meter.limits
-    groups = [np.flatnonzero(core == c).tolist() for c in np.unique(core)]
-    return all(limits.fits(clusters.together(g)).all() for g in groups)
+    return all(clusters.fit(np.flatnonzero(core == c).tolist()) for c in np.unique(core))

@@ -17,7 +17,7 @@ from snnc.compiler.partition.limits import Counts
 from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.tiling import Tiling
 from snnc.compiler.solver import new_solver
-from snnc.ir.arrays import IntArray
+from snnc.ir.arrays import AnyArray, IntArray
 from snnc.ir.errors import CapacityError
 
 CORE_SCALE = 1_000  # cores are counted in thousandths: clusters may share them
@@ -157,12 +157,19 @@ def output_limit(meter: Meter, counts: Counts) -> IntArray | None:
     if not walls:
         return None
     clusters = counts["n_neurons"].size
+
+    def fits(axons: IntArray) -> AnyArray:
+        trial = {**counts, "n_axons_out": axons}
+        good: AnyArray = np.all([meter.limits.use(w, trial) <= w.capacity for w in walls], axis=0)
+        return good
+
     low = np.full(clusters, -1, np.int64)
-    high = np.full(clusters, 2**40, np.int64)
+    high = np.full(clusters, 2**10, np.int64)
+    while (more := fits(high) & (high < 2**40)).any():
+        high = np.where(more, high << 10, high)
     while (high - low > 1).any():
         middle = (low + high) // 2
-        trial = {**counts, "n_axons_out": middle}
-        good = np.all([meter.limits.use(w, trial) <= w.capacity for w in walls], axis=0)
+        good = fits(middle)
         low, high = np.where(good, middle, low), np.where(good, high, middle)
     return low
 

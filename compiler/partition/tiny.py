@@ -12,8 +12,8 @@ from itertools import combinations
 import numpy as np
 from ortools.sat.python import cp_model
 
+from snnc.compiler.partition.clusters import Clusters
 from snnc.compiler.partition.meter import Meter
-from snnc.compiler.partition.pack import Clusters
 from snnc.compiler.partition.select import output_limit
 from snnc.compiler.partition.tiling import Tiling, measure
 from snnc.compiler.solver import new_solver

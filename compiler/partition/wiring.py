@@ -119,7 +119,7 @@ class Wiring:
         """Whether rows share shapes."""
         return any(isinstance(f, SharedFanin) for f in self.fanin)
 
-    @property
+    @cached_property
     def first_neuron(self) -> int:
         """Source id of the first neuron: the number of input elements."""
         return self.sources.total - sum(p.size for p in self.populations)

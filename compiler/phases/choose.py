@@ -33,7 +33,8 @@ class Task:
         images: bytes loaded for every unit.
         before: pairs (a, b) of units such that a lies in the phase of b or earlier.
         makers: by stream, the units that send it; none for inputs of the network.
-        users: by stream, the units that read it and do not send it.
+        users: by stream, the units that read it and do not send it; a loop in turns reads it in
+            every one of its phases.
         bytes: by stream, per sample.
         capacity: cores of the machine.
         never: sets of units that do not fit together.
@@ -55,7 +56,7 @@ class Choice:
     """A plan.
 
     Attributes:
-        phases: units held, by phase.
+        phases: units held, by phase; a loop in turns as one.
         moved: bytes per sample.
         status: "optimal" for the sizes given, "feasible", or "first fit".
     """
@@ -108,11 +109,11 @@ def moved(task: Task, phases: Sequence[Sequence[int]]) -> int:
         total += sum(task.images[unit] for unit in held if unit in seen)
         seen |= set(held)
     for name, users in task.users.items():
-        makers = set(task.makers[name])
+        makers, reading = set(task.makers[name]), set(users)
         reads = sum(
-            1
+            max(len(task.units[u].turns) or 1 for u in reading.intersection(held))
             for held in phases
-            if any(u in held for u in users) and not (makers and makers <= set(held))
+            if not reading.isdisjoint(held) and not (makers and makers <= set(held))
         )
         total += task.bytes[name] * (reads + bool(reads and makers))
     return total

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from snnc.compiler.chip_count import PLENTY
 from snnc.compiler.phases.choose import Choice, Task, choose, first_fit
 from snnc.compiler.phases.loops import Parts, cut_loop
 from snnc.compiler.phases.sizes import Machine, Need, Sizer, needs
@@ -76,8 +77,13 @@ class Planner:
         self.turns: dict[str, Parts] = {}
         self._cut_loops()
         self.rounds = 0
-        self.count = self.least
         self.cut({block.name: self._slices(block) for block in self.blocks})
+        self.count = max(1, self.least - self.further)
+
+    @property
+    def further(self) -> int:
+        """Phases of loops in turns, but for one of each, which a ``Choice`` counts."""
+        return sum(len(parts.members) - 1 for parts in self.turns.values())
 
     def find(self) -> Plan:
         """The best plan known to fit.
@@ -100,8 +106,11 @@ class Planner:
     def _roomy(self) -> Plan:
         """First fit with sizes that leave more and more room; for when learning did not end."""
         for spare in SPARE:
-            alone = {unit: self.alone(self.blocks[unit.block]) for unit in self.units}
-            sizes = [spare * cores * unit.share for unit, cores in alone.items()]
+            sizes = [
+                self._size(unit) if unit.turns
+                else spare * self.alone(self.blocks[unit.block]) * unit.share
+                for unit in self.units
+            ]  # fmt: skip
             choice = first_fit(self.task(sizes))
             phases = self._measured(choice)
             if phases is not None:
@@ -109,7 +118,7 @@ class Planner:
         raise CapacityError(
             "no phases were found in which every group fits the machine",
             where=self.network.name,
-            found=f"{self.rounds} plans, the last with {len(choice.phases)} phases",
+            found=f"{self.rounds} plans, the last with {len(self.phases_of(choice))} phases",
             allowed=f"{self.machine.cores} cores on {self.machine.target.id}",
             remedy="give more chips (--chips) or a larger target",
         )
@@ -118,39 +127,26 @@ class Planner:
         """The members of a choice if every phase fits; else None, and something is learnt."""
         self.rounds += 1
         before, slices = len(self.never), self.slices
-        order = self._together(choice)
-        phases = tuple(self._members(held) for held in order)
-        for held, members in zip(order, phases, strict=True):
-            if self.units[held[0]].alone:
+        phases = self.phases_of(choice)
+        for held in choice.phases:
+            if self.units[held[0]].turns:
                 continue  # measured when the loop was cut
-            cores = self._cores(members, alone=len(held) == 1)
+            cores = self._cores(self._members(held), alone=len(held) == 1)
             if cores > self.machine.cores:
                 self._learn(held, cores)
             if self.slices is not slices:  # units have new numbers
                 return None
         return phases if len(self.never) == before else None
 
+    def phases_of(self, choice: Choice) -> Phases:
+        """The members of all phases of a choice."""
+        result: list[tuple[Member, ...]] = []
+        for held in choice.phases:
+            result += self.units[held[0]].turns or (self._members(held),)
+        return tuple(result)
+
     def _members(self, held: Sequence[int]) -> tuple[Member, ...]:
-        first = self.units[held[0]]
-        return first.members if first.alone else members_of(
-            self.network, [self.units[u] for u in held]
-        )  # fmt: skip
-
-    def _together(self, choice: Choice) -> list[tuple[int, ...]]:
-        """The phases in order, those of each loop one after the other.
-
-        What lies between two of them neither reads the loop nor is read by it: it goes before.
-        """
-        order = list(choice.phases)
-        for number, block in enumerate(self.blocks):
-            if block.name not in self.turns:
-                continue
-            mine = [held for held in order if self.units[held[0]].alone
-                    and self.units[held[0]].block == number]  # fmt: skip
-            end = order.index(mine[-1]) + 1
-            others = [held for held in order[:end] if held not in mine]
-            order = [*others, *mine, *order[end:]]
-        return order
+        return members_of(self.network, [self.units[u] for u in held])
 
     def _plan(self, choice: Choice, phases: Phases) -> Plan:
         """A plan of phases that fit."""
@@ -165,7 +161,7 @@ class Planner:
         """Loops that do not fit one phase take several, in turns."""
         for block in self.blocks:
             looped = block.loop or len(block.populations) > 1
-            if looped and self.alone(block) > self.machine.cores:
+            if looped and self.alone(block, self.machine.cores) > self.machine.cores:
                 self.turns[block.name] = cut_loop(self.network, block, self.sizer, self.room)
 
     def _cores(self, members: tuple[Member, ...], *, alone: bool) -> int:
@@ -180,8 +176,8 @@ class Planner:
     def _fewer(self, plan: Plan) -> Plan:
         """A plan of fewer phases if a few tries find one: sizes learnt in bad company shrink."""
         scale, count = self.scale, self.count
-        while len(plan.phases) > self.least:
-            self.count = len(plan.phases) - 1
+        while len(plan.phases) > max(self.least, 1 + self.further):
+            self.count = len(plan.phases) - 1 - self.further
             self.scale = {name: (1 + value) / 2 for name, value in scale.items()}
             better = self._try(TRIES)
             if better is None:
@@ -204,7 +200,7 @@ class Planner:
     def refuse(self, plan: Plan, phase: int, error: CapacityError) -> None:
         """Tell that a phase of a plan could not be mapped after all; raises if it cannot shrink."""
         held = [u for u, unit in enumerate(self.units) if _inside(unit, plan.phases[phase])]
-        if any(self.units[u].alone for u in held) and self.room > 1:
+        if any(self.units[u].turns for u in held) and self.room > 1:
             self.room -= 1 + self.room // 10  # a loop's phases leave more room
             self._cut_loops()
             self.cut(self.slices)
@@ -221,9 +217,9 @@ class Planner:
         wanted = math.ceil(SLICES * self.alone(block) / self.machine.cores)
         return max(1, min(wanted, MOST_SLICES, size))
 
-    def alone(self, block: Block) -> int:
-        """Cores that a block takes in a phase of its own."""
-        return self.sizer.cores(tuple(Member(name) for name in block.populations))
+    def alone(self, block: Block, enough: int = PLENTY) -> int:
+        """Cores that a block takes in a phase of its own; see ``Sizer.cores``."""
+        return self.sizer.cores(tuple(Member(name) for name in block.populations), enough)
 
     def cut(self, slices: Mapping[str, int]) -> None:
         """Cut blocks into so many slices; units get new numbers, what did not fit is forgotten."""
@@ -286,7 +282,7 @@ class Planner:
 
     def _size(self, unit: Unit) -> float:
         """Cores that a unit is thought to take, at most the machine: alone it may still fit."""
-        if unit.alone:
+        if unit.turns:
             return float(self.machine.cores)
         block = self.blocks[unit.block]
         size = self.scale[block.name] * sum(self.need[name].cores for name in block.populations)
@@ -333,7 +329,9 @@ class Planner:
 
 
 def _inside(unit: Unit, members: Sequence[Member]) -> bool:
-    """Whether a phase with these members holds a unit."""
+    """Whether a phase with these members holds a unit, or is one of its turns."""
+    if unit.turns:
+        return tuple(members) in unit.turns
     for mine in unit.members:
         held = next((m for m in members if m.population == mine.population), None)
         if held is None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from snnc.compiler.chip_count import PLENTY, cores_per_chip
 from snnc.compiler.map import MapOptions, Mapping, map_network
 from snnc.compiler.partition import partition
 from snnc.compiler.partition.bounds import core_bound
-from snnc.compiler.partition.explain import cores_per_chip
 from snnc.compiler.partition.kernel_bound import least_counts, least_memory, least_words
 from snnc.compiler.partition.limits import Limits
 from snnc.compiler.partition.meter import Meter
@@ -28,9 +28,6 @@ from snnc.ir.shared_expansion import AnyExpansion, expand_large
 from snnc.ir.subnetwork import group_network
 from snnc.ir.target import KERNEL_COUNTS, Target
 from snnc.ir.topology import mesh_of, usable_chips
-
-PLENTY = 1 << 20
-"""Chips of which every group has enough, so that the partitioner says what it needs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,30 +81,33 @@ class Sizer:
     machine: Machine
     _known: dict[tuple[bool, frozenset[Member]], int] = field(default_factory=dict)
 
-    def cores(self, members: tuple[Member, ...]) -> int:
-        """Cores that the partitioner needs for a group.
+    def cores(self, members: tuple[Member, ...], enough: int = PLENTY) -> int:
+        """Cores that the partitioner needs for a group; beyond ``enough``, at least so many.
 
         Raises:
             CapacityError: a single neuron does not fit a core.
         """
         key = (False, frozenset(members))
         if key not in self._known:
-            self._known[key] = self._measured(group_network(self.network, members))
+            self._known[key] = self._measured(group_network(self.network, members), enough)
         return self._known[key]
 
-    def loop_cores(self, members: tuple[Member, ...], synapses: Synapses) -> int:
+    def loop_cores(self, members: tuple[Member, ...], synapses: Synapses, enough: int) -> int:
         """As ``cores``, for a phase of a loop; ``synapses`` lead to its populations."""
         key = (True, frozenset(members))
         if key not in self._known:
             group = loop_network(self.network, members, synapses, self.network.name)
-            self._known[key] = self._measured(group)
+            self._known[key] = self._measured(group, enough)
         return self._known[key]
 
-    def _measured(self, group: IntegerNetwork) -> int:
+    def _measured(self, group: IntegerNetwork, enough: int) -> int:
         retiming, parts = self.machine.schedule(group)
         pairs = {name for name, code in retiming.schedule.codes.items() if code.pair}
         wiring = wire(parts, SourceSpace.of(group), retiming.extra_delay, None, pairs)
         meter = Meter(wiring, Limits.of(self.machine.target))
+        least, _ = core_bound(meter, range(len(wiring.populations)))
+        if least > enough:
+            return least
         return partition(meter, PLENTY, self.machine.options.seed).cores
 
 

@@ -40,24 +40,25 @@ class Block:
 
 @dataclass(frozen=True)
 class Unit:
-    """A block, or a slice of one that is a single population without a loop, or a loop's phase.
+    """A block, or a slice of one that is a single population without a loop.
 
     Attributes:
         block: number of its block.
         members: what a phase holds when it holds this unit.
         share: part of the block's neurons.
-        alone: it takes a phase of its own: one of a loop in turns.
+        turns: of a loop in turns, its phases, which nothing else shares and which follow each
+            other: for the choice they are one phase.
     """
 
     block: int
     members: tuple[Member, ...]
     share: float
-    alone: bool = False
+    turns: tuple[tuple[Member, ...], ...] = ()
 
     @property
     def sliced(self) -> bool:
-        """Whether it is a part of a population or loop."""
-        return self.alone or self.members[0].part is not None
+        """Whether it is a part of a population or several phases."""
+        return bool(self.turns) or self.members[0].part is not None
 
 
 def blocks(network: IntegerNetwork) -> tuple[Block, ...]:
@@ -112,8 +113,7 @@ def units(
     result = []
     for number, block in enumerate(found):
         if block.name in turns:
-            for members in turns[block.name]:
-                result.append(Unit(number, members, 1 / len(turns[block.name]), True))
+            result.append(Unit(number, (), 1.0, tuple(turns[block.name])))
             continue
         parts = slices.get(block.name, 1)
         node = network.node[block.populations[0]]

@@ -9,15 +9,13 @@ import numpy as np
 
 from snnc.compiler.geometry import Grid, advanced, first_step, grid_of, hops, offset
 from snnc.compiler.place.baselines import hilbert, random_sites, row_major
+from snnc.compiler.place.cooling import HOTTEST, TEMPERATURES, levels
 from snnc.compiler.place.problem import Problem, Sites
 from snnc.compiler.place.watch import Watch
 from snnc.compiler.place.zones import BoolArray, masks, settled
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.jit import inner_kernel, lean_kernel
 
-TEMPERATURES = 60
-HOTTEST = 0.3  # of the mean uphill step of random moves
-COLDEST = 0.02  # of the hottest
 MOST_MOVES = 100_000  # per core; annealing gains nothing beyond
 
 
@@ -348,13 +346,10 @@ def _anneal_one(
     if steps == 0:
         return best
     hot = HOTTEST * uphill / steps
-    cooling = COLDEST ** (1 / (TEMPERATURES - 1))
-    for level in range(2 * TEMPERATURES // 3 if cold else 0, TEMPERATURES + 1):
+    for done, temperature, window in levels(hot, reach, cold):
         if watch.due():
             return best
-        watch.tell(level / TEMPERATURES, best.cost)
-        temperature = hot * cooling**level if level < TEMPERATURES else 0.0
-        window = max(1, round(reach * (1 - level / TEMPERATURES)))
+        watch.tell(done, best.cost)
         walk.sweep(moves // TEMPERATURES, temperature, window)
         if walk.cost < best.cost * (1 - 1e-12):
             best = Placed(walk.site.copy(), walk.cost)

@@ -59,6 +59,8 @@ def solve(
     top = float(problem.weight.max(initial=0.0))
     if top == 0.0:
         return Solved(start, 0.0, 0.0)
+    if watch.due():
+        return Solved(start, cost_of(problem, start), bound)
     exact = bool((problem.weight == np.round(problem.weight)).all()) and top <= LARGEST_COEFFICIENT
     scale = 1.0 if exact else LARGEST_COEFFICIENT / top
     weight = np.floor(problem.weight * scale + (0.0 if not exact else 0.5)).astype(np.int64)

@@ -12,15 +12,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from snnc.compiler.place.cooling import HOTTEST, TEMPERATURES, levels
 from snnc.compiler.place.problem import Problem
 from snnc.compiler.place.watch import Watch
 from snnc.compiler.place.weigh import Goal, Walk, terms_of
 from snnc.compiler.place.zones import BoolArray, Zones, settled
 from snnc.ir.arrays import IntArray
 
-TEMPERATURES = 60
-HOTTEST = 0.3  # of the mean uphill step of random moves
-COLDEST = 0.02  # of the hottest
 MOST_MOVES = 50_000  # per core
 PER_EDGE = 6  # a net is taken off and put on, often twice, link by link
 CHIP_COUNTS = 4
@@ -120,13 +118,11 @@ def _anneal(
     if steps == 0:
         return best
     hot = HOTTEST * uphill / steps
-    cooling = COLDEST ** (1 / (TEMPERATURES - 1))
-    for level in range(2 * TEMPERATURES // 3 if cold else 0, TEMPERATURES + 1):
+    for done, temperature, window in levels(hot, reach, cold):
         if watch.due():
             return best
-        watch.tell(level / TEMPERATURES, walk.terms["energy"])
-        temperature = hot * cooling**level if level < TEMPERATURES else 0.0
-        walk.sweep(moves // TEMPERATURES, temperature, max(1, round(reach * (1 - level / 60))))
+        watch.tell(done, walk.terms["energy"])
+        walk.sweep(moves // TEMPERATURES, temperature, window)
         total = goal.objective.total(walk.terms)
         if total < best.total * (1 - 1e-12):
             best = Weighed(walk.site.copy(), total)

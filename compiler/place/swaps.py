@@ -8,23 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from snnc.compiler.draws import draw
 from snnc.compiler.place.zones import BoolArray
 from snnc.ir.arrays import IntArray, RealArray
 from snnc.ir.jit import inner_kernel, lean_kernel, summing
 
 LONG_RUN = 16  # partners; shorter runs are not worth setting up a vector loop
-
-
-@inner_kernel
-def draw(state: IntArray, below: int) -> int:
-    """A whole number in [0, below), below < 2^31, by xorshift64* (Vigna 2016)."""
-    x = np.uint64(state[0])
-    x ^= x >> np.uint64(12)
-    x ^= x << np.uint64(25)
-    x ^= x >> np.uint64(27)
-    state[0] = x
-    high = (x * np.uint64(2685821657736338717)) >> np.uint64(33)
-    return int(np.int64((high * np.uint64(below)) >> np.uint64(31)))
 
 
 @inner_kernel

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from snnc.ir.jit import compile_seconds
+
 Progress = Callable[[float, float], None]
 """Called with (share of the search done, weighted hops of the best placement so far)."""
 
@@ -20,13 +22,15 @@ def silent(_share: float, _cost: float) -> None:
 class Watch:
     """Asked between short pieces of work whether to stop.
 
+    The time in which kernels are compiled does not count: the first run finds what later ones do.
+
     Attributes:
         interrupted: the user pressed Ctrl-C.
         complete: nothing has cut the search so far.
     """
 
     def __init__(self, time_limit_s: float, progress: Progress = silent) -> None:
-        self.deadline = time.monotonic() + time_limit_s
+        self._end = time.monotonic() + time_limit_s - compile_seconds()
         self.interrupted = False
         self.complete = True
         self._progress = progress
@@ -34,7 +38,8 @@ class Watch:
     @property
     def left_s(self) -> float:
         """Seconds left, 0 after an interrupt."""
-        return 0.0 if self.interrupted else max(0.0, self.deadline - time.monotonic())
+        left = self._end + compile_seconds() - time.monotonic()
+        return 0.0 if self.interrupted else max(0.0, left)
 
     def due(self) -> bool:
         """True when the search should return what it has; it is then marked incomplete."""

@@ -31,7 +31,7 @@ class Routing:
         load: [channels] expected packets per sample through it.
         hops: [nets] tree edges of every net.
         reach: [deliveries] hops from the sender to each destination.
-        report: what was chosen, and how busy the busiest link is; see docs/mapping.md.
+        report: what was chosen, and how busy the busiest link is; see docs/routing.md.
     """
 
     tables: RouteTables

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from snnc.ir.arrays import IntArray, Shape, size_of
+from snnc.ir.compositions import identity
 from snnc.ir.expand import operator_matrix
 from snnc.ir.integer_network import IntegerNetwork, IntegerNode
 from snnc.ir.lower.limits import Limits
@@ -37,15 +39,17 @@ class Builder:
         nodes: by name, original ones included.
         owner: the operator being rewritten.
         made: helper populations by operator.
+        convolutions: images are scaled by convolutions, so that shared weights stay shared.
     """
 
-    def __init__(self, network: IntegerNetwork, limits: Limits) -> None:
-        self.limits = limits
+    def __init__(
+        self, network: IntegerNetwork, limits: Limits, *, convolutions: bool = False
+    ) -> None:
+        self.limits, self.convolutions = limits, convolutions
         self.nodes: dict[str, IntegerNode] = {}
         self.owner = ""
         self.made: dict[str, list[str]] = {}
         self._taken = {node.name for node in network.nodes}
-        self._types = network.types
         self._shapes: dict[str, Shape] = {}
         self._bounds: dict[str, Bounds] = {}
 
@@ -95,6 +99,11 @@ class Builder:
         if np.all(np.asarray(factor) == 1):
             return x
         shape = self.shape(x)
+        if self.convolutions and np.ndim(factor) == 0 and 2 <= len(shape) <= 4:
+            one = identity(shape)
+            return self.keep(
+                Linear(self.name("scale"), (x,), replace(one, values=factor * one.values))
+            )
         diagonal = np.broadcast_to(np.asarray(factor, np.int64), shape).reshape(-1)
         size = diagonal.size
         weights = Sparse(np.arange(size + 1), np.arange(size), diagonal, size, shape)

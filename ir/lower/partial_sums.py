@@ -68,18 +68,14 @@ def with_partial_sums(
         node = network.node[name]
         assert isinstance(node, Neuron)
         builder.nodes[name] = replace(node, inputs=(_summed(builder, node, mine, how),))
-    nodes = _read(builder.nodes)
+    nodes = without_unread(builder.nodes)
     result = IntegerNetwork(network.name, nodes, network.assumptions)
     return result, {name: tuple(names) for name, names in builder.made.items()}
 
 
 def _summed(b: Builder, node: Neuron, mine: list[Projection], how: Slicing) -> str:
     """The tensor the neurons read instead: direct synapses of the rest, and partial sums."""
-    if any(p.delay < 0 for p in mine):
-        raise RewriteError(
-            "it reads sums over the whole sample, which cannot be sliced",
-            "make the layer it reads narrower",
-        )
+    check_steps([p.delay for p in mine])
     matrices = [_matrix(p) for p in mine]
     split = np.zeros(node.size, bool)
     split[how.neurons] = True
@@ -100,6 +96,15 @@ def _summed(b: Builder, node: Neuron, mine: list[Projection], how: Slicing) -> s
                 tensor = b.scale(digit.tensor, sign)
                 terms.append(tensor if whole else _scattered(b, tensor, how.neurons, node))
     return _added(b, terms) or b.zero(mine[0].source, node.shape)
+
+
+def check_steps(delays: Sequence[int]) -> None:
+    """Raise ``RewriteError`` where a population reads later steps."""
+    if any(delay < 0 for delay in delays):
+        raise RewriteError(
+            "it reads sums over the whole sample, which cannot be sliced",
+            "make the layer it reads narrower",
+        )
 
 
 def _matrix(p: Projection) -> sparse.csr_array:
@@ -135,15 +140,15 @@ def _parts(
     tensors = []
     for projection, matrix in zip(mine, matrices, strict=True):
         if matrix.nnz:
-            tensors.append(b.matrix(_late(b, projection), matrix, shape))
+            tensors.append(b.matrix(late(b, projection.source, projection.delay), matrix, shape))
     return tensors
 
 
-def _late(b: Builder, projection: Projection) -> str:
-    """The sender, as many steps late as the projection."""
-    if projection.delay == 0:
-        return projection.source
-    return b.keep(Delay(b.name("late"), (projection.source,), projection.delay))
+def late(b: Builder, source: str, delay: int) -> str:
+    """The sender, so many steps late."""
+    if delay == 0:
+        return source
+    return b.keep(Delay(b.name("late"), (source,), delay))
 
 
 def _added(b: Builder, terms: list[str]) -> str | None:
@@ -156,7 +161,7 @@ def _scattered(b: Builder, tensor: str, neurons: IntArray, node: Neuron) -> str:
     return b.matrix(tensor, matrix, node.shape)
 
 
-def _read(nodes: Mapping[str, IntegerNode]) -> tuple[IntegerNode, ...]:
+def without_unread(nodes: Mapping[str, IntegerNode]) -> tuple[IntegerNode, ...]:
     """The nodes without those that nobody reads any more."""
     wanted = [n.name for n in nodes.values() if isinstance(n, Neuron | Input | Output)]
     seen = set(wanted)

@@ -17,22 +17,16 @@ from snnc.ir.arrays import RealArray
 from snnc.ir.errors import InputError
 from snnc.ir.network import Network, RealNode
 from snnc.ir.nodes import (
-    Add,
     Bias,
     Delay,
-    Index,
     Input,
-    Linear,
-    MatMul,
-    Mul,
     Output,
-    Pool,
     Reduce,
     Scale,
 )
 from snnc.ir.real_neuron import RealNeuron
 from snnc.simulators.inputs import check_extents
-from snnc.simulators.reference.operators import index, linear, matmul, over_time, pool, reduce
+from snnc.simulators.reference.operators import apply, over_time
 from snnc.simulators.result import Events, RunResult
 
 
@@ -257,27 +251,12 @@ def _whole(v: Any, threshold: Any, most: int, comparator: str) -> Any:
 
 def apply_real(node: RealNode, operands: list[Any]) -> Any:
     """Value of a stateless operator for its operands' values."""
-    first = operands[0]
-    if isinstance(node, Linear):
-        return linear(node.weights, first)
     if isinstance(node, Bias):
-        return first + node.bias
+        return operands[0] + node.bias
     if isinstance(node, Scale):
-        return first * node.scale
-    if isinstance(node, Add):
-        return sum(operands[1:], start=first)
-    if isinstance(node, Mul):
-        return first * operands[1]
-    if isinstance(node, MatMul):
-        return matmul(node, first, operands[1])
-    if isinstance(node, Reduce):
-        return reduce(node, first)
-    if isinstance(node, Pool):
-        return pool(node, first)
-    if isinstance(node, Index):
-        return index(node, operands)
-    assert isinstance(node, Output)
-    return first
+        return operands[0] * node.scale
+    assert not isinstance(node, Input | RealNeuron | Delay)  # what follows takes any numbers
+    return apply(node, operands)
 
 
 def _check_inputs(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from snnc.choices import RANGE_SAMPLES
 from snnc.compiler.options import CompileOptions
 from snnc.inputs import Dataset, InputOptions, load, typical_and_extreme
 from snnc.ir.nodes import Input
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from snnc.ir.network import Network
     from snnc.ir.target import Target
     from snnc.ir.wire import WireCode
-
-RANGE_SAMPLES = 256
-"""Calibration samples searched for the extreme input values."""
 
 
 class CalibrationSource:

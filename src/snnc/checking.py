@@ -18,7 +18,7 @@ from snnc.compiler.frontends.nir.hdf5 import read_file
 from snnc.compiler.frontends.record import RawNode
 from snnc.compiler.legalize import findings
 from snnc.compiler.options import CompileOptions
-from snnc.compiler.pipeline import netx_options, nir_options, onnx_options, torch_options
+from snnc.compiler.reading import netx_options, nir_options, onnx_options, torch_options
 from snnc.ir import artifact
 from snnc.ir.errors import SnncError
 from snnc.ir.integer_network import IntegerNetwork, IntegerNode

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from snnc.backends.lava import LavaOptions
+from snnc.choices import Backend
 from snnc.deadline import Deadline
 from snnc.deciding import Decisions, Rules
+from snnc.equality import Comparison, compare, differences, head, random_inputs
 from snnc.inputs import Dataset, integer_batch
 from snnc.ir.arrays import IntArray, RealArray, size_of
 from snnc.ir.deployment import Deployment
@@ -25,27 +27,13 @@ from snnc.ir.wire import WireCode, packet_limit
 from snnc.parallel import SharedProgress, in_order
 from snnc.results import RunReport, Verification
 from snnc.resuming import RunLog, SaveOptions, identity_of
-from snnc.running import (
-    THREADS,
-    Backend,
-    Batch,
-    Comparison,
-    Progress,
-    Simulator,
-    Tally,
-    batches,
-    compare,
-    differences,
-    follows_order,
-    head,
-    random_inputs,
-    spikes_of,
-)
+from snnc.running import THREADS, Batch, Progress, Simulator, batches, follows_order
 from snnc.simulators import functional, reference
 from snnc.simulators.cycle.result import CycleResult
 from snnc.simulators.cycle.timing import Fidelity
 from snnc.simulators.reference import event_order
 from snnc.simulators.result import Events, RunResult, predictions
+from snnc.tallies import Tally, spikes_of
 from snnc.traces import trace_file
 
 ACCURACY_BATCH = 32

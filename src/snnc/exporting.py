@@ -10,7 +10,7 @@ from typing import Any
 
 from snnc.compiler.exporters.nir import NirExport, NirExportOptions, export_nir
 from snnc.compiler.options import CompileOptions
-from snnc.compiler.pipeline import read_finished
+from snnc.compiler.reading import read_finished
 from snnc.ir import artifact
 from snnc.ir.atomic import check_separate, check_writable
 from snnc.ir.deployment import Deployment

@@ -65,5 +65,5 @@ def _refused(path: Path, found: str) -> OptionError:
         where=f"--pins {path}",
         found=found,
         allowed="lines such as `conv1: 0,0` or `fc: chip:1`",
-        remedy="correct the file; docs/mapping.md describes pins",
+        remedy="correct the file; docs/placement.md describes pins",
     )

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # imports cost time that `snnc --help` need not spend
+    from snnc.equality import Comparison
     from snnc.ir.phased import Program
     from snnc.probing import Probe
-    from snnc.running import Comparison
     from snnc.simulators.compare import LayerDifference, RunDifference
 
 

@@ -11,8 +11,10 @@ from typing import Any, Literal
 import numpy as np
 
 from snnc.assignments import assigned
+from snnc.choices import BACKENDS, Backend
 from snnc.compiler.options import CompileOptions
-from snnc.compiler.pipeline import Calibration, Compilation, read_finished
+from snnc.compiler.pipeline import Calibration, Compilation
+from snnc.compiler.reading import read_finished
 from snnc.inputs import Dataset, integer_batch, typical_and_extreme
 from snnc.inputs.npz import npz_keys, read_npz
 from snnc.ir import artifact
@@ -24,7 +26,7 @@ from snnc.ir.nodes import Input, Output
 from snnc.ir.phased import Program
 from snnc.ir.real_neuron import RealNeuron
 from snnc.probing import Probe, probe
-from snnc.running import BACKENDS, Backend, Simulator
+from snnc.running import Simulator
 from snnc.simulators import functional, reference
 from snnc.simulators.reference.real import run_real
 from snnc.simulators.result import Events, RunResult

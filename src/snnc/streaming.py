@@ -21,7 +21,8 @@ from snnc.checkpoints import (
 )
 from snnc.inputs import InputOptions, integer_batch
 from snnc.inputs.encode import encode_timed
-from snnc.inputs.streams import Position, WindowReader, open_events
+from snnc.inputs.events import Position
+from snnc.inputs.streams import WindowReader, open_events
 from snnc.ir.arrays import AnyArray, IntArray, size_of
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import InputError, OptionError

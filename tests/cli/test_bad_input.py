@@ -152,7 +152,7 @@ def test_configurations_that_are_none_are_refused(snnc: Snnc, tmp_path: Path) ->
         ("{", "cannot be read"),
         ("{}", "not a configuration"),
         ('{"schema": "snnc-config/1", "options": {"colour": 1}}', "unknown option"),
-        ('{"schema": "snnc-config/1", "options": {"chips": "two"}}', "wrong type"),
+        ('{"schema": "snnc-config/1", "options": {"chips": "two"}}', "not a number of chips"),
         ('{"schema": "snnc-config/1", "options": {"chips": true}}', "wrong type"),
     ):
         config.write_text(text)

@@ -14,7 +14,7 @@ from support.cli import Snnc
 from support.nir_files import affine, chain, if_
 
 import snnc as package
-from snnc.running import Tally
+from snnc.tallies import Tally
 
 DEMO = Path(str(files("snnc"))) / "demo_data"
 DIGITS = DEMO / "digits_cnn.nir"

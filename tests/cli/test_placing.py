@@ -6,6 +6,9 @@ from pathlib import Path
 
 from support.cli import DIGITS, Snnc, refused
 
+from snnc.backends.targets import load
+from snnc.compiler.chip_count import chips_for
+
 NAME = "lif3"
 
 
@@ -42,3 +45,19 @@ def test_the_report_shows_the_objective(snnc: Snnc, tmp_path: Path) -> None:
     assert "Objective: " in page.read_text()
     assert "1 x max_link" in page.read_text()
     refused(snnc("compile", *common, "--objective", "speed=1"), "no such term", "worst_latency")
+
+
+def test_chips_are_asked_for_by_sides_or_as_many_as_needed(snnc: Snnc, tmp_path: Path) -> None:
+    out = tmp_path / "d.snnc"
+    common = (DIGITS, "--timesteps", 4, "--target", "toy-mesh", "--effort", "low", "-o", out)
+    text = snnc("compile", *common, "--chips", 3).out
+    assert "3 x 1 is long: ways are shorter on 4 chips, 2 x 2" in text
+    snnc("compile", *common, "--chips", "1x3", "--json")
+    target = snnc("report", out, "--json").json["target"]
+    assert (target["chips"], target["mesh"]) == (3, [4, 12])
+    assert snnc("verify", out, "--json").json["ok"]
+    snnc("compile", *common, "--chips", "auto", "--json")
+    report = snnc("report", out, "--json").json
+    assert report["target"]["chips"] == chips_for(report["target"]["cores_used"], load("toy-mesh"))
+    assert report["provenance"]["options"]["chips"] == "auto"
+    refused(snnc("compile", *common, "--chips", "3 by 1"), "--chips", "8x5", "auto")

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +11,13 @@ import pytest
 from support.chains import chain, chain_inputs, speck
 from support.cli import Snnc, refused
 from support.deployed import deployed
+from support.killed import Moment, killed
 
 from snnc.checkpoints import Checkpoint, write_checkpoint
 from snnc.ir import artifact
 
 SILENT = ("seconds", "resumed_at")
-SAMPLES = 40
+SAMPLES = 12
 
 
 def told(found: dict[str, Any]) -> str:
@@ -43,28 +40,17 @@ def saved_at(path: Path) -> int:
         return int(json.loads(arrays["about"].tobytes())["progress"]["found"]["done"])
 
 
-def killed(words: tuple[object, ...], saved: Path) -> None:
-    """Run until a checkpoint is there, then kill -9."""
-    command = [sys.executable, "-m", "snnc", *map(str, words)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        end = time.monotonic() + 200
-        while not saved.exists() and process.poll() is None and time.monotonic() < end:
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-
-
+@pytest.mark.parametrize(("moment", "at"), [("before", 4), ("after", 6)])
 def test_kill_9_and_resume_give_the_same_report(
-    snnc: Snnc, compiled: Path, many: Path, tmp_path: Path
+    snnc: Snnc, compiled: Path, many: Path, tmp_path: Path, moment: Moment, at: int
 ) -> None:
     saved = tmp_path / "c.npz"
     words = ("run", compiled, "--input", many, "--compare", 3, "--noc", "flit", "--json",
              "--trace", tmp_path / "t.h5")  # fmt: skip
     saving = ("--checkpoint", saved, "--checkpoint-every", 2)
-    killed((*words, *saving), saved)
+    killed((*words, *saving), saved, moment, 3)
     assert not (tmp_path / "t.h5").exists()
-    at = saved_at(saved)
-    assert 0 < at < SAMPLES
+    assert saved_at(saved) == at
     found = snnc(*words, *saving, "--resume").json
     assert found["resumed_at"] == at
     trace = (tmp_path / "t.h5").read_bytes()

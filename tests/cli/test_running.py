@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import snnc as package
-from snnc import running
+from snnc import equality
+from snnc.equality import differences
 from snnc.inputs import Dataset
 from snnc.inputs.dataset import InputOptions
 from snnc.ir.integer_network import IntegerNetwork
@@ -17,9 +18,10 @@ from snnc.ir.neuron import Neuron, Reset, StateRange
 from snnc.ir.nodes import Input, Linear, Output
 from snnc.ir.types import BIN
 from snnc.ir.weights import Dense
-from snnc.running import differences, spikes_of
 from snnc.simulators import reference
-from snnc.simulators.result import undecided
+from snnc.simulators.decoding import tied
+from snnc.simulators.result import decode
+from snnc.tallies import spikes_of
 
 
 def network_with_readout() -> IntegerNetwork:
@@ -73,17 +75,17 @@ def test_every_kind_of_difference_counts() -> None:
 
 def test_samples_without_a_single_best_class_are_undecided() -> None:
     values = np.array([[[0, 0, 0]], [[3, 1, 3]], [[1, 2, 0]]])
-    assert undecided(values, "sum") == 2
+    assert tied(decode(values, "sum")) == 2
 
 
 def test_simulators_are_compared_part_by_part(
     compiled: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = package.verify(compiled, data, samples=3)
-    monkeypatch.setattr(running, "COMPARED_BYTES", 1)
+    monkeypatch.setattr(equality, "COMPARED_BYTES", 1)
     parts = package.verify(compiled, data, samples=3)
     assert parts.equality == whole.equality
-    monkeypatch.setattr(running, "differences", lambda _truth, _other: 1)
+    monkeypatch.setattr(equality, "differences", lambda _truth, _other: 1)
     found = package.verify(compiled, data, samples=3).equality
     assert found is not None
     assert found.mismatches == {"functional": 3, "cycle": 3}

@@ -24,7 +24,7 @@ def test_a_reader_that_leaves_early_does_not_change_the_exit_code(
     read, write = os.pipe()
     os.close(read)
     call = [sys.executable, "-m", "snnc", *words, *extra]
-    done = subprocess.run(call, stdout=write, stderr=subprocess.PIPE, check=False, timeout=120)
+    done = subprocess.run(call, stdout=write, stderr=subprocess.PIPE, check=False, timeout=600)
     os.close(write)
     assert (done.returncode, done.stderr) == (code, b"")
 
@@ -33,7 +33,7 @@ def test_an_error_gives_the_terminal_its_cursor_back(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "snnc", "compile", str(DIGITS), "-o", str(tmp_path / "x.snnc")]
     master, slave = pty.openpty()
     done = subprocess.run(
-        words, stdout=subprocess.DEVNULL, stderr=slave, check=False, timeout=120,
+        words, stdout=subprocess.DEVNULL, stderr=slave, check=False, timeout=600,
         env={**os.environ, "TERM": "xterm"},
     )  # fmt: skip
     os.close(slave)

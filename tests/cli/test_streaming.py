@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +10,7 @@ import numpy as np
 import pytest
 from support.cli import Snnc, refused
 from support.event_files import aedat3, aedat4
+from support.killed import Moment, killed
 from support.mapped import camera_deployment
 from support.paths import require_data
 
@@ -196,29 +193,24 @@ def test_the_chip_decides_the_same_and_tells_time_and_energy(
     refused(snnc(*words, "--backend", "cycle", "--noc", "fast"), "--noc", "transaction")
 
 
+@pytest.mark.parametrize(("moment", "at"), [("before", 400), ("after", 600)])
 @pytest.mark.parametrize("simulator", [FUNCTIONAL, CHIP])
 def test_kill_9_and_resume_give_the_same_result(
-    snnc: Snnc, camera: Path, tmp_path: Path, simulator: tuple[object, ...]
+    snnc: Snnc,
+    camera: Path,
+    recording: Path,
+    tmp_path: Path,
+    simulator: tuple[object, ...],
+    moment: Moment,
+    at: int,
 ) -> None:
-    path, saved = tmp_path / "e.npy", tmp_path / "c.npz"
-    np.save(path, events(1_500_000))
-    words = ("stream", camera, "--input", path, "--bin-us", 100, "--window", 10, "--json",
+    saved = tmp_path / "c.npz"
+    words = ("stream", camera, "--input", recording, "--bin-us", 100, "--window", 10, "--json",
              *simulator)  # fmt: skip
     saving = ("--checkpoint", saved, "--checkpoint-every", 200)
-    command = [sys.executable, "-m", "snnc", *map(str, (*words, *saving))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        end = time.monotonic() + 200
-        while not saved.exists() and process.poll() is None and time.monotonic() < end:
-            time.sleep(0.05)
-        time.sleep(0.3)  # let it come to some moment in the middle
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-    for left in tmp_path.glob(".c.npz*"):  # what a kill during a write leaves beside the file
-        left.unlink()
-    with np.load(saved) as arrays:
-        at = json.loads(arrays["about"].tobytes())["progress"]["progress"]["step"]
+    killed((*words, *saving), saved, moment, 3)
     found = snnc(*words, *saving, "--resume", "--steps", at + 305).json
-    assert found["resumed_at"] == at > 0
+    assert found["resumed_at"] == at
     assert told(found) == told(snnc(*words, "--steps", at + 305).json)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from support.cli import Snnc, refused
 
+from snnc import parallel
 from snnc.ir.errors import SimulationError
 from snnc.parallel import SharedProgress, in_order
 
@@ -55,39 +55,45 @@ def test_traces_do_not_depend_on_threads(
             np.testing.assert_array_equal(a[key], b[key])
 
 
-class Work:
-    """Takes 20 ms, or 60 ms beside another batch; notes how many run at once."""
+PATIENCE_S = 600.0
 
-    def __init__(self, beside: float) -> None:
-        self.lock, self.beside = threading.Lock(), beside
-        self.running = 0
-        self.at_once: dict[int, int] = {}
+
+class Work:
+    """Ten times the batch; batches of a group wait for each other, so they run at the same time."""
+
+    def __init__(self, *groups: tuple[int, ...]) -> None:
+        self.meet = {}
+        for group in groups:
+            self.meet |= dict.fromkeys(group, threading.Barrier(len(group), timeout=PATIENCE_S))
+        self.threads: dict[int, int] = {}
 
     def __call__(self, batch: int) -> int:
-        with self.lock:
-            self.running += 1
-        time.sleep(0.02)
-        with self.lock:
-            crowd = self.at_once[batch] = self.running
-        time.sleep(self.beside if crowd > 1 else 0)
-        with self.lock:
-            self.running -= 1
+        self.threads[batch] = threading.get_ident()
+        if batch in self.meet:
+            self.meet[batch].wait()
         return 10 * batch
 
 
-def test_batches_run_side_by_side_and_come_back_in_order() -> None:
-    work = Work(0.0)
+def measured(monkeypatch: pytest.MonkeyPatch, alone: float, together: float) -> None:
+    """What the clock says of the batches that are timed: two one by one, then two at once."""
+    moments = [0.0, 99.0, 100.0, 100.0 + alone, 200.0, 200.0 + 2 * together]
+    monkeypatch.setattr(parallel, "perf_counter", iter(moments).__next__)
+
+
+def test_batches_run_side_by_side_and_come_back_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured(monkeypatch, alone=1.0, together=0.9)
+    work = Work((2, 3), (4, 5), (6, 7), (8, 9), (10, 11))
     assert list(in_order(work, range(12), 2)) == [(k, 10 * k) for k in range(12)]
-    assert work.at_once[0] == work.at_once[1] == 1
-    assert max(work.at_once[k] for k in (2, 3)) == 2
-    assert max(work.at_once[k] for k in range(4, 12)) >= 2
+    assert work.threads[0] == work.threads[1] == threading.get_ident()
+    assert len({work.threads[k] for k in range(2, 12)}) == 2
 
 
-def test_threads_that_slow_each_other_down_are_given_up() -> None:
-    work = Work(0.2)
+def test_threads_that_slow_each_other_down_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured(monkeypatch, alone=1.0, together=1.1)
+    work = Work((2, 3))
     assert list(in_order(work, range(8), 2)) == [(k, 10 * k) for k in range(8)]
-    assert max(work.at_once[k] for k in (2, 3)) == 2
-    assert max(work.at_once[k] for k in range(4, 8)) == 1
+    assert work.threads[2] != work.threads[3]
+    assert {work.threads[k] for k in (0, 1, 4, 5, 6, 7)} == {threading.get_ident()}
 
 
 @pytest.mark.parametrize("bad", [0, 1, 2, 3, 7])

@@ -12,6 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support.cli import Snnc, refused
 from support.random_networks import Options, random_inputs, random_network
+from support.same_run import assert_same_run
 from support.speed_networks import event_cnn
 
 from snnc.ir.errors import MissingPackageError, OptionError, UnsupportedError
@@ -26,12 +27,7 @@ from snnc.simulators.functional.torch_device import TorchDevice
 
 
 def assert_equal(network: IntegerNetwork, inputs: dict[str, np.ndarray]) -> None:
-    expected = reference.run(network, inputs)
-    mine = TorchDevice(network, "cpu-torch").run(inputs)
-    assert set(mine.spikes) == set(expected.spikes)
-    assert {k: n for k, n in mine.mismatches(expected).items() if n} == {}
-    for name, count in expected.spike_counts.items():
-        np.testing.assert_array_equal(mine.spike_counts[name], count, name)
+    assert_same_run(TorchDevice(network, "cpu-torch").run(inputs), reference.run(network, inputs))
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

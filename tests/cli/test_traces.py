@@ -178,7 +178,7 @@ def test_a_full_disk_is_a_typed_error_and_leaves_no_file(
     words = ["-m", "snnc", "run", compiled, "--input", data, "--trace", path, "--json"]
     found = subprocess.run(
         [sys.executable, *map(str, words)],
-        capture_output=True, text=True, preexec_fn=limit, timeout=240, check=False,
+        capture_output=True, text=True, preexec_fn=limit, timeout=600, check=False,
     )  # fmt: skip
     assert found.returncode == 2, found.stderr
     error = json.loads(found.stdout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -18,8 +19,6 @@ from snnc.compiler.place.weigh import terms_of
 from snnc.compiler.route.links import link_cycles
 from snnc.compiler.traffic import Traffic
 from snnc.ir.topology import mesh_of
-
-LONG = Watch(600.0)
 
 
 def groups(cores: int, count: int, fan: int, seed: int) -> tuple[Traffic, np.ndarray]:
@@ -51,7 +50,7 @@ def placed(flow: Traffic, goal: Goal | None, problem: Problem, seed: int = 0) ->
 def test_groups_that_fit_chips_are_found(chips: int) -> None:
     flow, group = groups(6 * chips, chips, 3, chips)
     goal = goal_of(flow, chips)
-    division = divided(goal.nets, goal.chip, 0, LONG)
+    division = divided(goal.nets, goal.chip, 0, Watch(math.inf))
     assert division is not None
     assert division.crossing == 0.0
     assert all(np.unique(division.chip[group == k]).size == 1 for k in range(chips))
@@ -67,7 +66,7 @@ def test_a_division_obeys_the_chips_and_counts_what_crosses(
         cores = 6 * chips
     flow, _ = groups(cores, 3, 2, seed)
     goal = goal_of(flow, chips)
-    division = divided(goal.nets, goal.chip, seed, LONG)
+    division = divided(goal.nets, goal.chip, seed, Watch(math.inf))
     if division is None:
         return
     assert np.bincount(division.chip).max() <= 6
@@ -88,7 +87,7 @@ def test_a_division_obeys_the_chips_and_counts_what_crosses(
 def test_nothing_is_divided_where_one_chip_suffices_or_time_is_up() -> None:
     flow, _ = groups(6, 2, 2, 0)
     goal = goal_of(flow, 3)
-    assert divided(goal.nets, goal.chip, 0, LONG) is None
+    assert divided(goal.nets, goal.chip, 0, Watch(math.inf)) is None
     flow, _ = groups(12, 2, 2, 0)
     goal = goal_of(flow, 2)
     assert divided(goal.nets, goal.chip, 0, Watch(0.0)) is None
@@ -110,7 +109,7 @@ def test_the_weighted_total_is_no_worse_than_that_of_either_way(weight: float) -
     flow, _ = groups(30, 7, 2, 3)
     goal = goal_of(flow, 6, f"energy=1,chip_crossings={weight}")
     problem = Problem.of(flow, goal.nets.sites, 0)
-    division = divided(goal.nets, goal.chip, 0, LONG)
+    division = divided(goal.nets, goal.chip, 0, Watch(math.inf))
     assert division is not None
     ways = [placed(flow, None, problem), placed(flow, goal, problem),
             placed(flow, None, held_to_chips(problem, division, goal.chip))]  # fmt: skip

@@ -8,25 +8,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from scipy import sparse
 from support import nets
 from support.mapping_check import deployment
 from support.random_networks import random_inputs
-from support.tight_mapping import random_tight_network
+from support.tight_mapping import random_tight_network, with_kernels
 
 import snnc
 from snnc.backends.targets import load
+from snnc.compiler import fanin
 from snnc.compiler.fanin import Split, may_overflow, split_fan_in, with_reason
 from snnc.compiler.map import MapOptions, map_network
 from snnc.compiler.retime import retime
 from snnc.compiler.verify import verify
 from snnc.compiler.wire import wire_codes
 from snnc.ir.errors import CapacityError
-from snnc.ir.expand import expand
+from snnc.ir.expand import Expansion, expand
 from snnc.ir.integer_network import IntegerNetwork
-from snnc.ir.nodes import Add, Delay, Index, Input, Linear, Output
+from snnc.ir.nodes import Add, Delay, Index, Input, Linear, Output, Pool
+from snnc.ir.shared_expansion import SharedExpansion, convolutions_of, expand_large, expand_shared
 from snnc.ir.target import Target
 from snnc.ir.types import BIN
-from snnc.ir.weights import Dense
+from snnc.ir.weights import Conv, Dense, Sparse
 from snnc.simulators import cycle, functional, reference
 
 STEPS = 6
@@ -38,19 +41,22 @@ def machine(axons: int, name: str = "toy-mesh") -> Target:
     return Target.model_validate(data)
 
 
-def split(network: IntegerNetwork, target: Target) -> Split:
-    return split_fan_in(network, expand(network), target, STEPS)
+def split(network: IntegerNetwork, target: Target, *, shared: bool = False) -> Split:
+    parts = expand_shared(network) if shared else expand(network)
+    return split_fan_in(network, parts, target, STEPS)
 
 
-def check_exact(network: IntegerNetwork, target: Target, seed: int = 0, chips: int = 4) -> None:
+def check_exact(
+    network: IntegerNetwork, target: Target, seed: int = 0, chips: int = 4, *, shared: bool = False
+) -> None:
     """Reference of the network = functional and cycle-level runs of the split one."""
-    done = split(network, target)
+    done = split(network, target, shared=shared)
     assert not done.refused
     assert len(done.network.populations) > len(network.populations)
     codes = wire_codes(done.network, target)
-    retiming = retime(done.network, target, STEPS, codes=codes)
-    options = MapOptions(effort="low")
-    mapping = map_network(done.network, retiming, target, chips, None, options)
+    retiming = retime(done.network, target, STEPS, expansion=done.expansion, codes=codes)
+    options = MapOptions(effort="low", time_limit_s=600.0)
+    mapping = map_network(done.network, retiming, target, chips, None, options, done.expansion)
     deployed = deployment(done.network, retiming, target, chips, mapping)
     verify(deployed)
     data = random_inputs(network, seed, 2, STEPS)
@@ -87,6 +93,20 @@ def uneven() -> IntegerNetwork:
             Output("out", ("m",)),
         ),
     )
+
+
+def uneven_pixels() -> IntegerNetwork:
+    """Neurons that hear picked inputs, which no convolution is."""
+    rng = np.random.default_rng(4)
+    values = rng.integers(-90, 128, (8, 70)) * (rng.random((8, 70)) < 0.95)
+    rows = sparse.csr_array(values)
+    weights = Sparse(
+        rows.indptr.astype(np.int64), rows.indices.astype(np.int64), rows.data.astype(np.int64),
+        70, (8,),
+    )  # fmt: skip
+    nodes = {node.name: node for node in uneven().nodes}
+    nodes["w"] = Linear("w", ("in",), weights)
+    return IntegerNetwork("picked", tuple(nodes.values()))
 
 
 def wide_conv() -> IntegerNetwork:
@@ -134,6 +154,72 @@ NETWORKS = {
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_neurons_that_fit_no_core_fire_the_same_spikes(kind: str) -> None:
     check_exact(NETWORKS[kind](), machine(18 if kind == "recurrent" else 60))
+
+
+def images() -> IntegerNetwork:
+    """Grouped, strided, pooled and late convolutions that are added up, and a shortcut."""
+    rng = np.random.default_rng(2)
+    grouped = Conv(rng.integers(-99, 128, (6, 3, 3, 3)), (1, 1), ((1, 1), (1, 1)), (1, 1), 2)
+    return IntegerNetwork(
+        "images",
+        (
+            Input("in", (6, 4, 4), BIN),
+            Linear("a", ("in",), grouped),
+            Delay("z", ("in",), 1),
+            Linear("b", ("z",), nets.conv(rng, 6, 6, 3)),
+            Add("sum", ("a", "b", "in")),
+            nets.fire("n", "sum", (6, 4, 4)),
+            Pool("p", ("n",), "sum", (2, 2), (2, 2), ((0, 0), (0, 0))),
+            Linear("c", ("p",), nets.conv(rng, 4, 6, 3)),
+            nets.fire("m", "c", (4, 2, 2)),
+            Index("flat", ("m",), (16,)),
+            Linear("d", ("flat",), nets.dense(rng, 5, 16)),
+            nets.fire("o", "d", (5,)),
+            Output("out", ("o",)),
+        ),
+    )
+
+
+SHARED = {**NETWORKS, "images": images}
+del SHARED["uneven"]  # its matrices are written as dense layers that are added up late
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_shared_weights_stay_shared(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network, target = SHARED[kind](), machine(18 if kind == "recurrent" else 60)
+    plain = split(network, target)
+
+    def written_out(_: IntegerNetwork) -> None:
+        raise AssertionError("the network is written out")
+
+    monkeypatch.setattr(fanin, "expand", written_out)
+    check_exact(network, target, shared=True, chips=16)
+    done = split(network, target, shared=True)
+    kept = [p.name for p in network.populations]
+    assert [p.name for p in done.network.populations if p.name in kept] == kept
+    assert set(plain.network.assumptions) == set(done.network.assumptions)
+    assert isinstance(done.expansion, SharedExpansion)
+    for made, old in zip(done.expansion.projections, expand(done.network).projections, strict=True):
+        assert (made.source, made.population, made.delay) == (old.source, old.population, old.delay)
+        assert made.synapses == old.synapses
+    if kind in ("conv", "images"):
+        stored = sum(p.rows.offset.size for p in done.expansion.projections)
+        assert stored < 0.6 * sum(p.synapses for p in done.expansion.projections)
+
+
+def test_what_is_no_convolution_is_written_out() -> None:
+    network = uneven_pixels()
+    assert convolutions_of(network, "n") is None
+    check_exact(network, machine(60), shared=True)
+    assert isinstance(split(network, machine(60), shared=True).expansion, Expansion)
+
+
+def test_kernels_stay_kernels() -> None:
+    network, target = wide_conv(), with_kernels(0, machine(60))
+    done = split_fan_in(network, expand_large(network, kernels=True), target, STEPS)
+    assert isinstance(done.expansion, SharedExpansion)
+    assert len(done.network.populations) > 2
+    assert all(p.kernels for p in done.expansion.projections if p.population != "m")
 
 
 def test_what_fits_stays_as_it_is() -> None:

@@ -15,10 +15,14 @@ from support.phase_networks import phase_network, tiny_machine, with_prices
 from snnc.compiler import phases
 from snnc.compiler.legalize import legalize
 from snnc.compiler.map import MapOptions
+from snnc.compiler.phases import sizes
+from snnc.compiler.phases.plan import Planner
+from snnc.compiler.phases.units import slices_of
 from snnc.compiler.verify import examine_phased, verify_phased
 from snnc.ir import artifact
 from snnc.ir.errors import CapacityError, ModelError, VerificationError
 from snnc.ir.integer_network import IntegerNetwork
+from snnc.ir.loop_network import synapses_of
 from snnc.ir.neuron import Adaptation, GatedBias, Leak, Neuron, Reset, StateRange
 from snnc.ir.nodes import Add, Delay, Input, Linear, Output
 from snnc.ir.phased import Loop, Member, PhasedDeployment, check_phases
@@ -180,6 +184,40 @@ def test_loops_must_hold_whole_populations() -> None:
             check_phases(network, rows, loops)
     halves = ((Member("a", (0, 20)), Member("b")), (Member("a", (20, 40)),), (Member("end"),))
     check_phases(network, halves, (Loop(0, 2, 1),))
+
+
+def test_phases_of_a_loop_are_full_and_few_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tiny_machine(2, neurons=12, axons=2000, bits=10**7)
+    legal = legalize(recurrent(300), target, "auto")
+    measured = []
+    plain = sizes.partition
+
+    def counted(*given: Any, **named: Any) -> Any:
+        measured.append(given[0].wiring.neurons)
+        return plain(*given, **named)
+
+    monkeypatch.setattr(sizes, "partition", counted)
+    planner = Planner(legal, phases.Machine(target, 1, STEPS), None, None)
+    plan = planner.find()
+    (loop,) = plan.loops
+    turns = plan.phases[loop.first : loop.last]
+    assert len(turns) >= 13
+    # Each phase about once: the loop is never measured whole, nor what bounds say is too much.
+    assert len(measured) <= len(plan.phases) + 12
+    assert max(measured) <= 24
+    held = [member for members in turns for member in members]
+    parts = [m.neurons(legal.shapes[m.population]) for m in held]
+    assert sum(part.stop - part.start for part in parts) == 300 + 20
+    synapses = synapses_of(legal, held)
+    slices = slices_of((300,), round(300 / 4))
+    assert slices[0] == (0, 4)
+    for members in turns:
+        assert planner.sizer.loop_cores(members, synapses, 2) <= 2
+    for members in turns[:-2]:  # the last of a hold b, too
+        (member,) = members
+        assert member.part is not None
+        more = Member(member.population, (member.part[0], member.part[1] + 4))
+        assert planner.sizer.loop_cores((more,), synapses, 2) > 2
 
 
 def test_a_neuron_too_large_for_the_machine_is_still_refused() -> None:

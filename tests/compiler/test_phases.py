@@ -177,6 +177,26 @@ def test_the_cheaper_of_two_cuts_is_taken() -> None:
     assert found.moved == 20
 
 
+def test_a_loop_in_turns_is_one_unit_that_reads_in_each_of_its_phases() -> None:
+    """a -> loop of three phases -> b -> c; the loop and c read x as well."""
+    turns = tuple((Member("l", (4 * k, 4 * k + 4)),) for k in range(3))
+    units = [Unit(0, (Member("a"),), 1.0), Unit(1, (), 1.0, turns), Unit(2, (Member("b"),), 1.0),
+             Unit(3, (Member("c"),), 1.0)]  # fmt: skip
+    task = Task(
+        units=units, sizes=[3.0, 9.0, 3.0, 3.0], images=[500, 0, 500, 500],
+        before=[(0, 1), (1, 2), (2, 3)],
+        makers={"x": [], "a": [0], "l": [1], "b": [2]},
+        users={"x": [1, 3], "a": [1], "l": [2], "b": [3]},
+        bytes={"x": 5, "a": 7, "l": 11, "b": 13}, capacity=9, never=[],
+    )  # fmt: skip
+    assert choose(task, 2) is None
+    found = choose(task, 3)
+    assert found is not None
+    assert found.phases == ((0,), (1,), (2, 3))
+    x, a, loop = 5 * (3 + 1), 7 * (3 + 1), 11 * (1 + 1)
+    assert found.moved == first_fit(task).moved == x + a + loop
+
+
 def test_sets_that_do_not_fit_are_not_chosen_again() -> None:
     task = Task(
         units=[Unit(k, (Member(name),), 1.0) for k, name in enumerate("ab")],

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from support.placing import is_legal, multicast, problem_of, toy, unicast
+from support.placing import is_legal, multicast, problem_of, strike_after, toy, unicast
 
-from snnc.compiler.place import cost_of, place
+from snnc.compiler.place import cost_of, place, watch
 from snnc.compiler.place.anneal import anneal
 from snnc.compiler.place.baselines import hilbert, random_sites, row_major
 from snnc.compiler.place.bound import lower_bound
@@ -162,11 +163,25 @@ def test_annealing_depends_only_on_its_seed() -> None:
     assert np.array_equal(first, second)
 
 
-def test_an_exhausted_time_limit_is_reported() -> None:
+@pytest.mark.parametrize("looks", [0, 3])
+def test_an_exhausted_time_limit_is_reported(looks: int, monkeypatch: pytest.MonkeyPatch) -> None:
     problem = problem_of(toy(), random_traffic(14, 0))
-    placement = place(problem, 0, "high", 1e-6)
+    strike_after(looks, monkeypatch)
+    placement = place(problem, 0, "high", 1.0)
     assert not placement.complete
     assert is_legal(problem, _sites_from(problem, placement))
+
+
+def test_compiling_kernels_takes_nothing_off_the_time_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seconds = {"now": 100.0, "compiled": 7.0}
+    monkeypatch.setattr(watch, "time", SimpleNamespace(monotonic=lambda: seconds["now"]))
+    monkeypatch.setattr(watch, "compile_seconds", lambda: seconds["compiled"])
+    limit = Watch(5.0)
+    whole = limit.left_s
+    seconds |= {"now": 120.0, "compiled": 25.0}
+    assert limit.left_s == pytest.approx(whole - 2.0)
 
 
 def test_the_hilbert_curve_visits_neighbours() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.paths import ROOT, require_data
-from support.placing import is_legal, multicast, problem_of, toy, unicast
+from support.placing import is_legal, multicast, problem_of, strike_after, toy, unicast
 
 from snnc.compiler.place import cost_of, huge, place, start_of
 from snnc.compiler.place.baselines import curve, random_sites
@@ -183,9 +183,13 @@ def test_trees_are_polished_at_their_own_cost() -> None:
     assert lower_bound(problem) <= found.objective
 
 
-def test_a_cut_search_returns_a_legal_placement() -> None:
+@pytest.mark.parametrize("looks", [0, 3, 30])
+def test_a_cut_search_returns_a_legal_placement(
+    looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     problem = lattice(12)
-    found = place(problem, 0, "high", 1e-6)
+    strike_after(looks, monkeypatch)
+    found = place(problem, 0, "high", 1.0)
     assert not found.complete
     assert is_legal(problem, start_of(problem, found.location))
 

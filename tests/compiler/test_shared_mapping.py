@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.node_list import NodeList
 
 from snnc.backends.targets import load
 from snnc.compiler import axon_cuts as module
@@ -27,7 +28,6 @@ from snnc.compiler.retime import Retiming, retime
 from snnc.compiler.traffic import Traffic, nets_of
 from snnc.compiler.verify import examine
 from snnc.compiler.wire import wire_codes
-from snnc.ir.arrays import Shape
 from snnc.ir.deployment import CoreTables, Deployment, SharedCoreTables, SourceSpace
 from snnc.ir.errors import CompilerBugError
 from snnc.ir.expand import expand
@@ -46,56 +46,50 @@ SHIFT = 6  # the one that every target offers
 QUICK = MapOptions(effort="low", time_limit_s=600.0)  # never cut short by a busy machine
 
 
-class Draw:
+class Draw(NodeList):
     """A random network of convolutions, pools, skips and a dense layer."""
 
     def __init__(self, seed: int, target: Target) -> None:
-        self.rng = np.random.default_rng(seed)
+        super().__init__(np.random.default_rng(seed))
         self.zeros = bool(self.rng.integers(2))
         self.reset = Reset("value") if "zero" in target.neuron.reset else Reset("subtract")
-        self.target, self.nodes = target, []
-        self.shape: dict[str, Shape] = {}
-
-    def add(self, node: Any, shape: Shape) -> str:
-        self.nodes.append(node)
-        self.shape[node.name] = shape
-        return str(node.name)
+        self.target = target
 
     def weights(self, *shape: int) -> Any:
         values = self.rng.integers(1, 7, shape) * self.rng.choice([-1, 1], shape)
         return values * (self.rng.random(shape) < 0.8) if self.zeros else values
 
     def fire(self, x: str) -> str:
-        shape = self.shape[x]
+        shape = self.shapes[x]
         name = f"n{len(self.nodes)}"
         node = Neuron(name, (x,), shape, np.array([5 * 64 + 1]), self.reset, input_shift=SHIFT)
-        return self.add(node, shape)
+        return self.put(node, shape)
 
     def conv(self, x: str, out: int, kernel: int, stride: int, groups: int = 1) -> str:
-        into, *extent = self.shape[x]
+        into, *extent = self.shapes[x]
         pad = kernel // 2
         values = self.weights(out, into // groups, kernel, kernel)
         conv = Conv(values, (stride, stride), ((pad, pad), (pad, pad)), (1, 1), groups)
         shape = (out, *((n + 2 * pad - kernel) // stride + 1 for n in extent))
-        return self.add(Linear(f"c{len(self.nodes)}", (x,), conv), shape)
+        return self.put(Linear(f"c{len(self.nodes)}", (x,), conv), shape)
 
     def network(self) -> IntegerNetwork:
         rng = self.rng
         size = int(rng.integers(7, 13))
-        x = self.add(Input("in", (2, size, size), BIN), (2, size, size))
+        x = self.put(Input("in", (2, size, size), BIN), (2, size, size))
         x = self.fire(self.conv(x, int(rng.integers(2, 5)), 3, 1))
         out = int(rng.choice([4, 6]))
         if rng.integers(2):
-            c, h, w = self.shape[x]
+            c, h, w = self.shapes[x]
             pool = Pool(f"p{len(self.nodes)}", (x,), "sum", (2, 2), (2, 2), NONE)
-            x = self.add(pool, (c, h // 2, w // 2))
+            x = self.put(pool, (c, h // 2, w // 2))
         y = self.fire(self.conv(x, out, 3, int(rng.integers(1, 3))))
         z = self.fire(self.conv(y, out, 3, 1, int(rng.choice([1, 2, out]))))
-        x = self.add(Add(f"a{len(self.nodes)}", (y, z)), self.shape[y])
+        x = self.put(Add(f"a{len(self.nodes)}", (y, z)), self.shapes[y])
         x = self.fire(self.conv(x, 4, int(rng.choice([1, 3, 5])), 1))
-        c, h, w = self.shape[x]
-        flat = self.add(Index("flat", (x,), (c * h * w,)), (c * h * w,))
-        dense = self.add(Linear("dense", (flat,), Dense(self.weights(5, c * h * w))), (5,))
+        c, h, w = self.shapes[x]
+        flat = self.put(Index("flat", (x,), (c * h * w,)), (c * h * w,))
+        dense = self.put(Linear("dense", (flat,), Dense(self.weights(5, c * h * w))), (5,))
         last = self.fire(dense)
         return IntegerNetwork("random", (*self.nodes, Output("out", (last,))))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +22,7 @@ from support.small_targets import small_target
 import snnc
 from snnc.compiler import stagger
 from snnc.compiler.options import CompileOptions
+from snnc.compiler.stagger_kernels import BETTER, LEVELS, PASSES
 from snnc.compiler.verify import examine
 from snnc.ir import artifact
 from snnc.ir.deployment import Deployment
@@ -118,6 +120,68 @@ def test_few_cores_are_placed_in_time_no_worse_than_by_descent(
     assert descent["engine"] == "descent"
     peaks = [found["expected_peak_utilisation"][1] for found in (exact, descent)]
     assert peaks[0] <= peaks[1] * (1 + 1e-3)
+
+
+def spread(load: stagger.Load, core: int, start: float, horizon: float) -> np.ndarray:
+    """[rows of the core, BINS] by the definition: packets evenly over the sweep, the rest last."""
+    rows = slice(int(load.ptr[core]), int(load.ptr[core + 1]))
+    edges = np.linspace(0.0, horizon, stagger.BINS + 1)
+    length = max(float(load.sweep[core]), edges[1])
+    done = (edges[None] - (start + load.delay[rows])[:, None]) / length
+    done = np.clip(done, 0.0, 1.0)
+    done[:, -1] = 1.0
+    result: np.ndarray = np.diff(done, axis=1) * load.busy[rows][:, None] / edges[1]
+    return result
+
+
+def slowly(load: stagger.Load, slack: np.ndarray, horizon: float) -> np.ndarray:
+    """The descent of ``stagger``, core by core."""
+    start = np.zeros(slack.size)
+    total = np.zeros((load.places, stagger.BINS))
+    for core in range(slack.size):
+        total[load.place[load.ptr[core] : load.ptr[core + 1]]] += spread(load, core, 0.0, horizon)
+    traffic = [load.busy[a:b].sum() for a, b in itertools.pairwise(load.ptr)]
+    for _ in range(PASSES):
+        before = start.copy()
+        for core in np.argsort(-np.array(traffic), kind="stable"):
+            if slack[core] < 1.0:
+                continue
+            places = load.place[load.ptr[core] : load.ptr[core + 1]]
+            total[places] -= spread(load, core, start[core], horizon)
+            tried = [start[core], *np.linspace(0.0, slack[core], LEVELS)]
+            cost = [((total[places] + spread(load, core, at, horizon)) ** 4).sum() for at in tried]
+            best = 0
+            for k in range(1, len(tried)):
+                best = k if cost[k] < cost[best] * (1 - BETTER) else best
+            start[core] = tried[best]
+            total[places] += spread(load, core, start[core], horizon)
+        if np.array_equal(start, before):
+            break
+    return start
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10**6), cores=st.integers(1, 12), places=st.integers(1, 10))
+def test_kernels_move_cores_as_the_definition_does(seed: int, cores: int, places: int) -> None:
+    rng = np.random.default_rng(seed)
+    sends = [rng.permutation(places)[: rng.integers(0, places + 1)] for _ in range(cores)]
+    place = np.concatenate(sends).astype(np.int64)
+    load = stagger.Load(
+        rng.uniform(0.0, 300.0, cores), rng.uniform(0.0, 700.0, cores), 0.0,
+        np.cumsum([0, *(s.size for s in sends)]), place, rng.uniform(0.0, 50.0, place.size),
+        rng.uniform(0.0, 90.0, place.size), places,
+    )  # fmt: skip
+    horizon = 800.0
+    slack = np.where(rng.random(cores) < 0.2, 0.0, horizon - load.finish)
+    bins = stagger._Bins(load, horizon)
+    found = stagger._descend(bins, np.zeros(cores), slack)
+    np.testing.assert_allclose(found, slowly(load, slack, horizon), rtol=1e-12, atol=1e-9)
+    total = np.zeros((load.places, stagger.BINS))
+    for core in range(cores):
+        profile = spread(load, core, found[core], horizon)
+        np.testing.assert_allclose(bins.profile(core, found[core]), profile, atol=1e-9)
+        total[load.place[load.ptr[core] : load.ptr[core + 1]]] += profile
+    np.testing.assert_allclose(bins.utilisation(found), total[bins.used], atol=1e-9)
 
 
 @pytest.fixture(scope="module")

@@ -229,7 +229,7 @@ def neurons(draw: Any) -> dict[str, Any]:
     return fields
 
 
-@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=list(HealthCheck))
 @given(fields=neurons(), seed=st.integers(0, 3))
 def test_any_euler_neuron_survives(fields: Any, seed: int, tmp_path: Path) -> None:
     network = dense_net(np.random.default_rng(seed).normal(0, 0.6, (4, 5)), **fields)

@@ -234,7 +234,7 @@ def lava_dl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not python:
         pytest.skip(f"{LAVA_DL} names no interpreter with lava-dl 0.6.0 and PyTorch")
     folder = tmp_path_factory.mktemp("lava_dl")
-    subprocess.run([python, str(SCRIPT), str(folder)], check=True, timeout=300)
+    subprocess.run([python, str(SCRIPT), str(folder)], check=True, timeout=600)
     return folder
 
 

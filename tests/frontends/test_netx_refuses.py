@@ -13,8 +13,10 @@ from support.netx_files import conv, cuba, dense, flatten, input_layer, pool, wr
 from support.nir_files import chain, if_
 
 from snnc.compiler.frontends import hdf5 as storage
-from snnc.compiler.frontends import load_model, netx
+from snnc.compiler.frontends import netx
 from snnc.compiler.frontends.netx import hdf5
+from snnc.compiler.options import CompileOptions
+from snnc.compiler.reading import read_finished
 from snnc.ir.errors import ModelError, ModelFileError, OptionError, SnncError, UnsupportedError
 
 ONE = np.full((1, 1), 2.0)
@@ -220,7 +222,7 @@ def test_other_layouts_are_refused(
 ) -> None:
     path = edited(tmp_path / "a.net", change)
     with pytest.raises(ModelFileError, match=match) as caught:
-        load_model(path)
+        read_finished(path, CompileOptions())
     assert "a.net" in caught.value.where
 
 
@@ -229,9 +231,9 @@ def test_files_that_are_not_netx_say_what_to_do(
 ) -> None:
     (tmp_path / "text.net").write_text("no network")
     with pytest.raises(ModelFileError, match="not a netx file: it is not HDF5"):
-        load_model(tmp_path / "text.net")
+        read_finished(tmp_path / "text.net", CompileOptions())
     with pytest.raises(ModelFileError, match="a NIR file ends in"):
-        load_model(chain(tmp_path / "nir.net", (2,), if_((2,))))
+        read_finished(chain(tmp_path / "nir.net", (2,), if_((2,))), CompileOptions())
     path = write(tmp_path / "a.net", dense(ONE, cuba()), dense(ONE, cuba()))
     monkeypatch.setattr(hdf5, "MAX_LAYERS", 1)
     with pytest.raises(ModelFileError, match="at most 1 layers"):

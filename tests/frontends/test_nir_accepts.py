@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from support.nir_files import affine, chain, conv2d, graph, if_, lif, node, write
 
-from snnc.compiler.frontends import load_model
 from snnc.compiler.frontends.nir import NirOptions, read
+from snnc.compiler.options import CompileOptions
+from snnc.compiler.reading import read_finished
 from snnc.ir.network import Network
 from snnc.ir.nodes import Add, Delay, Input, Linear, Output
 from snnc.ir.real_neuron import RealNeuron
@@ -375,9 +376,9 @@ def test_names_and_metadata_do_not_matter(tmp_path: Path) -> None:
     assert set(network.node) == {"in put", "µ.x", "10"}
 
 
-def test_load_model_finds_the_frontend_by_content(tmp_path: Path) -> None:
+def test_the_frontend_is_found_by_content(tmp_path: Path) -> None:
     path = chain(tmp_path / "weights.bin", (1,), if_((1,)))
-    assert load_model(path).of_type(RealNeuron)
+    assert read_finished(path, CompileOptions()).of_type(RealNeuron)
 
 
 def test_reading_twice_gives_the_same_network(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ OPERATORS = (
     "MatMul", "MaxPool", "GlobalAveragePool", "Concat", "Transpose", "Clip", "Relu", "Sub",
     "Gather",
 )  # fmt: skip
+HANGS_S = 300.0
+"""Processor time of a file that is never read to its end; each takes hundredths of a second."""
 DOMAINS = ("", "snnc", MICROSOFT, "qonnx.custom_op.general")
 
 
@@ -91,7 +93,7 @@ def test_mutated_files_end_in_typed_errors(tmp_path: Path, form: str) -> None:
             found["read"] += 1
         except SnncError as error:
             found[type(error).__name__] += 1
-        assert time.process_time() - started < 10
+        assert time.process_time() - started < HANGS_S
     assert found["read"] < 200
     assert found["ModelError"] > 10
     assert found["UnsupportedError"] > 10

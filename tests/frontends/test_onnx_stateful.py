@@ -309,11 +309,12 @@ def test_random_networks_are_not_silent(tmp_path: Path) -> None:
 
 def test_a_model_file_is_written_as_onnx(tmp_path: Path) -> None:
     import snnc
-    from snnc.compiler.frontends import load_model
+    from snnc.compiler.options import CompileOptions
+    from snnc.compiler.reading import read_finished
 
     path = tmp_path / "digits.onnx"
     snnc.export_onnx(DIGITS, path)
-    network, again = load_model(DIGITS), frontend.read(path)
+    network, again = read_finished(DIGITS, CompileOptions()), frontend.read(path)
     assert isinstance(network, Network)
     with np.load(DIGITS.with_name("digits_test.npz")) as images:
         x = np.repeat(images["x"][:4, None].astype(float), 10, axis=1).reshape(4, 10, 1, 8, 8)

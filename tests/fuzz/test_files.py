@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import signal
 import sys
 from typing import Any
 
@@ -55,32 +57,48 @@ def test_equal_cases_are_equal(
     assert len(set(first)) > 10
 
 
-def hanging(path: Any) -> None:
-    import time
-
-    data = path.read_bytes()
-    if data[:1] == b"h":
-        time.sleep(60)
-    if data[:1] == b"d":
-        import os
-
+def broken(path: Any) -> None:
+    """A reader with every defect that is looked for."""
+    letter = path.read_bytes()[:1]
+    while letter == b"h":
+        pass
+    if letter == b"s":
+        signal.pause()
+    if letter == b"d":
         os._exit(3)
-    if data[:1] == b"b":
+    if letter == b"b":
         raise RuntimeError("a defect")
 
 
-@pytest.mark.parametrize(("letter", "words"), [("h", "longer"), ("d", "died"), ("b", "defect")])
+@pytest.mark.parametrize(
+    ("letter", "words"), [("h", "processor time"), ("d", "died, exit code 3"), ("b", "a defect")]
+)
 def test_a_reader_that_hangs_dies_or_breaks_is_found(
     letter: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(TOOL.READERS, "npz", hanging)
+    monkeypatch.setitem(TOOL.READERS, "npz", broken)
     monkeypatch.setattr(
         TOOL, "case", lambda kind, seeds, number, seed: letter.encode() if number == 1 else b"ok"
     )
-    found = TOOL.fuzz("npz", [b"ok"], 3, seed=0, seconds=2.0, megabytes=300.0)
+    found = TOOL.fuzz("npz", [b"ok"], 3, seed=0, seconds=1.0, megabytes=300.0)
     assert [number for number, _ in found.failures] == [1]
     assert words in found.failures[0][1]
     assert found.outcomes["read"] == 2
+
+
+def test_a_reader_that_sleeps_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the clock tells that, and it tells it of no other case: all of them sleep."""
+    monkeypatch.setitem(TOOL.READERS, "npz", broken)
+    monkeypatch.setattr(TOOL, "case", lambda *_: b"s")
+    found = TOOL.fuzz("npz", [b"ok"], 2, seed=0, seconds=1.0, megabytes=300.0, silence_s=0.1)
+    assert [number for number, _ in found.failures] == [0, 1]
+    assert all("silent" in words for _, words in found.failures)
+
+
+def test_a_reader_that_cannot_even_start_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TOOL.READERS, "npz", broken)
+    found = TOOL.fuzz("npz", [b"d"], 3, seed=0, seconds=1.0, megabytes=300.0)
+    assert found.failures == [(-1, "the reader died, exit code 3")]
 
 
 @pytest.mark.parametrize("header", [b"{'descr': '<f8', 'shape': (((", b"", b"{'''", b"\xff\xfe("])

@@ -13,8 +13,9 @@ from support.event_files import aedat2, aedat3, aedat4, event_packet, random_eve
 from support.paths import require_data
 
 from snnc.inputs import aedat
+from snnc.inputs.events import Chunk, Position
 from snnc.inputs.recordings import read_recordings
-from snnc.inputs.streams import Chunk, Position, open_events
+from snnc.inputs.streams import open_events
 from snnc.ir.errors import InputError, MissingPackageError, SnncError
 
 FOUND = random_events(950, seed=1)

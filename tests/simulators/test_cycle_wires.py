@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.random_networks import Options as NetworkOptions
 from support.random_networks import random_inputs, random_network
+from support.same_run import assert_same_run
 from support.simple_mapping import Options, simple_mapping
 from support.small_targets import small_target
 
@@ -28,13 +29,10 @@ STEPS = 7
 ALL_CODES = ("burst", "unary", "bitplane")
 
 
-def differences(deployment: Deployment, inputs: dict[str, Any], timing: bool = False) -> int:
-    truth = reference.run(deployment.network, inputs)
+def assert_exact(deployment: Deployment, inputs: dict[str, Any], timing: bool = False) -> None:
     got = cycle.run(deployment, inputs, timing=timing)
     assert got.stray_inputs == 0
-    for name, counts in truth.spike_counts.items():
-        assert (got.result.spike_counts[name] == counts).all()
-    return sum(got.result.mismatches(truth).values())
+    assert_same_run(got.result, reference.run(deployment.network, inputs))
 
 
 def coded(network: IntegerNetwork, kinds: list[str], signed: bool) -> dict[str, WireCode]:
@@ -78,9 +76,9 @@ def test_random_networks_are_exact_in_every_code(
     options = Options(max(3, -(-neurons // 16)), seed=seed, period=period, codes=codes)
     deployment = simple_mapping(network, target, STEPS, options=options)
     inputs = random_inputs(network, seed, 1, STEPS)
-    assert differences(deployment, inputs, timing) == 0
+    assert_exact(deployment, inputs, timing)
     cut = {name: x[:, :4] for name, x in inputs.items()}
-    assert differences(deployment, cut) == 0
+    assert_exact(deployment, cut)
 
 
 def ladder(name: str, source: str, size: int, first: int, step: int, levels: int) -> Neuron:
@@ -125,7 +123,7 @@ def test_firing_again_counts_like_a_ladder(seed: int, levels: int, extra: int) -
         network, small_target(3, 3), STEPS, options=Options(4, codes=codes, period=levels + extra)
     )
     inputs = random_inputs(network, seed, 2, STEPS)
-    assert differences(deployment, inputs, timing=True) == 0
+    assert_exact(deployment, inputs, timing=True)
 
 
 def test_packets_updates_and_ticks_are_those_of_the_code() -> None:
@@ -147,7 +145,7 @@ def test_packets_updates_and_ticks_are_those_of_the_code() -> None:
         options = Options(1, codes={"a": code})
         deployment = simple_mapping(network, target, 3, options=options)
         got = cycle.run(deployment, inputs)
-        assert differences(deployment, inputs) == 0
+        assert_exact(deployment, inputs)
         found[kind] = (got.counts["message_out"], got.counts["synapse_op_dense"], got.ticks)
         assert got.counts["host_in"] == 9  # the host still sends bursts
     options = Options(1, codes={"a": WireCode("unary", 5, refire=True)})
@@ -179,7 +177,7 @@ def test_of_a_pair_one_axon_is_read_and_both_are_stored() -> None:
             -8, -7, -6, -5, -4, -3,
         ]  # fmt: skip
         got = cycle.run(deployment, inputs)
-        assert differences(deployment, inputs) == 0
+        assert_exact(deployment, inputs)
         assert got.counts["host_in"] == packets
         assert got.counts["all_in_synaptic_event"] == 3 * packets
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.random_networks import Options, random_inputs, random_network
+from support.same_run import assert_same_run
 from support.speed_networks import event_cnn, layered_lif
 
 from snnc.ir.errors import InputError, OptionError, UnsupportedError
@@ -46,12 +47,8 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def assert_equal(network: IntegerNetwork, inputs: Any) -> functional.FunctionalResult:
-    expected = reference.run(network, inputs)
     mine = functional.run(network, inputs)
-    assert set(mine.spikes) == set(expected.spikes)
-    assert {k: n for k, n in mine.mismatches(expected).items() if n} == {}
-    for name, count in expected.spike_counts.items():
-        np.testing.assert_array_equal(mine.spike_counts[name], count, name)
+    assert_same_run(mine, reference.run(network, inputs))
     return mine
 
 

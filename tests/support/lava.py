@@ -46,8 +46,8 @@ class Leftovers:
         return [path.name for path in found]
 
     def check(self) -> None:
-        """Nothing is left; a killed process may need a moment to disappear."""
-        end = time.monotonic() + 10
+        """Nothing is left; a killed process needs a moment to disappear, more on a busy machine."""
+        end = time.monotonic() + 300
         while (self.processes() or self.shared_memory()) and time.monotonic() < end:
             time.sleep(0.1)
         assert self.processes() == []

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from support.node_list import NodeList
 
 from snnc.ir.arrays import size_of
 from snnc.ir.integer_network import IntegerNetwork
@@ -25,23 +26,7 @@ def lif_network(seed: int) -> IntegerNetwork:
     return _Builder(np.random.default_rng(seed)).network(f"lif-{seed}")
 
 
-class _Builder:
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.rng = rng
-        self.nodes: list[Any] = []
-        self.shapes: dict[str, tuple[int, ...]] = {}
-
-    def flag(self, probability: float) -> bool:
-        return bool(self.rng.random() < probability)
-
-    def draw(self, low: int, high: int) -> int:
-        return int(self.rng.integers(low, high + 1))
-
-    def add(self, node: Any, shape: tuple[int, ...]) -> str:
-        self.nodes.append(node)
-        self.shapes[node.name] = shape
-        return str(node.name)
-
+class _Builder(NodeList):
     def network(self, name: str) -> IntegerNetwork:
         image = self.flag(0.5)
         shape = (self.draw(1, 2), self.draw(3, 6), self.draw(3, 6)) if image else (
@@ -49,7 +34,7 @@ class _Builder:
         )  # fmt: skip
         kind: Any = str(self.rng.choice(["bin", "bin", "cnt", "scnt"]))
         type_ = ValueType(kind, 0 if kind == "bin" else self.draw(2, 9))
-        senders = [self.add(Input("x", shape, type_), shape)]
+        senders = [self.put(Input("x", shape, type_), shape)]
         for number in range(self.draw(1, 4)):
             senders.append(self.population(f"n{number}", senders))
         self.nodes.append(Output("out", (senders[-1],)))
@@ -63,23 +48,23 @@ class _Builder:
         if self.flag(0.3):  # another path, as often as not of another length
             other = self.late(f"{name}.o", str(self.rng.choice(senders)), 0.5)
             flat = self.dense(f"{name}.other", other, size_of(shape), scale)
-            terms.append(self.add(Index(f"{name}.shaped", (flat,), shape), shape))
+            terms.append(self.put(Index(f"{name}.shaped", (flat,), shape), shape))
         if self.flag(0.3):
             terms.append(self.loop(name, shape, scale))
         if len(terms) > 1:
-            terms = [self.add(Add(f"{name}.sum", tuple(terms)), shape)]
-        return self.add(self.lif(name, terms[0], shape, scale), shape)
+            terms = [self.put(Add(f"{name}.sum", tuple(terms)), shape)]
+        return self.put(self.lif(name, terms[0], shape, scale), shape)
 
     def late(self, name: str, source: str, probability: float) -> str:
         if not self.flag(probability):
             return source
-        return self.add(Delay(f"{name}.late", (source,), self.draw(1, 5)), self.shapes[source])
+        return self.put(Delay(f"{name}.late", (source,), self.draw(1, 5)), self.shapes[source])
 
     def loop(self, name: str, shape: tuple[int, ...], scale: int) -> str:
         self.shapes[name] = shape
-        past = self.add(Delay(f"{name}.past", (name,), self.draw(1, 3)), shape)
+        past = self.put(Delay(f"{name}.past", (name,), self.draw(1, 3)), shape)
         flat = self.dense(f"{name}.back", past, size_of(shape), scale)
-        return self.add(Index(f"{name}.again", (flat,), shape), shape)
+        return self.put(Index(f"{name}.again", (flat,), shape), shape)
 
     def synapses(self, name: str, source: str, scale: int) -> str:
         source = self.late(name, source, 0.2)
@@ -91,7 +76,7 @@ class _Builder:
         shape = self.shapes[source]
         if len(shape) > 1:
             flat = (size_of(shape),)
-            source = self.add(Index(f"{name}.flat", (source,), flat), flat)
+            source = self.put(Index(f"{name}.flat", (source,), flat), flat)
         values = self.values((size, self.shapes[source][0])) * scale
         weights: Any = Dense(values)
         if self.flag(0.3):
@@ -99,7 +84,7 @@ class _Builder:
             rows, columns = np.nonzero(values)
             pointers = np.searchsorted(rows, np.arange(size + 1))
             weights = Sparse(pointers, columns, values[rows, columns], values.shape[1], (size,))
-        return self.add(Linear(name, (source,), weights), (size,))
+        return self.put(Linear(name, (source,), weights), (size,))
 
     def values(self, shape: tuple[int, ...]) -> Any:
         low, high = [(-128, 127), (0, 255), (-255, 0), (-3000, 3000), (-20, 60)][self.draw(0, 4)]
@@ -115,7 +100,7 @@ class _Builder:
         dilation = tuple(1 if k > 1 and n < 5 else self.draw(1, 2) for k, n in zip(
             kernel, shape[1:], strict=True))  # fmt: skip
         weights = Conv(values, (self.draw(1, 2), self.draw(1, 2)), padding, dilation, groups)
-        return self.add(Linear(name, (source,), weights), weights.output_shape(name, shape))
+        return self.put(Linear(name, (source,), weights), weights.output_shape(name, shape))
 
     def lif(self, name: str, source: str, shape: tuple[int, ...], scale: int) -> Neuron:
         vth = int(self.rng.choice([0, self.draw(1, 400) * scale, self.draw(1, 1 << 16)]))

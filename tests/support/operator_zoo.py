@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from support.node_list import NodeList
 
 from snnc.ir.integer_network import IntegerNetwork
 from snnc.ir.neuron import MEMORYLESS, Leak, Neuron, Reset
@@ -33,18 +34,11 @@ Shape = tuple[int, ...]
 HALF = Leak(np.array(1), 1)
 
 
-class Maker:
+class Maker(NodeList):
     """Collects nodes; every method adds one and returns its name."""
 
     def __init__(self, seed: int = 0) -> None:
-        self.rng = np.random.default_rng(seed)
-        self.nodes: list[Any] = []
-        self.shapes: dict[str, Shape] = {}
-
-    def put(self, node: Any, shape: Shape) -> str:
-        self.nodes.append(node)
-        self.shapes[node.name] = shape
-        return str(node.name)
+        super().__init__(np.random.default_rng(seed))
 
     def input(self, shape: Shape, kind: Any = BIN, name: str = "x") -> str:
         return self.put(Input(name, shape, kind), shape)

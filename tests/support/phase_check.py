@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from support.random_networks import random_inputs
+from support.same_run import assert_same_run
 
 from snnc.in_phases import PhaseRunner
 from snnc.ir.phased import PhasedDeployment
@@ -15,9 +16,5 @@ def check_equal(program: PhasedDeployment, seed: int, steps: int = 8) -> int:
     truth = reference.run(program.network, data)
     for backend in ("functional", "cycle"):
         found, _ = PhaseRunner(program, backend).run(data, None)
-        assert set(found.spikes) == set(truth.spikes)
-        assert set(found.outputs) == set(truth.outputs)
-        assert not any(truth.mismatches(found).values()), backend
-        for population, counts in truth.spike_counts.items():
-            assert (counts == found.spike_counts[population]).all(), (backend, population)
+        assert_same_run(found, truth)
     return sum(events.count for events in truth.spikes.values())

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from support.node_list import NodeList
 
 from snnc.backends.targets import load
 from snnc.ir.arrays import size_of
@@ -40,40 +39,31 @@ def phase_network(seed: int, layers: int = 7) -> IntegerNetwork:
     return _Builder(np.random.default_rng(seed), layers).network(f"phases-{seed}")
 
 
-class _Builder:
+class _Builder(NodeList):
     def __init__(self, rng: np.random.Generator, layers: int) -> None:
-        self.rng, self.layers = rng, layers
-        self.nodes: list[Any] = []
-        self.shapes: dict[str, tuple[int, ...]] = {}
+        super().__init__(rng)
+        self.layers = layers
         self.read: set[str] = set()
-
-    def flag(self, probability: float) -> bool:
-        return bool(self.rng.random() < probability)
-
-    def add(self, node: Any, shape: tuple[int, ...]) -> str:
-        self.nodes.append(node)
-        self.shapes[node.name] = shape
-        return str(node.name)
 
     def flat(self, source: str) -> str:
         shape = self.shapes[source]
         if len(shape) == 1:
             return source
         size = (size_of(shape),)
-        return self.add(Index(f"flat{len(self.nodes)}", (source,), size), size)
+        return self.put(Index(f"flat{len(self.nodes)}", (source,), size), size)
 
     def dense(self, source: str, size: int, density: float = 0.5) -> str:
         """A matrix on a tensor, of the step itself or an earlier one."""
         self.read.add(source)
         if self.flag(0.25):
             delay = Delay(f"late{len(self.nodes)}", (source,), int(self.rng.integers(1, 4)))
-            source = self.add(delay, self.shapes[source])
+            source = self.put(delay, self.shapes[source])
         return self.matrix(self.flat(source), size, density)
 
     def matrix(self, flat: str, size: int, density: float) -> str:
         shape = (size, self.shapes[flat][0])
         values = self.rng.integers(-40, 100, shape) * (self.rng.random(shape) < density)
-        return self.add(Linear(f"w{len(self.nodes)}", (flat,), Dense(values)), (size,))
+        return self.put(Linear(f"w{len(self.nodes)}", (flat,), Dense(values)), (size,))
 
     def neuron(self, name: str, source: str) -> str:
         shape, rng = self.shapes[source], self.rng
@@ -87,11 +77,11 @@ class _Builder:
             name, (source,), shape, ladder, reset, Leak(leak.multiplier, 16), bias=bias,
             state_range=RANGE,
         )  # fmt: skip
-        return self.add(node, shape)
+        return self.put(node, shape)
 
     def inputs(self) -> list[str]:
-        x = self.add(Input("x", (2, 4, 4), ValueType("cnt", 3)), (2, 4, 4))
-        return [x, self.add(Input("y", (9,), ValueType("bin")), (9,))]
+        x = self.put(Input("x", (2, 4, 4), ValueType("cnt", 3)), (2, 4, 4))
+        return [x, self.put(Input("y", (9,), ValueType("bin")), (9,))]
 
     def population(self, number: int, senders: list[str]) -> list[str]:
         """One population, or two in a loop."""
@@ -104,7 +94,7 @@ class _Builder:
             kernel = rng.integers(-40, 100, (channels, self.shapes[source][0], 3, 3))
             weights = Conv(kernel, (1, 1), ((1, 1), (1, 1)), (1, 1))
             shape = (channels, *self.shapes[source][1:])
-            conv = self.add(Linear(f"conv{number}", (source,), weights), shape)
+            conv = self.put(Linear(f"conv{number}", (source,), weights), shape)
             return [self.neuron(name, conv)]
         size = int(rng.integers(4, 40))
         count = min(len(senders), int(rng.integers(1, 4)))
@@ -118,14 +108,14 @@ class _Builder:
     def sum(self, terms: list[str], size: int) -> str:
         if len(terms) == 1:
             return terms[0]
-        return self.add(Add(f"sum{len(self.nodes)}", tuple(terms)), (size,))
+        return self.put(Add(f"sum{len(self.nodes)}", tuple(terms)), (size,))
 
     def loop(self, name: str, terms: list[str], size: int) -> list[str]:
         """The population reads itself, or another one that reads it, of an earlier step."""
         other = f"{name}b" if self.flag(0.5) else name
         back = size if other == name else int(self.rng.integers(3, 12))
         self.shapes[other] = (back,)
-        delay = self.add(Delay(f"back{len(self.nodes)}", (other,), 1), (back,))
+        delay = self.put(Delay(f"back{len(self.nodes)}", (other,), 1), (back,))
         terms.append(self.matrix(delay, size, 0.2))
         made = [self.neuron(name, self.sum(terms, size))]
         if other != name:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
+from types import SimpleNamespace
+
 import numpy as np
+import pytest
 
 from snnc.backends.targets import load
+from snnc.compiler.place import watch
 from snnc.compiler.place.problem import Problem, sites_of
 from snnc.compiler.traffic import Traffic
 from snnc.ir.arrays import IntArray
 from snnc.ir.target import Target
 from snnc.ir.topology import mesh_of
+
+
+def strike_after(looks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time limit of the next search strikes when it has looked at the clock that often."""
+    moments = itertools.chain([0.0] * (1 + looks), itertools.repeat(1e12))
+    monkeypatch.setattr(watch, "time", SimpleNamespace(monotonic=moments.__next__))
 
 
 def toy(**topology: object) -> Target:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from support.neurons import random_neuron
+from support.node_list import NodeList
 
 from snnc.ir.arrays import size_of
 from snnc.ir.integer_network import IntegerNetwork
@@ -41,23 +42,11 @@ class Options:
     weight: int = 127
 
 
-class _Builder:
+class _Builder(NodeList):
     def __init__(self, rng: np.random.Generator, options: Options) -> None:
-        self.rng, self.options = rng, options
-        self.nodes: list[Any] = []
-        self.shapes: dict[str, tuple[int, ...]] = {}
+        super().__init__(rng)
+        self.options = options
         self.populations: list[str] = []
-
-    def flag(self, probability: float = 0.5) -> bool:
-        return bool(self.rng.random() < probability)
-
-    def draw(self, low: int, high: int) -> int:
-        return int(self.rng.integers(low, high + 1))
-
-    def add(self, node: Any, shape: tuple[int, ...]) -> str:
-        self.nodes.append(node)
-        self.shapes[node.name] = shape
-        return str(node.name)
 
     def name(self, kind: str) -> str:
         return f"{kind}{len(self.nodes)}"
@@ -77,13 +66,13 @@ class _Builder:
         """A random linear operator (with pool or delay in front at times) on ``source``."""
         if not self.options.feedforward and self.flag(0.2):
             steps = self.draw(1, 4)
-            source = self.add(Delay(self.name("delay"), (source,), steps), self.shapes[source])
+            source = self.put(Delay(self.name("delay"), (source,), steps), self.shapes[source])
         shape = self.shapes[source]
         if len(shape) == 3 and size is None and self.flag(0.7):
             return self.conv(self.pool(source) if self.flag(0.3) else source)
         if len(shape) > 1:
             flat = (size_of(shape),)
-            source = self.add(Index(self.name("flat"), (source,), flat), flat)
+            source = self.put(Index(self.name("flat"), (source,), flat), flat)
         return self.dense(source, size or self.draw(1, 3 * self.options.width))
 
     def dense(self, source: str, size: int) -> str:
@@ -93,13 +82,13 @@ class _Builder:
             rows, columns = np.nonzero(values)
             pointers = np.searchsorted(rows, np.arange(size + 1))
             weights = Sparse(pointers, columns, values[rows, columns], values.shape[1], (size,))
-        return self.add(Linear(self.name("w"), (source,), weights), (size,))
+        return self.put(Linear(self.name("w"), (source,), weights), (size,))
 
     def pool(self, source: str) -> str:
         shape = self.shapes[source]
         kernel = tuple(self.draw(1, min(2, extent)) for extent in shape[1:])
         node = Pool(self.name("pool"), (source,), "sum", kernel, kernel, ((0, 0),) * 2)
-        return self.add(node, node.output_shape(shape))
+        return self.put(node, node.output_shape(shape))
 
     def conv(self, source: str) -> str:
         shape = self.shapes[source]
@@ -112,7 +101,7 @@ class _Builder:
         groups = shape[0] if depthwise else 1
         weights = Conv(values, stride, padding, (1, 1), groups)
         node = Linear(self.name("conv"), (source,), weights)
-        return self.add(node, weights.output_shape(node.name, shape))
+        return self.put(node, weights.output_shape(node.name, shape))
 
     def inputs(self) -> None:
         for k in range(self.draw(1, 2)):
@@ -122,7 +111,7 @@ class _Builder:
             kinds = ["bin"] if self.options.binary_only else ["bin", "cnt", "scnt", "int"]
             kind: Any = kinds[self.draw(0, len(kinds) - 1)]
             type_ = ValueType(kind, 0 if kind == "bin" else self.draw(2, 5))
-            self.add(Input(f"x{k}", shape, type_), shape)
+            self.put(Input(f"x{k}", shape, type_), shape)
 
     def population(self, number: int) -> None:
         terms = [self.linear(self.pick())]
@@ -130,41 +119,41 @@ class _Builder:
         name = f"n{number}"
         if self.flag(0.3):  # a second branch, brought to the same shape by a dense layer
             flat = self.linear(self.pick(), size_of(shape))
-            terms.append(self.add(Index(self.name("shape"), (flat,), shape), shape))
+            terms.append(self.put(Index(self.name("shape"), (flat,), shape), shape))
         if not self.options.feedforward and self.flag(0.3):
             terms.append(self.recurrence(name, shape))
         source = terms[0]
         if len(terms) > 1:
-            source = self.add(Add(self.name("add"), tuple(terms)), shape)
+            source = self.put(Add(self.name("add"), tuple(terms)), shape)
         o = self.options
         scale = int(self.rng.choice([o.weight, 3 * o.weight, 8 * o.weight]))
         simple = o.simple_only or self.flag(0.4)
         neuron = random_neuron(
             self.rng, name, source, shape, scale=scale, binary=o.binary_only, simple=simple
         )
-        self.add(neuron, shape)
+        self.put(neuron, shape)
         self.populations.append(name)
 
     def recurrence(self, name: str, shape: tuple[int, ...]) -> str:
         """A delayed, possibly all-to-all loop of population ``name`` on itself."""
         self.shapes[name] = shape
-        delay = self.add(Delay(self.name("delay"), (name,), self.draw(1, 3)), shape)
+        delay = self.put(Delay(self.name("delay"), (name,), self.draw(1, 3)), shape)
         if self.flag():
             return delay
         size = size_of(shape)
-        flat = self.add(Index(self.name("flat"), (delay,), (size,)), (size,))
+        flat = self.put(Index(self.name("flat"), (delay,), (size,)), (size,))
         flat = self.dense(flat, size)
-        return self.add(Index(self.name("shape"), (flat,), shape), shape)
+        return self.put(Index(self.name("shape"), (flat,), shape), shape)
 
     def outputs(self) -> None:
-        self.add(Output("out", (self.populations[-1],)), self.shapes[self.populations[-1]])
+        self.put(Output("out", (self.populations[-1],)), self.shapes[self.populations[-1]])
         if self.options.readouts and self.flag():
             source = self.linear(self.pick(), self.draw(1, 4))
             shape = self.shapes[source]
             simple = self.options.simple_only
             neuron = random_neuron(self.rng, "readout", source, shape, simple=simple, readout=True)
-            self.add(neuron, shape)
-            self.add(Output("state", ("readout",)), shape)
+            self.put(neuron, shape)
+            self.put(Output("state", ("readout",)), shape)
 
 
 def random_network(seed: int, options: Options | None = None) -> IntegerNetwork:

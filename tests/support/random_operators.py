@@ -27,9 +27,6 @@ class Random(Maker):
         self.high: dict[str, int] = {}
         self.late: set[str] = set()  # behind a barrier
 
-    def draw(self, low: int, high: int) -> int:
-        return int(self.rng.integers(low, high + 1))
-
     def known(self, name: str, low: int, high: int, *operands: str) -> str:
         self.low[name], self.high[name] = low, high
         if self.late.intersection(operands):

@@ -5,11 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from snnc.compiler.frontends.onnx.graph import OnnxNode
+from snnc.compiler.frontends.onnx.pools import (
+    Windows,
+    check_spatial_mean,
+    global_window,
+    pool_window,
+    window_counts,
+)
 from snnc.compiler.frontends.onnx.windows import Window, window_of
 from snnc.compiler.frontends.onnx.wiring import (
     Rules,
     Wiring,
-    axis_of,
     unbatched,
     window_extent,
 )
@@ -196,46 +202,16 @@ def _batch_norm(wiring: Wiring, node: OnnxNode) -> str:
     return _biased(wiring, node, scaled, (bias - mean * factor).reshape(column))
 
 
-def _pool_window(wiring: Wiring, node: OnnxNode) -> tuple[str, Shape, Window]:
+def _windows(wiring: Wiring, node: OnnxNode, window_for: Windows) -> tuple[str, Shape, Window]:
+    """Operand, output shape and window of a pool."""
     operand, shape = wiring.operand(node)
-    if not 2 <= len(shape) <= 4:
-        raise UnsupportedError(
-            "a pool over 1 to 3 axes is required", where=node.where(), found=f"data (1, *{shape})"
-        )
-    window = window_of(node, shape[1:])
-    if any(d != 1 for d in window.dilation):
-        raise UnsupportedError("a dilated pool", where=node.where(), found=window.dilation)
-    if any(max(p) >= k for p, k in zip(window.padding, window.kernel, strict=True)):
-        raise UnsupportedError(
-            "pool padding of a kernel's width", where=node.where(), found=window.padding
-        )
-    return operand, (shape[0], *window_extent(node, shape[1:], window)), window
+    return operand, *window_for(node, shape)
 
 
 def _average_pool(wiring: Wiring, node: OnnxNode) -> str:
-    operand, out, window = _pool_window(wiring, node)
+    operand, out, window = _windows(wiring, node, pool_window)
     counted = window_counts(node, wiring.shape[operand][1:], window)
     return _mean(wiring, node, operand, out, window, counted)
-
-
-def window_counts(node: OnnxNode, spatial: Shape, window: Window) -> RealArray:
-    """Positions that a window's sum is divided by, [1, *output extents]."""
-    if not window.padded:
-        return np.asarray(float(size_of(window.kernel)))
-    declared = node.integers("pads", (0,) * (2 * len(spatial)))
-    included = bool(node.integer("count_include_pad", 0))
-    total: RealArray = np.ones((1,) * (len(spatial) + 1))
-    for axis, extent in enumerate(spatial):
-        before, after = window.padding[axis]
-        line = np.zeros(before + extent + after)
-        line[before : before + extent] = 1
-        if included:  # what ceil_mode added behind does not count
-            explicit = node.text("auto_pad", "NOTSET") == "NOTSET"
-            line[: before + extent + (declared[len(spatial) + axis] if explicit else after)] = 1
-        starts = range(0, line.size - window.kernel[axis] + 1, window.stride[axis])
-        counts = np.array([line[s : s + window.kernel[axis]].sum() for s in starts])
-        total = total * counts.reshape(-1, *(1,) * (len(spatial) - 1 - axis))
-    return total
 
 
 def _mean(wiring: Wiring, node: OnnxNode, operand: str, out: Shape, window: Window,
@@ -248,42 +224,30 @@ def _mean(wiring: Wiring, node: OnnxNode, operand: str, out: Shape, window: Wind
     return wiring.add(Scale, f"{node.name}.mean", (pooled,), out, 1.0 / counted)
 
 
-def _max_pool(wiring: Wiring, node: OnnxNode) -> str:
-    operand, out, window = _pool_window(wiring, node)
+def _largest(wiring: Wiring, node: OnnxNode, window_for: Windows) -> str:
+    operand, out, window = _windows(wiring, node, window_for)
     return wiring.add(
         Pool, node.name, (operand,), out, "max", window.kernel, window.stride, window.padding
     )
 
 
-def _everything(wiring: Wiring, node: OnnxNode) -> tuple[str, Shape, Window]:
-    operand, shape = wiring.operand(node)
-    if len(shape) < 2:
-        raise UnsupportedError("a pool over no axes", where=node.where(), found=f"data {shape}")
-    spatial = shape[1:]
-    ones = (1,) * len(spatial)
-    return operand, (shape[0], *ones), Window(spatial, spatial, ((0, 0),) * len(spatial), ones)
+def _max_pool(wiring: Wiring, node: OnnxNode) -> str:
+    return _largest(wiring, node, pool_window)
 
 
 def _global_average(wiring: Wiring, node: OnnxNode) -> str:
-    operand, out, window = _everything(wiring, node)
+    operand, out, window = _windows(wiring, node, global_window)
     return _mean(wiring, node, operand, out, window, np.asarray(float(size_of(window.kernel))))
 
 
 def _global_max(wiring: Wiring, node: OnnxNode) -> str:
-    operand, out, window = _everything(wiring, node)
-    return wiring.add(
-        Pool, node.name, (operand,), out, "max", window.kernel, window.stride, window.padding
-    )
+    return _largest(wiring, node, global_window)
 
 
 def _reduce_mean(wiring: Wiring, node: OnnxNode) -> str:
     """A mean over all spatial axes is a global average pool."""
     _, shape = wiring.operand(node)
-    axes = wiring.graph.integers(node, 1, "axes") if node.has_input(1) else node.integers("axes")
-    if sorted(axis_of(node, a, shape) for a in axes) != list(range(1, len(shape))):
-        raise UnsupportedError(
-            "a mean over other than all spatial axes", where=node.where(), found=f"axes {axes}"
-        )
+    check_spatial_mean(wiring.graph, node, shape)
     name = _global_average(wiring, node)
     if node.integer("keepdims", 1):
         return name

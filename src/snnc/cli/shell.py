@@ -6,67 +6,16 @@ data, options or files; 70 a defect in snnc; 130 interrupted.
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import typer
-from rich.console import Console
-from rich.segment import Segment
-from rich.text import Text
 
+from snnc.cli.terminal import DEFECT, INTERRUPTED, WRONG, err, nobody_reads, refuse
 from snnc.ir.errors import SnncError
-
-NO, WRONG, DEFECT, INTERRUPTED = 1, 2, 70, 130
-ERROR_SCHEMA = "snnc-error/1"
-_HARMLESS = dict.fromkeys({*range(32), *range(127, 160)} - {ord("\n"), ord("\t")}, "�")
-
-
-class _Terminal(Console):
-    """A console whose text comes from files nobody vouches for: names in a model, say.
-
-    Control characters in it could move the cursor or rewrite the screen; they are shown as "�".
-    Its reader may leave early (``| head``) without changing the exit code.
-    """
-
-    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
-        return super()._render_buffer(
-            s if s.control else Segment(s.text.translate(_HARMLESS), s.style) for s in buffer
-        )
-
-    def on_broken_pipe(self) -> None:
-        """Fall silent instead of raising."""
-        self.quiet = True
-        if not self.stderr:
-            _nobody_reads()
-
-
-def _nobody_reads() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def out() -> Console:
-    """Results, on stdout."""
-    return _Terminal()
-
-
-def err() -> Console:
-    """Progress and errors, on stderr."""
-    return _Terminal(stderr=True)
-
-
-def print_json(value: Mapping[str, Any]) -> None:
-    """Write one JSON object, and nothing else, to stdout."""
-    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _nobody_reads()
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -88,7 +37,7 @@ def _run(words: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _interrupted()
     except BrokenPipeError:  # the reader, e.g. head, has seen enough
-        _nobody_reads()
+        nobody_reads()
         return 0
     except Exception as error:
         if _caused_by_ctrl_c(error):
@@ -125,24 +74,6 @@ def _usage(error: Any) -> dict[str, str]:
         "allowed": "",
         "remedy": f"{path} --help shows all options",
     }
-
-
-def refuse(error: Mapping[str, str], *, as_json: bool) -> int:
-    """Print an error; exit code 2."""
-    if as_json:
-        print_json({"schema": ERROR_SCHEMA, **error})
-        return WRONG
-    text = Text()
-    text.append("error: ", style="bold red")
-    if error["where"]:
-        text.append(f"{error['where']}: ", style="bold")
-    text.append(error["problem"])
-    for label, key in (("found", "found"), ("allowed", "allowed"), ("what to do", "remedy")):
-        if error[key]:
-            text.append(f"\n  {label + ':':<12}", style="cyan")
-            text.append(error[key])
-    err().print(text, soft_wrap=True)
-    return WRONG
 
 
 def _defect(error: Exception, as_json: bool, debug: bool) -> int:

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from snnc.inputs.streams import CHUNK_EVENTS, Chunk, Position
+from snnc.inputs.events import CHUNK_EVENTS, Chunk, Position, unreadable
 from snnc.ir.arrays import AnyArray, IntArray
 from snnc.ir.errors import InputError, MissingPackageError
 from snnc.ir.regular import check_regular
@@ -63,9 +63,7 @@ class AedatFile:
             self._file: IO[bytes] = path.open("rb")
             self._size = path.stat().st_size
         except OSError as error:
-            raise InputError(
-                "the recording cannot be read", where=str(path), found=error.strerror or str(error)
-            ) from error
+            raise unreadable(path, error) from error
         try:
             self._packet = _Packet(0, 0, 0, 0)
             self._layout = _layout(self)

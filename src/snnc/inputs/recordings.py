@@ -12,7 +12,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from snnc.inputs.events import EVENT_BYTES, Position, unreadable
 from snnc.inputs.labels import class_of_folder, read_labels
+from snnc.inputs.streams import open_events
 from snnc.ir.arrays import AnyArray, IntArray, Shape
 from snnc.ir.errors import InputError
 from snnc.ir.regular import check_regular
@@ -21,7 +23,6 @@ from snnc.ir.safezip import members, open_zip, read_member
 SUFFIXES = (".bin", ".bs2")
 ALONE = (".dat", ".aedat", ".aedat4")
 """Formats of which one file is one sample, see ``snnc.inputs.streams``."""
-EVENT_BYTES = 5
 RECORDING_LIMIT = 64 << 20
 """Largest single recording, in bytes."""
 TOTAL_LIMIT = 4 << 30
@@ -141,8 +142,6 @@ def check_sensor(shape: Shape, recording: Recording) -> None:
 
 def _alone(path: Path) -> Recording:
     """All events of one file, as long as they are no more than a recording may hold."""
-    from snnc.inputs.streams import Position, open_events
-
     source, parts, events = open_events(path), [], 0
     try:
         for chunk in source.chunks(Position()):
@@ -201,9 +200,7 @@ def _read(path: Path) -> bytes:
             )
         return path.read_bytes()
     except OSError as error:
-        raise InputError(
-            "the recording cannot be read", where=str(path), found=error.strerror or str(error)
-        ) from error
+        raise unreadable(path, error) from error
 
 
 def _natural(name: str) -> tuple[int, str]:

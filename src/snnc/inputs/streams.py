@@ -3,57 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol
+from typing import IO, Any
 
 import numpy as np
 
-from snnc.inputs.recordings import EVENT_BYTES
+from snnc.inputs.aedat import AedatFile
+from snnc.inputs.events import (
+    CHUNK_EVENTS,
+    EVENT_BYTES,
+    Chunk,
+    EventSource,
+    Position,
+    unreadable,
+)
 from snnc.ir.arrays import AnyArray, IntArray, Shape
 from snnc.ir.errors import InputError
 from snnc.ir.npy import read_header
 from snnc.ir.regular import check_regular
 
-CHUNK_EVENTS = 1 << 16
-"""Events read at a time."""
 GAP_LIMIT = 10_000_000
 """Time steps without an event after which the time stamps cannot be right."""
 SUFFIXES = (".bin", ".bs2", ".dat", ".npy", ".aedat", ".aedat4")
 _WRAP = 1 << 23  # an N-MNIST time stamp has 23 bits
 _HEADER_LIMIT = 1 << 16
-
-
-class Chunk(NamedTuple):
-    """Events in the order of the file: equally long int64 arrays."""
-
-    x: IntArray
-    y: IntArray
-    polarity: IntArray
-    time_us: IntArray
-
-
-@dataclass
-class Position:
-    """Where a reader stands; everything it needs to go on from there.
-
-    Attributes:
-        event: events taken.
-        wraps: how often the clock of the file has begun again.
-        last_us: time stamp of the last event, as the file says it.
-        packet, inside: of files of packets: byte where the packet in work begins (0: the first)
-            and events of it that are taken; the clock is then that before the packet.
-    """
-
-    event: int = 0
-    wraps: int = 0
-    last_us: int = 0
-    packet: int = 0
-    inside: int = 0
-
-    def as_dict(self) -> dict[str, int]:
-        """JSON values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -65,21 +39,6 @@ class _Format:
     clock: int | None = None
 
 
-class EventSource(Protocol):
-    """A recording from which events are taken chunk by chunk, from any position."""
-
-    path: Path
-
-    def close(self) -> None:
-        """Close the file."""
-
-    def chunks(self, position: Position) -> Iterator[Chunk]:
-        """Events from a position on, which is moved by whoever takes them."""
-
-    def moved(self, position: Position, chunk: Chunk, taken: int) -> Position:
-        """The position behind the first events of a chunk that began at ``position``."""
-
-
 def open_events(path: Path) -> EventSource:
     """A recording of any format that is read as a stream.
 
@@ -88,8 +47,6 @@ def open_events(path: Path) -> EventSource:
         MissingPackageError: what unpacks the file is not installed.
     """
     if path.suffix.lower() in (".aedat", ".aedat4"):
-        from snnc.inputs.aedat import AedatFile
-
         return AedatFile(path)
     return EventFile(path)
 
@@ -107,9 +64,7 @@ class EventFile:
             check_regular(path, InputError)
             self._file: IO[bytes] = path.open("rb")
         except OSError as error:
-            raise InputError(
-                "the recording cannot be read", where=str(path), found=error.strerror or str(error)
-            ) from error
+            raise unreadable(path, error) from error
         try:
             self._format = _format(path, self._file)
         except BaseException:

@@ -73,8 +73,22 @@ def _summary(found: Report) -> Table:
 
 
 def mapping_choices(found: Mapping[str, Any]) -> dict[str, str]:
-    """What an objective and a choice of routes changed; nothing where there was none."""
-    return {**_objective(found.get("objective", {})), **_routing(found.get("routing", {}))}
+    """Chips in a long row, and what an objective and a choice of routes changed; if any."""
+    return {
+        **_chips(found.get("chips", {})),
+        **_objective(found.get("objective", {})),
+        **_routing(found.get("routing", {})),
+    }
+
+
+def _chips(found: Mapping[str, Any]) -> dict[str, str]:
+    """A number of chips that stand nearly square, where those asked for stand in a long row."""
+    better = found.get("nearly_square")
+    if better is None:
+        return {}
+    (columns, rows), (wide, high) = found["grid"], better
+    text = f"{columns} x {rows} is long: ways are shorter on {wide * high} chips, {wide} x {high}"
+    return {"chips": text}
 
 
 def _objective(found: Mapping[str, Any]) -> dict[str, str]:

@@ -30,7 +30,7 @@ STEPS = LavaExportOptions(timesteps=6)
 
 def run_project(folder: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
     command = [str(require_lava()), str(folder / "run.py"), *words]
-    return subprocess.run(command, capture_output=True, timeout=240, check=False)
+    return subprocess.run(command, capture_output=True, timeout=600, check=False)
 
 
 @pytest.mark.parametrize("name", ["native", "general"])

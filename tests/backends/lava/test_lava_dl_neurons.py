@@ -226,7 +226,7 @@ def test_an_exported_project_needs_no_snnc(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "project"
     snnc.export(network, "lava", folder, LavaExportOptions(timesteps=6))
     command = [str(require_lava()), str(folder / "run.py"), "--check"]
-    checked = subprocess.run(command, capture_output=True, timeout=240, check=False)
+    checked = subprocess.run(command, capture_output=True, timeout=600, check=False)
     assert (checked.returncode, checked.stdout) == (0, b"all spikes as snnc's reference\n"), checked
 
 

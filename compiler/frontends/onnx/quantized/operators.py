@@ -11,17 +11,15 @@ import numpy as np
 from snnc.compiler.frontends.onnx.fold import fold
 from snnc.compiler.frontends.onnx.graph import OnnxNode
 from snnc.compiler.frontends.onnx.moving import MOVING
+from snnc.compiler.frontends.onnx.pools import check_spatial_mean, global_window, pool_window
 from snnc.compiler.frontends.onnx.quantized.build import Builder, Value
 from snnc.compiler.frontends.onnx.quantized.sums import (
     average,
     convolve,
-    everything,
     largest,
     multiply,
-    pool_window,
 )
 from snnc.compiler.frontends.onnx.quantized.values import Constant, Pair, Tensor
-from snnc.compiler.frontends.onnx.wiring import axis_of
 from snnc.ir.errors import UnsupportedError
 
 Rule = Callable[[Builder, OnnxNode], Value]
@@ -62,19 +60,14 @@ def _average_pool(builder: Builder, node: OnnxNode) -> Value:
 
 def _global_average(builder: Builder, node: OnnxNode) -> Value:
     x = builder.data(node)
-    return average(builder, node, x, *everything(node, x.shape))
+    return average(builder, node, x, *global_window(node, x.shape))
 
 
 def _reduce_mean(builder: Builder, node: OnnxNode) -> Value:
     """A mean over all spatial axes is a global average pool."""
     x = builder.data(node)
-    graph = builder.graph
-    axes = graph.integers(node, 1, "axes") if node.has_input(1) else node.integers("axes")
-    if sorted(axis_of(node, a, x.shape) for a in axes) != list(range(1, len(x.shape))):
-        raise UnsupportedError(
-            "a mean over other than all spatial axes", where=node.where(), found=f"axes {axes}"
-        )
-    result = average(builder, node, x, *everything(node, x.shape))
+    check_spatial_mean(builder.graph, node, x.shape)
+    result = average(builder, node, x, *global_window(node, x.shape))
     if node.integer("keepdims", 1):
         return result
     name = builder.wiring.index(f"{node.name}.flat", (result.source,), x.shape[:1])
@@ -89,7 +82,7 @@ def _max_pool(builder: Builder, node: OnnxNode) -> Value:
 
 def _global_max(builder: Builder, node: OnnxNode) -> Value:
     x = builder.data(node)
-    return largest(builder, node, x, *everything(node, x.shape))
+    return largest(builder, node, x, *global_window(node, x.shape))
 
 
 def _same(builder: Builder, node: OnnxNode) -> Value:

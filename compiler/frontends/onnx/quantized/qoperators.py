@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from snnc.compiler.frontends.onnx.graph import OnnxNode
+from snnc.compiler.frontends.onnx.pools import Windows, global_window, pool_window
 from snnc.compiler.frontends.onnx.quantized.build import Builder, Value
 from snnc.compiler.frontends.onnx.quantized.elementwise import ELEMENTWISE
 from snnc.compiler.frontends.onnx.quantized.operators import Rule, joined, transposed
@@ -25,12 +25,9 @@ from snnc.compiler.frontends.onnx.quantized.sums import (
     added_integers,
     average,
     convolve,
-    everything,
     multiply,
-    pool_window,
 )
 from snnc.compiler.frontends.onnx.quantized.values import ONE, Constant, Pair, Tensor
-from snnc.ir.arrays import Shape
 from snnc.ir.errors import ModelError, UnsupportedError
 
 
@@ -126,7 +123,7 @@ def _qlinear_add(builder: Builder, node: OnnxNode) -> Value:
     return _leaving(builder, node, total, 6)
 
 
-def _qlinear_pool(window: Callable[[OnnxNode, Shape], Any]) -> Rule:
+def _qlinear_pool(window: Windows) -> Rule:
     def rule(builder: Builder, node: OnnxNode) -> Value:
         if node.integer("channels_last", 0):
             raise UnsupportedError("channels behind the axes", where=node.where("channels_last"))
@@ -166,7 +163,7 @@ MICROSOFT: Mapping[str, Rule] = {
     "QGemm": _qgemm,
     "QLinearAdd": _qlinear_add,
     "QLinearAveragePool": _qlinear_pool(pool_window),
-    "QLinearGlobalAveragePool": _qlinear_pool(everything),
+    "QLinearGlobalAveragePool": _qlinear_pool(global_window),
     "QLinearConcat": _qlinear_concat,
     "QLinearSigmoid": _qlinear_activation("Sigmoid"),
     "QLinearLeakyRelu": _qlinear_activation("LeakyRelu"),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from snnc.compiler.frontends.onnx.graph import OnnxNode
-from snnc.compiler.frontends.onnx.linear import window_counts
+from snnc.compiler.frontends.onnx.pools import window_counts
 from snnc.compiler.frontends.onnx.quantized.build import MEMORY_REMEDY, Builder, Value
 from snnc.compiler.frontends.onnx.quantized.values import (
     Constant,
@@ -18,7 +18,7 @@ from snnc.compiler.frontends.onnx.quantized.values import (
     plus,
 )
 from snnc.compiler.frontends.onnx.windows import Window, window_of
-from snnc.compiler.frontends.onnx.wiring import unbatched, window_extent
+from snnc.compiler.frontends.onnx.wiring import unbatched
 from snnc.ir.arrays import AnyArray, IntArray, Shape, size_of
 from snnc.ir.errors import ModelError, UnsupportedError
 from snnc.ir.nodes import Add, Pool
@@ -133,29 +133,6 @@ def _whole(node: OnnxNode, weight: Constant, out_axis: int) -> tuple[IntArray, A
 
 
 # -- pools ---------------------------------------------------------------------------------------
-
-
-def pool_window(node: OnnxNode, shape: Shape) -> tuple[Shape, Window]:
-    """Output shape and window of a pool."""
-    if not 2 <= len(shape) <= 4:
-        raise UnsupportedError("a pool over 1 to 3 axes is required", where=node.where(),
-                               found=f"data {shape}")  # fmt: skip
-    window = window_of(node, shape[1:])
-    too_wide = any(max(p) >= k for p, k in zip(window.padding, window.kernel, strict=True))
-    if any(d != 1 for d in window.dilation) or too_wide:
-        raise UnsupportedError(
-            "a dilated pool, or padding of a kernel's width", where=node.where(), found=window
-        )
-    return (shape[0], *window_extent(node, shape[1:], window)), window
-
-
-def everything(node: OnnxNode, shape: Shape) -> tuple[Shape, Window]:
-    """The window of a global pool."""
-    if len(shape) < 2:
-        raise UnsupportedError("a pool over no axes", where=node.where(), found=f"data {shape}")
-    spatial, axes = shape[1:], len(shape) - 1
-    window = Window(spatial, spatial, ((0, 0),) * axes, (1,) * axes)
-    return (shape[0], *(1,) * axes), window
 
 
 def average(builder: Builder, node: OnnxNode, x: Tensor, out: Shape, window: Window) -> Tensor:

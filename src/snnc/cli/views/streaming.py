@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from snnc.cli import shell
+from snnc.cli import terminal
 from snnc.reporting.numbers import quantity, share
 
 if TYPE_CHECKING:
     from snnc.simulators.cycle.account import Account
-    from snnc.streaming import Backend, StreamReport
+    from snnc.streaming import StreamReport
 
 
 @contextmanager
 def progress(*, show: bool) -> Iterator[Callable[[int], None]]:
     """Steps run so far, on stderr; nobody knows how many there will be."""
-    console = shell.err()
+    console = terminal.err()
     bar = Progress(
         SpinnerColumn(),
         TextColumn("{task.completed:,} steps"),
@@ -34,11 +34,6 @@ def progress(*, show: bool) -> Iterator[Callable[[int], None]]:
     task = bar.add_task("steps", total=None)
     with bar:
         yield lambda step: bar.update(task, completed=step)
-
-
-def backend(name: str) -> Backend:
-    """The backend of this name; ``StreamOptions`` refuses an unknown one."""
-    return cast("Backend", name)
 
 
 def show(console: Console, result: StreamReport) -> None:

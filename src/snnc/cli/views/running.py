@@ -4,72 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from snnc.cli import shell
-from snnc.ir.errors import OptionError
+from snnc.cli import terminal
 from snnc.reporting.numbers import quantity, share
 from snnc.results import RunReport
 
 if TYPE_CHECKING:
-    from snnc.backends.lava import LavaOptions
-    from snnc.running import Backend
     from snnc.running import Progress as OnProgress
-    from snnc.simulators.cycle.timing import Fidelity
-
-_BACKENDS = ("cycle", "functional", "reference", "lava")
-
-
-def backend(name: str) -> Backend:
-    """The backend of this name.
-
-    Raises:
-        OptionError: there is none.
-    """
-    if name not in _BACKENDS:
-        raise OptionError(
-            "unknown backend", where="--backend", found=name, allowed=", ".join(_BACKENDS)
-        )
-    return cast("Backend", name)
-
-
-def noc(name: str) -> Fidelity:
-    """The network-on-chip model of this name; the simulator refuses an unknown one."""
-    return cast("Fidelity", name)
-
-
-def lava(name: str, python: Path | None, timeout: float | None) -> LavaOptions | None:
-    """Options of the Lava backend.
-
-    Raises:
-        OptionError: they are given for another backend, or the timeout is not positive.
-    """
-    if name != "lava":
-        for flag, value in (("--lava-python", python), ("--lava-timeout", timeout)):
-            if value is not None:
-                raise OptionError(
-                    "the option applies to --backend lava only", where=flag, found=value
-                )
-        return None
-    from snnc.backends.lava import LavaOptions
-
-    if timeout is None:
-        return LavaOptions(python)
-    if not 0 < timeout < float("inf"):
-        raise OptionError("must be positive", where="--lava-timeout", found=timeout)
-    return LavaOptions(python, timeout)
 
 
 @contextmanager
 def progress(*, show: bool) -> Iterator[OnProgress]:
     """A progress bar on stderr that appears with the first sample."""
-    console = shell.err()
+    console = terminal.err()
     bar = Progress(
         TextColumn("running samples"),
         BarColumn(),

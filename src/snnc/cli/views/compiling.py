@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 
+from rich.console import Console
 from rich.progress_bar import ProgressBar
 from rich.status import Status
 from rich.table import Table
 
-from snnc.cli import shell
+from snnc.cli import terminal
 from snnc.reporting.terminal import show_report
 from snnc.results import CompileResult, Report
 
@@ -17,7 +18,7 @@ class Stages:
     """Shows the running stage on stderr until its block ends; silent where nobody looks."""
 
     def __init__(self, *, show: bool) -> None:
-        console = shell.err()
+        console = terminal.err()
         self._status: Status | None = None
         self._shown = 0.0
         if show and console.is_terminal:
@@ -56,9 +57,8 @@ class Stages:
             self._status.stop()
 
 
-def show(result: CompileResult) -> None:
+def show(console: Console, result: CompileResult) -> None:
     """Print the outcome: report, notes, file."""
-    console = shell.out()
     if result.deployment is None:
         console.print(f"stopped after {result.stopped_after}; no artifact")
         return

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from snnc.cli.verdicts import show_assumptions
+from snnc.cli.views.verdicts import show_assumptions
 from snnc.results import Inspection
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from snnc import api
 from snnc.cli import options as opt
-from snnc.cli import shell
+from snnc.cli import terminal
 
 
 def doctor_command(as_json: opt.Json = False, debug: opt.Debug = False) -> None:
@@ -21,7 +21,7 @@ def doctor_command(as_json: opt.Json = False, debug: opt.Debug = False) -> None:
     """
     result = api.doctor()
     if as_json:
-        shell.print_json(result.as_dict())
+        terminal.print_json(result.as_dict())
     else:
         table = Table(title="this installation", title_justify="left")
         for name in ("what", "state", "detail"):
@@ -31,9 +31,9 @@ def doctor_command(as_json: opt.Json = False, debug: opt.Debug = False) -> None:
             style = "green" if finding.state == "present" else bad
             state = Text(finding.state, style=style)
             table.add_row(finding.name, state, Text(finding.detail))
-        shell.out().print(table)
+        terminal.out().print(table)
     if not result.ok:
-        raise typer.Exit(shell.NO)
+        raise typer.Exit(terminal.NO)
 
 
 def setup_command(
@@ -49,14 +49,14 @@ def setup_command(
 
     lava: Python's venv with NumPy, SciPy and lava-nc 0.10.0, whose metadata refuse newer Pythons.
     """
-    console = shell.err() if as_json else shell.out()
+    console = terminal.err() if as_json else terminal.out()
 
     def show(command: str) -> None:
         console.print(f"$ {command}", markup=False, highlight=False, soft_wrap=True)
 
     result = api.setup(what, folder, on_command=show)
     if as_json:
-        shell.print_json(result.as_dict())
+        terminal.print_json(result.as_dict())
         return
     console.print(
         f"works: lava-nc {result.versions['lava']} on Python {result.versions['python']}, "
