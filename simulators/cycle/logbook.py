@@ -90,7 +90,7 @@ class Logbook:
 
     def result(self, recorded: frozenset[str]) -> RunResult:
         """Everything noted so far."""
-        nothing = np.zeros(0, np.int8)
+        nothing = np.zeros(0, np.int64)  # wide, as source ids are subtracted from it
         for parts in self._columns:  # one after the other: nothing is held twice
             parts[:] = [np.concatenate(parts or [nothing])]
         events, counts, outputs = {}, {}, {}
