@@ -18,7 +18,7 @@ from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.pack import Packing, pack
 from snnc.compiler.partition.runs import unequal
 from snnc.compiler.partition.select import Selection, select
-from snnc.compiler.partition.tiling import Tiling, candidates
+from snnc.compiler.partition.tiling import Tiling, candidates, measure
 from snnc.compiler.partition.tiny import MOST_NEURONS, cover
 from snnc.ir.arrays import IntArray
 from snnc.ir.errors import CapacityError
@@ -75,19 +75,24 @@ def partition(
             except CapacityError:
                 pass  # then with the fewest cores
         return _by_tilings(meter, chips, seed, partitioner, apart)
-    except CapacityError as error:
+    except CapacityError as refused:
         if meter.wiring.neurons > MOST_NEURONS or apart is not None:
             raise
         exact = _exactly(meter, seed)
         if exact is not None and exact.cores <= available:
             return exact
-        remedy = f"every partition was tried: {error.remedy}"
+        error = refused
+        if exact is not None:
+            error = explain.too_many(
+                meter.limits.target, exact.cores, exact.cores, chips, _largest(exact.report),
+                _fullest(meter, _labelled(meter, exact.core)),
+            )  # fmt: skip
         raise CapacityError(
             error.problem,
             where=error.where,
-            found=error.found if exact is None else f"{exact.cores} cores at least",
-            allowed=error.allowed if exact is None else f"{available} cores",
-            remedy=remedy,
+            found=error.found,
+            allowed=error.allowed,
+            remedy=f"every partition was tried: {error.remedy}",
         ) from None
 
 
@@ -141,6 +146,16 @@ def _exactly(meter: Meter, seed: int) -> Partition | None:
         "unchecked": list(meter.limits.unchecked),
     }
     return Partition(core, np.arange(core.size), cores, report)
+
+
+def _labelled(meter: Meter, core: IntArray) -> list[Tiling]:
+    """The clusters of every population that a partition makes."""
+    result = []
+    for population, node in enumerate(meter.wiring.populations):
+        mine = core[meter.first[population] : meter.first[population + 1]]
+        label = np.unique(mine, return_inverse=True)[1].reshape(-1)
+        result.append(measure(meter, population, (node.size,), label))
+    return result
 
 
 def _rank(tilings: Sequence[Tiling], packing: Packing) -> IntArray:
