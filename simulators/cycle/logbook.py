@@ -90,7 +90,7 @@ class Logbook:
 
     def result(self, recorded: frozenset[str]) -> RunResult:
         """Everything noted so far."""
-        nothing = np.zeros(0, np.int64)  # wide, as source ids are subtracted from it
+        nothing = np.zeros(0, np.int64)
         for parts in self._columns:  # one after the other: nothing is held twice
             parts[:] = [np.concatenate(parts or [nothing])]
         events, counts, outputs = {}, {}, {}
@@ -112,7 +112,8 @@ class Logbook:
         samples, ticks, sources, values = (parts[0] for parts in self._columns)
         first = self._first[name]
         mine = np.flatnonzero((sources >= first) & (sources < first + size))
-        step = (ticks[mine] - self._schedule.offset.get(name, 0)) // self._schedule.period
+        tick = ticks[mine].astype(np.int64)
+        step = (tick - self._schedule.offset.get(name, 0)) // self._schedule.period
         return samples[mine], step, sources[mine] - first, values[mine].astype(np.int64)
 
     def _counts_by_refiring(self, name: str) -> bool:

@@ -282,6 +282,22 @@ def test_lists_of_spikes_are_as_wide_as_ticks_and_values_need(last: int) -> None
     assert events.step.tolist() == np.array([last, last, last + 1]).astype(np.int32).tolist()
 
 
+@pytest.mark.parametrize("offset", [180, 1 << 40])
+def test_a_list_without_spikes_has_no_type_that_a_late_population_leaves(offset: int) -> None:
+    """Nobody emits, or only somebody else in an early tick."""
+    deployment = pairs(1)
+    late = replace(deployment.schedule, offset={"x": 0, "n": offset})
+    deployment = replace(deployment, schedule=late)
+    layout = loaded(pairs(1)).layout
+    for source in ([], [deployment.sources.first["x"]]):
+        book = Logbook(deployment, layout, 1, STEPS)
+        ptr = np.array([0, len(source)])
+        book.write_ticks(0, 3, ptr, np.array(source, np.int32), np.ones(len(source), np.int64))
+        found = book.result(frozenset(["n"]))
+        assert found.spikes["n"].count == 0
+        assert found.spike_counts["n"].tolist() == [0]
+
+
 def test_stretches_end_where_few_spikes_fit_and_nothing_changes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
