@@ -24,6 +24,8 @@ from snnc.ir.arrays import IntArray
 from snnc.ir.errors import CapacityError
 
 REPAIR_ROUNDS = 4
+FEW_CORES = 1_000
+"""Up to so many cores, the choice that counts on no sharing is packed as well."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,9 +106,13 @@ def _by_tilings(
     apart: IntArray | None,
     price: tuple[float, float] | None = None,
 ) -> Partition:
-    selection = _choose(meter, seed, partitioner, price)
-    bound, binding = core_bound(meter, range(len(meter.wiring.populations)))
+    populations = range(len(meter.wiring.populations))
+    options = [_options(meter, p, seed, partitioner) for p in populations]
+    bound, binding = core_bound(meter, populations)
+    selection = _choose(meter, options, seed, price)
     packing = pack(meter, selection.tilings, bound, seed, apart)
+    if price is None and bound < packing.cores <= FEW_CORES:
+        selection, packing = _or_whole(meter, options, selection, packing, bound, seed, apart)
     core = _renumber(_neuron_core(selection.tilings, packing))
     report = _report(meter, selection, packing, bound, binding)
     target = meter.limits.target
@@ -172,11 +178,9 @@ def _rank(tilings: Sequence[Tiling], packing: Packing) -> IntArray:
 
 
 def _choose(
-    meter: Meter, seed: int, partitioner: Partitioner, price: tuple[float, float] | None
+    meter: Meter, options: list[list[Tiling]], seed: int, price: tuple[float, float] | None
 ) -> Selection:
     """One tiling per population; finer ones are added while output axons do not suffice."""
-    populations = range(len(meter.wiring.populations))
-    options = [_options(meter, p, seed, partitioner) for p in populations]
     for _ in range(REPAIR_ROUNDS):
         selection = select(meter, options, seed, price)
         if selection is not None:
@@ -186,6 +190,30 @@ def _choose(
             if finest < meter.wiring.populations[population].size:
                 tilings += candidates(meter, population, 2 * finest)
     raise explain.outputs(meter, [min(t, key=lambda x: x.clusters) for t in options])
+
+
+def _or_whole(
+    meter: Meter,
+    options: Sequence[Sequence[Tiling]],
+    selection: Selection,
+    packing: Packing,
+    bound: int,
+    seed: int,
+    apart: IntArray | None,
+) -> tuple[Selection, Packing]:
+    """The choice of fewest clusters instead, where it takes fewer cores.
+
+    Small clusters are cheap only if they find a core to share, which profile tables and output
+    axons may refuse: every cluster more is one more that its senders address.
+    """
+    try:
+        other = select(meter, options, seed, whole=True)
+    except CapacityError:  # no answer in the solver's time: there is one already
+        return selection, packing
+    if other is None or all(a is b for a, b in zip(other.tilings, selection.tilings, strict=True)):
+        return selection, packing
+    packed = pack(meter, other.tilings, bound, seed, apart)
+    return (other, packed) if packed.cores < packing.cores else (selection, packing)
 
 
 def _options(meter: Meter, population: int, seed: int, partitioner: Partitioner) -> list[Tiling]:
