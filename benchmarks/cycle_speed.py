@@ -116,7 +116,7 @@ def network_only() -> None:
     reaches = deployment.routes.send_net.size
     tables, buffers = noc_tables.build(deployment, machine, np.full(reaches, 0.0))
     for load in (0.01, 0.1, 0.2, 0.3):
-        releases = uniform_traffic(machine, load)
+        releases = uniform_traffic(deployment, machine, load)
         state = noc.new_state(tables, buffers)
         _, seconds = timed(lambda s=state, r=releases: noc.drain(tables, s, r))  # type: ignore[misc]
         hops, events = (int(state.total[i]) // 2 for i in (ends.HOPS, ends.EVENTS))
@@ -138,14 +138,19 @@ def mesh_nodes(cores: int) -> tuple[Any, ...]:
 
 
 def uniform_traffic(
-    machine: noc_tables.Machine, load: float, cycles: int = 20000, seed: int = 1
+    deployment: Deployment,
+    machine: noc_tables.Machine,
+    load: float,
+    cycles: int = 20000,
+    seed: int = 1,
 ) -> ends.Releases:
     """Bernoulli arrivals at every core for any other core; nothing from the host."""
     rng = np.random.default_rng(seed)
     cores = machine.senders - machine.host_routers.size
     sends, times, counts = [], [], []
+    send_sender = machine.net_sender[deployment.routes.send_net]
     for sender in range(machine.senders):
-        mine = np.flatnonzero(machine.send_sender == sender)
+        mine = np.flatnonzero(send_sender == sender)
         when = np.flatnonzero(rng.random(cycles) < load) if sender < cores else np.zeros(0)
         counts.append(when.size)
         times.append(when.astype(np.float64))

@@ -196,8 +196,9 @@ def traffic(
     router = location[:, 1] * SIDE + location[:, 0]
     to = router[routes.delivery_core[routes.delivery_ptr[:-1]]][routes.send_net]
     sends, times, counts = [], [], []
+    send_sender = machine.net_sender[routes.send_net]
     for sender in range(machine.senders):
-        mine = np.flatnonzero(machine.send_sender == sender)
+        mine = np.flatnonzero(send_sender == sender)
         if sender < router.size and case.pattern == "transpose":
             y, x = divmod(int(router[sender]), SIDE)
             mine = mine[to[mine] == x * SIDE + y]

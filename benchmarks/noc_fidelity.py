@@ -75,7 +75,7 @@ def measure(deployment: Deployment, injected: float, fidelity: str) -> Point:
     tables, buffers = noc_tables.build(deployment, machine, np.zeros(sends))
     latency, speed = [], []
     for seed in range(SEEDS):
-        releases = uniform_traffic(machine, injected, CYCLES, seed)
+        releases = uniform_traffic(deployment, machine, injected, CYCLES, seed)
         if fidelity == "flit":
             wide, flits = flit_tables.new_state(deployment, machine, tables, buffers)
             start = time.process_time()

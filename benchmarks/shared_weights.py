@@ -6,6 +6,7 @@ does it:
 
     python benchmarks/shared_weights.py [--sizes small,medium,large] [--verify]
     python benchmarks/shared_weights.py --sizes mobilenet,sew
+    python benchmarks/shared_weights.py --file ARTIFACT
 
 - small: 13 thousand neurons, 1.3 million synapses; medium: 1 million and 0.1 billion; large: 10
   million and 1.1 billion.  Every size runs in a process of its own.
@@ -17,7 +18,9 @@ does it:
 - small is also compiled with every row written out: equal tables, routes and reports, or the script
   ends with an error.
 - --verify: what ``snnc verify --samples 1`` does with the artifact, in another process: the
-  checker, then reference, functional and cycle simulator on random input, spike by spike.
+  checker, then reference, functional and cycle simulator on random input, spike by spike.  The
+  last line is a row of the table in docs/mapping-measured.md: CPU s (peak GB) of the stages.
+- --file PATH: only that, with an artifact that is there already.
 """
 
 from __future__ import annotations
@@ -80,6 +83,15 @@ SIMULATORS = (
     (cycle, "run", "cycle: run"),
 )
 """What ``snnc verify`` does: owner, function, and what the stage is called."""
+VERIFIED = {
+    "read": ("read",),
+    "check": ("check",),
+    "reference": ("reference",),
+    "functional: build, run": ("functional: build", "functional: run"),
+    "cycle: load, run": ("cycle: load", "cycle: run"),
+    "all": ("total",),
+}
+"""Columns of the table of ``--verify``, processor seconds and peak GB: the stages in each."""
 
 
 def network(pixels: int) -> IntegerNetwork:
@@ -119,6 +131,7 @@ class Stages:
     def __init__(self) -> None:
         self.begun, self.cpu = time.perf_counter(), time.process_time()
         self.peak, self.inner = 0.0, 0.0
+        self.found: dict[str, str] = {}
         print(f"| {'stage':20} | {'s':>7} | {'CPU s':>7} | {'peak GB':>7} |")
         print(f"|{'-' * 22}|{'-' * 9}|{'-' * 9}|{'-' * 9}|", flush=True)
         parts: list[tuple[Any, str, str]] = [
@@ -142,6 +155,7 @@ class Stages:
     def line(self, name: str, seconds: float, cpu: float, most: float) -> None:
         """Print one."""
         self.peak = max(self.peak, most)
+        self.found[name.strip()] = f"{cpu:.1f} ({most:.2f})"
         print(f"| {name:20} | {seconds:7.1f} | {cpu:7.1f} | {most:7.2f} |", flush=True)
 
     def total(self) -> None:
@@ -269,7 +283,10 @@ def verify(path: Path) -> None:
     assert found.ok, "the deployment is not what the network says"
     assert equal is not None
     assert equal.spikes > 0, "nothing was compared"
-    print(f"{path.stem}: verified; {equal.spikes:,} spikes in {equal.steps} steps, all equal")
+    print(f"{path.stem}: verified; {equal.spikes:,} spikes in {equal.steps} steps, all equal\n")
+    print("| " + " | ".join(("network", "spikes", *VERIFIED)) + " |")
+    row = (", ".join(stages.found[stage] for stage in each) for each in VERIFIED.values())
+    print("| " + " | ".join((path.stem, f"{equal.spikes:,}", *row)) + " |")
 
 
 def main() -> None:
@@ -277,11 +294,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", default=",".join(SIZES))
     parser.add_argument("--verify", action="store_true", help="compare the simulators, too")
+    parser.add_argument("--file", type=Path, help="verify this artifact, compile nothing")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         path = Path(arguments.child[1])
         verify(path) if arguments.child[0] == "verify" else measure(path.stem, path)
+        return
+    if arguments.file is not None:
+        verify(arguments.file)
         return
     with tempfile.TemporaryDirectory() as folder:
         for size in arguments.sizes.split(","):

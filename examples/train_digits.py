@@ -42,7 +42,6 @@ BATCH = 48
 BETA = 0.875
 THRESHOLD = 1.0
 DT = 1e-4  # what snnTorch writes; only beta = 1 - dt / tau matters
-PIXEL_MAX = 16
 DATA = Path(__file__).resolve().parent.parent / "src" / "snnc" / "demo_data"
 
 

@@ -12,7 +12,6 @@ import json
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +24,22 @@ from snnc.ir.core_tables import CoreTables, SharedCoreTables
 from snnc.ir.deployment import Certificate, Deployment, RouteTables, Schedule
 from snnc.ir.errors import ArtifactError, ModelError, UnsupportedError
 from snnc.ir.integer_network import IntegerNetwork
-from snnc.ir.npy import npy_parts, read_npy
+from snnc.ir.npy import npy_parts
+from snnc.ir.package import (
+    FORMAT,
+    FORMAT_VERSION,
+    LOOPED_VERSION,
+    PHASED_VERSION,
+    SHARED_VERSION,
+    Package,
+    field,
+    snnc_version,
+)
 from snnc.ir.phased import Loop, Member, PhasedDeployment, Phases, Program
-from snnc.ir.safezip import members, open_zip, read_member
+from snnc.ir.safezip import open_zip
 from snnc.ir.subnetwork import subnetworks
 from snnc.ir.target import Target
 
-FORMAT = "snnc-artifact"
-FORMAT_VERSION = 1
-PHASED_VERSION = 2
-"""Of programs of several phases; others stay readable by older versions."""
-SHARED_VERSION = 3
-"""Of programs, in one phase or several, that store equal rows of synapses once."""
-LOOPED_VERSION = 4
-"""Of programs whose phases take turns step by step."""
-SIZE_LIMIT = 8 << 30
-"""Largest decompressed artifact read, in bytes."""
-_MANIFEST_LIMIT = 16 << 20
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _TABLES: dict[str, type[Any] | tuple[type[Any], ...]] = {
     "schedule": Schedule,
@@ -70,7 +68,7 @@ def write(program: Program, path: Path) -> None:
     manifest = {
         "format": FORMAT,
         "version": _version_of(program),
-        "snnc": _snnc_version(),
+        "snnc": snnc_version(),
         "members": {name: _checksum(part) for name, part in parts.items()},
     }
     with atomic_file(path) as file, zipfile.ZipFile(file, "w") as archive:
@@ -139,20 +137,20 @@ def read_program(path: Path) -> Program:
         ArtifactError: not an artifact, damaged, incomplete, or of a newer format.
     """
     with open_zip(path, "a .snnc artifact", ArtifactError) as archive:
-        package = _Package(archive)
+        package = Package(archive)
         arrays = package.arrays()
         network = _record(package.json("network.json"), arrays, IntegerNetwork, "network.json")
         tables = package.json("tables.json")
         target = _target(package.json("target.json"))
-        chips = _field(tables, "chips", int, "tables.json")
+        chips = field(tables, "chips", int, "tables.json")
         provenance, report = package.json("provenance.json"), package.json("report.json")
         if package.version == PHASED_VERSION or "phases" in tables:
-            rows = _field(tables, "phases", list, "tables.json")
+            rows = field(tables, "phases", list, "tables.json")
             members, steps = _all_members(rows, arrays), 0
             loops: tuple[Loop, ...] = ()
             if "loops" in tables:
                 loops = _loops(tables, arrays)
-                steps = _field(tables, "steps", int, "tables.json")
+                steps = field(tables, "steps", int, "tables.json")
             phases = _phases(network, target, chips, rows, (members, loops), arrays)
             try:
                 return PhasedDeployment(
@@ -174,7 +172,7 @@ def read_program(path: Path) -> Program:
 def _tables(row: dict[str, Any], arrays: Mapping[str, AnyArray], where: str) -> dict[str, Any]:
     """Schedule, core images, routes and certificate of one phase."""
     return {
-        name: _record(_field(row, name, dict, where), arrays, cls, name)
+        name: _record(field(row, name, dict, where), arrays, cls, name)
         for name, cls in _TABLES.items()
     }
 
@@ -185,13 +183,13 @@ def _all_members(rows: list[Any], arrays: Mapping[str, AnyArray]) -> Phases:
         where = f"tables.json: phase {number + 1}"
         if not isinstance(row, dict):
             raise ArtifactError("a phase is not an object", where=where, found=type(row).__name__)
-        found = _field(row, "members", list, where)
+        found = field(row, "members", list, where)
         result.append(tuple(_record(value, arrays, Member, where) for value in found))
     return tuple(result)
 
 
 def _loops(tables: dict[str, Any], arrays: Mapping[str, AnyArray]) -> tuple[Loop, ...]:
-    found = _field(tables, "loops", list, "tables.json")
+    found = field(tables, "loops", list, "tables.json")
     return tuple(_record(value, arrays, Loop, "tables.json: loops") for value in found)
 
 
@@ -234,7 +232,7 @@ def read_report(path: Path) -> ArtifactReport:
         ArtifactError: as ``read``, for the members concerned.
     """
     with open_zip(path, "a .snnc artifact", ArtifactError) as archive:
-        package = _Package(archive)
+        package = Package(archive)
         return ArtifactReport(
             package.json("provenance.json"), package.json("report.json"), package.manifest
         )
@@ -279,113 +277,6 @@ def _encoded(deployment: Deployment, arrays: dict[str, AnyArray]) -> dict[str, A
     return {name: encode(getattr(deployment, name), arrays) for name in _TABLES}
 
 
-class _Package:
-    """An open artifact whose manifest has been read and whose members match it by name."""
-
-    def __init__(self, archive: zipfile.ZipFile) -> None:
-        self._archive = archive
-        self._members = members(archive, SIZE_LIMIT, ArtifactError)
-        self._path = archive.filename or ""
-        self.manifest = self._read_manifest()
-        listed, present = set(self._hashes), set(self._members) - {"manifest.json"}
-        if listed != present:
-            missing = sorted(listed - present)
-            raise ArtifactError(
-                "a member is missing" if missing else "a member is not in the manifest",
-                where=self._path,
-                found=", ".join((missing or sorted(present - listed))[:5]),
-                remedy="compile the model again",
-            )
-
-    def json(self, name: str) -> dict[str, Any]:
-        """A checked JSON member, which must be an object."""
-        return _json_object(self._checked(name), f"{self._path}:{name}")
-
-    def arrays(self) -> dict[str, AnyArray]:
-        """All checked arrays, by the name the JSON members use."""
-        return {
-            name.removeprefix("arrays/").removesuffix(".npy"): read_npy(
-                self._checked(name), f"{self._path}:{name}", ArtifactError
-            )
-            for name in self._members
-            if name.startswith("arrays/")
-        }
-
-    def _checked(self, name: str) -> bytes:
-        if name not in self._members:
-            raise ArtifactError(
-                "a member is missing",
-                where=self._path,
-                found=f"no {name}",
-                remedy="compile the model again",
-            )
-        data = read_member(self._archive, self._members[name], ArtifactError)
-        if hashlib.sha256(data).hexdigest() != self._hashes.get(name):
-            raise ArtifactError(
-                "a member does not match its checksum",
-                where=f"{self._path}:{name}",
-                remedy="the file was changed after snnc wrote it; compile the model again",
-            )
-        return data
-
-    def _read_manifest(self) -> dict[str, Any]:
-        info = self._members.get("manifest.json")
-        if info is None or info.file_size > _MANIFEST_LIMIT:
-            raise ArtifactError(
-                "not a .snnc artifact",
-                where=self._path,
-                found="a ZIP file without manifest.json" if info is None else "a huge manifest",
-                remedy="artifacts are written by: snnc compile MODEL --target NAME -o out.snnc",
-            )
-        where = f"{self._path}:manifest.json"
-        manifest = _json_object(read_member(self._archive, info, ArtifactError), where)
-        if manifest.get("format") != FORMAT:
-            raise ArtifactError("not a .snnc artifact", where=where, allowed=f"format {FORMAT}")
-        self.version = _version(manifest, self._path)
-        self._hashes: dict[str, Any] = _field(manifest, "members", dict, where)
-        return manifest
-
-
-def _version(manifest: Mapping[str, Any], path: str) -> int:
-    found: int = _field(dict(manifest), "version", int, f"{path}:manifest.json")
-    if found not in (FORMAT_VERSION, PHASED_VERSION, SHARED_VERSION, LOOPED_VERSION):
-        raise ArtifactError(
-            "the artifact has a newer format" if found > LOOPED_VERSION else "unknown format",
-            where=path,
-            found=f"format version {found}, written by snnc {manifest.get('snnc', '?')}",
-            allowed=f"format version {FORMAT_VERSION} to {LOOPED_VERSION} "
-            f"(this is snnc {_snnc_version()})",
-            remedy=f"install snnc {manifest.get('snnc', '?')} or newer, or compile again",
-        )
-    return found
-
-
-def _json_object(data: bytes, where: str) -> dict[str, Any]:
-    try:
-        value = json.loads(data, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError("a member is not JSON", where=where, found=str(error)) from error
-    if not isinstance(value, dict):
-        raise ArtifactError("a member is not a JSON object", where=where, found=type(value))
-    return value
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def _field(record: dict[str, Any], name: str, kind: type[Any], where: str) -> Any:
-    value = record.get(name)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        raise ArtifactError(
-            "a field is missing or of the wrong type",
-            where=f"{where}: {name}",
-            found=type(value).__name__,
-            allowed=kind.__name__,
-        )
-    return value
-
-
 def _record(
     value: Any,
     arrays: Mapping[str, AnyArray],
@@ -413,10 +304,3 @@ def _target(value: dict[str, Any]) -> Target:
             where="target.json: " + ".".join(map(str, first["loc"])),
             found=first["msg"],
         ) from error
-
-
-def _snnc_version() -> str:
-    try:
-        return version("snnc")
-    except PackageNotFoundError:  # a source tree on the path, not installed
-        return "unknown"

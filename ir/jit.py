@@ -179,6 +179,19 @@ value from working on several values at a time.
 """
 
 
+def _lowest_bit(_context: Any, word: Any) -> Any:
+    """What Numba needs to know of ``lowest_bit``: its types, and the code that it stands for."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], llvm.Constant(llvm.IntType(1), 1))
+
+    return word(word), emit
+
+
+lowest_bit: Callable[[Any], Any] = cast(Any, intrinsic(_lowest_bit))
+"""The number of the lowest bit that is set in an integer, which is not 0; for kernels only."""
+
+
 def inlined(function: F) -> F:
     """A small ``inner_kernel`` whose body takes the place of each call before compilation.
 

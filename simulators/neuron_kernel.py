@@ -21,6 +21,7 @@ from snnc.ir.arrays import IntArray
 from snnc.ir.jit import inlined, lean_kernel
 from snnc.ir.jit import inner_kernel as kernel
 from snnc.ir.neuron import NO_LEAK, Leak, Neuron
+from snnc.ir.row_shapes import index_type
 
 # Columns of ``table``: the scalars of one population.
 (
@@ -60,7 +61,7 @@ class PackedNeurons(NamedTuple):
 
     Attributes:
         kind: int32 [neurons], row of ``table``: the neuron's population.
-        row: int64 [neurons], where the neuron's values begin in ``values``.
+        row: [neurons], where the neuron's values begin in ``values``; int32 as long as it fits.
         table: int64 [populations, COLUMNS].
         values: int64, rows of all populations one after the other.
         onsets: int64, onsets of gated biases; a population's begin at ``table[kind, ONSETS]``.
@@ -69,7 +70,7 @@ class PackedNeurons(NamedTuple):
     """
 
     kind: Int32
-    row: Int64
+    row: Any
     table: Int64
     values: Int64
     onsets: Int64
@@ -104,7 +105,8 @@ def pack(neurons: Sequence[Neuron]) -> PackedNeurons:
     for number, neuron in enumerate(neurons):
         block, position = _value_rows(neuron)
         kinds.append(np.full(neuron.size, number, np.int32))
-        rows.append(first + position * block.shape[1])
+        row = first + position * block.shape[1]
+        rows.append(row.astype(index_type(first + block.size), copy=False))
         tables.append(_scalars(neuron, len(onsets), len(emissions)))
         values.append(block.reshape(-1))
         onsets.extend(bias.onset for bias in neuron.bias)
@@ -112,7 +114,7 @@ def pack(neurons: Sequence[Neuron]) -> PackedNeurons:
         first += block.size
     return PackedNeurons(
         np.concatenate([np.zeros(0, np.int32), *kinds]),
-        np.concatenate([np.zeros(0, np.int64), *rows]),
+        np.concatenate([np.zeros(0, np.int32), *rows]),
         np.array(tables, np.int64).reshape(-1, COLUMNS),
         np.concatenate([np.zeros(0, np.int64), *values]),
         np.array(onsets, np.int64),
@@ -188,9 +190,17 @@ def _leak_scalars(leak: Leak) -> tuple[int, int]:
 
 def reset(packed: PackedNeurons, state: State) -> None:
     """Put all neurons into the state a sample starts with."""
-    state.v[:] = packed.values[packed.row + INITIAL]
+    np.take(packed.values[INITIAL:], packed.row, out=state.v, mode="clip")
     for other in (state.current, state.a, state.q):
-        other[:] = 0
+        clear(other)
+
+
+def clear(array: Int64) -> None:
+    """Put zeros.  Where there are nothing else nothing is written: memory from ``np.zeros`` that
+    nobody has written to is not there yet, and most neurons have one state only.
+    """
+    if array.any():
+        array[:] = 0
 
 
 @lean_kernel

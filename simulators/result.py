@@ -47,7 +47,16 @@ class Events:
             np.concatenate([getattr(part, name) for part in parts])
             for name in ("sample", "step", "index", "value")
         )
-        order = np.lexsort((index, step, sample))
+        steps, size = int(step.max(initial=0)) + 1, int(index.max(initial=0)) + 1
+        if (int(sample.max(initial=0)) + 1) * steps * size < 1 << 63:
+            key = sample.astype(np.int64)  # one number sorts faster than three
+            for extent, part in ((steps, step), (size, index)):
+                key *= extent
+                key += part
+            order = np.argsort(key, kind="stable")
+            del key
+        else:
+            order = np.lexsort((index, step, sample))
         return Events(sample[order], step[order], index[order], value[order])
 
     @property

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+# Before NumPy is imported: sums are taken in the same order on any number of cores, and threads
+# do not wait for each other over small matrices, which is what most of their time went into.
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+
 import pytest
 from hypothesis import HealthCheck, settings
 

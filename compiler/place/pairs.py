@@ -19,7 +19,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from snnc.ir.arrays import RealArray
-from snnc.ir.jit import inner_kernel
+from snnc.ir.jit import inner_kernel, lowest_bit
 
 LINE = 64  # bytes of a cache line, and of a vector
 ROWS = 4  # rows that share what is loaded of their columns: a block
@@ -214,17 +214,6 @@ lanes_equal = cast(Callable[[Any, int, int, Any], int], _lanes_where("=="))
 """Bits of the lanes of the vector at ``table[row, column]`` that are equal to a value."""
 lanes_above = cast(Callable[[Any, int, int, Any], int], _lanes_where(">"))
 """Bits of the lanes of the vector at ``table[row, column]`` that are larger than a value."""
-
-
-def _lowest_bit(_context: Any, bits: Any) -> Any:
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
-
-    return types.int64(types.int64), generate
-
-
-lowest_bit = cast(Callable[[int], int], intrinsic(_lowest_bit))
-"""Number of the lowest bit that is set; there must be one."""
 
 
 @inner_kernel

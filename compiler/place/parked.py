@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from snnc.compiler.place.pairs import ROWS, lanes, lanes_above, lowest_bit
+from snnc.compiler.place.pairs import ROWS, lanes, lanes_above
 from snnc.ir.arrays import IntArray, RealArray
-from snnc.ir.jit import inner_kernel, smaller
+from snnc.ir.jit import inner_kernel, lowest_bit, smaller
 
 TIMES = lanes(np.int32)
 

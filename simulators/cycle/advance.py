@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnc.ir.jit import inlined, inner_kernel, lean_kernel
-from snnc.simulators.cycle.axons import Axons, Int32, Int64, packets_of, send
+from snnc.simulators.cycle.axons import Axons, Int32, Int64, Packets, packets_of, send
 from snnc.simulators.cycle.function import Emission, Wires, sweep_segment
 from snnc.simulators.cycle.plain import Plain, sweep_plain
 from snnc.simulators.cycle.program import Sweeps
@@ -102,6 +102,7 @@ def new_log(ticks: int, cores: int, segments: int, room: int) -> Log:
 @lean_kernel
 def advance(
     axons: Axons,
+    packets: Packets,
     program: Sweeps,
     plain: Plain,
     cores: Cores,
@@ -124,7 +125,7 @@ def advance(
         for core in range(log.core_updates.shape[1]):
             log.core_updates[here, core] = 0
         for i in range(host.ptr[tick - host.first], host.ptr[tick - host.first + 1]):
-            _send(axons, cores, host.source[i], host.value[i], tick)
+            _send(axons, packets, cores, host.source[i], host.value[i], tick)
         arrived = ring[tick % ring.shape[0]]
         before = pulses
         for segment in range(program.segment_offset.size):
@@ -134,7 +135,7 @@ def advance(
             )  # fmt: skip
         for i in range(before, pulses):
             source, value = emission.pulse_source[i], emission.pulse_value[i]
-            _send(axons, cores, source, value, tick + min_delay)
+            _send(axons, packets, cores, source, value, tick + min_delay)
         tick += 1
         log.emit_ptr[here + 1] = emitted
         log.pulse_ptr[here + 1] = pulses
@@ -143,10 +144,10 @@ def advance(
 
 
 @inlined
-def _send(axons: Axons, cores: Cores, source: int, value: int, tick: int) -> None:
+def _send(axons: Axons, packets: Packets, cores: Cores, source: int, value: int, tick: int) -> None:
     send(axons, cores.ring, source, value, tick)
-    if axons.sends[source] > 0:
-        cores.packets[source] += packets_of(value, axons.packet_limit[source])
+    if packets.send_ptr[source + 1] > packets.send_ptr[source]:
+        cores.packets[source] += packets_of(packets, source, value)
 
 
 @inner_kernel

@@ -12,6 +12,7 @@ shifted left by so many bits and every word adds one below: the low bits count w
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,9 @@ import numpy.typing as npt
 
 from snnc.ir.core_tables import AnyCoreTables, CoreTables
 from snnc.ir.errors import UnsupportedError
-from snnc.ir.jit import inner_kernel, lean_kernel
+from snnc.ir.jit import inlined, inner_kernel, lean_kernel
+from snnc.ir.rows import AT_ONCE, Rows
+from snnc.simulators.cycle.reaches import Reaches, check_number
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
@@ -40,28 +43,39 @@ class Axons(NamedTuple):
         word: int32 or int64 [words].
         target_bits: width of the target in a word.
         flag_bits: low bits of a sum that count what arrived.
-        sends: [sources] nets per source.
-        packet_limit: [sources] largest value one packet can carry.
     """
 
-    group_ptr: Int64
+    group_ptr: Int32
     group_delay: Int32
     group_sign: npt.NDArray[np.int8]
-    segment_ptr: Int64
+    segment_ptr: Int32
     segment_run: Int32
     segment_base: Int32
     word_ptr: Int64
     word: Any
     target_bits: int
     flag_bits: int
-    sends: Int32
-    packet_limit: Int64
 
 
-@inner_kernel
-def packets_of(value: int, limit: int) -> int:
-    """Packets that say ``value``."""
-    return (abs(value) + limit - 1) // limit
+class Packets(NamedTuple):
+    """What a source's value is on the network.
+
+    Attributes:
+        send_ptr: [sources + 1] slice of the nets on which a source sends.
+        owner: [sources] input or population.
+        limit: [inputs and populations] largest value one packet can carry.
+    """
+
+    send_ptr: Int64
+    owner: Int32
+    limit: Int64
+
+
+@inlined
+def packets_of(packets: Packets, source: int, value: int) -> int:
+    """Packets per net that say ``value``."""
+    limit = packets.limit[packets.owner[source]]
+    return int((abs(value) + limit - 1) // limit)
 
 
 @inner_kernel
@@ -96,62 +110,65 @@ def send(axons: Axons, ring: Int64, source: int, value: int, tick: int) -> None:
                     row[np.uint64(base + (word & mask))] += (word >> target_bits) * factor + heard
 
 
-class Reaches(NamedTuple):
-    """Which axons hear a source: one range of axons per net and core reached.
-
-    Attributes:
-        ptr: [sources + 1] slice of reaches.
-        first, last: [reaches] range of axons.
-    """
-
-    ptr: Int64
-    first: Int32
-    last: Int32
-
-
-def build(
-    cores: AnyCoreTables, reaches: Reaches, sends: Int32, packet_limit: Int64, charged: bool
-) -> Axons:
+def build(cores: AnyCoreTables, reaches: Reaches, charged: bool) -> Axons:
     """Pack the rows of a deployment.
 
     Args:
         cores: memory images.
         reaches: who hears whom.
-        sends, packet_limit: [sources], as in ``Axons``.
         charged: whether sums must tell that something arrived.
 
     Raises:
-        UnsupportedError: sums of this network are too large to carry such a flag.
+        UnsupportedError: sums of this network are too large to carry such a flag, or there is more
+            than 32 bits can number.
     """
-    axon, key, signs = _sorted(cores, reaches)
-    new = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])[: key.size])
-    group_ptr, key = np.append(new, axon.size), key[new]
-    source, rest = np.divmod(key, int(cores.axon_delay.max(initial=0) + 1) * len(signs))
+    count = int((reaches.last - reaches.first).sum(dtype=np.int64))
+    check_number("rows that all sources read", count)
+    parts = [_sorted(cores, reaches, some) for some in _parts(reaches)]
+    axon, delay, sign = (np.concatenate(column) for column in list(zip(*parts, strict=True))[:3])
+    sizes, groups = (np.concatenate([part[i] for part in parts]) for i in (3, 4))
+    del parts
     pack = _merged if isinstance(cores, CoreTables) else _segments
     return Axons(
-        np.searchsorted(source, np.arange(reaches.ptr.size)).astype(np.int64),
-        (rest // len(signs)).astype(np.int32),
-        (rest % len(signs) + signs.start).astype(np.int8),
-        *pack(cores, axon, group_ptr),
-        _flag_bits(cores, packet_limit) if charged else 0,
-        sends,
-        packet_limit,
+        _starts(groups),
+        delay,
+        sign,
+        *pack(cores, axon, _starts(sizes)),
+        _flag_bits(cores) if charged else 0,
     )
 
 
-def _sorted(cores: AnyCoreTables, reaches: Reaches) -> tuple[Int32, Int64, range]:
-    """(axons, keys, signs): what all sources reach by (source, delay, sign), which is the key.
+def _starts(sizes: Int32) -> Int32:
+    """[n + 1] where each of n runs begins, and the end; at most 32 bits."""
+    ptr = np.zeros(sizes.size + 1, np.int32)
+    np.cumsum(sizes, out=ptr[1:])
+    return ptr
 
-    There are as many axons as a large network has neurons times what hears each: memory counts.
+
+def _parts(reaches: Reaches) -> Iterator[slice]:
+    """All sources, so many at a time that their reaches stay few."""
+    ptr, sources = reaches.ptr, reaches.ptr.size - 1
+    cuts = np.searchsorted(ptr, np.arange(1, -(-int(ptr[-1]) // AT_ONCE)) * AT_ONCE)
+    for first, last in itertools.pairwise([0, *cuts.tolist(), sources]):
+        yield slice(first, last)
+
+
+Part = tuple[Int32, Int32, npt.NDArray[np.int8], Int32, Int32]
+
+
+def _sorted(cores: AnyCoreTables, reaches: Reaches, sources: slice) -> Part:
+    """What some sources reach, by (source, delay, sign): axons; delay, sign and size of groups;
+    number of groups per source.
     """
-    length = reaches.last - reaches.first
-    reach = np.repeat(np.arange(length.size, dtype=np.int32), length)
-    axon = np.arange(reach.size) - (np.cumsum(length) - length - reaches.first)[reach]
-    axon = axon.astype(np.int32)
-    owner = np.repeat(np.arange(reaches.ptr.size - 1, dtype=np.int32), np.diff(reaches.ptr))
+    ptr = reaches.ptr[sources.start : sources.stop + 1]
+    mine = slice(int(ptr[0]), int(ptr[-1]))
+    first, length = reaches.first[mine], reaches.last[mine] - reaches.first[mine]
+    axon = np.repeat(first - (np.cumsum(length) - length), length) + np.arange(length.sum())
+    owner = np.repeat(np.repeat(np.arange(ptr.size - 1), np.diff(ptr)), length)
     signs = range(-1, 2)
-    key = owner[reach] * np.int64(cores.axon_delay.max(initial=0) + 1)
-    del reach, owner
+    delays = int(cores.axon_delay.max(initial=0)) + 1
+    key = owner * np.int64(delays)
+    del owner
     key += cores.axon_delay[axon]
     key *= len(signs)
     key += cores.axon_sign[axon]
@@ -159,58 +176,69 @@ def _sorted(cores: AnyCoreTables, reaches: Reaches) -> tuple[Int32, Int64, range
     if not (key[1:] >= key[:-1]).all():
         order = np.argsort(key, kind="stable")
         axon, key = axon[order], key[order]
-    return axon, key, signs
+    new = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])[: key.size])
+    size, key = np.diff(np.append(new, axon.size)), key[new]
+    source, rest = np.divmod(key, delays * len(signs))
+    return (
+        axon.astype(np.int32),
+        (rest // len(signs)).astype(np.int32),
+        (rest % len(signs) + signs.start).astype(np.int8),
+        size.astype(np.int32),
+        np.bincount(source, minlength=ptr.size - 1).astype(np.int32),
+    )
 
 
-Packed = tuple[Int64, Int32, Int32, Int64, Any, int]
+Packed = tuple[Int32, Int32, Int32, Int64, Any, int]
 """The attributes of ``Axons`` from ``segment_ptr`` to ``target_bits``."""
 
 
-def _merged(cores: AnyCoreTables, axon: Int32, group_ptr: Int64) -> Packed:
+def _merged(cores: AnyCoreTables, axon: Int32, group_ptr: Int32) -> Packed:
     """One run of words per group of axons, its only segment."""
     rows, groups = cores.rows, group_ptr.size - 1
     row_ptr = np.concatenate([[0], np.cumsum(rows.lengths[axon])]).astype(np.int64)
-    target_bits, dtype = _widths(cores)
+    target_bits, dtype = _widths(rows, cores.neuron_source.size)
     word = np.empty(int(row_ptr[-1]), dtype)
     base = cores.neuron_ptr.astype(np.int64)[cores.axon_core]
     _fill(axon, row_ptr, rows.shape_ptr.astype(np.int64), base, rows.offset, rows.weight,
           target_bits, word)  # fmt: skip
     only = np.arange(groups, dtype=np.int32)
-    ends = np.arange(groups + 1)
+    ends = np.arange(groups + 1, dtype=np.int32)
     return ends, only, np.zeros(groups, np.int32), row_ptr[group_ptr], word, target_bits
 
 
-def _segments(cores: AnyCoreTables, axon: Int32, group_ptr: Int64) -> Packed:
+def _segments(cores: AnyCoreTables, axon: Int32, group_ptr: Int32) -> Packed:
     """One run of words per shape, one segment per axon."""
     rows, shapes = cores.rows, cores.rows.shape_ptr.size - 1
     ptr = rows.shape_ptr.astype(np.int64)
-    least, filled = np.zeros(shapes, np.int64), np.flatnonzero(np.diff(ptr))
+    least, most = np.zeros(shapes, np.int32), np.zeros(shapes, np.int32)
+    filled = np.flatnonzero(np.diff(ptr))
     if filled.size:
         least[filled] = np.minimum.reduceat(rows.offset, ptr[:-1][filled])
-    target_bits, dtype = _widths(cores)
+        most[filled] = np.maximum.reduceat(rows.offset, ptr[:-1][filled])
+    target_bits, dtype = _widths(rows, int((most - least).max(initial=0)) + 1)
     word = np.empty(int(ptr[-1]), dtype)
     _fill(
         np.arange(shapes, dtype=np.int32),
         ptr,
         ptr,
-        -least,
+        -least.astype(np.int64),
         rows.offset,
         rows.weight,
         target_bits,
         word,
     )
-    base = cores.neuron_ptr.astype(np.int64)[cores.axon_core[axon]]
-    base += rows.shift[axon] + least[rows.shape[axon]]
-    run = rows.shape[axon].astype(np.int32)
-    return group_ptr.astype(np.int64), run, base.astype(np.int32), ptr, word, target_bits
+    run = rows.shape[axon].astype(np.int32, copy=False)
+    base = rows.shift[axon].astype(np.int32)
+    base += least[run]
+    base += cores.neuron_ptr.astype(np.int32)[cores.axon_core][axon]
+    return group_ptr, run, base, ptr, word, target_bits
 
 
-def _widths(cores: AnyCoreTables) -> tuple[int, npt.DTypeLike]:
-    """Bits of a target in a word, and the type of words."""
-    weight = cores.rows.weight
-    low, high = int(weight.min(initial=0)), int(weight.max(initial=0))
+def _widths(rows: Rows, targets: int) -> tuple[int, npt.DTypeLike]:
+    """Bits of one of so many targets in a word, and the type of words."""
+    low, high = int(rows.weight.min(initial=0)), int(rows.weight.max(initial=0))
     bits = max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) + 1
-    target_bits = cores.neuron_source.size.bit_length()
+    target_bits = targets.bit_length()
     return (target_bits, np.int32) if bits + target_bits <= 32 else (31, np.int64)
 
 
@@ -233,7 +261,7 @@ def _fill(
             word[row_ptr[k] + i] = (np.int64(weight[first + i]) << target_bits) | place
 
 
-def _flag_bits(cores: AnyCoreTables, packet_limit: Int64) -> int:
+def _flag_bits(cores: AnyCoreTables) -> int:
     """Bits that count everything a neuron can hear in one tick."""
     most, largest = 1, 1.0
     for first, last in itertools.pairwise(cores.axon_ptr.tolist()):

@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from snnc.ir.arrays import AnyArray, IntArray
-from snnc.ir.core_tables import CoreTables
+from snnc.ir.core_tables import CoreTables, SharedCoreTables
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import ArtifactError, UnsupportedError
-from snnc.ir.rows import Rows
+from snnc.ir.rows import AT_ONCE
 from snnc.simulators.cycle.program import senders_of_negative
 
 MOST_CLASSES = 16
@@ -56,7 +56,10 @@ def _pointers(where: str, ptr: IntArray, rows: int, entries: int) -> None:
 
 
 def _within(where: str, array: IntArray, low: int, high: AnyArray | int) -> None:
-    fine = array.size == 0 or bool(((array >= low) & (array < high)).all())
+    if isinstance(high, int):  # without a temporary as large as the array
+        fine = array.size == 0 or low <= int(array.min()) <= int(array.max()) < high
+    else:
+        fine = bool(((array >= low) & (array < high)).all())
     _require(fine, where, f"an index outside [{low}, {np.max(high, initial=0)})")
 
 
@@ -72,26 +75,27 @@ def _check_cores(deployment: Deployment) -> None:
     _within("axon_delay", cores.axon_delay, 0, 1 << 20)
     _within("axon_encoding", cores.axon_encoding, 0, len(deployment.target.core.encodings))
     _within("axon_source", cores.axon_source, 0, total)
-    core_of_axon = cores.axon_core
-    rising = np.diff(core_of_axon * np.int64(total) + cores.axon_source) >= 0
+    falls = np.flatnonzero(cores.axon_source[1:] < cores.axon_source[:-1]) + 1
+    rising = np.isin(falls, cores.axon_ptr)
     _require(bool(rising.all()), "axon_source", "sources that fall within a core")
-    slots = np.diff(cores.neuron_ptr)[core_of_axon]
     if isinstance(cores, CoreTables):
+        slots = np.diff(cores.neuron_ptr)[cores.axon_core]
         synapses, ptr = cores.synapse_target.size, cores.synapse_ptr
         _pointers("synapse_ptr", ptr, axons, synapses)
         _require(cores.synapse_weight.size == synapses, "synapse_weight", "one weight per synapse")
         _within("synapse_target", cores.synapse_target, 0, np.repeat(slots, np.diff(ptr)))
     else:
-        _check_rows(cores.rows, slots)
+        _check_rows(cores)
     _within("weights", cores.rows.weight, -(1 << 31), 1 << 31)
     start = deployment.schedule.core_start
     _require(len(start) in (0, cores.count), "core_start", "one start per core, or none")
     _check_neurons(deployment)
 
 
-def _check_rows(rows: Rows, slots: IntArray) -> None:
-    """Rows that share shapes stay within their cores of so many ``slots`` [axons]."""
-    _require(rows.count == slots.size, "rows", "one row per axon")
+def _check_rows(cores: SharedCoreTables) -> None:
+    """Rows that share shapes stay within their cores."""
+    rows = cores.rows
+    _require(rows.count == cores.axon_source.size, "rows", "one row per axon")
     length = np.diff(rows.shape_ptr)
     filled = np.flatnonzero(length)
     low, high = np.zeros(length.size, np.int64), np.full(length.size, -1, np.int64)
@@ -99,20 +103,25 @@ def _check_rows(rows: Rows, slots: IntArray) -> None:
         starts = rows.shape_ptr[:-1][filled]
         low[filled] = np.minimum.reduceat(rows.offset, starts)
         high[filled] = np.maximum.reduceat(rows.offset, starts)
-    some = length[rows.shape] > 0
-    shape, shift = rows.shape[some], rows.shift[some]
-    _within("rows", low[shape] + shift, 0, slots[some])
-    _within("rows", high[shape] + shift, 0, slots[some])
-    _require((length[shape] <= slots[some]).all(), "rows", "a row longer than its core")
+    size = np.diff(cores.neuron_ptr)
+    for these, axons in cores.parts(AT_ONCE):
+        shape, shift = rows.shape[axons], rows.shift[axons]
+        slots = np.repeat(size[these], np.diff(cores.axon_ptr[these.start : these.stop + 1]))
+        some = length[shape] > 0
+        shape, shift, slots = shape[some], shift[some], slots[some]
+        _within("rows", low[shape] + shift, 0, slots)
+        _within("rows", high[shape] + shift, 0, slots)
+        _require(bool((length[shape] <= slots).all()), "rows", "a row longer than its core")
 
 
 def _check_neurons(deployment: Deployment) -> None:
     """Every neuron of the network sits in exactly one slot."""
-    sources = deployment.sources
+    sources, placed = deployment.sources, deployment.cores.neuron_source
     neurons = sum(population.size for population in deployment.network.populations)
-    placed = np.sort(deployment.cores.neuron_source)
-    expected = np.arange(sources.total - neurons, sources.total)
-    fine = placed.shape == expected.shape and bool((placed == expected).all())
+    _within("neuron_source", placed, sources.total - neurons, sources.total)
+    found = np.zeros(neurons, bool)
+    found[placed - (sources.total - neurons)] = True
+    fine = placed.shape == found.shape and bool(found.all())
     _require(fine, "neuron_source", "a neuron that is missing or placed twice")
 
 
@@ -168,8 +177,10 @@ def _check_sends(deployment: Deployment) -> None:
     _pointers("send_ptr", routes.send_ptr, total, routes.send_net.size)
     _within("send_net", routes.send_net, 0, routes.nets)
     _within("neuron_source", cores.neuron_source, 0, total)
-    home = np.full(total, -1, np.int64)
-    home[cores.neuron_source] = np.repeat(np.arange(cores.count), np.diff(cores.neuron_ptr))
-    sender = home[np.repeat(np.arange(total), np.diff(routes.send_ptr))]
+    home = np.full(total, -1, np.int32)
+    home[cores.neuron_source] = np.repeat(
+        np.arange(cores.count, dtype=np.int32), np.diff(cores.neuron_ptr)
+    )
+    sender = np.repeat(home, np.diff(routes.send_ptr))
     same = bool((routes.net_core[routes.send_net] == sender).all())
     _require(same, "send_net", "a source that sends on another core's net")

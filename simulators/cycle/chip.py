@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from snnc.ir.deployment import Deployment
-from snnc.simulators.cycle import energy
 from snnc.simulators.cycle.advance import Log, advance, new_cores, new_log
+from snnc.simulators.cycle.counting import Activity, Counter, synaptic_events
 from snnc.simulators.cycle.energy import KINDS
 from snnc.simulators.cycle.function import Wires
 from snnc.simulators.cycle.logbook import Logbook, Watch
@@ -19,10 +19,11 @@ from snnc.simulators.cycle.program import Layout, Program
 from snnc.simulators.cycle.report import Timeline
 from snnc.simulators.cycle.timetable import Host, Record, Stretch
 from snnc.simulators.cycle.timing import Clock, Fidelity
-from snnc.simulators.neuron_kernel import State, new_state, reset
+from snnc.simulators.neuron_kernel import State, clear, new_state, reset
 
 TICKS_AT_ONCE = 1024
 SPIKES_AT_ONCE = 1 << 17
+"""After so many, what a stretch of ticks left behind is noted."""
 RECORD_BYTES = 16 << 20
 """Of what single ticks leave behind, held at a time for a trace."""
 
@@ -34,7 +35,7 @@ class Loaded:
     program: Program
     layout: Layout
     machine: Machine
-    counter: energy.Counter
+    counter: Counter
     plain: Plain
 
 
@@ -45,7 +46,7 @@ class Chip:
     program: Program
     layout: Layout
     machine: Machine
-    counter: energy.Counter
+    counter: Counter
     clock: Clock | None
     ticks: int
     steps: int
@@ -94,7 +95,7 @@ class Chip:
                 at_once,
                 cores,
                 program.segment_offset.size,
-                max(min(SPIKES_AT_ONCE, ticks * neurons), 2 * neurons),
+                neurons + min(SPIKES_AT_ONCE, ticks * neurons),
             ),
             loaded.plain,
             record,
@@ -137,35 +138,33 @@ class Chip:
                 self._move(host, first, ran, tick, activity, saved)
             self.time(sample, host, first, min(ran, tick), timeline)
         counts = self.counter.count(activity._replace(ticks=ran))
-        timeline.note_sample(sample, counts, activity.packets, self.stray, ran)
+        timeline.note_sample(sample, counts, self.stray, ran)
         if watch is not None:
             rest = self.counter.count(saved._replace(ticks=self.ticks - ran))
-            timeline.stopped.append((watch.steps, energy.synaptic_events(rest)))
+            timeline.stopped.append((watch.steps, synaptic_events(rest)))
 
     def reset(self) -> None:
         """Forget the sample before."""
         reset(self.program.neurons, self.state)
         for kept in (self.ring, *self.wires, self.log.done):
-            kept[:] = 0
+            clear(kept)
 
     @property
     def stray(self) -> int:
         """Inputs lost since the reset."""
         return int(self.log.done[1])
 
-    def activity(self) -> energy.Activity:
+    def activity(self) -> Activity:
         """Counters at zero."""
         segments = self.program.segment_offset.size
-        return energy.Activity(
-            np.zeros(self.program.sends.size, np.int64),
+        return Activity(
+            np.zeros(self.program.sources, np.int64),
             np.zeros(segments, np.int64),
             np.zeros(segments, np.int64),
             0,
         )
 
-    def advance(
-        self, host: Host, first: int, last: int, steps: int, activity: energy.Activity
-    ) -> int:
+    def advance(self, host: Host, first: int, last: int, steps: int, activity: Activity) -> int:
         """Function of ticks from ``first`` on, until ``last`` or the log is full; the next tick.
 
         Args:
@@ -179,8 +178,8 @@ class Chip:
             program.sweeps, self.state, self.wires, self.ring, self.touched, *activity[:3]
         )
         return advance(
-            program.axons, program.sweeps, self.plain, cores, self.layout.segment_core, host,
-            self.log, first, last, steps, program.min_delay,
+            program.axons, program.packets, program.sweeps, self.plain, cores,
+            self.layout.segment_core, host, self.log, first, last, steps, program.min_delay,
         )  # fmt: skip
 
     def load(self, sample: int, host: Host, timeline: Timeline) -> None:
@@ -219,8 +218,8 @@ class Chip:
         first: int,
         ran: int,
         last: int,
-        activity: energy.Activity,
-        saved: energy.Activity,
+        activity: Activity,
+        saved: Activity,
     ) -> None:
         """What the stretch from ``first`` did in ticks from ``ran`` until ``last`` was saved."""
         log = self.log
@@ -228,9 +227,10 @@ class Chip:
         before = slice(host.ptr[ran - host.first], host.ptr[last - host.first])
         source = np.concatenate([log.emission.pulse_source[part], host.source[before]])
         value = np.concatenate([log.emission.pulse_value[part], host.value[before]])
-        travels = self.program.sends[source] > 0
+        sent, owner, limit = self.program.packets
+        travels = sent[source + 1] > sent[source]
         source, value = source[travels], value[travels]
-        packets = (np.abs(value) - 1) // self.program.packet_limit[source] + 1
+        packets = (np.abs(value) - 1) // limit[owner[source]] + 1
         segment = np.searchsorted(self.program.segment_ptr, log.neuron[part], side="right") - 1
         late = self.activity()
         np.add.at(late.packets, source, packets)

@@ -29,9 +29,7 @@ from snnc.simulators.cycle.ends import (
     LAST,
     PEAK_CHANNEL,
     PEAK_INJECTION,
-    REACH,
     RELEASED,
-    ROOT,
     STALLED,
     Releases,
     finish,
@@ -43,7 +41,7 @@ from snnc.simulators.cycle.ends import (
     unsent,
     wrapped,
 )
-from snnc.simulators.cycle.noc_tables import Float64, Int64, NocTables
+from snnc.simulators.cycle.noc_tables import REACH, ROOT, Float64, Int64, NocTables
 
 FILL, HEAD, ENTRIES, CAPACITY, LEFT, PLACE, LINK, RANK, INPUT = range(9)
 NODE, SEND, READY = range(3)

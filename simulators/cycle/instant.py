@@ -15,12 +15,10 @@ from snnc.simulators.cycle.ends import (
     HOPS,
     INJECTED,
     LAST,
-    REACH,
-    ROOT,
     Releases,
 )
 from snnc.simulators.cycle.noc import DELIVERY, NEXT, PORT, NocState
-from snnc.simulators.cycle.noc_tables import NocTables
+from snnc.simulators.cycle.noc_tables import REACH, ROOT, NocTables
 
 
 @lean_kernel

@@ -14,6 +14,7 @@ from snnc.ir.deployment import Deployment
 from snnc.ir.errors import UnsupportedError
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Output
+from snnc.ir.row_shapes import index_type, narrow
 from snnc.ir.wire import WireCode
 from snnc.simulators.cycle.noc_tables import Int32, Int64
 from snnc.simulators.cycle.program import Layout
@@ -71,29 +72,30 @@ class Logbook:
         self._samples, self._steps = samples, steps
         self._populations = {p.name: p for p in network.populations}
         self._outputs = {o.name: read_population(o, network.node) for o in network.of_type(Output)}
-        self._parts: list[tuple[Int64, Int64, Int32, Int64]] = []
+        # Sample, tick, source and value of every emission, in parts and in narrow types.
+        self._columns: tuple[list[AnyArray], ...] = ([], [], [], [])
 
     def write_ticks(self, sample: int, first: int, ptr: Int64, source: Int32, value: Int64) -> None:
         """Note ticks from ``first`` on, whose emissions are the slices of ``ptr``; copied."""
-        tick = first + np.repeat(np.arange(ptr.size - 1), np.diff(ptr))
-        self.take(sample, tick, source[: tick.size].copy(), value[: tick.size].copy())
+        kind = index_type(first + ptr.size)
+        tick = np.repeat(np.arange(first, first + ptr.size - 1, dtype=kind), np.diff(ptr))
+        self.take(sample, tick, source[: tick.size], value[: tick.size])
 
-    def take(self, sample: int, tick: Int64, source: Int32, value: Int64) -> None:
-        """Note emissions of several ticks, in order of time."""
+    def take(self, sample: int, tick: AnyArray, source: Int32, value: Int64) -> None:
+        """Note emissions of several ticks, in order of time; sources and values are copied."""
         if tick.size:
-            self._parts.append((np.full(tick.size, sample), tick, source, value))
+            columns = np.full(tick.size, sample, np.int32), tick, source.copy(), narrow(value)
+            for parts, column in zip(self._columns, columns, strict=True):
+                parts.append(column)
 
     def result(self, recorded: frozenset[str]) -> RunResult:
         """Everything noted so far."""
-        columns = [np.concatenate(c) for c in zip(*self._parts, strict=True)] or [
-            np.zeros(0, np.int64)
-        ] * 4
-        self._parts = [(columns[0], columns[1], columns[2], columns[3])]  # nothing is held twice
-        owner = self._layout.owner[columns[2]]
+        nothing = np.zeros(0, np.int64)
+        for parts in self._columns:  # one after the other: nothing is held twice
+            parts[:] = [np.concatenate(parts or [nothing])]
         events, counts, outputs = {}, {}, {}
         for name, population in self._populations.items():
-            mine = owner == self._layout.names.index(name)
-            each = self._logical(name, *(column[mine] for column in columns))
+            each = self._logical(name, population.size)
             if self._counts_by_refiring(name):
                 each = _added(*each)
             counts[name] = np.zeros(self._samples, np.int64)
@@ -105,19 +107,21 @@ class Logbook:
                 events[name] = Events.join([Events.of(*each)])
         return RunResult(outputs, events, counts)
 
-    def _logical(
-        self, name: str, sample: Int64, tick: Int64, source: Int32, value: Int64
-    ) -> tuple[Int64, Int64, Int64, Int64]:
-        """Sample, logical step, neuron and value."""
+    def _logical(self, name: str, size: int) -> tuple[AnyArray, AnyArray, AnyArray, Int64]:
+        """Sample, logical step, neuron and value of all a population emitted."""
+        samples, ticks, sources, values = (parts[0] for parts in self._columns)
+        first = self._first[name]
+        mine = np.flatnonzero((sources >= first) & (sources < first + size))
+        tick = ticks[mine].astype(np.int64)
         step = (tick - self._schedule.offset.get(name, 0)) // self._schedule.period
-        return sample, step, source.astype(np.int64) - self._first[name], value
+        return samples[mine], step, sources[mine] - first, values[mine].astype(np.int64)
 
     def _counts_by_refiring(self, name: str) -> bool:
         code = self._schedule.codes.get(name)
         return code is not None and code.refire
 
     def _dense(
-        self, population: Neuron, sample: Int64, step: Int64, index: Int64, value: Int64
+        self, population: Neuron, sample: AnyArray, step: AnyArray, index: AnyArray, value: Int64
     ) -> Int64:
         dense = np.zeros((self._samples, self._steps, size_of(population.shape)), np.int64)
         dense[sample, step, index] = value
@@ -180,8 +184,8 @@ class Watch:
 
 
 def _added(
-    sample: Int64, step: Int64, index: Int64, value: Int64
-) -> tuple[Int64, Int64, Int64, Int64]:
+    sample: AnyArray, step: AnyArray, index: AnyArray, value: Int64
+) -> tuple[AnyArray, AnyArray, AnyArray, Int64]:
     """The spikes of one neuron and step as one count."""
     rows, where = np.unique(np.stack([sample, step, index]), axis=1, return_inverse=True)
     total = np.zeros(rows.shape[1], np.int64)

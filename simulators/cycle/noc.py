@@ -9,7 +9,8 @@ lane has no room does not hold back those of other lanes.
 
 There are two kinds of events, at most one outstanding per place: the head of a queue is ready,
 and a port may send.  Equal times have one order, queues first, so a run is reproducible.  Events
-lie in a wheel of buckets, one per unit of time; those too far ahead wait in a heap.
+lie in a wheel of buckets, one per unit of time; those too far ahead wait in a heap.  Those of the
+present time are bits, of which the lowest is the next: a large machine has many.
 
 Senders and receivers need no events, because both are served first come, first served.  When a
 packet gets to the head of an injection queue, it is known when all before it left, so also when
@@ -23,8 +24,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from snnc.ir.jit import inlined, inner_kernel, lean_kernel
+from snnc.ir.jit import inlined, inner_kernel, lean_kernel, lowest_bit
 from snnc.simulators.cycle.ends import (
     ARRIVALS,
     COUNTERS,
@@ -36,14 +38,12 @@ from snnc.simulators.cycle.ends import (
     PEAK_CHANNEL,
     PEAK_INJECTION,
     PEAK_RECEIVE,
-    REACH,
-    ROOT,
     Releases,
     pop,
     push,
     wrapped,
 )
-from snnc.simulators.cycle.noc_tables import Buffers, Float64, Int64, NocTables
+from snnc.simulators.cycle.noc_tables import REACH, ROOT, Buffers, Float64, Int64, NocTables
 
 
 class NocState(NamedTuple):
@@ -54,7 +54,9 @@ class NocState(NamedTuple):
         heap: keys of events beyond the wheel, ``time << bits | code``; ``heap[0]`` is how many.
         wheel: [buckets] first event of this unit of time, -1: none.
         link: [queues + ports] next event of the bucket, by code.
-        now: time; events in the wheel; how many are in ``todo``, of events and of ports.
+        due: [3, (queues + ports) / 64] the events of the present time: a bit per code; a bit per
+            word of these that is not 0; a bit per word of those.
+        now: time; events in the wheel and due; how many are in ``todo``, of events and of ports.
         todo: [copies of one packet + 4, 3] events to plan (time, code); ports to wake.
         queue: [queues, 6] packets inside, ring position of the head, when the next head may be
             read, copies of the head that still wait; first entry and capacity of its ring.  Of an
@@ -78,6 +80,7 @@ class NocState(NamedTuple):
     heap: Int64
     wheel: Int64
     link: Int64
+    due: npt.NDArray[np.uint64]
     now: Int64
     todo: Int64
     queue: Int64
@@ -128,6 +131,7 @@ def new_state(noc: NocTables, buffers: Buffers) -> NocState:
         heap=zeros(queues + ports + 1),
         wheel=np.full(BUCKETS, -1, np.int64),
         link=zeros(queues + ports),
+        due=np.zeros((3, -(-(queues + ports) // 64)), np.uint64),
         now=zeros(4),
         todo=zeros(int(np.diff(noc.out_ptr).max(initial=1)) + 4, 3),
         queue=queue,
@@ -162,10 +166,11 @@ def drain(noc: NocTables, state: NocState, releases: Releases) -> int:
     queues, injection = len(queue), noc.channels * noc.lanes
     while _seek(noc, state):
         now = clock[TIME]
-        bucket = now & (BUCKETS - 1)
-        while state.wheel[bucket] >= 0:
-            code = state.wheel[bucket]
-            state.wheel[bucket] = state.link[code]
+        _fall_due(state, now & (BUCKETS - 1))
+        while True:
+            code = _next_due(state)
+            if code < 0:
+                break
             clock[PLANNED] -= 1
             total[EVENTS] += 1
             # What this event plans, and the ports that may have to be woken.
@@ -276,23 +281,57 @@ def _seek(noc: NocTables, state: NocState) -> bool:
 
 @inlined
 def _plan(noc: NocTables, state: NocState, time: int, code: int) -> None:
-    """Put an event into its bucket, behind those with lower codes; or into the heap."""
-    link = state.link
-    if time - state.now[TIME] >= BUCKETS:
+    """Put an event into its bucket, or among those that are due, or into the heap."""
+    ahead = time - state.now[TIME]
+    if ahead >= BUCKETS:
         push(state.heap, (time << noc.bits) | code)
     else:
-        bucket = np.uint64(time & (BUCKETS - 1))
         state.now[PLANNED] += 1
-        following = state.wheel[bucket]
-        if following < 0 or following > code:
-            state.wheel[bucket] = code
-            link[code] = following
+        if ahead == 0:
+            _mark(state, code)
         else:
-            before = following
-            while link[before] >= 0 and link[before] < code:
-                before = link[before]
-            link[code] = link[before]
-            link[before] = code
+            bucket = np.uint64(time & (BUCKETS - 1))
+            state.link[code] = state.wheel[bucket]
+            state.wheel[bucket] = code
+
+
+@inlined
+def _mark(state: NocState, code: int) -> None:
+    """Put an event among those that are due."""
+    place = np.uint64(code)
+    for level in range(3):
+        word = place >> np.uint64(6)
+        state.due[level, word] |= np.uint64(1) << (place & np.uint64(63))
+        place = word
+
+
+@inlined
+def _fall_due(state: NocState, bucket: int) -> None:
+    """Put all events of a bucket among those that are due."""
+    code = state.wheel[bucket]
+    state.wheel[bucket] = -1
+    while code >= 0:
+        _mark(state, code)
+        code = state.link[code]
+
+
+@inlined
+def _next_due(state: NocState) -> int:
+    """Take out the lowest code of those that are due; -1: there are none."""
+    due, code = state.due, int(np.int64(-1))
+    for top in range((due.shape[1] >> 12) + 1):
+        if due[2, top] != 0:
+            middle = (np.uint64(top) << np.uint64(6)) | lowest_bit(due[2, top])
+            word = (middle << np.uint64(6)) | lowest_bit(due[1, middle])
+            bits = due[0, word]
+            code = int(np.int64((word << np.uint64(6)) | lowest_bit(bits)))
+            due[0, word] = bits & (bits - np.uint64(1))
+            if due[0, word] == 0:
+                due[1, middle] &= due[1, middle] - np.uint64(1)
+                if due[1, middle] == 0:
+                    due[2, top] &= due[2, top] - np.uint64(1)
+            break
+    return code
 
 
 @inlined

@@ -28,6 +28,9 @@ Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
 
+ROOT, REACH = range(2)
+"""Columns of ``NocTables.send``."""
+
 HOP_KINDS: tuple[EventKind, ...] = ("hop_ew", "hop_ns", "hop_chip")
 
 
@@ -57,7 +60,7 @@ class NocTables(NamedTuple):
     receive_capacity: int
     out_ptr: Int64
     out: Int64
-    send: Int64
+    send: Int32
     service: Float64
 
 
@@ -85,7 +88,7 @@ class Machine:
         kind: [channels] index into ``HOP_KINDS``.
         branch_channel: [tree nodes] channel that leads to the node, -1 for roots.
         host_routers: router of every host port, rising.
-        send_sender: [sends] core number, or cores + host port.
+        net_sender: [nets] core number, or cores + host port.
         senders: number of cores and host ports.
         resolution: units per cycle.
         notes: what the target does not say, and what was assumed instead.
@@ -95,7 +98,7 @@ class Machine:
     kind: Int64
     branch_channel: Int64
     host_routers: Int64
-    send_sender: Int32
+    net_sender: Int32
     senders: int
     resolution: int
     notes: tuple[str, ...]
@@ -132,7 +135,7 @@ def describe(deployment: Deployment) -> Machine:
         hop_kinds(mesh, pairs),
         branch_channel,
         host_routers,
-        net_sender[routes.send_net].astype(np.int32),
+        net_sender.astype(np.int32),
         cores + host_routers.size,
         math.ceil(rate),
         _notes(deployment, pairs),
@@ -182,10 +185,14 @@ def build(deployment: Deployment, machine: Machine, service: Float64) -> tuple[N
     capacity = np.full(inputs, int(known(noc.buffer_packets, "noc.buffer_packets")), np.int64)
     capacity[channels:] = int(known(noc.injection_packets, "noc.injection_packets"))
     latency, spacing = _speeds(deployment, machine)
-    reach = _starts(np.diff(routes.delivery_ptr)[routes.send_net])
+    send = np.empty((routes.send_net.size, 2), np.int32)
+    send[:, ROOT] = routes.branch_ptr[routes.send_net]
+    copies = np.diff(routes.delivery_ptr).astype(np.int32)[routes.send_net]
+    np.cumsum(copies, out=send[:, REACH])
+    send[:, REACH] -= copies
     queues = channels * lanes + machine.senders
     codes = queues + channels + cores + machine.senders + cores
-    copies = np.where(np.arange(inputs) < channels, lanes, 1)
+    lanes_of = np.where(np.arange(inputs) < channels, lanes, 1)
     tables = NocTables(
         channels,
         lanes,
@@ -194,10 +201,10 @@ def build(deployment: Deployment, machine: Machine, service: Float64) -> tuple[N
         int(spacing[-1]),
         int(known(noc.receive_packets, "noc.receive_packets")),
         *_outputs(routes, machine),
-        np.stack([routes.branch_ptr[routes.send_net], reach[:-1]], axis=1).astype(np.int64),
+        send,
         service,
     )
-    return tables, Buffers(capacity, contenders(deployment, machine, copies), latency, spacing)
+    return tables, Buffers(capacity, contenders(deployment, machine, lanes_of), latency, spacing)
 
 
 def _starts(lengths: AnyArray) -> Int64:

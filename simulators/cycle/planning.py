@@ -9,7 +9,7 @@ import numpy as np
 from snnc.ir.arrays import AnyArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.jit import inner_kernel
-from snnc.simulators.cycle.axons import packets_of
+from snnc.simulators.cycle.axons import Packets, packets_of
 from snnc.simulators.cycle.ends import Releases
 from snnc.simulators.cycle.noc_tables import Float64, Int32, Int64
 from snnc.simulators.cycle.program import Program
@@ -50,40 +50,35 @@ class Senders(NamedTuple):
 
     Attributes:
         core_ptr: [cores + 1] slice of neurons.
-        send_ptr: [sources + 1] slice of sends.
-        neuron_source: [neurons] source id.
-        spikes: uint8 [neurons], whether what the neuron emits are spikes, not states.
-        sends: [sources] nets per source.
-        packet_limit: [sources] largest value one packet can carry.
-        send_sender: [sends] core number, or cores + host port.
+        spikes: uint8 [inputs and populations], whether what they emit are spikes, not states.
+        packets: how many packets a value is.
+        send_net: [sends] net.
+        net_sender: [nets] core number, or cores + host port.
         start: [cores] units after the tick's beginning at which the sweep begins.
     """
 
     core_ptr: Int64
-    send_ptr: Int64
-    neuron_source: Int32
     spikes: AnyArray
-    sends: Int32
-    packet_limit: Int64
-    send_sender: Int32
+    packets: Packets
+    send_net: Int64
+    net_sender: Int32
     start: Float64
 
 
 def senders_of(
-    deployment: Deployment, program: Program, send_sender: Int32, resolution: int
+    deployment: Deployment, program: Program, net_sender: Int32, resolution: int
 ) -> Senders:
     """Tables of all cores."""
     start = deployment.schedule.core_start or (0,) * deployment.cores.count
-    parameters = program.neurons
-    spikes = parameters.table[parameters.kind, EMIT_STATE] == 0
+    spikes = np.zeros(program.packets.limit.size, np.uint8)
+    table = program.neurons.table  # of the populations, which follow the inputs
+    spikes[spikes.size - len(table) :] = table[:, EMIT_STATE] == 0
     return Senders(
-        deployment.cores.neuron_ptr.astype(np.int64),
-        deployment.routes.send_ptr.astype(np.int64),
-        program.neuron_source,
-        spikes.astype(np.uint8),
-        program.sends,
-        program.packet_limit,
-        send_sender,
+        np.asarray(deployment.cores.neuron_ptr, np.int64),
+        spikes,
+        program.packets,
+        np.asarray(deployment.routes.send_net, np.int64),
+        net_sender,
         np.array(start, np.float64) * resolution,
     )
 
@@ -91,11 +86,11 @@ def senders_of(
 @inner_kernel
 def packets_needed(senders: Senders, source: Int32, value: Int64, first: int, last: int) -> int:
     """Packets that the values from ``first`` until ``last`` take on all nets of their sources."""
-    total = 0
+    total, ptr = 0, senders.packets.send_ptr
     for i in range(first, last):
-        sends = senders.sends[source[i]]
+        sends = ptr[source[i] + 1] - ptr[source[i]]
         if sends > 0:
-            total += sends * packets_of(value[i], senders.packet_limit[source[i]])
+            total += sends * packets_of(senders.packets, source[i], value[i])
     return total
 
 
@@ -124,7 +119,7 @@ def plan_sweeps(
     Returns:
         Number of packets written.
     """
-    pulse, packets = first, 0
+    pulse, packets, send_ptr = first, 0, senders.packets.send_ptr
     for core in range(senders.core_ptr.size - 1):
         begin, stop = senders.core_ptr[core], senders.core_ptr[core + 1]
         start = cost.started * senders.start[core]
@@ -132,14 +127,15 @@ def plan_sweeps(
         before, spikes = packets, 0
         while pulse < last and pulses.neuron[pulse] < stop:
             neuron, source = pulses.neuron[pulse], pulses.source[pulse]
-            spikes += senders.spikes[neuron]
+            spikes += senders.spikes[senders.packets.owner[source]]
             now = start + cost.access * (neuron - begin + 1) + cost.update * pulses.updates[pulse]
             now += cost.spike * spikes
             copies = 0
-            if senders.sends[source] > 0:  # a potential that only the host reads may be huge
-                copies = packets_of(pulses.value[pulse], senders.packet_limit[source])
+            begin_send, end_send = send_ptr[source], send_ptr[source + 1]
+            if begin_send < end_send:  # a potential that only the host reads may be huge
+                copies = packets_of(senders.packets, source, pulses.value[pulse])
             for _ in range(copies):
-                for send in range(senders.send_ptr[source], senders.send_ptr[source + 1]):
+                for send in range(begin_send, end_send):
                     releases.send[packets] = send
                     packets += 1
                     releases.time[packets - 1] = now + cost.message * (packets - before)
@@ -168,18 +164,32 @@ def plan_host(
         releases: filled for all host ports.
         packets: number of packets written.
     """
-    for sender in range(senders.core_ptr.size - 1, releases.ptr.size - 1):
-        releases.ptr[sender] = packets
+    ptr, ports, send_ptr = releases.ptr, senders.core_ptr.size - 1, senders.packets.send_ptr
+    packets_before = packets
+    for port in range(ports, ptr.size):
+        ptr[port] = 0
+    for i in range(first, last):
+        begin, end = send_ptr[source[i]], send_ptr[source[i] + 1]
+        copies = packets_of(senders.packets, source[i], value[i]) if begin < end else 0
+        for send in range(begin, end):
+            ptr[senders.net_sender[senders.send_net[send]]] += copies
+    for port in range(ports, ptr.size):  # from how many there are to where they begin
+        mine = ptr[port]
+        ptr[port] = packets
+        packets += mine
+    for i in range(first, last):
+        begin, end = send_ptr[source[i]], send_ptr[source[i] + 1]
+        copies = packets_of(senders.packets, source[i], value[i]) if begin < end else 0
+        for _ in range(copies):
+            for send in range(begin, end):
+                port = senders.net_sender[senders.send_net[send]]
+                releases.send[ptr[port]] = send
+                ptr[port] += 1
+    for port in range(ptr.size - 1, ports, -1):  # every slice begins where the one before ends
+        ptr[port] = ptr[port - 1]
+    ptr[ports] = packets_before
+    for port in range(ports, ptr.size - 1):
         now = 0.0
-        for i in range(first, last):
-            begin, end = senders.send_ptr[source[i]], senders.send_ptr[source[i] + 1]
-            if begin == end:
-                continue
-            for _ in range(packets_of(value[i], senders.packet_limit[source[i]])):
-                for send in range(begin, end):
-                    if senders.send_sender[send] == sender:
-                        now += cost.host
-                        releases.send[packets] = send
-                        releases.time[packets] = now
-                        packets += 1
-    releases.ptr[releases.ptr.size - 1] = packets
+        for packet in range(ptr[port], ptr[port + 1]):
+            now += cost.host
+            releases.time[packet] = now

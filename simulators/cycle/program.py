@@ -9,18 +9,21 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from snnc.ir.arrays import AnyArray
 from snnc.ir.core_tables import AnyCoreTables
-from snnc.ir.deployment import Deployment, Schedule
+from snnc.ir.deployment import Deployment, RouteTables, Schedule
 from snnc.ir.neuron import Neuron
 from snnc.ir.nodes import Input
 from snnc.ir.wire import packet_limit
-from snnc.simulators.cycle import axons
-from snnc.simulators.cycle.axons import Axons
+from snnc.simulators.cycle import axons, reaches
+from snnc.simulators.cycle.axons import Axons, Packets
+from snnc.simulators.cycle.reaches import Reaches, check_number, copies_of
 from snnc.simulators.neuron_kernel import PackedNeurons, pack
 
 # Columns of ``Program.segment_code``.  SLOTS: ticks over which a count is sent.  PLANES: slots are
@@ -59,14 +62,9 @@ class Program(NamedTuple):
         segment_offset: [segments] first tick of the population's window.
         segment_code: [segments, CODE_COLUMNS] wire code of the population, and how long before an
             update its inputs may arrive.
-        reach_ptr, reach_first, reach_last: [sources + 1], [reaches]: the input axons that hear a
-            source, one range of axons per core reached.
+        reaches: the input axons that hear a source.
         axons: the same rows and their delays as spikes pass them.
-        axon_sign: as in ``CoreTables``.
-        row_length: [axons] synapses of every row.
-        sends: [sources] nets per source.
-        packet_limit: [sources] largest value one packet can carry; unlimited for the pulses of a
-            slotted wire code, which are one packet each.
+        packets: how many packets a value is; pulses of a slotted wire code are one packet each.
         min_delay, period: ticks.
         flag_bits: as in ``Axons``; not 0 where everything that arrives costs an update, and every
             membrane that is not zero.
@@ -77,14 +75,9 @@ class Program(NamedTuple):
     segment_ptr: Int64
     segment_offset: Int64
     segment_code: Int64
-    reach_ptr: Int64
-    reach_first: Int32
-    reach_last: Int32
+    reaches: Reaches
     axons: Axons
-    axon_sign: npt.NDArray[np.int8]
-    row_length: Int32
-    sends: Int32
-    packet_limit: Int64
+    packets: Packets
     min_delay: int
     period: int
     flag_bits: int
@@ -93,6 +86,11 @@ class Program(NamedTuple):
     def sweeps(self) -> Sweeps:
         """The tables for sweeps; kernels of few arrays compile faster."""
         return Sweeps(*(getattr(self, name) for name in Sweeps._fields))
+
+    @property
+    def sources(self) -> int:
+        """Number of sources."""
+        return int(self.packets.owner.size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,9 +102,8 @@ class Layout:
         owner: [sources] index into ``names``.
         inputs: number of names that are inputs.
         segment_core, segment_owner: [segments].
-        reach_send, reach_core: [reaches] send (index into ``send_net``) and receiving core.
-        send_source: [sends] source id of a send.
         depth: ticks the delay ring holds.
+        routes: of the deployment.
     """
 
     names: tuple[str, ...]
@@ -114,54 +111,65 @@ class Layout:
     inputs: int
     segment_core: Int64
     segment_owner: Int32
-    reach_send: Int32
-    reach_core: Int32
-    send_source: Int32
     depth: int
+    routes: RouteTables
+
+    @property
+    def reach_send(self) -> Int32:
+        """[reaches] send (index into ``send_net``)."""
+        return self._copies[0]
+
+    @property
+    def reach_core(self) -> Int32:
+        """[reaches] receiving core."""
+        return self._copies[1]
+
+    @cached_property
+    def _copies(self) -> tuple[Int32, Int32]:
+        return copies_of(self.routes)
+
+    @cached_property
+    def send_source(self) -> Int32:
+        """[sends] source id of a send."""
+        sends = np.diff(self.routes.send_ptr)
+        return np.repeat(np.arange(sends.size, dtype=np.int32), sends)
 
 
 def build(deployment: Deployment) -> tuple[Program, Layout]:
-    """Flatten a deployment whose tables ``check.check_tables`` has accepted."""
+    """Flatten a deployment whose tables ``check.check_tables`` has accepted.
+
+    Raises:
+        UnsupportedError: as ``axons.build``.
+    """
     cores, routes, sources = deployment.cores, deployment.routes, deployment.sources
     network, schedule = deployment.network, deployment.schedule
+    check_number("sources", sources.total)
+    check_number("axons", cores.axon_source.size)
+    check_number("copies of packets at their senders", routes.send_net.size)
     names = tuple(sources.first)
     owner = np.repeat(np.arange(len(names), dtype=np.int32), [sources.size[name] for name in names])
     inputs = len(network.of_type(Input))
     first_neuron = sum(sources.size[name] for name in names[:inputs])
 
-    core_of_neuron = np.repeat(np.arange(cores.count), np.diff(cores.neuron_ptr))
-    starts = _segment_starts(core_of_neuron, owner[cores.neuron_source])
-    segment_owner = owner[cores.neuron_source[starts]]
+    neuron_source = cores.neuron_source.astype(np.int32, copy=False)
+    starts = _segment_starts(cores.neuron_ptr, owner[neuron_source])
+    segment_owner = owner[neuron_source[starts]]
     offsets = np.array([schedule.offset.get(name, 0) for name in names], np.int64)
-
-    sends = np.diff(routes.send_ptr).astype(np.int32)
-    send_source = np.repeat(np.arange(sources.total, dtype=np.int32), sends)
-    reach_send, reach_core = _reaches(deployment)
-    reach_source = send_source[reach_send]
-    first, last = _axon_ranges(deployment, reach_source, reach_core)
-    reach_count = np.bincount(reach_source, minlength=sources.total)
-
     min_delay = deployment.target.execution.min_delay
-    reach_ptr = np.concatenate([[0], np.cumsum(reach_count)]).astype(np.int64)
-    limits = packet_limits(deployment)[owner]
     charged = deployment.target.neuron.update_when == "nonzero"
-    packed = axons.build(cores, axons.Reaches(reach_ptr, first, last), sends, limits, charged)
+    found = reaches.find(deployment)
+    packed = axons.build(cores, found, charged)
     program = Program(
         pack([_as_run(p, schedule) for p in network.populations]).take(
-            cores.neuron_source - first_neuron
+            neuron_source - first_neuron
         ),
-        cores.neuron_source.astype(np.int32),
-        np.concatenate([starts, [core_of_neuron.size]]).astype(np.int64),
+        neuron_source,
+        np.concatenate([starts, [neuron_source.size]]).astype(np.int64),
         offsets[segment_owner],
         _codes(deployment, names)[segment_owner],
-        reach_ptr,
-        first,
-        last,
+        found,
         packed,
-        cores.axon_sign.astype(np.int8),
-        cores.rows.lengths.astype(np.int32),
-        sends,
-        limits,
+        Packets(np.asarray(routes.send_ptr, np.int64), owner, packet_limits(deployment)),
         min_delay,
         schedule.period,
         packed.flag_bits,
@@ -170,43 +178,20 @@ def build(deployment: Deployment) -> tuple[Program, Layout]:
         names,
         owner,
         inputs,
-        core_of_neuron[starts],
+        np.searchsorted(cores.neuron_ptr, starts, side="right") - 1,
         segment_owner,
-        reach_send,
-        reach_core,
-        send_source,
         min_delay + int(cores.axon_delay.max(initial=0)) + 1,
+        routes,
     )
     return program, layout
 
 
-def _segment_starts(core: Int64, owner: Int32) -> Int64:
+def _segment_starts(neuron_ptr: AnyArray, owner: Int32) -> Int64:
     """First neuron of every run of one core and one population."""
-    changes = (np.diff(core) != 0) | (np.diff(owner) != 0)
-    starts: Int64 = np.concatenate([np.zeros(min(core.size, 1)), np.flatnonzero(changes) + 1])
-    return starts.astype(np.int64)
-
-
-def _reaches(deployment: Deployment) -> tuple[Int32, Int32]:
-    """(send, core) of every delivery of every send, sends in order, deliveries inside."""
-    routes = deployment.routes
-    copies = np.diff(routes.delivery_ptr)[routes.send_net]
-    reach_send = np.repeat(np.arange(routes.send_net.size, dtype=np.int32), copies)
-    # What a reach's number is ahead of its place among the deliveries.
-    ahead = np.cumsum(copies) - copies - routes.delivery_ptr[routes.send_net]
-    delivery = np.arange(reach_send.size) - np.repeat(ahead, copies)
-    return reach_send, routes.delivery_core[delivery].astype(np.int32)
-
-
-def _axon_ranges(deployment: Deployment, source: Int32, core: Int32) -> tuple[Int32, Int32]:
-    """Range of the core's input axons that listen to the source, for every reach."""
-    cores, total = deployment.cores, deployment.sources.total
-    keys = cores.axon_core * np.int64(total)
-    keys += cores.axon_source
-    wanted = core * np.int64(total)
-    wanted += source
-    first = np.searchsorted(keys, wanted, side="left").astype(np.int32)
-    return first, np.searchsorted(keys, wanted, side="right").astype(np.int32)
+    changes = np.ones(owner.size, bool)
+    changes[1:] = owner[1:] != owner[:-1]
+    changes[neuron_ptr[:-1][np.diff(neuron_ptr) > 0]] = True
+    return np.flatnonzero(changes)
 
 
 def _as_run(neuron: Neuron, schedule: Schedule) -> Neuron:

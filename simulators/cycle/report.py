@@ -9,7 +9,8 @@ import numpy as np
 from snnc.ir.arrays import AnyArray
 from snnc.ir.deployment import Deployment
 from snnc.simulators.cycle import ends, energy
-from snnc.simulators.cycle.energy import KINDS, Counter, Counts
+from snnc.simulators.cycle.counting import Counter, Counts, synaptic_events
+from snnc.simulators.cycle.energy import KINDS
 from snnc.simulators.cycle.noc_tables import HOP_KINDS, Float64, Int64, Machine
 from snnc.simulators.cycle.program import Layout
 from snnc.simulators.cycle.result import (
@@ -40,7 +41,6 @@ class Timeline:
     demand: Float64
     seconds: Float64
     counts: list[Counts] = field(default_factory=list)
-    packets: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
     stray: int = 0
     misses: int = 0
     stopped: list[tuple[int, int]] = field(default_factory=list)
@@ -58,7 +58,6 @@ class Timeline:
             np.zeros((samples, ticks + 1 if timing else 0, len(PARTS))),
             np.zeros((samples, ticks + 1 if timing else 0, 2)),
             np.zeros(samples),
-            packets=np.zeros(layout.owner.size, np.int64),
         )
         if trace:
             cores = machine.senders - machine.host_routers.size
@@ -89,14 +88,11 @@ class Timeline:
         if self.recorder is not None and record is not None:
             self.recorder.note_ticks(sample, first, clock, length, record)
 
-    def note_sample(
-        self, sample: int, counts: Counts, packets: Int64, stray: int, ticks: int
-    ) -> None:
+    def note_sample(self, sample: int, counts: Counts, stray: int, ticks: int) -> None:
         """Counts of a finished sample, which took this many ticks; later ones have no time."""
         assert sample == len(self.counts)
         self.parts[sample, ticks + 1 :] = np.nan
         self.counts.append(counts)
-        self.packets += packets
         self.stray += stray
 
     @property
@@ -135,7 +131,7 @@ def collect(
         total.by_core,
         by_kind["message_out"] + by_kind["host_in"],
         sum(by_kind[kind] for kind in HOP_KINDS),
-        _busiest_channel(deployment, timeline),
+        _busiest_channel(deployment, timeline.machine, total),
         _busiest_core(deployment, total),
         report,
         timing,
@@ -152,7 +148,7 @@ def _stopped(timeline: Timeline) -> Stopped | None:
     if not timeline.stopped:
         return None
     steps, saved = np.array(timeline.stopped, np.int64).T
-    spent = np.array([energy.synaptic_events(counts) for counts in timeline.counts], np.int64)
+    spent = np.array([synaptic_events(counts) for counts in timeline.counts], np.int64)
     return Stopped(steps, spent, saved)
 
 
@@ -206,24 +202,23 @@ def _limits(clock: Clock, timeline: Timeline, ran: AnyArray) -> dict[str, int]:
     return {name: int(np.count_nonzero(largest == i)) for i, name in enumerate(CLASSES)}
 
 
-def channel_loads(deployment: Deployment, timeline: Timeline) -> Int64:
+def channel_loads(deployment: Deployment, machine: Machine, total: Counts) -> Int64:
     """[channels] packets over all samples: exact, because trees are static."""
-    routes, machine = deployment.routes, timeline.machine
-    net_packets = np.zeros(routes.nets, np.int64)
-    np.add.at(net_packets, routes.send_net, timeline.packets[timeline.layout.send_source])
-    node_packets = np.repeat(net_packets, np.diff(routes.branch_ptr))
+    node_packets = np.repeat(total.packets, np.diff(deployment.routes.branch_ptr))
     loads = np.zeros(len(machine.channels), np.int64)
     inner = machine.branch_channel >= 0
     np.add.at(loads, machine.branch_channel[inner], node_packets[inner])
     return loads
 
 
-def _busiest_channel(deployment: Deployment, timeline: Timeline) -> BusiestChannel | None:
-    loads = channel_loads(deployment, timeline)
+def _busiest_channel(
+    deployment: Deployment, machine: Machine, total: Counts
+) -> BusiestChannel | None:
+    loads = channel_loads(deployment, machine, total)
     if not loads.any():
         return None
     first = int(loads.argmax())
-    a, b = (deployment.mesh.xy(int(router)) for router in timeline.machine.channels[first])
+    a, b = (deployment.mesh.xy(int(router)) for router in machine.channels[first])
     return BusiestChannel(a, b, int(loads[first]))
 
 

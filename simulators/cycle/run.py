@@ -9,7 +9,7 @@ import numpy as np
 from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import InputError, OptionError
-from snnc.simulators.cycle import energy, noc_tables, plain
+from snnc.simulators.cycle import counting, energy, noc_tables, plain
 from snnc.simulators.cycle.asynchronous import run as asynchronous
 from snnc.simulators.cycle.carry import Carry
 from snnc.simulators.cycle.check import check_deployment
@@ -32,7 +32,7 @@ def load(deployment: Deployment) -> Loaded | asynchronous.Star:
     check_deployment(deployment)
     program, layout = build(deployment)
     machine = noc_tables.describe(deployment)
-    counter = energy.counter(deployment, machine, program, layout)
+    counter = counting.counter(deployment, machine, program, layout)
     return Loaded(program, layout, machine, counter, plain.build(program.sweeps))
 
 

@@ -143,7 +143,7 @@ class ChipStream:
         later = self._pulses.tick >= end
         self._pulses = InputPulses(*(column[later] for column in self._pulses))
         counts = chip.counter.count(activity._replace(ticks=end - begin))
-        timeline.note_sample(0, counts, activity.packets, chip.stray - self._stray, end - begin)
+        timeline.note_sample(0, counts, chip.stray - self._stray, end - begin)
         self._stray = chip.stray
         nothing = RunResult({}, {}, {})
         self.account.add(collect(self._deployment, chip.counter, chip.clock, timeline, nothing))

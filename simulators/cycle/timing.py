@@ -15,11 +15,12 @@ from snnc.ir.target import Execution
 from snnc.ir.topology import Mesh
 from snnc.simulators.cycle import flit, noc
 from snnc.simulators.cycle.ends import Releases
-from snnc.simulators.cycle.energy import ROW_KINDS, latency_of, row_kinds
+from snnc.simulators.cycle.energy import ROW_KINDS, latency_of
 from snnc.simulators.cycle.flit_tables import new_state
 from snnc.simulators.cycle.noc_tables import Float64, Machine, build, known
 from snnc.simulators.cycle.planning import SomaCost, senders_of
 from snnc.simulators.cycle.program import Layout, Program
+from snnc.simulators.cycle.row_reads import service_times
 from snnc.simulators.cycle.timetable import (
     Record,
     Stretch,
@@ -95,7 +96,7 @@ class Clock:
         )
         self.stall_cycles = 0.0
         self._mesh = deployment.mesh
-        self._senders = senders_of(deployment, program, machine.send_sender, machine.resolution)
+        self._senders = senders_of(deployment, program, machine.net_sender, machine.resolution)
         self._cost = self._soma_cost(deployment)
         self._end = np.zeros(deployment.cores.count)
         ptr = np.zeros(machine.senders + 1, np.int64)
@@ -207,15 +208,7 @@ class Clock:
         look_up, *each = (
             self._units(latency_of(deployment.target, kind)) for kind in ("message_in", *ROW_KINDS)
         )
-        # A packet reads one row of a pair of axons; both are equally long.
-        entries = np.where(program.axon_sign < 0, 0, program.row_length)
-        kinds = row_kinds(deployment)
-        # Reaches are numbered by source, then by send, as the network numbers them.
-        service: Float64 = np.full(program.reach_first.size, look_up)
-        for number, units in enumerate(each):
-            until = np.concatenate([[0], np.cumsum(np.where(kinds == number, entries, 0))])
-            service += units * (until[program.reach_last] - until[program.reach_first])
-        return service
+        return service_times(deployment, program.reaches, look_up, tuple(each))
 
 
 def _tiles(deployment: Deployment) -> int:

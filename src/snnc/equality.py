@@ -86,10 +86,12 @@ def compare(
 ) -> Comparison:
     """Run the reference and other backends on the same inputs and count what differs.
 
-    The truth of an emulated asynchronous chip is ``reference.event_order``.
+    The truth of an emulated asynchronous chip is ``reference.event_order``.  After its last part of
+    the samples a simulator is given up, so that large networks, which run in one, have one at a
+    time in memory.
     """
     network = deployment.network
-    simulators = {backend: Simulator(deployment, backend) for backend in backends}
+    simulators: dict[Backend, Simulator] = {}
     mismatches: dict[str, int] = dict.fromkeys(backends, 0)
     samples, steps = next(iter(inputs.values())).shape[:2]
     each = 8 * int(steps) * (values_per_step(deployment) + sum(n.size for n in network.populations))
@@ -98,11 +100,15 @@ def compare(
         part = {name: values[first : first + size] for name, values in inputs.items()}
         truth = reference.run(network, part)
         spikes += sum(spikes_of(network, truth).values())
-        for backend, simulator in simulators.items():
+        for backend in backends:
             wanted = truth
             if follows_order(deployment, backend) and isinstance(deployment, Deployment):
                 wanted = event_order.run(deployment, part)
+            simulator = simulators.pop(backend, None) or Simulator(deployment, backend)
             mismatches[backend] += differences(wanted, simulator.run(part, None)[0])
+            if first + size < samples:
+                simulators[backend] = simulator
+            del simulator
     return Comparison(
         ("reference", *backends), int(samples), int(steps), spikes, mismatches, description
     )

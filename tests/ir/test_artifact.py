@@ -11,7 +11,7 @@ import pytest
 from support.files import Edit, rewrite
 from support.tiny import tiny_deployment
 
-from snnc.ir import artifact
+from snnc.ir import artifact, package
 from snnc.ir.atomic import atomic_file
 from snnc.ir.deployment import Deployment
 from snnc.ir.errors import ArtifactError, OutputError
@@ -198,7 +198,7 @@ def test_hostile_zip_members_are_refused(path: Path) -> None:
 def test_a_decompression_bomb_is_refused_by_its_declared_size(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(artifact, "SIZE_LIMIT", 1000)
+    monkeypatch.setattr(package, "SIZE_LIMIT", 1000)
     with pytest.raises(ArtifactError, match="too large once decompressed"):
         artifact.read(path)
 

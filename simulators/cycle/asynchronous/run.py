@@ -13,7 +13,7 @@ from snnc.ir.deployment import Deployment
 from snnc.ir.errors import InputError, SimulationError, UnsupportedError
 from snnc.ir.nodes import Output
 from snnc.simulators.asynchronous import Costs, check_runnable, costs_of
-from snnc.simulators.cycle import energy
+from snnc.simulators.cycle import counting, energy
 from snnc.simulators.cycle.asynchronous.kernel import (
     COSTS,
     DONE,
@@ -44,7 +44,8 @@ from snnc.simulators.cycle.asynchronous.kernel import (
 )
 from snnc.simulators.cycle.asynchronous.report import AsyncReport
 from snnc.simulators.cycle.check import check_deployment
-from snnc.simulators.cycle.energy import KINDS, ROW_KINDS, Activity, Counter, Counts
+from snnc.simulators.cycle.counting import Activity, Counter, Counts
+from snnc.simulators.cycle.energy import KINDS, ROW_KINDS
 from snnc.simulators.cycle.noc_tables import Int32, Int64, describe
 from snnc.simulators.cycle.program import Layout, Program, build
 from snnc.simulators.cycle.result import (
@@ -85,7 +86,7 @@ def load(deployment: Deployment) -> Star:
     costs = costs_of(deployment)
     program, layout = build(deployment)
     machine = describe(deployment)
-    counter = energy.counter(deployment, machine, program, layout)
+    counter = counting.counter(deployment, machine, program, layout)
     per_send = np.bincount(layout.reach_send, minlength=layout.send_source.size)
     numbers = np.zeros(COSTS, np.int64)
     for at, value in (
@@ -100,10 +101,10 @@ def load(deployment: Deployment) -> Star:
         deployment.routes.send_ptr.astype(np.int64),
         np.concatenate([[0], np.cumsum(per_send)]).astype(np.int64),
         layout.reach_core,
-        program.reach_first,
-        program.reach_last,
+        program.reaches.first,
+        program.reaches.last,
         *_written_out(deployment.cores),
-        program.packet_limit,
+        program.packets.limit[layout.owner],
         costs.synop.astype(np.int64),
         numbers,
     )
@@ -255,7 +256,7 @@ class _Runner:
         counts = star.counter.count(Activity(chip.packets, quiet, fired, 0))
         layout, by_layer, by_core = star.layout, counts.by_layer, counts.by_core
         source = layout.send_source[layout.reach_send]
-        sender = star.counter.source_core[source]
+        sender = star.counter.net_sender[star.deployment.routes.send_net[layout.reach_send]]
         for kind, amount, core in (
             ("message_in", taken, layout.reach_core),
             ("hop_ew", chip.packets[source], sender),
@@ -264,20 +265,12 @@ class _Runner:
             by_layer[row], by_core[row] = 0, 0
             np.add.at(by_layer[row], layout.owner[source], amount)
             np.add.at(by_core[row], core, amount)
-        change = np.zeros(star.program.axon_sign.size + 1, np.int64)
-        np.add.at(change, star.program.reach_first, taken)
-        np.subtract.at(change, star.program.reach_last, taken)
-        reads = np.cumsum(change[:-1])
-        total = [KINDS.index(energy.ALL_IN), KINDS.index("neuron_update")]
-        by_layer[total], by_core[total] = 0, 0
-        for kind, rows in zip(ROW_KINDS, star.counter.rows, strict=True):
-            row = KINDS.index(kind)
-            by_layer[row], by_core[row] = 0, 0
-            by_layer[row, layout.inputs :] = rows.T @ reads
-            np.add.at(by_core[row], star.counter.axon_core, reads * rows.sum(axis=1))
-            by_layer[total] += by_layer[row]
-            by_core[total] += by_core[row]
-        return Counts(by_layer.sum(axis=1), by_layer, by_core)
+        read = star.counter.read(taken)
+        for mine, table in zip((by_layer, by_core), read, strict=True):
+            for kind in (*ROW_KINDS, energy.ALL_IN):
+                mine[KINDS.index(kind)] = table[KINDS.index(kind)]
+            mine[KINDS.index("neuron_update")] = table[KINDS.index(energy.ALL_IN)]
+        return Counts(by_layer.sum(axis=1), by_layer, by_core, counts.packets)
 
     def result(self, recorded: Collection[str], samples: int) -> CycleResult:
         """Everything so far."""
