@@ -131,13 +131,19 @@ def _rings(sites: Sites, count: int) -> RealArray:
 
 
 def _nearest(sites: Sites, used: IntArray, count: int) -> RealArray:
-    """[used routers, count] distances to the nearest other sites, rising."""
+    """[used routers, count] distances to the nearest other sites, rising.
+
+    A core may have more partners than there are other sites, as some are fixed points; these are
+    charged nothing, so that what stands in their place only has to be no nearer.
+    """
     room = sites.room[used]
     near = np.zeros((used.size, count))
     for k, router in enumerate(used):
         distance = np.repeat(sites.mesh.distance(np.array(router), used), room)
         distance.sort()
-        near[k] = distance[1 : count + 1]  # the core's own site is the first, at distance 0
+        others = distance[1 : count + 1]  # the core's own site is the first, at distance 0
+        near[k, : others.size] = others
+        near[k, others.size :] = distance[-1]
     return near
 
 
