@@ -25,6 +25,7 @@ from snnc.compiler.options import (
     Partitioner,
     RoutingRule,
     check_choice,
+    check_seed,
 )
 from snnc.compiler.partition import Partition, partition
 from snnc.compiler.partition.limits import Limits
@@ -105,8 +106,7 @@ class MapOptions:
             raise OptionError(
                 "the time limit must be positive", where="--time-limit", found=self.time_limit_s
             )
-        if self.seed < 0:
-            raise OptionError("a seed is not negative", where="--seed", found=self.seed)
+        check_seed(self.seed)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -20,6 +19,9 @@ TERMS: Mapping[str, str] = MappingProxyType({
 })  # fmt: skip
 PLACED = ("mean_latency", "worst_latency", "max_link", "chips", "chip_crossings")
 """Terms on which placements differ beyond their weighted hops."""
+
+LARGEST = 1e30
+"""Of weights: sums of weighted terms stay finite."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,8 @@ def parse_objective(text: str | None) -> Objective:
             weights[name] = float(number)
         except ValueError:
             raise _refused("a weight is a number", part.strip()) from None
-        if not 0 <= weights[name] < math.inf:
-            raise _refused("a weight is not negative and finite", part.strip())
+        if not 0 <= weights[name] <= LARGEST:
+            raise _refused(f"a weight is not negative and at most {LARGEST:g}", part.strip())
     if not any(weights.values()):
         raise _refused("some weight must be above 0", text)
     return Objective(weights)

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from snnc.compiler.chip_count import parse_chips
 from snnc.compiler.objective import parse_objective
-from snnc.compiler.pins import parse_pins
+from snnc.compiler.pins import parse_pins, pins_text
 from snnc.compiler.wire import PREFERENCES
 from snnc.ir.errors import OptionError
 
@@ -21,6 +21,9 @@ PARTITIONERS: tuple[Partitioner, ...] = get_args(Partitioner)
 RoutingRule = Literal["xy", "yx", "tree", "balanced"]
 ROUTINGS: tuple[RoutingRule, ...] = get_args(RoutingRule)
 
+LARGEST_SEED = (1 << 31) - 1
+"""CP-SAT takes no larger one."""
+
 
 def check_choice(flag: str, found: str, allowed: Sequence[str]) -> None:
     """Raise ``OptionError`` unless an option has one of the values that it may have."""
@@ -28,6 +31,12 @@ def check_choice(flag: str, found: str, allowed: Sequence[str]) -> None:
         raise OptionError(
             "not one of the choices", where=flag, found=found, allowed=", ".join(allowed)
         )
+
+
+def check_seed(seed: int) -> None:
+    """Raise ``OptionError`` unless a seed is one that every solver takes."""
+    if not 0 <= seed <= LARGEST_SEED:
+        raise OptionError("not a seed", where="--seed", found=seed, allowed=f"0 to {LARGEST_SEED}")
 
 
 @dataclass(frozen=True)
@@ -131,7 +140,8 @@ class CompileOptions:
         check_choice("--partitioner", self.partitioner, PARTITIONERS)
         check_choice("--routing", self.routing, ROUTINGS)
         parse_objective(self.objective)
-        if self.pin is not None and parse_pins(self.pin) and self.most_phases != 1:
+        object.__setattr__(self, "pin", pins_text(parse_pins(self.pin)))
+        if self.pin is not None and self.most_phases != 1:
             raise OptionError(
                 "populations of a network that runs in phases cannot be pinned",
                 where="--pin",
@@ -139,6 +149,7 @@ class CompileOptions:
                 allowed="--phases never",
                 remedy="leave one of the two out, or give more chips (--chips)",
             )
+        check_seed(self.seed)
         if chips is None and self.most_phases != 1:
             raise OptionError(
                 "a network on as many chips as it needs takes no phases",
@@ -146,8 +157,6 @@ class CompileOptions:
                 found=f"auto, and --phases {self.phases}",
                 remedy="leave --phases out, or say how many chips there are",
             )
-        if self.seed < 0:
-            raise OptionError("must not be negative", where="--seed", found=self.seed)
         for name in ("time_limit_s", "dt", "memory_budget"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):

@@ -71,6 +71,11 @@ def parse_pins(text: str | None) -> tuple[Pin, ...]:
     return tuple(seen.values())
 
 
+def pins_text(pins: Iterable[Pin]) -> str | None:
+    """The value that ``parse_pins`` reads back, as an artifact records it; None without pins."""
+    return SEPARATOR.join(f"{pin.population}@{pin.place}" for pin in pins) or None
+
+
 def _pin(text: str) -> Pin:
     name, at, place = text.rpartition("@")
     found = _PLACE.fullmatch(place)

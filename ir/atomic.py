@@ -48,9 +48,19 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def check_writable(path: Path) -> None:
     """Raise ``OutputError`` early, before any work, when ``path`` cannot become a file."""
-    if path.is_dir():
+    try:
+        folder, other = path.is_dir(), path.exists() and not path.is_file()
+    except OSError as error:  # such as a name that is too long
+        raise _unwritable(path, error) from error
+    if folder:
         raise OutputError(
             "the output path is a folder", where=str(path), remedy="name a file inside it"
+        )
+    if other:
+        raise OutputError(
+            "the output would replace a pipe, device or socket",
+            where=str(path),
+            remedy="name a file; it is written beside its place and then moved there",
         )
     parent = path.parent
     if not parent.is_dir():

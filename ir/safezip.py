@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from snnc.ir.errors import SnncError
+from snnc.ir.regular import check_regular
 
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 
@@ -22,6 +23,7 @@ def open_zip(path: Path, kind: str, error: type[SnncError]) -> Iterator[zipfile.
         error: missing, unreadable, not a ZIP or truncated.
     """
     try:
+        check_regular(path, error)
         archive = zipfile.ZipFile(path)
     except OSError as cause:
         raise error(

@@ -25,6 +25,10 @@ DIRECTIONS: dict[LinkKind, tuple[tuple[int, int], ...]] = {
 }
 """Steps along x and y of the links of a router, by number; opposite links are neighbours in it."""
 
+MOST_SITES = 1 << 22
+"""Places for cores on all chips together: the largest machines have a quarter of that, and more
+would take all memory before anything is mapped."""
+
 
 @dataclass(frozen=True)
 class Mesh:
@@ -175,7 +179,8 @@ def mesh_of(target: Target, chips: int) -> Mesh:
     """The joined mesh of ``chips`` chips of a target.
 
     Raises:
-        OptionError: so many cannot be joined, or they do not fill the target's columns.
+        OptionError: so many cannot be joined, have more than ``MOST_SITES`` places for cores, or do
+            not fill the target's columns.
     """
     limit = target.topology.max_chips.v
     if chips < 1 or (limit is not None and chips > limit):
@@ -185,8 +190,17 @@ def mesh_of(target: Target, chips: int) -> Mesh:
             found=chips,
             allowed=f"1 to {limit:g} for {target.id}" if limit else "1 or more",
         )
-    columns, rows = chip_grid(target, chips)
     width, height = target.topology.grid
+    each = width * height * target.topology.cores_per_router
+    if chips * each > MOST_SITES:
+        raise OptionError(
+            "the machine is too large",
+            where="--chips" if chips > 1 else "topology.grid",
+            found=f"{chips} chip{'s' * (chips > 1)} with room for {each:,} cores each",
+            allowed=f"{MOST_SITES:,} cores in all: {MOST_SITES // each} of these chips",
+            remedy="give fewer chips, or a smaller topology.grid or cores_per_router",
+        )
+    columns, rows = chip_grid(target, chips)
     return Mesh(
         width * columns,
         height * rows,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -37,6 +38,8 @@ def audit(data: dict[str, Any]) -> list[str]:
     for path, value in _walk(data):
         if isinstance(value, str):
             problems += _text_problems(path, value)
+        elif isinstance(value, float) and not math.isfinite(value):
+            problems.append(f"{path}: {value} is no finite number; write null for what is unknown")
         elif isinstance(value, dict):
             problems += _evidence_problems(path, value, known)
     return problems + list(_expression_problems(data))

@@ -22,6 +22,8 @@ from snnc.ir.errors import TargetError
 from snnc.ir.target import Cost, Quantity, Target
 
 _SAMPLES = (1, 64, 200, 1024)
+_MOST = 1 << 53
+"""What is counted is below, so that it is the same number as a real one."""
 
 
 def load_sound(name_or_path: str | Path) -> Target:
@@ -87,14 +89,20 @@ def _topology(target: Target) -> Iterator[str]:
 def _positive(target: Target) -> Iterator[tuple[str, Quantity]]:
     yield "execution.cycle_s", target.execution.cycle_s
     yield "execution.tick_s", target.execution.tick_s
-    yield "topology.max_chips", target.topology.max_chips
-    for name in ("buffer_packets", "injection_packets", "receive_packets", "packets_per_cycle"):
+    for name in ("packets_per_cycle", "chip_link_cycles"):
         yield f"noc.{name}", getattr(target.noc, name)
-    yield "noc.chip_link_cycles", target.noc.chip_link_cycles
-    if target.noc.table_entries is not None:
-        yield "noc.table_entries", target.noc.table_entries
     yield "spike.packet_bits", target.spike.packet_bits
     yield "static_w_per_chip", target.static_w_per_chip
+    yield from _counted(target)
+
+
+def _counted(target: Target) -> Iterator[tuple[str, Quantity]]:
+    """What there is a whole number of."""
+    yield "topology.max_chips", target.topology.max_chips
+    for name in ("buffer_packets", "injection_packets", "receive_packets", "virtual_channels"):
+        yield f"noc.{name}", getattr(target.noc, name)
+    if target.noc.table_entries is not None:
+        yield "noc.table_entries", target.noc.table_entries
     for name, resource in target.core.resources.items():
         yield f"core.resources.{name}.capacity", resource.capacity
     for name, table in target.core.tables.items():
@@ -105,11 +113,22 @@ def _quantities(target: Target) -> Iterator[str]:
     for path, quantity in _positive(target):
         if quantity.v is not None and not quantity.v > 0:
             yield f"{path}: {quantity.v} is not positive"
-    delay = target.core.max_delay.v
-    if delay is not None and delay < 0:
-        yield f"core.max_delay: {delay} is negative"
-    if target.execution.min_delay < 0:
-        yield f"execution.min_delay: {target.execution.min_delay} is negative"
+    delay = target.core.max_delay
+    for path, quantity in (*_counted(target), ("core.max_delay", delay)):
+        value = quantity.v
+        if value is not None and not (abs(value) <= _MOST and value == int(value)):
+            yield f"{path}: {value} is no whole number up to 2^53"
+    if delay.v is not None and delay.v < 0:
+        yield f"core.max_delay: {delay.v} is negative"
+    for path, number, least, most in (
+        ("execution.min_delay", target.execution.min_delay, 0, 1 << 20),
+        ("spike.payload_bits", target.spike.payload_bits, 0, 62),
+        ("core.state_bytes", target.core.state_bytes, 0, 1 << 20),
+        ("core.max_targets_per_neuron", target.core.max_targets_per_neuron, 1, _MOST),
+        *(("core.index_bits", bits, 1, 62) for bits in target.core.index_bits),
+    ):
+        if number is not None and not least <= number <= most:
+            yield f"{path}: {number} is not within {least} to {most}"
 
 
 def _expressions(target: Target) -> Iterator[str]:

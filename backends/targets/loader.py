@@ -71,15 +71,16 @@ def _resolve(name: str) -> str:
 
 def _read(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
             raise TargetError(
                 "the target file is too large",
                 where=str(path),
-                found=f"{size} bytes",
+                found=f"more than {MAX_BYTES} bytes",
                 allowed=f"{MAX_BYTES} bytes",
             )
-        return path.read_bytes()
+        return content
     except OSError as error:
         raise TargetError(
             "the target file cannot be read",

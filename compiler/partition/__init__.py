@@ -18,12 +18,14 @@ from snnc.compiler.partition.meter import Meter
 from snnc.compiler.partition.pack import Packing, pack
 from snnc.compiler.partition.runs import unequal
 from snnc.compiler.partition.select import Selection, select
-from snnc.compiler.partition.tiling import Tiling, candidates
+from snnc.compiler.partition.tiling import Tiling, candidates, measure
 from snnc.compiler.partition.tiny import MOST_NEURONS, cover
 from snnc.ir.arrays import IntArray
 from snnc.ir.errors import CapacityError
 
 REPAIR_ROUNDS = 4
+FEW_CORES = 1_000
+"""Up to so many cores, the choice that counts on no sharing is packed as well."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,19 +77,24 @@ def partition(
             except CapacityError:
                 pass  # then with the fewest cores
         return _by_tilings(meter, chips, seed, partitioner, apart)
-    except CapacityError as error:
+    except CapacityError as refused:
         if meter.wiring.neurons > MOST_NEURONS or apart is not None:
             raise
         exact = _exactly(meter, seed)
         if exact is not None and exact.cores <= available:
             return exact
-        remedy = f"every partition was tried: {error.remedy}"
+        error = refused
+        if exact is not None:
+            error = explain.too_many(
+                meter.limits.target, exact.cores, exact.cores, chips, _largest(exact.report),
+                _fullest(meter, _labelled(meter, exact.core)),
+            )  # fmt: skip
         raise CapacityError(
             error.problem,
             where=error.where,
-            found=error.found if exact is None else f"{exact.cores} cores at least",
-            allowed=error.allowed if exact is None else f"{available} cores",
-            remedy=remedy,
+            found=error.found,
+            allowed=error.allowed,
+            remedy=f"every partition was tried: {error.remedy}",
         ) from None
 
 
@@ -99,9 +106,13 @@ def _by_tilings(
     apart: IntArray | None,
     price: tuple[float, float] | None = None,
 ) -> Partition:
-    selection = _choose(meter, seed, partitioner, price)
-    bound, binding = core_bound(meter, range(len(meter.wiring.populations)))
+    populations = range(len(meter.wiring.populations))
+    options = [_options(meter, p, seed, partitioner) for p in populations]
+    bound, binding = core_bound(meter, populations)
+    selection = _choose(meter, options, seed, price)
     packing = pack(meter, selection.tilings, bound, seed, apart)
+    if price is None and bound < packing.cores <= FEW_CORES:
+        selection, packing = _or_whole(meter, options, selection, packing, bound, seed, apart)
     core = _renumber(_neuron_core(selection.tilings, packing))
     report = _report(meter, selection, packing, bound, binding)
     target = meter.limits.target
@@ -143,6 +154,16 @@ def _exactly(meter: Meter, seed: int) -> Partition | None:
     return Partition(core, np.arange(core.size), cores, report)
 
 
+def _labelled(meter: Meter, core: IntArray) -> list[Tiling]:
+    """The clusters of every population that a partition makes."""
+    result = []
+    for population, node in enumerate(meter.wiring.populations):
+        mine = core[meter.first[population] : meter.first[population + 1]]
+        label = np.unique(mine, return_inverse=True)[1].reshape(-1)
+        result.append(measure(meter, population, (node.size,), label))
+    return result
+
+
 def _rank(tilings: Sequence[Tiling], packing: Packing) -> IntArray:
     """Slots run cluster by cluster, mixed ones together: a shared core costs what was measured."""
     parts, base, first = [], 0, 0
@@ -157,11 +178,9 @@ def _rank(tilings: Sequence[Tiling], packing: Packing) -> IntArray:
 
 
 def _choose(
-    meter: Meter, seed: int, partitioner: Partitioner, price: tuple[float, float] | None
+    meter: Meter, options: list[list[Tiling]], seed: int, price: tuple[float, float] | None
 ) -> Selection:
     """One tiling per population; finer ones are added while output axons do not suffice."""
-    populations = range(len(meter.wiring.populations))
-    options = [_options(meter, p, seed, partitioner) for p in populations]
     for _ in range(REPAIR_ROUNDS):
         selection = select(meter, options, seed, price)
         if selection is not None:
@@ -171,6 +190,30 @@ def _choose(
             if finest < meter.wiring.populations[population].size:
                 tilings += candidates(meter, population, 2 * finest)
     raise explain.outputs(meter, [min(t, key=lambda x: x.clusters) for t in options])
+
+
+def _or_whole(
+    meter: Meter,
+    options: Sequence[Sequence[Tiling]],
+    selection: Selection,
+    packing: Packing,
+    bound: int,
+    seed: int,
+    apart: IntArray | None,
+) -> tuple[Selection, Packing]:
+    """The choice of fewest clusters instead, where it takes fewer cores.
+
+    Small clusters are cheap only if they find a core to share, which profile tables and output
+    axons may refuse: every cluster more is one more that its senders address.
+    """
+    try:
+        other = select(meter, options, seed, whole=True)
+    except CapacityError:  # no answer in the solver's time: there is one already
+        return selection, packing
+    if other is None or all(a is b for a, b in zip(other.tilings, selection.tilings, strict=True)):
+        return selection, packing
+    packed = pack(meter, other.tilings, bound, seed, apart)
+    return (other, packed) if packed.cores < packing.cores else (selection, packing)
 
 
 def _options(meter: Meter, population: int, seed: int, partitioner: Partitioner) -> list[Tiling]:

@@ -19,14 +19,18 @@ def lonely(meter: Meter, population: int) -> CapacityError:
     """A single neuron of this population overflows a core of its own."""
     node = meter.wiring.populations[population]
     alone = measure(meter, population, (node.size,), np.arange(node.size))
-    name, need, limit, unit = _worst(meter.limits, alone.counts)
+    broken = _broken(meter.limits, alone.counts)
     fan_in = int(meter.fan_in[meter.first[population] : meter.first[population + 1]].max())
     most = _largest_fan_in(meter, population, fan_in)
     return CapacityError(
         f"a single neuron does not fit a core of {meter.limits.target.id}",
         where=node.name,
-        found=f"{name}: {need:,}{unit} for one neuron with {fan_in:,} inputs",
-        allowed=f"{limit:,}{unit} per core: {need - limit:,}{unit} too many",
+        found="; ".join(f"{name}: {need:,}{unit}" for name, need, _, unit in broken)
+        + f" for one neuron with {fan_in:,} inputs",
+        allowed="; ".join(
+            f"{limit:,}{unit} per core: {need - limit:,}{unit} too many"
+            for _, need, limit, unit in broken
+        ),
         remedy="no number of chips would do: "
         + (
             f"cut the layer's fan-in to {most:,} (prune, pool or split it) or choose a target "
@@ -45,15 +49,18 @@ def _largest_fan_in(meter: Meter, population: int, fan_in: int) -> int:
     return int(inputs[good[-1]]) if good.size else 0
 
 
-def _worst(limits: Limits, counts: Counts) -> tuple[str, int, int, str]:
-    """The wall exceeded by the largest factor."""
+def _broken(limits: Limits, counts: Counts) -> list[tuple[str, int, int, str]]:
+    """(name, need, limit, unit) of all walls exceeded, by the largest factor first."""
     rows = [
         (int(use.max()) / max(w.capacity, 1), w.name, int(use.max()), w.capacity, w.unit)
         for w in limits.walls
         for use in [limits.use(w, counts)]
     ]
-    _, name, need, limit, unit = max(rows)
-    return name, need, limit, f" {unit}" if unit else ""
+    rows.sort(key=lambda row: -row[0])
+    exceeded = [row for row in rows if row[2] > row[3]] or rows[:1]
+    return [
+        (name, need, most, f" {unit}" if unit else "") for _, name, need, most, unit in exceeded
+    ]
 
 
 def outputs(meter: Meter, finest: list[Tiling]) -> CapacityError:
@@ -100,7 +107,7 @@ def too_many(
     limit = target.topology.max_chips.v
     possible = limit is None or enough <= limit
     remedy = f"--chips {enough} would do" if possible else (
-        f"no number of chips would do: {enough} are needed, {limit:g} can be joined"
+        f"no number of chips would do: {enough} chips are needed, {limit:g} can be joined"
     )  # fmt: skip
     if possible and not target.topology.broken_chip_links:
         square = chips_for(need, target)

@@ -21,10 +21,14 @@ ROUNDS = 40
 TRIES = 20
 COLDEST = 1e-3
 """Last temperature, in units of the first."""
+MOST_VISITS = 500_000_000
+"""Partners of cores that are looked at, about two seconds."""
 
 
-def layout(nets: Nets, core: IntArray, cores: int, slots: int) -> tuple[RealArray, RealArray]:
-    """([cores] x, [cores] y) of routers; the host's is at (0, 0).
+def layout(
+    nets: Nets, core: IntArray, cores: int, slots: int
+) -> tuple[RealArray, RealArray] | None:
+    """([cores] x, [cores] y) of routers, the host's at (0, 0); None where it would take long.
 
     Args:
         nets: between clusters.
@@ -32,6 +36,8 @@ def layout(nets: Nets, core: IntArray, cores: int, slots: int) -> tuple[RealArra
         slots: cores per router.
     """
     ptr, partner, weight = _flows(nets, core, cores)
+    if 2 * ROUNDS * TRIES * partner.size > MOST_VISITS:
+        return None
     width = math.ceil(math.sqrt(math.ceil(cores / slots)))
     height = math.ceil(cores / slots / width)
     place: IntArray = np.arange(width * height * slots) // slots

@@ -93,7 +93,10 @@ class Regrouping:
         slots = self.clusters.meter.limits.target.topology.cores_per_router
         for _ in range(LAYOUTS):
             before = self.taken
-            self.far(*layout(self.nets, self.core, self._head.size, slots), PARCEL)
+            places = layout(self.nets, self.core, self._head.size, slots)
+            if places is None:
+                break
+            self.far(*places, PARCEL)
             self._descend()
             if self.taken == before:
                 break
@@ -112,10 +115,16 @@ class Regrouping:
                 break
 
     def _movable(self) -> AnyArray:
-        """[clusters] those beside which there is room on a core."""
+        """[clusters] those beside which there is room, and that share a core or could.
+
+        What fills a core alone changes places when the other cluster's turn comes.
+        """
         if not self._usage.size:
             return np.ones(self.core.size, np.bool_)
+        room = ROOM - self._load.min(axis=0)
+        lone = self._next[self._head[self.core]] == ABSENT
         movable: AnyArray = (self._usage + self._usage.min(axis=0) <= ROOM).all(axis=1)
+        movable &= ~lone | (self._usage <= room).all(axis=1)
         return movable
 
     def steps(self, cluster: int) -> list[tuple[int, int, float]]:

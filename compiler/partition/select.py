@@ -40,12 +40,14 @@ def select(
     options: Sequence[Sequence[Tiling]],
     seed: int,
     price: tuple[float, float] | None = None,
+    whole: bool = False,
 ) -> Selection | None:
     """Pick one tiling per population, or None when no combination has enough output axons.
 
     Args:
         price: of a core and of a packet to one; None: few cores, and
             fewer packets where that costs hardly a core.
+        whole: every cluster counts as a core, as if none were shared.
 
     Raises:
         CapacityError: the solver's time ended without an answer.
@@ -59,7 +61,7 @@ def select(
             _limit_outputs(model, meter, options, chosen, tiling, chosen[population][number])
     if meter.limits.target.core.max_targets_per_neuron is not None:
         _limit_targets(model, meter, options, chosen)
-    model.minimize(_objective(meter, options, chosen, price))
+    model.minimize(_objective(meter, options, chosen, price, whole))
     solver = new_solver(seed)
     solver.parameters.max_deterministic_time = SOLVER_EFFORT
     status = solver.solve(model)
@@ -86,6 +88,7 @@ def _objective(
     options: Sequence[Sequence[Tiling]],
     chosen: Sequence[Sequence[Any]],
     price: tuple[float, float] | None,
+    whole: bool,
 ) -> Any:
     """Cores, and a little for the rate-weighted number of (source, cluster) pairs."""
     rate = meter.wiring.rate
@@ -104,11 +107,12 @@ def _objective(
             for tilings, values, variables in zip(options, traffic, chosen, strict=True)
             for t, value, variable in zip(tilings, values, variables, strict=True)
         )
-    most = sum(max(t.cores for t in tilings) for tilings in options)
+    cores = [[t.clusters if whole else t.cores for t in tilings] for tilings in options]
+    most = sum(map(max, cores))
     return sum(
-        round(CORE_SCALE * (t.cores + TRAFFIC_SHARE * most * value / total)) * variable
-        for tilings, values, variables in zip(options, traffic, chosen, strict=True)
-        for t, value, variable in zip(tilings, values, variables, strict=True)
+        round(CORE_SCALE * (count + TRAFFIC_SHARE * most * value / total)) * variable
+        for counts, values, variables in zip(cores, traffic, chosen, strict=True)
+        for count, value, variable in zip(counts, values, variables, strict=True)
     )
 
 

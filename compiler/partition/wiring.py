@@ -261,6 +261,8 @@ def _shared_fanin(
         late = _extra(extra_delay, (projection.source, projection.population, projection.delay))
         used = np.flatnonzero(projection.rows.lengths)
         mine = projection.rows
+        if not used.size:
+            continue  # no axon, so none of its delay either
         if used.size < mine.count:
             mine = chosen(mine, used)
         for sign in range(2 if projection.source in pairs else 1):

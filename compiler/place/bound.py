@@ -37,6 +37,7 @@ from snnc.ir.arrays import IntArray, RealArray
 ASSIGNMENT_CORES = 1024  # as an assignment problem
 MOST_ENTRIES = 2**24  # beyond, steps of the ascent take too long: halves
 NEAR_CORES = 4096  # with the true distances from each site
+NEAR_ROUTERS = 4096  # on a larger machine as if no site were near an edge: that costs no pairs
 
 
 def lower_bound(problem: Problem) -> float:
@@ -86,7 +87,8 @@ def _near(rows: Rows, flows: Flows, host_rate: RealArray, host: int) -> float:
     sites, zones = flows.sites, flows.zones
     used = np.flatnonzero(sites.room)
     by_site = np.searchsorted(used, sites.router)
-    near = _nearest(sites, used, rows.longest)
+    large = used.size > NEAR_ROUTERS
+    near = _rings(sites, rows.longest)[None] if large else _nearest(sites, used, rows.longest)
     least = near.min(axis=0)
     away = sites.mesh.distance(np.array(host), sites.router)
 
@@ -94,7 +96,7 @@ def _near(rows: Rows, flows: Flows, host_rate: RealArray, host: int) -> float:
         heavy = heaviest(rows, best_shares(rows, least, without))
         heavy[without] = 0.0
         charge: RealArray = heavy @ near.T
-        if rows.cores > ASSIGNMENT_CORES:
+        if large or rows.cores > ASSIGNMENT_CORES:
             nearest = np.sort(away)[: rows.cores]
             return float(charge.min(axis=1).sum() - np.sort(-host_rate) @ nearest)
         cost = charge[:, by_site] + host_rate[:, None] * away
@@ -129,13 +131,19 @@ def _rings(sites: Sites, count: int) -> RealArray:
 
 
 def _nearest(sites: Sites, used: IntArray, count: int) -> RealArray:
-    """[used routers, count] distances to the nearest other sites, rising."""
+    """[used routers, count] distances to the nearest other sites, rising.
+
+    A core may have more partners than there are other sites, as some are fixed points; these are
+    charged nothing, so that what stands in their place only has to be no nearer.
+    """
     room = sites.room[used]
     near = np.zeros((used.size, count))
     for k, router in enumerate(used):
         distance = np.repeat(sites.mesh.distance(np.array(router), used), room)
         distance.sort()
-        near[k] = distance[1 : count + 1]  # the core's own site is the first, at distance 0
+        others = distance[1 : count + 1]  # the core's own site is the first, at distance 0
+        near[k, : others.size] = others
+        near[k, others.size :] = distance[-1]
     return near
 
 

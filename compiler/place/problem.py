@@ -66,8 +66,10 @@ def sites_of(target: Target, mesh: Mesh) -> Sites:
     slots = mesh.cores_per_router
     width, height = mesh.chip_width, mesh.chip_height
     y, x, slot = (a.reshape(-1) for a in np.indices((height, width, slots)))
-    dead = {(dx, dy, ds) for dx, dy, ds in target.topology.defects}
-    alive = np.array([(a, b, c) not in dead for a, b, c in zip(x, y, slot, strict=True)])
+    works = np.ones((height, width, slots), np.bool_)
+    for dx, dy, ds in target.topology.defects:
+        works[dy, dx, ds] = False
+    alive = works.reshape(-1)
     host_x, host_y = target.topology.host_router
     distance = np.abs(x - host_x) + np.abs(y - host_y)
     order = np.lexsort((slot, x, y, distance))

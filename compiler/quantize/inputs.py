@@ -15,6 +15,9 @@ from snnc.ir.nodes import Input
 from snnc.ir.target import Target
 from snnc.ir.types import ValueType, events
 
+LARGEST = (1 << 31) - 1
+"""Of counts in calibration data; sums of larger ones would not fit a register."""
+
 
 def default_levels(target: Target) -> int:
     """Levels of a real-valued input: what one packet holds, or 15 packets at most."""
@@ -68,6 +71,14 @@ def _observed(node: Input, data: RealArray, levels: int) -> tuple[ValueType, str
     low, high = float(data.min()), float(data.max())
     # Sample by sample: a calibration set can be larger than all the rest of a compilation.
     if data.dtype.kind in "iub" or all(bool((x == np.rint(x)).all()) for x in data):
+        if max(-low, high) > LARGEST:
+            raise InputError(
+                "calibration data with whole numbers too large for counts of spikes",
+                where=node.name,
+                found=f"[{low:g}, {high:g}]",
+                allowed=f"up to {LARGEST:,} either way",
+                remedy="scale the data as in training, or check its units",
+            )
         kind = events(int(min(low, 0)), int(max(high, 0)) or int(low == 0))
         return kind, f"{kind} from calibration data with integers in [{low:g}, {high:g}]"
     largest = max(abs(low), abs(high))

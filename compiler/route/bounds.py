@@ -37,8 +37,7 @@ def cut_bound(demand: Demand) -> float:
     mesh = demand.mesh
     boxes, best = _rectangles(mesh.width, mesh.height), 0.0
     if len(boxes) > RECTANGLES or len(boxes) * max(demand.dest.size, 1) > CUT_WORK:
-        boxes = _single(mesh.width, mesh.height)[: int(CUT_WORK / max(demand.dest.size, 1))]
-        best = _halves_bound(demand)
+        return max(_halves_bound(demand), _singles_bound(demand))
     net = np.repeat(np.arange(demand.root.size), np.diff(demand.ptr))
     speeds = _speeds(demand)
     for box in boxes.tolist():
@@ -85,21 +84,52 @@ def _halves_bound(demand: Demand) -> float:
     mesh, best = demand.mesh, 0.0
     if not demand.dest.size:
         return best
-    speeds, starts = _speeds(demand), demand.ptr[:-1]
+    link = np.flatnonzero(np.isfinite(demand.cycles))
+    share, starts = 1.0 / demand.cycles[link], demand.ptr[:-1]
     for across, extent in ((False, mesh.width), (True, mesh.height)):
-        place = [r // mesh.width if across else r % mesh.width for r in (demand.root, demand.dest)]
-        root = place[0]
+        ends = (demand.root, demand.dest, *ends_of(mesh, link))
+        place = [r // mesh.width if across else r % mesh.width for r in ends]
+        root, begin, end = place[0], *place[2:]
         most = np.maximum(np.maximum.reduceat(place[1], starts), root)
         least = np.minimum(np.minimum.reduceat(place[1], starts), root)
         packets = [
             np.cumsum(weighted(low, demand.rate, extent) - weighted(high, demand.rate, extent))
             for low, high in ((root, most), (least, root))
         ]
-        for k in range(extent - 1):
-            half = (0, mesh.width - 1, 0, k) if across else (0, k, 0, mesh.height - 1)
-            for count, speed in zip(packets, speeds(_inside(mesh, *half)), strict=True):
-                if speed > 0:
-                    best = max(best, float(count[k] / speed))
+        speeds = (_passing(begin, end, share, extent), _passing(end, begin, share, extent))
+        for count, speed in zip(packets, speeds, strict=True):
+            some = speed[:-1] > 0
+            best = max(best, float((count[:-1][some] / speed[:-1][some]).max(initial=0.0)))
+    return best
+
+
+def _passing(begin: IntArray, end: IntArray, share: RealArray, extent: int) -> RealArray:
+    """[extent] packets per cycle over all links from up to a column to beyond it.
+
+    Links lead to the next column, or on a torus between the first and the last.
+    """
+    wide = end - begin > 1
+    near = end - begin == 1
+    return weighted(begin[near], share[near], extent) + float(share[wide].sum())
+
+
+def _singles_bound(demand: Demand) -> float:
+    """The best bound by single routers: what starts or ends there shares the router's links."""
+    routers = demand.mesh.routers
+    link = np.flatnonzero(np.isfinite(demand.cycles))
+    begin, end = ends_of(demand.mesh, link)
+    share = 1.0 / demand.cycles[link]
+    net = np.repeat(np.arange(demand.root.size), np.diff(demand.ptr))
+    away = demand.dest != demand.root[net]
+    leaving = np.unique(net[away])
+    best = 0.0
+    for here, rate, ends in (
+        (demand.root[leaving], demand.rate[leaving], begin),
+        (demand.dest[away], demand.rate[net[away]], end),
+    ):
+        packets, speed = weighted(here, rate, routers), weighted(ends, share, routers)
+        some = speed > 0
+        best = max(best, float((packets[some] / speed[some]).max(initial=0.0)))
     return best
 
 
@@ -109,12 +139,6 @@ def _rectangles(width: int, height: int) -> IntArray:
     x = [(a, b) for a in range(width) for b in range(a, width)]
     y = [(a, b) for a in range(height) for b in range(a, height)]
     return np.array([(*i, *j) for i in x for j in y if (*i, *j) != (0, width - 1, 0, height - 1)])
-
-
-def _single(width: int, height: int) -> IntArray:
-    """Rectangles of one router."""
-    single = [(x, x, y, y) for x in range(width) for y in range(height)]
-    return np.array(single, np.int64).reshape(-1, 4)
 
 
 def flow_bound(demand: Demand) -> float | None:

@@ -20,6 +20,8 @@ from snnc.reporting.html import write_html
 from snnc.results import CompileResult, Report
 
 CONFIG_SCHEMA = "snnc-config/1"
+MAX_BYTES = 1 << 20
+"""Of a configuration."""
 
 
 class BuildFolder:
@@ -80,7 +82,11 @@ def configured(config: Path | None, given: Mapping[str, Any]) -> CompileOptions:
 
 def _stored(config: Path) -> Mapping[str, Any]:
     try:
-        value = json.loads(config.read_text(encoding="utf-8"))
+        with config.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ValueError(f"more than {MAX_BYTES} bytes")
+        value = json.loads(content)
     except (OSError, ValueError, RecursionError) as error:
         raise OptionError(
             "the configuration cannot be read", where=str(config), found=str(error)

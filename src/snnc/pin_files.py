@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -11,6 +12,17 @@ from snnc.compiler.pins import SEPARATOR
 from snnc.ir.errors import OptionError
 
 MAX_BYTES = 1 << 20
+
+
+class _Loader(yaml.BaseLoader):
+    """Strings only, and no key twice."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = [key for k, key in enumerate(keys) if key in keys[:k]]
+        if twice:
+            raise ValueError(f"{twice[0]} has two places"[:300])
+        return super().construct_mapping(node, deep)
 
 
 def joined(words: Sequence[str] | None, path: Path | None) -> str | None:
@@ -35,7 +47,7 @@ def read(path: Path) -> list[str]:
         if len(content) > MAX_BYTES:
             raise ValueError(f"more than {MAX_BYTES} bytes")
         # Plain strings only: no tags, and "1,2" stays what it is.
-        value = yaml.load(content.decode("utf-8"), Loader=yaml.BaseLoader)
+        value = yaml.load(content.decode("utf-8"), Loader=_Loader)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise _refused(path, " ".join(str(error).split())[:300]) from error
     if not isinstance(value, dict):

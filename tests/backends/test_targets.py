@@ -41,6 +41,35 @@ def test_a_target_survives_a_round_trip_through_json(name: str) -> None:
     assert Target.model_validate_json(target.model_dump_json(by_alias=True)) == target
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("capacity: {v: 64, u: neuron", "capacity: {v: .inf, u: neuron", "inf is no finite number"),
+        ("capacity: {v: 64, u: neuron", "capacity: {v: 2.5, u: neuron", "no whole number up to"),
+        ("capacity: {v: 64, u: neuron", "capacity: {v: 1.0e+30, u: neuron", "no whole number"),
+        ("max_delay: {v: 31", "max_delay: {v: .nan", "core.max_delay.v: nan is no finite number"),
+        ("virtual_channels: {v: 2", "virtual_channels: {v: 0", "virtual_channels: 0 is not pos"),
+        ("virtual_channels: {v: 2", "virtual_channels: {v: 1.5", "no whole number up to"),
+        ("buffer_packets: {v: 4", "buffer_packets: {v: 0.5", "no whole number up to"),
+        ("chip_link_cycles: {v: 4", "chip_link_cycles: {v: .inf", "inf is no finite number"),
+        ("{energy: 20.0e-12, latency", "{energy: .nan, latency", "hop_chip.energy: nan is no"),
+        ("payload_bits: 17", "payload_bits: -1", "payload_bits: -1 is not within 0 to 62"),
+        ("min_delay: 1", "min_delay: 1000000000000", "min_delay: 1000000000000 is not within"),
+        ("index_bits: [6]", "index_bits: [-1]", "core.index_bits: -1 is not within 1 to 62"),
+    ],
+)
+def test_numbers_that_no_machine_has_are_refused(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    with pytest.raises(TargetError, match=message):
+        load_sound(toy_with(tmp_path, (old, new)))
+
+
+def test_a_file_without_end_is_refused() -> None:
+    with pytest.raises(TargetError, match="too large"):
+        load("/dev/zero")
+
+
 def test_aliases_and_case_do_not_matter() -> None:
     assert load("Intel.Loihi1") is load("loihi1")
     assert load(" LOIHI ").id == "loihi1"

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from support.cli import Snnc
 from support.nir_files import affine, chain, if_
+from support.paths import ROOT
 
 import snnc as package
 from snnc.tallies import Tally
@@ -276,6 +277,10 @@ def test_the_demo_runs(snnc: Snnc) -> None:
     found = snnc("demo", "--samples", 5)
     assert found.code == 0
     assert "0 mismatches against the reference" in found.out
+    transcript = (ROOT / "README.md").read_text().partition("<!-- transcript: demo -->")[2]
+    compiled = transcript.partition("```text\n")[2].partition("360 samples on")[0]
+    printed = [line.rstrip() for line in found.out.splitlines()]
+    assert [line for line in compiled.splitlines() if line not in printed] == []
 
 
 def test_run_says_on_how_many_samples_it_was_compared(

@@ -100,6 +100,25 @@ def test_the_target_check_names_chips_that_are_no_neighbours() -> None:
     assert any("both ways" in finding for finding in findings)
 
 
+def test_a_machine_too_large_to_search_is_refused_before_it_takes_memory() -> None:
+    with pytest.raises(OptionError, match="the machine is too large") as found:
+        mesh_of(toy(max_chips={"v": None, "ev": "unknown"}), 1_000_000_000)
+    assert found.value.where == "--chips"
+    assert "262144 of these chips" in found.value.allowed
+    with pytest.raises(OptionError, match=r"topology\.grid"):
+        mesh_of(toy(grid=(1024, 1024), cores_per_router=64, usable_cores=1 << 26), 1)
+
+
+def test_a_small_network_on_a_huge_mesh_is_bounded_without_pairs_of_routers() -> None:
+    """What looks at every two of its routers would not end on a mesh of a million."""
+    target = toy(grid=(256, 256), usable_cores=1 << 16)
+    mapping, done = mapped(target, 1)
+    placed, routed = mapping.report["placement"], mapping.report["routing"]
+    assert 0 < placed["lower_bound"] <= placed["objective"]
+    assert 0 < routed["max_link_cycles_bound"] <= routed["max_link_cycles"]
+    verify(done)
+
+
 def resources(**capacity: int) -> Target:
     data = load("toy-mesh").model_dump(by_alias=True)
     for name, value in capacity.items():

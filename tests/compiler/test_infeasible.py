@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from support import nets
+from support.any_mapping import check_any_case
 from support.tight_mapping import check_case, random_tight_network
 
 from snnc.backends.targets import load
@@ -168,6 +170,39 @@ def test_too_many_cores_tell_whether_a_better_partition_may_exist() -> None:
     target = load("toy-mesh")
     with pytest.raises(CapacityError, match="no partition needs fewer"):
         map_network(network, retime(network, target, STEPS), target)
+
+
+def test_a_refusal_promises_the_fewest_chips_that_do() -> None:
+    """Of networks small enough for the exact partition, whose number of cores is the least."""
+    promises = 0
+    for seed in range(20_000, 20_060):
+        network, cores = tiny(seed), int(np.random.default_rng(seed).integers(1, 5))
+        text = verdicts(network, seed)[2]
+        found = re.search(r"found: +(\d+) cores; (?s:.*) (\d+) chips are needed", text)
+        if found:
+            least, chips = int(found[1]), int(found[2])
+            assert chips == -(-least // cores)
+            assert "no partition needs fewer\n" in text
+            promises += 1
+    assert promises >= 5
+
+
+def test_every_resource_that_one_neuron_exceeds_is_named() -> None:
+    data = load("toy-mesh").model_dump(by_alias=True)
+    data["core"]["resources"]["synapse_mem"]["capacity"]["v"] = 60
+    data["core"]["resources"]["input_axons"]["capacity"]["v"] = 2
+    network = nets.mlp((9, 3))
+    target = Target.model_validate(data)
+    with pytest.raises(CapacityError, match="a single neuron does not fit") as caught:
+        map_network(network, retime(network, target, STEPS), target)
+    assert "input_axons: 9 axon; synapse_mem: " in caught.value.found
+    assert "2 axon per core: 7 axon too many; 60 bit per core: " in caught.value.allowed
+
+
+@pytest.mark.parametrize("block", range(2))
+def test_networks_with_every_option_drawn_are_exact_or_refused(block: int) -> None:
+    ends = {check_any_case(seed) for seed in range(100_000 + 7 * block, 100_007 + 7 * block)}
+    assert any(end.endswith("exact") for end in ends)
 
 
 @pytest.mark.parametrize("block", range(2))

@@ -27,7 +27,7 @@ from snnc.ir.arrays import IntArray
 from snnc.ir.deployment import Deployment
 from snnc.ir.expand import expand
 from snnc.ir.integer_network import IntegerNetwork
-from snnc.ir.nodes import Add, Index, Input, Linear, Output
+from snnc.ir.nodes import Add, Delay, Index, Input, Linear, Output
 from snnc.ir.shared_expansion import SharedExpansion, expand_large, expand_shared
 from snnc.ir.target import Target
 from snnc.ir.types import BIN
@@ -159,6 +159,37 @@ def test_a_network_without_convolutions_is_mapped_as_on_the_plain_target() -> No
         report = map_network(network, retiming, target, 1, None, MapOptions(effort="low")).report
         cores.append(report["cores"][0]["use"])
     assert cores[0] == cores[1]
+
+
+def test_an_operator_without_weights_has_no_axons_and_no_delay() -> None:
+    """Its delay was taken for the number of another family of axons."""
+    rng = np.random.default_rng(0)
+    network = IntegerNetwork(
+        "empty-branch",
+        (
+            Input("in", (2, 5, 5), BIN),
+            Linear("c1", ("in",), nets.conv(rng, 2, 2, 3)),
+            Delay("late", ("in",), 3),
+            Linear("c2", ("late",), Conv(np.zeros((2, 2, 3, 3), np.int64), (1, 1), ONE, (1, 1))),
+            Add("sum", ("c1", "c2")),
+            nets.fire("n1", "sum", (2, 5, 5), 40),
+            Output("out", ("n1",)),
+        ),
+    )
+    target = machine(neurons=8)
+    retiming = retime(network, target, 4)
+    parts = expand_shared(network)
+    assert {p.delay: p.synapses > 0 for p in parts.projections} == {0: True, 3: False}
+    mapping = map_network(network, retiming, target, 1, None, MapOptions(effort="low"), parts)
+    done = Deployment(
+        network, target, 1, retiming.schedule, mapping.cores, mapping.routes, mapping.certificate,
+        {}, mapping.report,
+    )  # fmt: skip
+    assert examine(done).ok
+    inputs = spikes_for(network)
+    assert not any(
+        reference.run(network, inputs).mismatches(cycle.run(done, inputs).result).values()
+    )
 
 
 def test_a_large_kernel_is_stored_once_for_all_pixels() -> None:

@@ -131,7 +131,8 @@ def test_unknown_accounting_is_listed_as_unchecked() -> None:
     [
         ({"effort": "heroic"}, "low, normal, high"),
         ({"time_limit_s": 0.0}, "must be positive"),
-        ({"seed": -1}, "not negative"),
+        ({"seed": -1}, "not a seed"),
+        ({"seed": 2**31}, "not a seed"),
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, object], text: str) -> None:

@@ -206,6 +206,12 @@ def test_two_places_for_one_population_and_pins_with_phases_are_refused() -> Non
         CompileOptions(pin="a@0,0", phases="auto")
 
 
+@pytest.mark.parametrize("text", ["", ";", " a@1,2 ;; a@01,2;"])
+def test_pins_are_recorded_as_the_checker_reads_them(text: str) -> None:
+    recorded = CompileOptions(pin=text).pin
+    assert recorded == ("a@1,2" if "a" in text else None)
+
+
 def test_names_may_hold_an_at_sign() -> None:
     assert parse_pins(" a@b@1,2 ; c@chip:3;") == (Pin("a@b", x=1, y=2), Pin("c", chip=3))
 

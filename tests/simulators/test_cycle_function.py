@@ -272,6 +272,23 @@ def test_an_output_that_reads_no_population_is_refused() -> None:
         cycle.run(deployment, {"x": np.ones((1, 3, 2), np.int64)})
 
 
+def test_a_chip_on_which_nothing_ever_fires() -> None:
+    """Beyond 127 inputs the numbers of neurons do not fit the type of an empty list."""
+    nodes = (
+        Input("x", (200,), BIN),
+        Linear("w", ("x",), Dense(np.ones((3, 200), np.int64))),
+        population("a", "w", 3, 10**6),
+        Output("out", ("a",)),
+    )
+    network = IntegerNetwork("silent", nodes)
+    deployment = simple_mapping(network, small_target(2, 1, 2), STEPS)
+    inputs = {"x": np.ones((2, STEPS, 200), np.int64)}
+    done = cycle.run(deployment, inputs).result
+    assert not any(reference.run(network, inputs).mismatches(done).values())
+    assert done.spikes["a"].count == 0
+    assert not done.outputs["out"].any()
+
+
 @pytest.mark.parametrize(
     ("part", "field", "entry", "value"),
     [

@@ -40,11 +40,22 @@ def _run(words: list[str]) -> int:
         nobody_reads()
         return 0
     except Exception as error:
+        if _caused_by_ctrl_c(error):
+            return _interrupted()
         if type(error).__name__ == "NoArgsIsHelpError":  # the help has been printed
             return WRONG
         if hasattr(error, "format_message"):  # a ClickException, of Click or of Typer's own copy
             return refuse(_usage(error), as_json=as_json)
         return _defect(error, as_json, debug)
+
+
+def _caused_by_ctrl_c(error: BaseException | None) -> bool:
+    """Whether Ctrl-C became another error on its way: an extension module fails to load then."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _interrupted() -> int:

@@ -22,6 +22,7 @@ import numpy as np
 from snnc.inputs.events import CHUNK_EVENTS, Chunk, Position, unreadable
 from snnc.ir.arrays import AnyArray, IntArray
 from snnc.ir.errors import InputError, MissingPackageError
+from snnc.ir.regular import check_regular
 
 SUFFIXES = (".aedat", ".aedat4")
 PACKET_LIMIT = 64 << 20
@@ -58,6 +59,7 @@ class AedatFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            check_regular(path, InputError)
             self._file: IO[bytes] = path.open("rb")
             self._size = path.stat().st_size
         except OSError as error:

@@ -9,6 +9,7 @@ import numpy as np
 
 from snnc.ir.arrays import IntArray
 from snnc.ir.errors import InputError
+from snnc.ir.regular import check_regular
 
 _SIZE_LIMIT = 64 << 20
 
@@ -63,6 +64,7 @@ def _siblings(data: Path) -> list[tuple[Path, dict[str, int]]]:
 
 def _parse(path: Path) -> dict[str, int]:
     try:
+        check_regular(path, InputError)
         if path.stat().st_size > _SIZE_LIMIT:
             raise InputError("the label file is too large", where=str(path))
         text = path.read_text(encoding="utf-8")

@@ -17,6 +17,7 @@ from snnc.inputs.labels import class_of_folder, read_labels
 from snnc.inputs.streams import open_events
 from snnc.ir.arrays import AnyArray, IntArray, Shape
 from snnc.ir.errors import InputError
+from snnc.ir.regular import check_regular
 from snnc.ir.safezip import members, open_zip, read_member
 
 SUFFIXES = (".bin", ".bs2")
@@ -165,7 +166,15 @@ def _alone(path: Path) -> Recording:
 
 def _named_bytes(path: Path, limit: int | None) -> Iterator[tuple[str, bytes]]:
     if path.is_dir():
-        files = [p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
+        try:
+            files = [p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
+        except OSError as error:  # something vanished while the folder was read
+            raise InputError(
+                "the folder cannot be read",
+                where=str(path),
+                found=f"{error.strerror or type(error).__name__}: {error.filename}",
+                remedy="give a folder of recordings that nobody changes meanwhile",
+            ) from error
         for file in sorted(files, key=lambda p: _natural(str(p.relative_to(path))))[:limit]:
             yield str(file.relative_to(path)), _read(file)
     elif path.suffix.lower() == ".zip":
@@ -180,6 +189,7 @@ def _named_bytes(path: Path, limit: int | None) -> Iterator[tuple[str, bytes]]:
 
 def _read(path: Path) -> bytes:
     try:
+        check_regular(path, InputError)
         size = path.stat().st_size
         if size > RECORDING_LIMIT:
             raise InputError(

@@ -21,6 +21,7 @@ from snnc.inputs.events import (
 from snnc.ir.arrays import AnyArray, IntArray, Shape
 from snnc.ir.errors import InputError
 from snnc.ir.npy import read_header
+from snnc.ir.regular import check_regular
 
 GAP_LIMIT = 10_000_000
 """Time steps without an event after which the time stamps cannot be right."""
@@ -60,6 +61,7 @@ class EventFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
+            check_regular(path, InputError)
             self._file: IO[bytes] = path.open("rb")
         except OSError as error:
             raise unreadable(path, error) from error
